@@ -1,0 +1,1 @@
+"""Cellar in Jupyter: the extension points, and nothing heavy at import."""

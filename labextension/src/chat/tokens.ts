@@ -1,0 +1,71 @@
+/**
+ * The chat as the rest of the extension sees it: plugins add context and ask,
+ * components draw the state. No side effects, no JupyterLab imports but Token.
+ */
+import { Token } from '@lumino/coreutils';
+
+import type { ContextPart } from '../wire/types';
+
+/**
+ * A thing that will travel with the next question. `key` names the thing
+ * ("notebook:a.ipynb"), so that adding it twice keeps one. `read` gives the part
+ * as it is at the moment of sending: live notebooks are never copied early.
+ */
+export interface IContextItem {
+  key: string;
+  kind: ContextPart['type'];
+  label: string;
+  path?: string;
+  /** true: offered by itself (active notebook, selection), not added by hand */
+  auto: boolean;
+  read(): Promise<ContextPart | null>;
+}
+
+/** Where automatic context and `@` mentions come from. */
+export interface IContextSource {
+  /** What is offered by itself now, in order. */
+  automatic(): IContextItem[];
+  /** Fires its listener when `automatic()` would answer something else. */
+  onChanged(listener: () => void): () => void;
+  /** Mentions that match what was typed after `@` ("" right after it). */
+  mentions(query: string): Promise<IContextItem[]>;
+}
+
+/** What a code block of an answer can be used for now; absent: not possible. */
+export interface ICodeTarget {
+  insertAbove?(code: string): void;
+  insertBelow?(code: string): void;
+  /** the selection if there is one, else the active cell */
+  replace?(code: string): void;
+  newCellAndRun?(code: string): void;
+  newFile?(code: string, language: string): void;
+}
+
+export interface ICodeTargets {
+  /** The target of this moment (the last used notebook or editor). */
+  current(): ICodeTarget;
+  onChanged(listener: () => void): () => void;
+}
+
+export interface IAskOptions {
+  text: string;
+  context?: IContextItem[];
+  /** send at once; else put into the composer for the user to finish */
+  send?: boolean;
+  /** in a new conversation; else in the one shown */
+  newConversation?: boolean;
+}
+
+export interface IChat {
+  /** Show the panel and put the cursor into the composer. */
+  open(): void;
+  ask(options: IAskOptions): Promise<void>;
+  addContext(items: IContextItem[]): void;
+  addSource(source: IContextSource): void;
+  setCodeTargets(targets: ICodeTargets): void;
+}
+
+export const IChat = new Token<IChat>(
+  '@cellar/lab:IChat',
+  'The Cellar chat panel: ask, and add context to the next question.'
+);

@@ -1,0 +1,332 @@
+/**
+ * The composer's state without its screen: text, attachments and drafts of the
+ * conversation shown. Whoever adds context (mentions, drops, commands, other
+ * plugins) does it here; the view draws it and sends what `take` hands out.
+ */
+import type { ContextPart, IImagePart, ITurn } from '../wire/types';
+import type { ISavedItem, Drafts } from './drafts';
+import type { IContextItem, IContextSource } from './tokens';
+
+/** A picture: it has no home in the workspace, so the item carries it. */
+export interface IImageItem extends IContextItem {
+  kind: 'image';
+  image: IImagePart;
+}
+
+export function isImageItem(item: IContextItem): item is IImageItem {
+  return item.kind === 'image' && 'image' in item;
+}
+
+/** A file on its way from the computer into the workspace. */
+export interface IUpload {
+  id: number;
+  name: string;
+  /** 0 to 1 */
+  progress: number;
+  error: string | null;
+}
+
+export interface IComposerState {
+  /** '' is the conversation that does not exist yet */
+  conversation: string;
+  text: string;
+  /** by hand, in the order they were added */
+  items: readonly IContextItem[];
+  /** what the sources offer by themselves now */
+  automatic: readonly IContextItem[];
+  /** automatic ones that were taken off */
+  dismissed: ReadonlySet<string>;
+  uploads: readonly IUpload[];
+  /** the pending turn that is being edited here */
+  editing: ITurn | null;
+  /** grows when the text was set from outside: the view then moves the caret */
+  revision: number;
+}
+
+/** What a send takes out of the composer, and puts back when it failed. */
+export interface ITaken {
+  conversation: string;
+  text: string;
+  items: readonly IContextItem[];
+  attached: readonly IContextItem[];
+}
+
+/** Everything that travels: automatic ones first, each thing once. */
+export function attachedItems(state: IComposerState): IContextItem[] {
+  const manual = new Set(state.items.map(item => item.key));
+  const automatic = state.automatic.filter(
+    item => !state.dismissed.has(item.key) && !manual.has(item.key)
+  );
+  return [...automatic, ...state.items];
+}
+
+/** The parts of this moment; what is gone meanwhile (null) stays behind. */
+export async function readParts(
+  items: readonly IContextItem[]
+): Promise<ContextPart[]> {
+  const parts = await Promise.all(items.map(item => item.read()));
+  return parts.flatMap((part, index) =>
+    part === null ? [] : [{ ...part, auto: items[index].auto }]
+  );
+}
+
+export function fileItem(
+  path: string,
+  kind: 'file' | 'folder' = 'file'
+): IContextItem {
+  const name = path.replace(/\/+$/, '').split('/').pop() || '/';
+  return {
+    key: `${kind}:${path}`,
+    kind,
+    label: name,
+    path,
+    auto: false,
+    read: async () => ({ type: kind, path })
+  };
+}
+
+export function imageItem(image: IImagePart, serial: string): IImageItem {
+  return {
+    key: `image:${serial}`,
+    kind: 'image',
+    label: image.name,
+    auto: false,
+    image,
+    read: async () => image
+  };
+}
+
+export class ComposerModel {
+  constructor(private readonly drafts: Drafts) {
+    this.state = {
+      automatic: [],
+      uploads: [],
+      revision: 0,
+      ...this.restored('')
+    };
+  }
+
+  getState = (): IComposerState => this.state;
+
+  subscribe = (listener: () => void): (() => void) => {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  };
+
+  addSource(source: IContextSource): void {
+    this.sources.push(source);
+    source.onChanged(() => this.refreshAutomatic());
+    this.refreshAutomatic();
+  }
+
+  /** What the sources offer for `@` and this query, in the sources' order. */
+  async mentions(query: string): Promise<IContextItem[]> {
+    const answers = await Promise.all(
+      this.sources.map(source => source.mentions(query).catch(() => []))
+    );
+    return answers.flat();
+  }
+
+  setText(text: string): void {
+    this.update({ text });
+  }
+
+  /** Put text there that the user did not type; the caret goes to its end. */
+  fill(text: string): void {
+    this.update({ text, revision: this.state.revision + 1 });
+  }
+
+  add(items: readonly IContextItem[]): void {
+    const known = new Set(this.state.items.map(item => item.key));
+    const fresh = items.filter(
+      item => !known.has(item.key) && known.add(item.key)
+    );
+    const dismissed = new Set(this.state.dismissed);
+    items.forEach(item => dismissed.delete(item.key));
+    this.update({
+      items: [
+        ...this.state.items,
+        ...fresh.map(item => (item.auto ? { ...item, auto: false } : item))
+      ],
+      dismissed
+    });
+  }
+
+  /** Take an attachment off; an automatic one stays off until it is put back. */
+  remove(key: string): void {
+    const dismissed = new Set(this.state.dismissed);
+    if (this.state.automatic.some(item => item.key === key)) {
+      dismissed.add(key);
+    }
+    this.update({
+      items: this.state.items.filter(item => item.key !== key),
+      dismissed
+    });
+  }
+
+  /** Put an automatic item back that was taken off. */
+  restore(key: string): void {
+    const dismissed = new Set(this.state.dismissed);
+    dismissed.delete(key);
+    this.update({ dismissed });
+  }
+
+  /** Empty the composer for a send; automatic items stay for the next question. */
+  take(): ITaken {
+    const { conversation, text, items } = this.state;
+    const attached = attachedItems(this.state);
+    this.update({ text: '', items: [], revision: this.state.revision + 1 });
+    return { conversation, text, items, attached };
+  }
+
+  /** The send failed: nothing typed is lost, also not what was typed meanwhile. */
+  putBack(taken: ITaken): void {
+    if (taken.conversation !== this.state.conversation) {
+      const draft = this.drafts.load(taken.conversation);
+      this.drafts.save(taken.conversation, {
+        ...draft,
+        text: joined(taken.text, draft.text),
+        items: [...taken.items.map(saved), ...draft.items]
+      });
+      return;
+    }
+    const known = new Set(this.state.items.map(item => item.key));
+    this.update({
+      text: joined(taken.text, this.state.text),
+      items: [
+        ...taken.items.filter(item => !known.has(item.key)),
+        ...this.state.items
+      ],
+      revision: this.state.revision + 1
+    });
+  }
+
+  /** Show another conversation's draft. */
+  switchTo(conversation: string): void {
+    if (conversation === this.state.conversation) {
+      return;
+    }
+    this.update({
+      ...this.restored(conversation),
+      revision: this.state.revision + 1
+    });
+  }
+
+  /** The new conversation got its id: what is typed since belongs to it. */
+  adopt(conversation: string): void {
+    if (this.state.conversation !== '' || conversation === '') {
+      this.switchTo(conversation);
+      return;
+    }
+    this.drafts.save('', { text: '', items: [], dismissed: [] });
+    this.update({ conversation });
+  }
+
+  /** Edit a pending turn here; the draft waits underneath. */
+  edit(turn: ITurn): void {
+    this.update({
+      editing: turn,
+      text: turn.text,
+      items: [],
+      revision: this.state.revision + 1
+    });
+  }
+
+  endEdit(): void {
+    if (this.state.editing === null) {
+      return;
+    }
+    this.update({
+      ...this.restored(this.state.conversation),
+      revision: this.state.revision + 1
+    });
+  }
+
+  setUploads(change: (uploads: readonly IUpload[]) => IUpload[]): void {
+    this.update({ uploads: change(this.state.uploads) });
+  }
+
+  private refreshAutomatic(): void {
+    const automatic = this.sources.flatMap(source => source.automatic());
+    const keys = new Set(automatic.map(item => item.key));
+    // A selection that went away and comes back is a new one: offer it again.
+    const dismissed = new Set(
+      [...this.state.dismissed].filter(
+        key => keys.has(key) || !this.wasSelection(key)
+      )
+    );
+    this.update({ automatic, dismissed });
+  }
+
+  private wasSelection(key: string): boolean {
+    return this.state.automatic.some(
+      item => item.key === key && item.kind === 'selection'
+    );
+  }
+
+  private update(change: Partial<IComposerState>): void {
+    this.state = { ...this.state, ...change };
+    if (this.state.editing === null) {
+      this.drafts.save(this.state.conversation, {
+        text: this.state.text,
+        items: this.state.items.map(saved),
+        dismissed: [...this.state.dismissed]
+      });
+    }
+    this.listeners.forEach(listener => listener());
+  }
+
+  private restored(
+    conversation: string
+  ): Pick<
+    IComposerState,
+    'conversation' | 'text' | 'items' | 'dismissed' | 'editing'
+  > {
+    const draft = this.drafts.load(conversation);
+    return {
+      conversation,
+      text: draft.text,
+      items: draft.items.map(item => this.revived(item)),
+      dismissed: new Set(draft.dismissed),
+      editing: null
+    };
+  }
+
+  /**
+   * An item of a draft gets its `read` back: files read by path, pictures from the
+   * draft, the rest is asked of the sources when the question is sent.
+   */
+  private revived(item: ISavedItem): IContextItem {
+    const { key, kind, label, path } = item;
+    if ((kind === 'file' || kind === 'folder') && path !== undefined) {
+      return { ...fileItem(path, kind), key, label };
+    }
+    if (item.image) {
+      return { ...imageItem(item.image, ''), key, label };
+    }
+    const read = async (): Promise<ContextPart | null> => {
+      const found =
+        this.sources
+          .flatMap(source => source.automatic())
+          .find(other => other.key === key) ??
+        (await this.mentions(label)).find(other => other.key === key);
+      return found ? found.read() : null;
+    };
+    return { key, kind, label, path, auto: false, read };
+  }
+
+  private state: IComposerState;
+  private readonly listeners = new Set<() => void>();
+  private readonly sources: IContextSource[] = [];
+}
+
+function joined(first: string, second: string): string {
+  return second === '' ? first : `${first}\n${second}`;
+}
+
+function saved(item: IContextItem): ISavedItem {
+  const { key, kind, label, path } = item;
+  return isImageItem(item)
+    ? { key, kind, label, image: item.image }
+    : { key, kind, label, path };
+}

@@ -1,0 +1,105 @@
+/**
+ * Drafts: what was typed and attached but not sent, per conversation. They live
+ * in the browser's own storage, so a reload, a crash or a switch of conversation
+ * loses nothing, and no half-typed thought reaches the server.
+ */
+import type { ContextPart, IImagePart } from '../wire/types';
+
+/** A context item without its `read`: that is found again after a reload. */
+export interface ISavedItem {
+  key: string;
+  kind: ContextPart['type'];
+  label: string;
+  path?: string;
+  /** pictures have no home but the draft itself */
+  image?: IImagePart;
+}
+
+export interface IDraft {
+  text: string;
+  items: ISavedItem[];
+  /** keys of automatic items that were taken off */
+  dismissed: string[];
+}
+
+export const EMPTY_DRAFT: IDraft = { text: '', items: [], dismissed: [] };
+
+/** The part of `Storage` that is used; a browser may refuse it altogether. */
+export interface IDraftStorage {
+  getItem(key: string): string | null;
+  setItem(key: string, value: string): void;
+  removeItem(key: string): void;
+}
+
+/** Characters of pictures kept in a draft: browsers give an origin about 5 MB. */
+const MAX_IMAGES = 1_500_000;
+
+function isDraft(value: unknown): value is IDraft {
+  const draft = value as Partial<IDraft> | null;
+  return (
+    typeof draft === 'object' &&
+    draft !== null &&
+    typeof draft.text === 'string' &&
+    Array.isArray(draft.items) &&
+    Array.isArray(draft.dismissed)
+  );
+}
+
+export class Drafts {
+  constructor(
+    private readonly storage: IDraftStorage | null,
+    /** tells servers on one origin apart (`/user/ann/`, `/user/bob/`) */
+    private readonly scope: string
+  ) {}
+
+  load(conversation: string): IDraft {
+    const kept = this.memory.get(conversation);
+    if (kept) {
+      return kept;
+    }
+    try {
+      const text = this.storage?.getItem(this.key(conversation)) ?? '';
+      const value: unknown = text === '' ? null : JSON.parse(text);
+      return isDraft(value) ? value : EMPTY_DRAFT;
+    } catch {
+      return EMPTY_DRAFT;
+    }
+  }
+
+  save(conversation: string, draft: IDraft): void {
+    const empty =
+      draft.text === '' && !draft.items.length && !draft.dismissed.length;
+    if (empty) {
+      this.memory.delete(conversation);
+    } else {
+      this.memory.set(conversation, draft);
+    }
+    try {
+      if (empty) {
+        this.storage?.removeItem(this.key(conversation));
+      } else {
+        this.storage?.setItem(
+          this.key(conversation),
+          JSON.stringify(withoutBigImages(draft))
+        );
+      }
+    } catch {
+      // The storage is full or forbidden: this page's memory still has it.
+    }
+  }
+
+  private key(conversation: string): string {
+    return `cellar:draft:${this.scope}:${conversation}`;
+  }
+
+  private readonly memory = new Map<string, IDraft>();
+}
+
+function withoutBigImages(draft: IDraft): IDraft {
+  let room = MAX_IMAGES;
+  const items = draft.items.filter(item => {
+    room -= item.image?.image.data.length ?? 0;
+    return item.image === undefined || room >= 0;
+  });
+  return { ...draft, items };
+}

@@ -1,0 +1,109 @@
+/**
+ * The token meter's arithmetic: a receipt becomes a percentage, a colour and the
+ * rows of the breakdown. Pure.
+ */
+import type { ContextPart, IReceipt, IReceiptPart } from '../wire/types';
+
+export type MeterLevel = 'calm' | 'warm' | 'full';
+
+/** From here on the meter is coloured; from FULL on it offers to make room. */
+export const WARM = 0.7;
+export const FULL = 0.9;
+
+export interface IMeterRow {
+  kind: IReceiptPart['kind'] | 'answer' | 'free';
+  label: string;
+  tokens: number;
+  leftOut: number;
+  state: IReceiptPart['state'];
+  detail: string;
+}
+
+export interface IMeter {
+  used: number;
+  budget: number;
+  /** 0 to 1 of the budget; what was left out counts, or a full prompt looks fine */
+  share: number;
+  level: MeterLevel;
+  rows: IMeterRow[];
+  exact: boolean;
+  /** tokens that were cut or did not fit */
+  leftOut: number;
+  leftOutTurns: number;
+}
+
+export function meterOf(receipt: IReceipt): IMeter {
+  const rows: IMeterRow[] = receipt.parts.map(part => ({
+    kind: part.kind,
+    label: part.label,
+    tokens: part.tokens ?? 0,
+    leftOut: part.left_out_tokens ?? 0,
+    state: part.state,
+    detail: part.detail ?? ''
+  }));
+  const leftOut = rows.reduce((sum, row) => sum + row.leftOut, 0);
+  const leftOutTurns = receipt.left_out_turns ?? 0;
+  const used = receipt.prompt_tokens;
+  const share =
+    receipt.budget > 0 ? Math.min(1, (used + leftOut) / receipt.budget) : 1;
+  const full = share >= FULL || leftOutTurns > 0;
+  return {
+    used,
+    budget: receipt.budget,
+    share,
+    level: full ? 'full' : share >= WARM ? 'warm' : 'calm',
+    rows: [
+      ...rows,
+      freeRow('answer', receipt.max_tokens),
+      freeRow('free', Math.max(0, receipt.budget - used))
+    ],
+    exact: receipt.exact ?? false,
+    leftOut,
+    leftOutTurns
+  };
+}
+
+function freeRow(kind: 'answer' | 'free', tokens: number): IMeterRow {
+  return { kind, label: '', tokens, leftOut: 0, state: 'sent', detail: '' };
+}
+
+/** 950, 1.2k, 34k, 1.3M: short enough for a pill. */
+export function shortTokens(tokens: number): string {
+  if (tokens < 1000) {
+    return String(tokens);
+  }
+  const [value, unit] =
+    tokens < 999_500 ? [tokens / 1000, 'k'] : [tokens / 1_000_000, 'M'];
+  return `${value < 9.95 ? value.toFixed(1).replace(/\.0$/, '') : Math.round(value)}${unit}`;
+}
+
+/**
+ * The receipt's row of each context part, by position: parts and rows stand in
+ * the same order, but a row may be missing (nothing to say) or doubled.
+ */
+export function rowsOfParts(
+  parts: readonly ContextPart[],
+  receipt: IReceipt
+): (IReceiptPart | null)[] {
+  const left = receipt.parts.slice();
+  return parts.map(part => {
+    const path = part.type === 'image' ? '' : part.path;
+    const at = left.findIndex(
+      row =>
+        row.kind === part.type &&
+        (path === '' ? row.label === labelOfImage(part) : row.path === path)
+    );
+    const fallback = left.findIndex(row => row.kind === part.type);
+    const index = at >= 0 ? at : path === '' ? fallback : -1;
+    return index >= 0 ? left.splice(index, 1)[0] : null;
+  });
+}
+
+function labelOfImage(part: ContextPart): string {
+  return part.type === 'image' ? part.name : '';
+}
+
+/** A first guess before the server answered: UTF-8 bytes / 3, as the gateway counts. */
+export function roughTokens(text: string): number {
+  return Math.ceil(new TextEncoder().encode(text).length / 3);
+}

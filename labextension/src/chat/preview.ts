@@ -1,0 +1,122 @@
+/**
+ * What the next question would cost, asked of the server while it is being
+ * written. Late and allowed to fail: nothing waits for it, least of all a send.
+ */
+import type {
+  ContextPart,
+  IPreviewRequest,
+  IReceipt,
+  IReceiptPart
+} from '../wire/types';
+import { readParts } from './composer';
+import { rowsOfParts } from './meter';
+import type { IContextItem } from './tokens';
+
+export interface IPreviewState {
+  receipt: IReceipt | null;
+  /** the receipt's row of each attached item, by its key */
+  rows: ReadonlyMap<string, IReceiptPart>;
+  /** items that could not be read: their cell or file is gone */
+  gone: ReadonlySet<string>;
+}
+
+export type AskPreview = (
+  request: IPreviewRequest,
+  signal: AbortSignal
+) => Promise<IReceipt>;
+
+export type PreviewQuestion = Omit<IPreviewRequest, 'context'>;
+
+const NOTHING: IPreviewState = {
+  receipt: null,
+  rows: new Map(),
+  gone: new Set()
+};
+
+/** Milliseconds of rest before asking: typing asks once, at its end. */
+export const PREVIEW_REST = 500;
+
+export class Preview {
+  constructor(private readonly ask: AskPreview) {}
+
+  getState = (): IPreviewState => this.state;
+
+  subscribe = (listener: () => void): (() => void) => {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  };
+
+  /** Ask soon about this; an earlier question that is under way is dropped. */
+  want(question: PreviewQuestion, items: readonly IContextItem[]): void {
+    this.cancel();
+    this.timer = setTimeout(() => {
+      void this.run(question, items);
+    }, PREVIEW_REST);
+  }
+
+  cancel(): void {
+    clearTimeout(this.timer);
+    this.running?.abort();
+    this.running = undefined;
+  }
+
+  reset(): void {
+    this.cancel();
+    this.set(NOTHING);
+  }
+
+  private async run(
+    question: PreviewQuestion,
+    items: readonly IContextItem[]
+  ): Promise<void> {
+    const abort = new AbortController();
+    this.running = abort;
+    try {
+      const read = await Promise.all(
+        items.map(async item => (await readParts([item]))[0] ?? null)
+      );
+      const parts = read.filter((part): part is ContextPart => part !== null);
+      if (abort.signal.aborted) {
+        return;
+      }
+      const receipt = await this.ask(
+        { ...question, context: parts },
+        abort.signal
+      );
+      if (!abort.signal.aborted) {
+        this.set(matched(receipt, items, read));
+      }
+    } catch {
+      // The meter keeps its last figure; a send says what is wrong, in words.
+    }
+  }
+
+  private set(state: IPreviewState): void {
+    this.state = state;
+    this.listeners.forEach(listener => listener());
+  }
+
+  private state: IPreviewState = NOTHING;
+  private timer: ReturnType<typeof setTimeout> | undefined;
+  private running: AbortController | undefined;
+  private readonly listeners = new Set<() => void>();
+}
+
+function matched(
+  receipt: IReceipt,
+  items: readonly IContextItem[],
+  read: readonly (ContextPart | null)[]
+): IPreviewState {
+  const there = items.filter((_, index) => read[index] !== null);
+  const parts = read.filter((part): part is ContextPart => part !== null);
+  const rows = new Map<string, IReceiptPart>();
+  rowsOfParts(parts, receipt).forEach((row, index) => {
+    if (row) {
+      rows.set(there[index].key, row);
+    }
+  });
+  const gone = new Set(
+    items.filter((_, index) => read[index] === null).map(item => item.key)
+  );
+  return { receipt, rows, gone };
+}

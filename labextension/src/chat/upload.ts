@@ -1,0 +1,99 @@
+/**
+ * From the computer into the workspace, through Jupyter's contents API: in pieces,
+ * with progress, and never over a file that is there without asking.
+ */
+import type { Contents } from '@jupyterlab/services';
+
+/** The part of the contents API that is used. */
+export type IWorkspaceFiles = Pick<Contents.IManager, 'get' | 'save'>;
+
+export type Overwrite = 'overwrite' | 'keep-both' | 'cancel';
+
+export interface IUploadOptions {
+  files: IWorkspaceFiles;
+  /** relative to the server's root; '' is the root */
+  folder: string;
+  file: File;
+  /** asked when the name is taken */
+  ask(path: string): Promise<Overwrite>;
+  /** 0 to 1 */
+  progress(share: number): void;
+}
+
+/** Bytes per request: what JupyterLab's own file browser sends. */
+const PIECE = 1024 * 1024;
+
+/** The path it got, or null when the user cancelled. */
+export async function upload(options: IUploadOptions): Promise<string | null> {
+  const { files, folder, file } = options;
+  let path = join(folder, file.name);
+  if (await exists(files, path)) {
+    const answer = await options.ask(path);
+    if (answer === 'cancel') {
+      return null;
+    }
+    if (answer === 'keep-both') {
+      path = await freeName(files, path);
+    }
+  }
+  const pieces = Math.max(1, Math.ceil(file.size / PIECE));
+  for (let index = 0; index < pieces; index++) {
+    const piece = file.slice(index * PIECE, (index + 1) * PIECE);
+    const content = await base64(piece);
+    await files.save(path, {
+      type: 'file',
+      format: 'base64',
+      name: path.split('/').pop(),
+      content,
+      // Jupyter's protocol: numbered from 1, the last piece is -1; a small file has none.
+      ...(pieces > 1 ? { chunk: index === pieces - 1 ? -1 : index + 1 } : {})
+    });
+    options.progress((index + 1) / pieces);
+  }
+  return path;
+}
+
+function join(folder: string, name: string): string {
+  return folder === '' ? name : `${folder}/${name}`;
+}
+
+async function exists(files: IWorkspaceFiles, path: string): Promise<boolean> {
+  try {
+    await files.get(path, { content: false });
+    return true;
+  } catch (error) {
+    const status = (error as { response?: { status?: number } }).response
+      ?.status;
+    if (status === 404) {
+      return false;
+    }
+    throw error;
+  }
+}
+
+async function freeName(
+  files: IWorkspaceFiles,
+  path: string
+): Promise<string> {
+  const dot = path.lastIndexOf('.');
+  const cut = dot > path.lastIndexOf('/') + 1 ? dot : path.length;
+  for (let number = 1; ; number++) {
+    const name = `${path.slice(0, cut)} (${number})${path.slice(cut)}`;
+    if (!(await exists(files, name))) {
+      return name;
+    }
+  }
+}
+
+/** Base64 without a data: prefix. */
+export function base64(blob: Blob): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const reader = new FileReader();
+    reader.onload = () => {
+      const url = String(reader.result);
+      resolve(url.slice(url.indexOf(',') + 1));
+    };
+    reader.onerror = () => reject(reader.error);
+    reader.readAsDataURL(blob);
+  });
+}

@@ -71,10 +71,7 @@ async function exists(files: IWorkspaceFiles, path: string): Promise<boolean> {
   }
 }
 
-async function freeName(
-  files: IWorkspaceFiles,
-  path: string
-): Promise<string> {
+async function freeName(files: IWorkspaceFiles, path: string): Promise<string> {
   const dot = path.lastIndexOf('.');
   const cut = dot > path.lastIndexOf('/') + 1 ? dot : path.length;
   for (let number = 1; ; number++) {

@@ -20,11 +20,7 @@ export type TurnState =
   | 'error';
 
 export type FinishReason =
-  | 'complete'
-  | 'length'
-  | 'stopped'
-  | 'interrupted'
-  | 'tool_limit';
+  'complete' | 'length' | 'stopped' | 'interrupted' | 'tool_limit';
 
 export const FINAL_STATES: ReadonlySet<TurnState> = new Set<TurnState>([
   'complete',

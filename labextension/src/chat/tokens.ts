@@ -29,6 +29,16 @@ export interface IContextSource {
   onChanged(listener: () => void): () => void;
   /** Mentions that match what was typed after `@` ("" right after it). */
   mentions(query: string): Promise<IContextItem[]>;
+  /** The thing this key names, as it is now (a draft that was reloaded); null: not known here. */
+  resolve?(key: string): IContextItem | null;
+  /** What a drag inside JupyterLab carries: cells, files, folders. */
+  dropped?(data: IDragData): Promise<IContextItem[]>;
+}
+
+/** The data of a drag, as Lumino's MimeData has it. */
+export interface IDragData {
+  hasData(mime: string): boolean;
+  getData(mime: string): unknown;
 }
 
 /** What a code block of an answer can be used for now; absent: not possible. */

@@ -1,0 +1,21 @@
+"""What every test shares: a clean environment. Fixtures of one room stand in that room's own conftest.py."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+# Variables of the machine the tests run on that would change what Cellar does: endpoints, keys, language, proxies.
+FOREIGN = ("CELLAR_", "VLLM_", "JUPYTERHUB_", "JUPYTER_", "JPY_", "OPENAI_")
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test sees the endpoint, key or proxy of the person who runs it, and every test speaks English."""
+    for name in list(os.environ):
+        if name.startswith(FOREIGN) or name.upper() in PROXIES:
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("LANG", "C.UTF-8")
+    monkeypatch.delenv("LC_ALL", raising=False)

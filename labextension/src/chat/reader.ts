@@ -1,0 +1,177 @@
+/**
+ * Reads the turns that are being written: at most one events response per page
+ * (a browser has six connections per origin for all its tabs), only while a turn
+ * that is shown runs. A hidden page closes it and asks every 20 s. A response that
+ * ends too early is opened again from the cursor, sooner first, later last.
+ */
+import type { IRead, IReadFrom } from '../api';
+import { FINAL_STATES } from '../wire/types';
+import type { ITurn, TurnEvent } from '../wire/types';
+
+export interface IReaderPorts {
+  events(
+    from: readonly IReadFrom[],
+    signal: AbortSignal
+  ): AsyncIterable<IRead[]>;
+  turn(id: string): Promise<ITurn>;
+  /** events of one turn that arrived together */
+  onEvents(id: string, events: readonly TurnEvent[]): void;
+  /** the whole turn, as a poll found it */
+  onTurn(turn: ITurn): void;
+  /** null: connected; else since when it is not (performance.now) */
+  onConnection(lostSince: number | null): void;
+  /** the server does not know this turn any more */
+  onGone(id: string): void;
+  hidden(): boolean;
+}
+
+/** Milliseconds between two polls of a hidden page. */
+export const HIDDEN_POLL = 20_000;
+const FIRST_WAIT = 250;
+const LONGEST_WAIT = 8_000;
+
+export class EventsReader {
+  constructor(private readonly ports: IReaderPorts) {}
+
+  /** Follow exactly these turns; the ones already followed keep their cursor. */
+  follow(turns: readonly ITurn[]): void {
+    const wanted = new Set(turns.map(turn => turn.id));
+    const fresh = turns.filter(turn => !this.cursors.has(turn.id));
+    const gone = [...this.cursors.keys()].filter(id => !wanted.has(id));
+    if (!fresh.length && !gone.length) {
+      return;
+    }
+    gone.forEach(id => this.cursors.delete(id));
+    fresh.forEach(turn => this.cursors.set(turn.id, turn.cursor ?? '0'));
+    this.restart();
+  }
+
+  /** Call when the page was hidden or shown, and when the network came back. */
+  restart(): void {
+    this.abort?.abort();
+    clearTimeout(this.timer);
+    this.wait = FIRST_WAIT;
+    this.lost(false);
+    if (!this.cursors.size) {
+      return;
+    }
+    if (this.ports.hidden()) {
+      this.timer = setTimeout(() => void this.poll(), HIDDEN_POLL);
+    } else {
+      void this.read();
+    }
+  }
+
+  dispose(): void {
+    this.cursors.clear();
+    this.abort?.abort();
+    clearTimeout(this.timer);
+  }
+
+  private async read(): Promise<void> {
+    const abort = new AbortController();
+    this.abort = abort;
+    const from = [...this.cursors].map(([id, cursor]) => ({ id, cursor }));
+    try {
+      for await (const reads of this.ports.events(from, abort.signal)) {
+        if (abort.signal.aborted) {
+          return;
+        }
+        this.wait = FIRST_WAIT;
+        this.lost(false);
+        this.deliver(reads);
+      }
+    } catch (error) {
+      if (abort.signal.aborted) {
+        return;
+      }
+      if (statusOf(error) === 404) {
+        await this.poll();
+        return;
+      }
+    }
+    if (!abort.signal.aborted && this.cursors.size) {
+      this.lost(true);
+      this.later(() => this.read());
+    }
+  }
+
+  private deliver(reads: readonly IRead[]): void {
+    const batches = new Map<string, TurnEvent[]>();
+    for (const { id, cursor, event } of reads) {
+      if (!this.cursors.has(id)) {
+        continue;
+      }
+      if (cursor !== '') {
+        this.cursors.set(id, cursor);
+      }
+      if (event) {
+        batches.set(id, [...(batches.get(id) ?? []), event]);
+      }
+    }
+    for (const [id, events] of batches) {
+      const last = events[events.length - 1];
+      if (last.type === 'finished' || last.type === 'error') {
+        this.cursors.delete(id);
+      }
+      this.ports.onEvents(id, events);
+    }
+  }
+
+  /** Ask for each turn; then go on as the page is (hidden or not). */
+  private async poll(): Promise<void> {
+    for (const id of [...this.cursors.keys()]) {
+      try {
+        const turn = await this.ports.turn(id);
+        if (!this.cursors.has(id)) {
+          continue;
+        }
+        if (FINAL_STATES.has(turn.state)) {
+          this.cursors.delete(id);
+        } else if (turn.cursor) {
+          this.cursors.set(id, turn.cursor);
+        }
+        this.ports.onTurn(turn);
+      } catch (error) {
+        if (statusOf(error) === 404) {
+          this.cursors.delete(id);
+          this.ports.onGone(id);
+        }
+      }
+    }
+    if (!this.cursors.size) {
+      return;
+    }
+    if (this.ports.hidden()) {
+      this.timer = setTimeout(() => void this.poll(), HIDDEN_POLL);
+    } else {
+      this.later(() => this.read());
+    }
+  }
+
+  private later(run: () => Promise<void>): void {
+    const jitter = 0.75 + Math.random() / 2;
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => void run(), this.wait * jitter);
+    this.wait = Math.min(LONGEST_WAIT, this.wait * 2);
+  }
+
+  private lost(lost: boolean): void {
+    if (lost === (this.lostSince !== null)) {
+      return;
+    }
+    this.lostSince = lost ? performance.now() : null;
+    this.ports.onConnection(this.lostSince);
+  }
+
+  private readonly cursors = new Map<string, string>();
+  private abort: AbortController | undefined;
+  private timer: ReturnType<typeof setTimeout> | undefined;
+  private wait = FIRST_WAIT;
+  private lostSince: number | null = null;
+}
+
+function statusOf(error: unknown): number {
+  const status = (error as { status?: unknown } | null)?.status;
+  return typeof status === 'number' ? status : 0;
+}

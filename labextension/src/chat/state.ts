@@ -1,0 +1,75 @@
+/** What the screen draws. Immutable: a change makes a new object. */
+import type {
+  IConversationSummary,
+  IErrorInfo,
+  IPill,
+  IStatus,
+  ITurn
+} from '../wire/types';
+import type { Turns } from './tree';
+
+/** A question that was sent and not yet acknowledged. */
+export interface ISending {
+  key: string;
+  text: string;
+  pills: IPill[];
+}
+
+export interface IChatState {
+  /** null until the first answer; kept while the server is away */
+  status: IStatus | null;
+  /** why there is no fresh status: `extension_missing`, `network`, `signed_out` */
+  statusError: IErrorInfo | null;
+  /** since when (performance.now) the events response is broken; null: it is not */
+  lostSince: number | null;
+  /** newest first */
+  conversations: readonly IConversationSummary[];
+  conversationsLoaded: boolean;
+  /** '' is the conversation that does not exist yet */
+  conversationId: string;
+  title: string;
+  /** the conversation shown is being read */
+  opening: boolean;
+  turns: Turns;
+  head: string | null;
+  sending: readonly ISending[];
+  /** what the last action failed with; the banner shows it, `dismissNotice` ends it */
+  notice: IErrorInfo | null;
+  /** the model the user chose; null: the server's default */
+  model: string | null;
+}
+
+export const EMPTY_CHAT: IChatState = {
+  status: null,
+  statusError: null,
+  lostSince: null,
+  conversations: [],
+  conversationsLoaded: false,
+  conversationId: '',
+  title: '',
+  opening: false,
+  turns: new Map<string, ITurn>(),
+  head: null,
+  sending: [],
+  notice: null,
+  model: null
+};
+
+/** State with listeners; knows nothing of the screen. */
+export class Observable<T extends object> {
+  constructor(protected state: T) {}
+
+  getState = (): T => this.state;
+
+  subscribe = (listener: () => void): (() => void) => {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  };
+
+  protected set(change: Partial<T>): void {
+    this.state = { ...this.state, ...change };
+    this.listeners.forEach(listener => listener());
+  }
+
+  private readonly listeners = new Set<() => void>();
+}

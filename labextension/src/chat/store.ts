@@ -1,0 +1,608 @@
+/**
+ * The chat's state and what can be done with it. Knows the server through `Api`
+ * and nothing of the screen. Text being written is not in the state but in
+ * `live(turnId)`, so that a token redraws one message and not the panel.
+ */
+import { ApiError, errorInfo, requestKey } from '../api';
+import type { Api, ExportFormat } from '../api';
+import { FINAL_STATES } from '../wire/types';
+import type {
+  ContextPart,
+  IConversation,
+  IErrorInfo,
+  IPill,
+  ITurn,
+  ITurnRequest,
+  Mode,
+  TurnEvent
+} from '../wire/types';
+import { foldTurn } from './fold';
+import { LiveTurn } from './live';
+import type { IMemory } from './memory';
+import { EventsReader } from './reader';
+import { EMPTY_CHAT, Observable } from './state';
+import type { IChatState } from './state';
+import { isRunning, isWaiting, leafOf, newest } from './tree';
+
+/** What a question is made of; the parts were read a moment ago. */
+export interface IQuestion {
+  text?: string;
+  context?: ContextPart[];
+  /** how the parts are shown until the server answers */
+  pills?: IPill[];
+  mode?: Mode;
+  /** left out: after the last turn; null: a new first turn; an id: a branch */
+  parentId?: string | null;
+  copyOf?: string;
+  continueOf?: string;
+  /** ask there; left out: in the conversation shown. '': in a new one */
+  conversationId?: string;
+}
+
+/** How tabs of one browser tell each other that something changed. */
+export interface IChannel {
+  post(conversationId: string): void;
+  onMessage(listener: (conversationId: string) => void): void;
+  close(): void;
+}
+
+export interface IStoreOptions {
+  api: Api;
+  memory: IMemory;
+  channel?: IChannel;
+  hidden?: () => boolean;
+}
+
+export class ChatStore extends Observable<IChatState> {
+  constructor(private readonly options: IStoreOptions) {
+    super({ ...EMPTY_CHAT, model: options.memory.get('model') || null });
+    const { api } = options;
+    this.reader = new EventsReader({
+      events: (from, signal) => api.events(from, signal),
+      turn: id => api.turn(id),
+      onEvents: (id, events) => this.onEvents(id, events),
+      onTurn: turn => this.onTurn(turn),
+      onConnection: lostSince => this.set({ lostSince }),
+      onGone: () => void this.reload(),
+      hidden: options.hidden ?? (() => document.hidden)
+    });
+    options.channel?.onMessage(id => this.onOtherTab(id));
+  }
+
+  /** For what the store has no action of its own: preview, usage, search. */
+  get api(): Api {
+    return this.options.api;
+  }
+
+  /** Read the status and what was shown last. */
+  async start(): Promise<void> {
+    const shown = this.options.memory.get('shown');
+    await Promise.all([
+      this.refreshStatus(),
+      this.refreshConversations(),
+      shown ? this.open(shown, true) : undefined
+    ]);
+  }
+
+  dispose(): void {
+    this.reader.dispose();
+    this.options.channel?.close();
+  }
+
+  /** A turn's text while it is written; null when it is not being written. */
+  live(turnId: string): LiveTurn | null {
+    return this.lives.get(turnId) ?? null;
+  }
+
+  async refreshStatus(): Promise<void> {
+    try {
+      const status = await this.api.status();
+      this.set({ status, statusError: null });
+    } catch (error) {
+      this.set({ statusError: errorInfo(error) });
+    }
+  }
+
+  /** The page was shown again, focused, or is back on the network. */
+  async wake(): Promise<void> {
+    this.reader.restart();
+    await Promise.all([
+      this.refreshStatus(),
+      this.refreshConversations(),
+      this.reload()
+    ]);
+  }
+
+  /** The page was hidden: the events response is closed, polling begins. */
+  sleep(): void {
+    this.reader.restart();
+  }
+
+  // Questions
+
+  /** Ask. Rejects with `ApiError` when nothing was taken: put the text back. */
+  async send(question: IQuestion): Promise<string> {
+    const shown = this.state.conversationId;
+    const conversationId = question.conversationId ?? shown;
+    const request: ITurnRequest = {
+      request_key: requestKey(),
+      mode: question.mode ?? 'ask',
+      conversation_id: conversationId || undefined,
+      parent_id: question.parentId,
+      model: this.state.model ?? undefined,
+      text: question.text,
+      context: question.context,
+      copy_of: question.copyOf,
+      continue_of: question.continueOf
+    };
+    const sending = {
+      key: request.request_key,
+      text: question.text ?? '',
+      pills: question.pills ?? []
+    };
+    this.set({ sending: [...this.state.sending, sending], notice: null });
+    try {
+      const created = await this.api.postTurn(request);
+      this.placeNew(created.turn_id, created.conversation_id, created.state, {
+        question,
+        request,
+        wasShown: conversationId === shown,
+        shown
+      });
+      return created.turn_id;
+    } finally {
+      this.set({
+        sending: this.state.sending.filter(
+          other => other.key !== request.request_key
+        )
+      });
+    }
+  }
+
+  /** Stop a turn; without one, whatever runs in the conversation shown. */
+  async stop(turnId?: string): Promise<void> {
+    const ids = turnId ? [turnId] : this.running().map(turn => turn.id);
+    await this.doing(async () => {
+      await Promise.all(ids.map(id => this.api.stopTurn(id)));
+    });
+  }
+
+  /** Ask the same again as a branch beside it. */
+  async regenerate(turnId: string): Promise<void> {
+    const turn = this.state.turns.get(turnId);
+    if (turn) {
+      await this.doing(() =>
+        this.send({
+          copyOf: turn.id,
+          parentId: turn.parent_id,
+          mode: turn.mode,
+          pills: turn.pills
+        })
+      );
+    }
+  }
+
+  /** After an error: the same question in the same place. */
+  retry(turnId: string): Promise<void> {
+    return this.regenerate(turnId);
+  }
+
+  /** Another question in its place; without `context` that of the turn. */
+  async editAndResend(
+    turnId: string,
+    text: string,
+    context?: ContextPart[]
+  ): Promise<void> {
+    const turn = this.state.turns.get(turnId);
+    if (turn) {
+      await this.send({
+        text,
+        context,
+        copyOf: turn.id,
+        parentId: turn.parent_id,
+        mode: turn.mode,
+        pills: turn.pills
+      });
+    }
+  }
+
+  /** Go on where the answer was cut. */
+  async continueTurn(turnId: string): Promise<void> {
+    const turn = this.state.turns.get(turnId);
+    if (turn) {
+      await this.doing(() =>
+        this.send({ continueOf: turn.id, parentId: turn.id, mode: turn.mode })
+      );
+    }
+  }
+
+  /** Show the branch through this turn. */
+  async showBranch(turnId: string): Promise<void> {
+    const head = leafOf(this.state.turns, turnId);
+    const id = this.state.conversationId;
+    this.set({ head });
+    await this.doing(() => this.api.patchConversation(id, { head_id: head }));
+  }
+
+  // Waiting questions
+
+  async release(turnId: string): Promise<void> {
+    await this.patchWaiting(() =>
+      this.api.patchTurn(turnId, { release: true })
+    );
+  }
+
+  async editPending(
+    turnId: string,
+    text: string,
+    context?: ContextPart[]
+  ): Promise<void> {
+    await this.patchWaiting(() =>
+      this.api.patchTurn(turnId, { text, context })
+    );
+  }
+
+  async removePending(turnId: string): Promise<void> {
+    await this.patchWaiting(() => this.api.deleteTurn(turnId));
+  }
+
+  // Conversations
+
+  newConversation(): void {
+    this.opened += 1;
+    this.show(null);
+  }
+
+  /** `quiet`: a conversation that is gone shows the empty one, no notice. */
+  async open(id: string, quiet = false): Promise<void> {
+    const opened = ++this.opened;
+    this.set({ opening: true, notice: null });
+    try {
+      const conversation = await this.api.conversation(id);
+      if (opened === this.opened) {
+        this.show(conversation);
+      }
+    } catch (error) {
+      if (opened === this.opened) {
+        this.set({ opening: false });
+        if (error instanceof ApiError && error.status === 404) {
+          this.options.memory.set('shown', null);
+        }
+        if (!quiet) {
+          this.notify(error);
+        }
+      }
+    }
+  }
+
+  async rename(id: string, title: string): Promise<void> {
+    await this.doing(async () => {
+      await this.api.patchConversation(id, { title });
+      if (id === this.state.conversationId) {
+        this.set({ title });
+      }
+      await this.refreshConversations();
+      this.tell(id);
+    });
+  }
+
+  async deleteConversation(id: string): Promise<void> {
+    await this.doing(async () => {
+      await this.api.deleteConversation(id);
+      if (id === this.state.conversationId) {
+        this.newConversation();
+      }
+      await this.refreshConversations();
+      this.tell(id);
+    });
+  }
+
+  /** Titles and text; the list itself stays as it is. */
+  search(query: string): ReturnType<Api['conversations']> {
+    return this.api.conversations(query);
+  }
+
+  exportConversation(id: string, format: ExportFormat): Promise<Blob> {
+    return this.api.export(id, format);
+  }
+
+  async refreshConversations(): Promise<void> {
+    try {
+      const conversations = await this.api.conversations();
+      this.set({ conversations, conversationsLoaded: true });
+    } catch {
+      // The status says what is wrong; the list stays as it was.
+    }
+  }
+
+  /** Summarise this conversation, so that the next question has room. */
+  async compact(): Promise<string | null> {
+    let id: string | null = null;
+    await this.doing(async () => {
+      id = await this.send({ mode: 'compact', text: '' });
+    });
+    return id;
+  }
+
+  /** Summarise, and go on in a new conversation that begins with the summary. */
+  async newFromSummary(): Promise<void> {
+    const id = await this.compact();
+    if (id === null) {
+      return;
+    }
+    const turn = await this.ended(id);
+    if (turn?.state === 'complete') {
+      await this.doing(async () => {
+        const conversation = await this.api.conversationFrom(id);
+        this.opened += 1;
+        this.show(await this.api.conversation(conversation.id));
+        await this.refreshConversations();
+      });
+    }
+  }
+
+  setModel(model: string | null): void {
+    this.options.memory.set('model', model);
+    this.set({ model });
+  }
+
+  dismissNotice(): void {
+    this.set({ notice: null });
+  }
+
+  notify(error: unknown): void {
+    this.set({ notice: errorInfo(error) });
+  }
+
+  /** Running turns of the conversation shown. */
+  running(): ITurn[] {
+    return [...this.state.turns.values()].filter(isRunning);
+  }
+
+  /** Resolves with the turn when it has ended; null: it is no longer shown. */
+  ended(id: string): Promise<ITurn | null> {
+    return new Promise(resolve => {
+      const look = () => {
+        const turn = this.state.turns.get(id) ?? null;
+        if (turn === null || FINAL_STATES.has(turn.state)) {
+          stop();
+          resolve(turn);
+        }
+      };
+      const stop = this.subscribe(look);
+      look();
+    });
+  }
+
+  /** Read the conversation shown again; keeps the branch that is shown. */
+  async reload(): Promise<void> {
+    const id = this.state.conversationId;
+    const opened = this.opened;
+    if (id === '') {
+      return;
+    }
+    try {
+      const conversation = await this.api.conversation(id);
+      if (opened === this.opened && id === this.state.conversationId) {
+        this.show(conversation, this.state.head);
+      }
+    } catch (error) {
+      if (error instanceof ApiError && error.status === 404) {
+        this.newConversation();
+      }
+    }
+  }
+
+  // What the server says
+
+  private onEvents(id: string, events: readonly TurnEvent[]): void {
+    const live = this.liveOf(id);
+    let turn = this.state.turns.get(id);
+    if (!turn) {
+      return;
+    }
+    const before = turn;
+    for (const event of events) {
+      live.apply(event);
+      turn = foldTurn(turn, event, live.parts);
+    }
+    if (turn !== before) {
+      this.place(turn);
+    }
+    live.notify();
+  }
+
+  private onTurn(turn: ITurn): void {
+    if (this.state.turns.has(turn.id)) {
+      const live = this.liveOf(turn.id);
+      live.replace(turn.parts ?? []);
+      this.place(turn);
+      live.notify();
+    }
+  }
+
+  private place(turn: ITurn): void {
+    const before = this.state.turns.get(turn.id);
+    const turns = new Map(this.state.turns).set(turn.id, turn);
+    const starts = before && isWaiting(before) && !isWaiting(turn);
+    this.set({ turns, ...(starts ? { head: turn.id } : {}) });
+    if (FINAL_STATES.has(turn.state)) {
+      this.lives.delete(turn.id);
+      void this.afterEnd(turn);
+    }
+    this.follow();
+  }
+
+  /** The title may be there now, waiting turns may be held, other tabs look. */
+  private async afterEnd(turn: ITurn): Promise<void> {
+    this.tell(turn.conversation_id);
+    await this.refreshConversations();
+    const summary = this.state.conversations.find(
+      other => other.id === this.state.conversationId
+    );
+    if (summary && summary.title !== this.state.title) {
+      this.set({ title: summary.title });
+    }
+    if (turn.state === 'error') {
+      await this.refreshStatus();
+    }
+    if ([...this.state.turns.values()].some(isWaiting)) {
+      await this.reload();
+    }
+  }
+
+  private placeNew(
+    id: string,
+    conversationId: string,
+    state: ITurn['state'],
+    from: {
+      question: IQuestion;
+      request: ITurnRequest;
+      wasShown: boolean;
+      shown: string;
+    }
+  ): void {
+    this.tell(conversationId);
+    void this.refreshConversations();
+    // Meanwhile the user may have gone elsewhere; then the turn runs on unseen.
+    if (!from.wasShown || this.state.conversationId !== from.shown) {
+      return;
+    }
+    const { question, request } = from;
+    const source = question.copyOf
+      ? this.state.turns.get(question.copyOf)
+      : null;
+    const turn: ITurn = {
+      id,
+      conversation_id: conversationId,
+      parent_id:
+        question.parentId !== undefined ? question.parentId : this.lastInLine(),
+      state,
+      mode: request.mode ?? 'ask',
+      text: question.text ?? source?.text ?? '',
+      created: Date.now() / 1000,
+      pills: question.pills ?? source?.pills,
+      continue_of: question.continueOf,
+      model: request.model,
+      cursor: '0'
+    };
+    this.set({
+      conversationId,
+      head: isWaiting(turn) ? this.state.head : id,
+      turns: new Map(this.state.turns).set(id, turn)
+    });
+    this.options.memory.set('shown', conversationId);
+    this.follow();
+  }
+
+  private lastInLine(): string | null {
+    const waitingOnes = [...this.state.turns.values()].filter(isWaiting);
+    waitingOnes.sort((a, b) => a.created - b.created);
+    return waitingOnes[waitingOnes.length - 1]?.id ?? this.state.head;
+  }
+
+  private show(conversation: IConversation | null, head?: string | null): void {
+    const turns = new Map(
+      (conversation?.turns ?? []).map(turn => [turn.id, this.merged(turn)])
+    );
+    const wanted = head && turns.has(head) ? head : conversation?.head_id;
+    const shown = wanted ? this.settledHead(turns, wanted) : newest(turns);
+    for (const id of [...this.lives.keys()]) {
+      const turn = turns.get(id);
+      if (!turn || FINAL_STATES.has(turn.state)) {
+        this.lives.delete(id);
+      }
+    }
+    this.options.memory.set('shown', conversation?.id ?? null);
+    this.set({
+      conversationId: conversation?.id ?? '',
+      title: conversation?.title ?? '',
+      opening: false,
+      turns,
+      head: shown,
+      notice: null
+    });
+    this.follow();
+  }
+
+  /** Text that was read live is newer than that of a list that was on its way. */
+  private merged(turn: ITurn): ITurn {
+    const known = this.state.turns.get(turn.id);
+    return known &&
+      FINAL_STATES.has(known.state) &&
+      !FINAL_STATES.has(turn.state)
+      ? known
+      : turn;
+  }
+
+  /** A branch that ends in waiting turns is shown to the turn before them. */
+  private settledHead(
+    turns: ReadonlyMap<string, ITurn>,
+    head: string
+  ): string | null {
+    let turn = turns.get(head);
+    while (turn && isWaiting(turn) && turn.parent_id !== null) {
+      turn = turns.get(turn.parent_id);
+    }
+    return turn?.id ?? newest(turns);
+  }
+
+  private liveOf(id: string): LiveTurn {
+    const known = this.lives.get(id);
+    if (known) {
+      return known;
+    }
+    const live = new LiveTurn(id, this.state.turns.get(id)?.parts);
+    this.lives.set(id, live);
+    return live;
+  }
+
+  private follow(): void {
+    const turns = [...this.state.turns.values()];
+    const active = turns.filter(isRunning);
+    const pending = turns.filter(turn => turn.state === 'pending');
+    const followed =
+      active.length || pending.length ? [...active, ...pending] : [];
+    followed.forEach(turn => this.liveOf(turn.id));
+    this.reader.follow(followed);
+  }
+
+  // Small things
+
+  private async doing(action: () => Promise<unknown>): Promise<void> {
+    try {
+      await action();
+    } catch (error) {
+      this.notify(error);
+    }
+  }
+
+  private async patchWaiting(action: () => Promise<unknown>): Promise<void> {
+    await this.doing(async () => {
+      try {
+        await action();
+      } finally {
+        await this.reload();
+        this.tell(this.state.conversationId);
+      }
+    });
+  }
+
+  private tell(conversationId: string): void {
+    this.options.channel?.post(conversationId);
+  }
+
+  private onOtherTab(conversationId: string): void {
+    void this.refreshConversations();
+    if (conversationId === this.state.conversationId) {
+      void this.reload();
+    }
+  }
+
+  private readonly reader: EventsReader;
+  private readonly lives = new Map<string, LiveTurn>();
+  /** Grows with each conversation shown: a late answer must not win. */
+  private opened = 0;
+}
+
+export type { IChatState, IErrorInfo };

@@ -44,7 +44,7 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Opened(msgspec.Struct, frozen=True, gc=False):
-    """The model server has the request: the response headers arrived; behind a gateway, the wait in its queue is over."""
+    """The model server has the request: its headers arrived; behind a gateway, the wait in its queue is over."""
 
 
 class Queued(msgspec.Struct, frozen=True, gc=False):
@@ -75,8 +75,8 @@ class UsageSeen(msgspec.Struct, frozen=True, gc=False):
 
 
 class Finish(msgspec.Struct, frozen=True, gc=False):
-    """The end. `reason` as the server says it: "stop", "length", "tool_calls", ...; None: the answer was cut (the stream
-    ended with neither a finish reason nor `[DONE]`, or the server aborted it)."""
+    """The end. `reason` as the server says it: "stop", "length", "tool_calls", ...; None: the answer was cut (the
+    stream ended with neither a finish reason nor `[DONE]`, or the server aborted it)."""
 
     reason: str | None
 
@@ -124,7 +124,7 @@ _CUT = frozenset({"abort", "error"})  # vLLM's words for an answer that was not 
 class ChatParser:
     """Bytes of a streamed answer in, `ModelEvent`s out. Raises what an error event under HTTP 200 says.
 
-    `feed` until it answers `done`; at the end of the stream `close` answers the last events. `Finish` comes exactly once.
+    `feed` until it is `done`; at the end of the stream `close` answers the last events. `Finish` comes exactly once.
     """
 
     def __init__(self, *, gateway: bool = False) -> None:
@@ -169,9 +169,7 @@ class ChatParser:
 
     def _comment(self, text: str, events: list[ModelEvent]) -> None:
         queued = _QUEUED.match(text)
-        if queued and not self._opened:
-            events.append(Queued(int(queued[1]), int(queued[2])))
-        elif queued and not self.seen_data:
+        if queued and not self.seen_data:
             events.append(Queued(int(queued[1]), int(queued[2])))
         else:
             self._open(events)

@@ -1,13 +1,25 @@
-"""The client of a model server or gateway: OpenAI's API over an injected `httpx.AsyncClient`."""
+"""The client of a model server or gateway: OpenAI's API over an injected `httpx.AsyncClient`.
+
+A request is sent again only where the server cannot have taken it: no connection came about; a kept socket was closed
+before a byte of the answer; or 502, 503 or 504 without a byte of body (a proxy's word, not the model server's). Never
+after a read time-out: the question may be in work. Behind a gateway, which retries by itself, only the first of these.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping
-from typing import TYPE_CHECKING
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
 
 from cellar import wire
 from cellar.chat import (
+    ChatParser,
     ChatRequest,
+    Chunk,
     Delta,
     Finish,
     Messages,
@@ -17,7 +29,18 @@ from cellar.chat import (
     Reasoning,
     UsageSeen,
 )
+from cellar.errors import CellarError, ModelFailed, ModelLoading, ModelTimeout, RequestRefused
+from cellar.refusals import MAX_ERROR_BYTES, error_event, refusal
 from cellar.retry import NO_RETRIES, RetryPolicy
+from cellar.transport import (
+    SocketWatch,
+    make_http,
+    next_chunk,
+    raw_chunks,
+    read_bounded,
+    read_error,
+    transport_error,
+)
 
 if TYPE_CHECKING:
     import httpx
@@ -37,51 +60,62 @@ __all__ = [
     "make_http",
 ]
 
-CONNECT_TIMEOUT = 5.0
-READ_TIMEOUT = 300.0
-"""Seconds of silence that are still a long prefill or a busy server. It counts between two pieces of data, not in all."""
-KEEPALIVE = 4.0
-"""Seconds an idle connection is kept: less than the 5 s after which uvicorn (vLLM) closes it, or both would race."""
-MAX_CONNECTIONS = 32
-POOL_TIMEOUT = 10.0
 DRAIN = 0.2
 """Seconds that the end of a finished answer's HTTP body may take, so that its connection can be used again."""
+HEALTH_TIMEOUT = 5.0
 MAX_JSON_BYTES = 64 * 1024 * 1024
+NO_SUCH_ROUTE = frozenset({404, 405, 501})
+DEFAULT_RETRIES = RetryPolicy()
+TINY_PARAMETERS = 1_000_000_000
+UNKNOWN_CONTEXT_LENGTH = 4096
+"""Assumed when a server does not tell: small enough for every model of today."""
+
+T = TypeVar("T")
 
 
-def make_http(
-    base_url: str,
-    *,
-    ca_bundle: str = "",
-    proxy: str = "",
-    connect_timeout: float = CONNECT_TIMEOUT,
-    read_timeout: float = READ_TIMEOUT,
-    max_connections: int = MAX_CONNECTIONS,
-) -> httpx.AsyncClient:
-    """A client for one model server. Costs an import of httpx (some 100 ms) the first time: call it after start-up.
+class _Architecture(msgspec.Struct):
+    input_modalities: list[str] | None = None
 
-    It follows no proxy variable, no netrc and no redirect: a question goes to `base_url` or nowhere. Certificates are
-    checked against `ca_bundle` (a PEM file), else the system's store, which is where an intranet's own authority is.
-    """
-    import ssl
 
-    import httpx
+class _Meta(msgspec.Struct):
+    n_ctx: int | None = None
+    n_params: int = 0
 
-    if base_url.startswith("https:"):
-        verify = ssl.create_default_context(cafile=ca_bundle or None)
-    else:
-        verify = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusts nobody: never used, and saves 35 ms of reading CAs
-    return httpx.AsyncClient(
-        verify=verify,
-        proxy=proxy or None,
-        trust_env=False,
-        follow_redirects=False,
-        timeout=httpx.Timeout(connect=connect_timeout, read=read_timeout, write=30.0, pool=POOL_TIMEOUT),
-        limits=httpx.Limits(
-            max_connections=max_connections, max_keepalive_connections=max_connections, keepalive_expiry=KEEPALIVE
-        ),
-        headers={"user-agent": "cellar"},
-    )
+
+class _ModelRow(msgspec.Struct):
+    """A row of /v1/models: vLLM tells `max_model_len`, llama.cpp `meta` and `architecture`."""
+
+    id: str
+    max_model_len: int | None = None
+    meta: _Meta | None = None
+    architecture: _Architecture | None = None
+
+    def to_model(self, *, tokenizer: bool) -> wire.Model:
+        length = self.max_model_len or (self.meta.n_ctx if self.meta else None) or UNKNOWN_CONTEXT_LENGTH
+        modalities = self.architecture.input_modalities if self.architecture else None
+        vision = None if modalities is None else "image" in modalities
+        return wire.Model(id=self.id, context_length=length, vision=vision, tokenizer=tokenizer)
+
+    @property
+    def tiny(self) -> bool:
+        return self.meta is not None and 0 < self.meta.n_params < TINY_PARAMETERS
+
+
+class _ModelList(msgspec.Struct):
+    data: list[_ModelRow]
+
+
+class _TokenCount(msgspec.Struct):
+    count: int | None = None
+
+
+@dataclass
+class _Refused:
+    """An attempt that gave no answer; `again`: the server cannot have taken the request."""
+
+    error: CellarError
+    again: bool
+    cause: Exception | None = None
 
 
 class ModelClient:
@@ -97,37 +131,203 @@ class ModelClient:
         base_url: str,
         api_key: str = "",
         *,
-        retries: RetryPolicy = RetryPolicy(),
+        retries: RetryPolicy = DEFAULT_RETRIES,
         gateway: bool = False,
     ) -> None:
-        raise NotImplementedError
+        self._http = http
+        self._base = base_url.rstrip("/")
+        self._root = self._base.removesuffix("/v1")  # where vLLM and the gateway have /health and /tokenize
+        self._retries = retries
+        self._gateway = gateway
+        self._headers = {"accept-encoding": "identity"}
+        if api_key:
+            self._headers["authorization"] = f"Bearer {api_key}"
+        self._tokenizer: dict[str, bool] = {}  # model id -> the server counts its tokens
+        self._tiny = False
 
     async def aclose(self) -> None:
         """Close all connections; running streams end with them."""
-        raise NotImplementedError
+        if not callable(self._http):
+            await self._http.aclose()
 
-    def stream_chat(
+    async def stream_chat(
         self, request: ChatRequest, *, headers: Mapping[str, str] = {}
     ) -> AsyncGenerator[ModelEvent, None]:
-        """The answer as it comes, `Finish` last. `aclose()` of the iterator, or cancelling the task that reads it, closes
-        the upstream socket at once, before the response headers too. Act on `Finish`, not on the end of the iteration,
-        which comes when the HTTP body has been read to its end (at most `DRAIN` later)."""
-        raise NotImplementedError
+        """The answer as it comes, `Finish` last.
+
+        `aclose()` of the iterator, or cancelling the task that reads it, closes the upstream socket at once, before the
+        response headers too. Act on `Finish`, not on the end of the iteration: that comes when the HTTP body has been
+        read to its end, at most `DRAIN` later.
+        """
+        parser = ChatParser(gateway=self._gateway)
+        asked = {**headers, "content-type": "application/json", "accept": "text/event-stream"}
+        url = self._base + "/chat/completions"
+        async with self._response("POST", url, request.body(stream=True), asked, model=request.model) as response:
+            await _check_stream(response)
+            if not self._gateway:
+                yield Opened()
+            async with raw_chunks(response) as chunks:
+                while not parser.done:
+                    data = await next_chunk(chunks)
+                    if data is None and not parser.seen_data:
+                        raise ModelFailed("The model server closed the stream without an answer")
+                    for event in parser.feed(data) if data is not None else parser.close():
+                        yield event
+                with contextlib.suppress(TimeoutError, ModelTimeout):
+                    async with asyncio.timeout(DRAIN):
+                        while await next_chunk(chunks) is not None:
+                            pass
 
     async def chat(self, request: ChatRequest, *, headers: Mapping[str, str] = {}) -> str:
         """The whole answer's text in one piece, not streamed."""
-        raise NotImplementedError
+        asked = {**headers, "content-type": "application/json"}
+        url = self._base + "/chat/completions"
+        async with self._response("POST", url, request.body(stream=False), asked, model=request.model) as response:
+            chunk = _decode(await read_bounded(response, MAX_JSON_BYTES), Chunk)
+        if chunk.error is not None:
+            raise error_event(bytes(chunk.error), model=request.model)
+        for choice in chunk.choices or ():
+            if choice.message is not None:
+                return choice.message.content or ""
+        raise ModelFailed("The model server's answer has no message")
 
     async def models(self) -> list[wire.Model]:
         """What the server serves. The context length is vLLM's `max_model_len` or llama.cpp's `meta.n_ctx`."""
-        raise NotImplementedError
+        async with self._response("GET", self._base + "/models") as response:
+            rows = _decode(await read_bounded(response, MAX_JSON_BYTES), _ModelList).data
+        new = [row.id for row in rows if row.id not in self._tokenizer]
+        self._tokenizer.update(zip(new, await asyncio.gather(*map(self._counts, new)), strict=True))
+        self._tiny = bool(rows) and all(row.tiny for row in rows)
+        return [row.to_model(tokenizer=self._tokenizer[row.id]) for row in rows]
 
-    async def count_tokens(
-        self, model: str, messages: Messages | None = None, text: str | None = None
-    ) -> int | None:
+    async def count_tokens(self, model: str, messages: Messages | None = None, text: str | None = None) -> int | None:
         """Tokens of a conversation (as the chat template writes it) or of a text; None: the server has no tokenizer."""
-        raise NotImplementedError
+        asked: dict[str, object] = {"model": model}
+        if messages is not None:
+            asked |= {"messages": messages, "add_generation_prompt": True}
+        else:
+            asked |= {"prompt": text or "", "add_special_tokens": False}
+        body = msgspec.json.encode(asked)
+        json = {"content-type": "application/json"}
+        try:
+            async with self._response("POST", self._root + "/tokenize", body, json, model=model) as response:
+                return _decode(await read_bounded(response, MAX_JSON_BYTES), _TokenCount).count
+        except CellarError as error:
+            if error.detail.get("status") in NO_SUCH_ROUTE:
+                return None
+            raise
 
     async def health(self) -> wire.ModelServer:
-        """Up, loading or down; never raises a `ModelServerError`."""
-        raise NotImplementedError
+        """Up, loading or down; never raises a `ModelServerError`. `tiny` is known once `models` was asked."""
+        try:
+            await self._healthy()
+        except ModelLoading as error:
+            return wire.ModelServer(state="loading", message=error.message)
+        except CellarError as error:
+            return wire.ModelServer(state="down", message=error.message)
+        return wire.ModelServer(state="up", tiny=self._tiny)
+
+    async def _healthy(self) -> None:
+        if not self._gateway:
+            try:
+                async with self._response("GET", self._root + "/health", retries=NO_RETRIES, timeout=HEALTH_TIMEOUT):
+                    return
+            except RequestRefused:
+                pass  # a server without /health: a list of models is as good
+        async with self._response("GET", self._base + "/models", retries=NO_RETRIES, timeout=HEALTH_TIMEOUT):
+            return
+
+    async def _counts(self, model: str) -> bool:
+        try:
+            return await self.count_tokens(model, text="a") is not None
+        except CellarError:
+            return False
+
+    @contextlib.asynccontextmanager
+    async def _response(
+        self,
+        method: str,
+        url: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] = {},
+        *,
+        model: str = "",
+        retries: RetryPolicy | None = None,
+        timeout: float | None = None,
+    ) -> AsyncIterator[httpx.Response]:
+        """An answer with status 200, its body not read yet; closed at the end, whatever happens."""
+        policy = retries or self._retries
+        attempt = 0
+        while True:
+            answer = await self._attempt(method, url, body, headers, model, timeout)
+            if not isinstance(answer, _Refused):
+                break
+            delay = policy.delay(attempt, answer.error.retry_after) if answer.again else None
+            if delay is None:
+                raise answer.error from answer.cause
+            await asyncio.sleep(delay)
+            attempt += 1
+        try:
+            yield answer
+        except CellarError as error:
+            error.request_id = error.request_id or answer.headers.get("x-request-id", "")[:128]
+            raise
+        finally:
+            await answer.aclose()
+
+    async def _attempt(
+        self, method: str, url: str, body: bytes | None, headers: Mapping[str, str], model: str, timeout: float | None
+    ) -> httpx.Response | _Refused:
+        import httpx
+
+        http = self._client()
+        socket = SocketWatch()
+        try:
+            request = http.build_request(
+                method,
+                url,
+                content=body,
+                headers=httpx.Headers({**headers, **self._headers}, encoding="utf-8"),
+                timeout=http.timeout if timeout is None else timeout,
+                extensions={"trace": socket.trace},
+            )
+            response = await http.send(request, stream=True)
+        except (httpx.HTTPError, httpx.InvalidURL) as cause:
+            untaken = isinstance(cause, httpx.ConnectError | httpx.ConnectTimeout)
+            stale = socket.reused and isinstance(cause, httpx.NetworkError | httpx.RemoteProtocolError)
+            return _Refused(transport_error(cause), again=untaken or (stale and not self._gateway), cause=cause)
+        if response.is_success:
+            return response
+        try:
+            said = await read_error(response)
+        finally:
+            await response.aclose()
+        error = refusal(response.status_code, response.headers, said, model=model)
+        return _Refused(error, again=response.status_code in (502, 503, 504) and not said and not self._gateway)
+
+    def _client(self) -> httpx.AsyncClient:
+        if callable(self._http):
+            self._http = self._http()
+        return self._http
+
+
+async def _check_stream(response: httpx.Response) -> None:
+    """Raises when a 200 is no event stream: an error as JSON, a proxy's login page."""
+    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind not in ("application/json", "text/html", "application/xhtml+xml"):
+        return
+    if kind == "application/json":
+        said = _decode(await read_bounded(response, MAX_ERROR_BYTES), Chunk)
+        if said.error is not None:
+            raise error_event(bytes(said.error))
+    raise ModelFailed(
+        f"The model server answered with {kind} instead of an event stream",
+        hint="Does the base URL end in /v1, and does no login page or proxy stand before it?",
+    )
+
+
+def _decode(body: bytes, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.DecodeError, UnicodeError):
+        raise ModelFailed("The model server's answer is not the JSON it should be") from None

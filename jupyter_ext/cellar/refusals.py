@@ -102,7 +102,10 @@ def _error(
         return TooLarge(said or "The request is larger than the model server accepts", **about)
     if status == 503:
         return _unavailable(message, words, about)
+    about["detail"] = {"status": status}
     kind = _kind(fields)
+    if 300 <= status < 400:
+        return RequestRefused("The model server redirects to another address", hint="Set that as base URL", **about)
     if 400 <= status < 500:
         return RequestRefused(f"The model server refused the request (HTTP {status}{kind})", **about)
     return ModelFailed(f"The model server failed (HTTP {status}{kind})", **about)
@@ -136,14 +139,10 @@ def _context_too_long(
     if prompt is None:
         counts = [int(found) for found in _PROMPT.findall(message)]
         prompt = counts[0] if counts else None
-    return {
-        name: value for name, value in (("n_prompt", prompt), ("limit", limit)) if isinstance(value, int)
-    }
+    return {name: value for name, value in (("n_prompt", prompt), ("limit", limit)) if isinstance(value, int)}
 
 
-def _not_found(
-    fields: dict[str, Any], message: str, words: str, model: str, about: dict[str, Any]
-) -> CellarError:
+def _not_found(fields: dict[str, Any], message: str, words: str, model: str, about: dict[str, Any]) -> CellarError:
     if fields.get("param") == "model" or "model_not_found" in words or "model" in message.lower():
         return ModelNotFound(
             f"The model server has no model {model!r}" if model else "The model server has no such model",
@@ -153,6 +152,7 @@ def _not_found(
     return RequestRefused(
         "The model server does not know this address (HTTP 404)",
         hint="Does the base URL end in /v1, and is it an OpenAI-compatible server?",
+        detail={"status": 404},
         **about,
     )
 
@@ -160,7 +160,12 @@ def _not_found(
 def _unavailable(message: str, words: str, about: dict[str, Any]) -> CellarError:
     if "loading" in message.lower() or "model_loading" in words:
         return ModelLoading("The model is being loaded", **about)
-    if about["retry_after"] is not None or "queue" in words or "queue" in message.lower() or "service unavailable" in words:
+    if (
+        about["retry_after"] is not None
+        or "queue" in words
+        or "queue" in message.lower()
+        or "service unavailable" in words
+    ):
         return QueueFull("The model server has too many requests waiting", **about)
     return ModelFailed("The model server is not available (HTTP 503)", **about)
 
@@ -216,7 +221,7 @@ _STATUS_OF_WORD = (
 
 
 def _kind(fields: dict[str, Any]) -> str:
-    """", BadRequestError" when the server names its error in one plain word."""
+    """ ", BadRequestError" when the server names its error in one plain word."""
     kind = fields.get("type")
     return f", {kind}" if isinstance(kind, str) and _WORD.fullmatch(kind) else ""
 

@@ -1,11 +1,11 @@
-"""What a model server or gateway said no with -> one class of `cellar.errors`. Pure: status, headers and body in, error out.
+"""How a model server or gateway says no -> one class of `cellar.errors`. Pure: status, headers and body in, error out.
 
-The bodies known here: vLLM's and the gateway's `{"error": {"message", "type", "param", "code"}}` (code is the status, or a
-word), vLLM's 401 `{"error": "Unauthorized"}`, llama.cpp's `{"error": {..., "n_prompt_tokens", "n_ctx"}}`, FastAPI's
+The bodies known here: vLLM's and the gateway's `{"error": {"message", "type", "param", "code"}}` (code is the status, or
+a word), vLLM's 401 `{"error": "Unauthorized"}`, llama.cpp's `{"error": {..., "n_prompt_tokens", "n_ctx"}}`, FastAPI's
 `{"detail": ...}`, and pages of HTML from whatever proxy stands between.
 
-A server's own message is quoted only for statuses that are decided before anything reads the prompt (401, 403, 413, 429):
-validation messages repeat their input, and a prompt must not reach a log or an error that way.
+A server's own message is quoted only for statuses that are decided before anything reads the prompt (401, 403, 413,
+429): validation messages repeat their input, and a prompt must not reach a log or an error that way.
 """
 
 from __future__ import annotations
@@ -129,9 +129,9 @@ def _context_too_long(
     if status not in (400, 413, 422, 500):
         return None
     limit_said = _LIMIT.search(message)
-    if "exceed_context_size" not in words and "context_length_exceeded" not in words and not limit_said:
-        if fields.get("param") not in ("input_tokens", "input_text"):
-            return None
+    named = "exceed_context_size" in words or "context_length_exceeded" in words
+    if not named and not limit_said and fields.get("param") not in ("input_tokens", "input_text"):
+        return None
     prompt: object = fields.get("n_prompt_tokens")
     limit: object = fields.get("n_ctx")
     if limit is None and limit_said:
@@ -160,12 +160,8 @@ def _not_found(fields: dict[str, Any], message: str, words: str, model: str, abo
 def _unavailable(message: str, words: str, about: dict[str, Any]) -> CellarError:
     if "loading" in message.lower() or "model_loading" in words:
         return ModelLoading("The model is being loaded", **about)
-    if (
-        about["retry_after"] is not None
-        or "queue" in words
-        or "queue" in message.lower()
-        or "service unavailable" in words
-    ):
+    waits = "queue" in words or "queue" in message.lower() or "service unavailable" in words  # vLLM's own limits
+    if waits or about["retry_after"] is not None:
         return QueueFull("The model server has too many requests waiting", **about)
     return ModelFailed("The model server is not available (HTTP 503)", **about)
 

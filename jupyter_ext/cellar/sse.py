@@ -1,11 +1,11 @@
 """Server-sent events: bytes in, events out, and back. No I/O.
 
-The decoder follows the WHATWG rules ("9.2.6 Interpreting an event stream") on *bytes*: a line ends at LF, CRLF or CR and
-nowhere else. Text splitters that also cut at U+0085, U+2028 or U+2029 (`str.splitlines`, httpx's `aiter_lines`) corrupt
-what vLLM sends, which leaves those characters unescaped inside its JSON.
+The decoder follows the WHATWG rules ("9.2.6 Interpreting an event stream") on *bytes*: a line ends at LF, CRLF or CR
+and nowhere else. Text splitters that also cut at U+0085, U+2028 or U+2029 (`str.splitlines`, httpx's `aiter_lines`)
+corrupt what vLLM sends, which leaves those characters unescaped inside its JSON.
 
-Two departures, both for the caller's sake: comments are handed out (a gateway says "queued" in them), and `close` hands out
-an event whose final blank line never came, so that the caller decides whether a cut stream is an answer.
+Two departures, both for the caller's sake: comments are handed out (a gateway says "queued" in them), and `close` hands
+out an event whose final blank line never came, so that the caller decides whether a cut stream is an answer.
 """
 
 from __future__ import annotations

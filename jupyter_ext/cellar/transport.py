@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT = 5.0
 READ_TIMEOUT = 300.0
-"""Seconds of silence that are still a long prefill or a busy server. It counts between two pieces of data, not in all."""
+"""Seconds of silence that are still a long prefill or a busy server; counted between two pieces of data, not in all."""
 WRITE_TIMEOUT = 30.0
 POOL_TIMEOUT = 10.0
 KEEPALIVE = 4.0

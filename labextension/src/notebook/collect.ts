@@ -1,0 +1,213 @@
+/** From an open document to the parts that travel, at the moment of sending. */
+import type { ICellModel } from '@jupyterlab/cells';
+import type { CodeEditor } from '@jupyterlab/codeeditor';
+import type * as nbformat from '@jupyterlab/nbformat';
+import type { NotebookPanel } from '@jupyterlab/notebook';
+
+import type {
+  ICell,
+  ICellsPart,
+  IErrorPart,
+  INotebookPart,
+  ISelectionPart
+} from '../wire/types';
+import {
+  boundImages,
+  CELL_OUTPUT,
+  jsonToCell,
+  MAX_CELLS,
+  NOTEBOOK_OUTPUT,
+  readCell
+} from './cells';
+import { wellFormed } from './cut';
+import type { OpenDocument } from './documents';
+
+/** Characters of a selection, and of an editor's unsaved text (the server's limit is a million). */
+export const MAX_SELECTION = 400_000;
+
+export function notebookLanguage(panel: NotebookPanel): string {
+  const info = panel.model?.getMetadata('language_info') as
+    { name?: string } | undefined;
+  return info?.name ?? panel.model?.defaultKernelLanguage ?? 'python';
+}
+
+export function readNotebook(
+  panel: NotebookPanel,
+  path: string
+): INotebookPart {
+  const models = cellModels(panel);
+  const index = panel.content.activeCellIndex;
+  const active = models[index]?.id;
+  const [from, to] = windowAround(models.length, Math.max(0, index));
+  const cells = models
+    .slice(from, to)
+    .map(model => readCell(model, NOTEBOOK_OUTPUT));
+  const part: INotebookPart = {
+    type: 'notebook',
+    path,
+    cells: boundImages(cells, active),
+    language: notebookLanguage(panel)
+  };
+  if (active !== undefined) {
+    part.active_cell = active;
+  }
+  return part;
+}
+
+/** A notebook that is not open, from its file. */
+export function jsonToNotebook(
+  content: nbformat.INotebookContent,
+  path: string
+): INotebookPart {
+  const cells = content.cells
+    .slice(0, MAX_CELLS)
+    .map((cell, index) => jsonToCell(cell, index, NOTEBOOK_OUTPUT));
+  return {
+    type: 'notebook',
+    path,
+    cells: boundImages(cells),
+    language: content.metadata?.language_info?.name ?? 'python'
+  };
+}
+
+/** Cells by id, in the notebook's order; those that are gone are left out. */
+export function readCells(
+  panel: NotebookPanel,
+  path: string,
+  ids: readonly string[]
+): ICellsPart | null {
+  const wanted = new Set(ids);
+  const cells = cellModels(panel)
+    .filter(model => wanted.has(model.id))
+    .map(model => readCell(model, CELL_OUTPUT));
+  return cells.length > 0
+    ? {
+        type: 'cells',
+        path,
+        cells: boundImages(cells),
+        language: notebookLanguage(panel)
+      }
+    : null;
+}
+
+export function cellModels(panel: NotebookPanel): ICellModel[] {
+  return Array.from(panel.model?.cells ?? []);
+}
+
+/** The part of a huge notebook that may travel: as much before as after. */
+function windowAround(length: number, index: number): [number, number] {
+  if (length <= MAX_CELLS) {
+    return [0, length];
+  }
+  const from = Math.min(Math.max(0, index - MAX_CELLS / 2), length - MAX_CELLS);
+  return [from, from + MAX_CELLS];
+}
+
+// -- the last error
+
+/** The cell whose error is the newest: the highest execution count, else the last in order. */
+export function lastErrorCell(panel: NotebookPanel): ICellModel | null {
+  let found: ICellModel | null = null;
+  let newest = -1;
+  for (const model of cellModels(panel)) {
+    const count = errorCount(model);
+    if (count !== null && count >= newest) {
+      found = model;
+      newest = count;
+    }
+  }
+  return found;
+}
+
+/** The execution count of a cell that ended in an error (0 when it has none); null: no error. */
+function errorCount(model: ICellModel): number | null {
+  if (model.type !== 'code') {
+    return null;
+  }
+  const code = model as ICellModel & {
+    readonly executionCount: number | null;
+    readonly outputs: { length: number; get(i: number): { type: string } };
+  };
+  for (let index = code.outputs.length - 1; index >= 0; index--) {
+    if (code.outputs.get(index).type === 'error') {
+      return code.executionCount ?? 0;
+    }
+  }
+  return null;
+}
+
+export function readError(
+  panel: NotebookPanel,
+  path: string,
+  id: string
+): IErrorPart | null {
+  const model = cellModels(panel).find(cell => cell.id === id);
+  if (!model) {
+    return null;
+  }
+  const cell = readCell(model, CELL_OUTPUT);
+  return cell.outputs?.some(output => output.kind === 'error')
+    ? { type: 'error', path, cell, language: notebookLanguage(panel) }
+    : null;
+}
+
+/** "ValueError" of a cell's traceback. */
+export function errorName(cell: ICell): string {
+  const error = cell.outputs?.find(output => output.kind === 'error');
+  const last = error?.text?.trimEnd().split('\n').pop() ?? '';
+  return /^([\w.]+)/.exec(last)?.[1] ?? '';
+}
+
+// -- the selection
+
+export interface ISelected {
+  /** characters from the beginning; start < end */
+  start: number;
+  end: number;
+  /** 1-based, inclusive */
+  startLine: number;
+  endLine: number;
+  text: string;
+}
+
+/** What is selected in an editor; null when the selection is empty or only blank. */
+export function selected(editor: CodeEditor.IEditor): ISelected | null {
+  const range = editor.getSelection();
+  const ends = [
+    editor.getOffsetAt(range.start),
+    editor.getOffsetAt(range.end)
+  ].sort((a, b) => a - b);
+  const [start, end] = ends;
+  if (start === end) {
+    return null;
+  }
+  const text = editor.model.sharedModel.getSource().slice(start, end);
+  if (text.trim() === '') {
+    return null;
+  }
+  const first = editor.getPositionAt(start)?.line ?? 0;
+  const last = editor.getPositionAt(end);
+  // A selection that ends before a line's first character does not hold that line.
+  const over = last !== undefined && last.column === 0 && last.line > first;
+  const endLine = (last?.line ?? first) - (over ? 1 : 0);
+  return { start, end, startLine: first + 1, endLine: endLine + 1, text };
+}
+
+export function selectionPart(
+  document: OpenDocument,
+  what: ISelected
+): ISelectionPart {
+  const part: ISelectionPart = {
+    type: 'selection',
+    path: document.path,
+    text: wellFormed(what.text.slice(0, MAX_SELECTION)),
+    start_line: what.startLine,
+    end_line: what.endLine
+  };
+  if (document.kind === 'notebook') {
+    part.language = notebookLanguage(document.widget);
+    const id = document.widget.content.activeCell?.model.id;
+    return id === undefined ? part : { ...part, cell_id: id };
+  }
+  return part;
+}

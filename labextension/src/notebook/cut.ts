@@ -1,0 +1,64 @@
+/**
+ * Long text is cut where it is read, before it travels: head and tail stay, the
+ * number of characters left out is told. Never through a surrogate pair, because
+ * half a pair is no text and the server would refuse it.
+ */
+
+export interface ICutText {
+  text: string;
+  /** characters left out */
+  cut: number;
+}
+
+const LONE_SURROGATE =
+  /[\uD800-\uDBFF](?![\uDC00-\uDFFF])|(?<![\uD800-\uDBFF])[\uDC00-\uDFFF]/g;
+
+/** How far from the limit a line's end is looked for, in characters. */
+const SNAP = 160;
+
+/** The text without halves of surrogate pairs (a program may print them). */
+export function wellFormed(text: string): string {
+  return text.replace(LONE_SURROGATE, '\uFFFD');
+}
+
+/**
+ * At most about `limit` characters of the text; `headShare` of them from its
+ * beginning. The gap is marked by a line with an ellipsis.
+ */
+export function cutText(
+  text: string,
+  limit: number,
+  headShare = 2 / 3
+): ICutText {
+  if (text.length <= limit) {
+    return { text: wellFormed(text), cut: 0 };
+  }
+  const headEnd = headEndOf(text, Math.floor(limit * headShare));
+  const tailStart = tailStartOf(text, text.length - (limit - headEnd));
+  return {
+    text: wellFormed(
+      `${text.slice(0, headEnd).trimEnd()}\n…\n${text.slice(tailStart)}`
+    ),
+    cut: tailStart - headEnd
+  };
+}
+
+function headEndOf(text: string, near: number): number {
+  const line = text.lastIndexOf('\n', near);
+  const end = line > near - SNAP && line > 0 ? line : near;
+  return splitsPair(text, end) ? end - 1 : end;
+}
+
+function tailStartOf(text: string, near: number): number {
+  const line = text.indexOf('\n', near);
+  const start = line >= 0 && line < near + SNAP ? line + 1 : near;
+  return splitsPair(text, start) ? start + 1 : start;
+}
+
+function splitsPair(text: string, at: number): boolean {
+  const before = text.charCodeAt(at - 1);
+  const after = text.charCodeAt(at);
+  return (
+    before >= 0xd800 && before <= 0xdbff && after >= 0xdc00 && after <= 0xdfff
+  );
+}

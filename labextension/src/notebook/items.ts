@@ -1,0 +1,287 @@
+/**
+ * Context items: a name for a thing, and how to read it when the question is sent.
+ *
+ * Keys: `notebook:PATH`, `file:PATH`, `folder:PATH`, `cells:PATH#ID,ID`,
+ * `error:PATH#ID`, `selection:PATH` (what is selected then) and
+ * `selection:PATH#CELL:START-END` (added by hand: the text of that moment).
+ */
+import type { Contents } from '@jupyterlab/services';
+import type * as nbformat from '@jupyterlab/nbformat';
+import type { NotebookPanel } from '@jupyterlab/notebook';
+import type { TranslationBundle } from '@jupyterlab/translation';
+
+import type { IContextItem } from '../chat/tokens';
+import type { ContextPart, ISelectionPart } from '../wire/types';
+import { jsonToCell, CELL_OUTPUT } from './cells';
+import {
+  cellModels,
+  errorName,
+  jsonToNotebook,
+  lastErrorCell,
+  readCells,
+  readError,
+  readNotebook,
+  selected,
+  selectionPart
+} from './collect';
+import { wellFormed } from './cut';
+import type { Documents, OpenDocument } from './documents';
+
+export type IWorkspaceReader = Pick<Contents.IManager, 'get'>;
+
+/** The server refuses longer text; it reads the file itself and cuts it. */
+const MAX_EDITOR_TEXT = 900_000;
+
+export class Items {
+  constructor(
+    private readonly documents: Documents,
+    private readonly contents: IWorkspaceReader,
+    private readonly trans: TranslationBundle
+  ) {}
+
+  document(document: OpenDocument, auto = false): IContextItem {
+    return document.kind === 'notebook'
+      ? this.notebook(document.path, auto)
+      : this.file(document.path, auto);
+  }
+
+  /** A path of the workspace; notebooks are known by their name. */
+  path(path: string, folder: boolean): IContextItem {
+    if (folder) {
+      return this.folder(path);
+    }
+    return /\.ipynb$/i.test(path) ? this.notebook(path) : this.file(path);
+  }
+
+  notebook(path: string, auto = false): IContextItem {
+    return {
+      key: `notebook:${path}`,
+      kind: 'notebook',
+      label: baseName(path),
+      path,
+      auto,
+      read: () => this.readNotebookAt(path)
+    };
+  }
+
+  file(path: string, auto = false): IContextItem {
+    return {
+      key: `file:${path}`,
+      kind: 'file',
+      label: baseName(path),
+      path,
+      auto,
+      read: async () => this.readFileAt(path)
+    };
+  }
+
+  folder(path: string): IContextItem {
+    return {
+      key: `folder:${path}`,
+      kind: 'folder',
+      label: `${baseName(path)}/`,
+      path,
+      auto: false,
+      read: async () => ({ type: 'folder', path: path === '' ? '.' : path })
+    };
+  }
+
+  cells(
+    panel: NotebookPanel,
+    path: string,
+    ids: readonly string[]
+  ): IContextItem {
+    return {
+      key: `cells:${path}#${ids.join(',')}`,
+      kind: 'cells',
+      label: this.cellsLabel(panel, ids),
+      path,
+      auto: false,
+      read: async () => {
+        const open = this.documents.find(path);
+        return open?.kind === 'notebook'
+          ? readCells(open.widget, path, ids)
+          : null;
+      }
+    };
+  }
+
+  /** Cells dragged from a notebook that is not known here: as they were dragged. */
+  draggedCells(cells: readonly nbformat.ICell[]): IContextItem {
+    const copies = cells.map((cell, index) =>
+      jsonToCell(cell, index, CELL_OUTPUT)
+    );
+    const ids = copies.map(cell => cell.id).join(',');
+    return {
+      key: `cells:#${ids}`,
+      kind: 'cells',
+      label: this.countLabel(copies.length),
+      auto: false,
+      read: async () => ({ type: 'cells', path: 'notebook', cells: copies })
+    };
+  }
+
+  error(panel: NotebookPanel, path: string, id: string): IContextItem | null {
+    const part = readError(panel, path, id);
+    if (!part) {
+      return null;
+    }
+    const name = errorName(part.cell) || this.trans.__('Error');
+    return {
+      key: `error:${path}#${id}`,
+      kind: 'error',
+      label: this.trans.__('%1 in cell %2', name, this.number(panel, id)),
+      path,
+      auto: false,
+      read: async () => {
+        const open = this.documents.find(path);
+        return open?.kind === 'notebook'
+          ? readError(open.widget, path, id)
+          : null;
+      }
+    };
+  }
+
+  lastError(document: OpenDocument | null): IContextItem | null {
+    if (document?.kind !== 'notebook') {
+      return null;
+    }
+    const model = lastErrorCell(document.widget);
+    return model && this.error(document.widget, document.path, model.id);
+  }
+
+  /** The selection of the moment the question is sent. */
+  liveSelection(document: OpenDocument): IContextItem | null {
+    const now = this.selectionNow(document);
+    return (
+      now && {
+        ...this.selectionItem(`selection:${document.path}`, now),
+        auto: true,
+        read: async () => this.selectionNow(document)
+      }
+    );
+  }
+
+  /** Added by hand: this text, wherever the caret goes afterwards. */
+  heldSelection(document: OpenDocument): IContextItem | null {
+    const now = this.selectionNow(document);
+    return now && this.selectionItem(heldKey(now), now);
+  }
+
+  /** The thing of a key that was kept over a reload; null: not known any more. */
+  resolve(key: string): IContextItem | null {
+    const colon = key.indexOf(':');
+    const kind = key.slice(0, colon);
+    const rest = key.slice(colon + 1);
+    switch (kind) {
+      case 'notebook':
+        return this.notebook(rest);
+      case 'file':
+        return this.file(rest);
+      case 'folder':
+        return this.folder(rest);
+      case 'cells':
+      case 'error':
+        return this.resolveCells(kind, rest);
+      default:
+        return null;
+    }
+  }
+
+  /** "3" for the third cell: cells have no other name that stays. */
+  number(panel: NotebookPanel, id: string): number {
+    return cellModels(panel).findIndex(model => model.id === id) + 1;
+  }
+
+  private resolveCells(
+    kind: 'cells' | 'error',
+    rest: string
+  ): IContextItem | null {
+    const hash = rest.lastIndexOf('#');
+    const path = rest.slice(0, hash);
+    const ids = rest.slice(hash + 1).split(',');
+    const open = this.documents.find(path);
+    if (open?.kind !== 'notebook') {
+      return null;
+    }
+    return kind === 'cells'
+      ? this.cells(open.widget, path, ids)
+      : this.error(open.widget, path, ids[0]);
+  }
+
+  private selectionNow(document: OpenDocument): ISelectionPart | null {
+    const editor = document.widget.isDisposed
+      ? null
+      : this.documents.editor(document);
+    const what = editor && selected(editor);
+    return what && selectionPart(document, what);
+  }
+
+  private selectionItem(key: string, part: ISelectionPart): IContextItem {
+    return {
+      key,
+      kind: 'selection',
+      label: this.selectionLabel(part),
+      path: part.path,
+      auto: false,
+      read: async () => part
+    };
+  }
+
+  private selectionLabel(part: ISelectionPart): string {
+    const open = this.documents.find(part.path);
+    const place =
+      open?.kind === 'notebook' && part.cell_id !== undefined
+        ? this.trans.__('Cell %1', this.number(open.widget, part.cell_id))
+        : baseName(part.path);
+    const { start_line: first, end_line: last } = part;
+    return first === last
+      ? this.trans.__('%1, line %2', place, first)
+      : this.trans.__('%1, lines %2–%3', place, first, last);
+  }
+
+  private cellsLabel(panel: NotebookPanel, ids: readonly string[]): string {
+    return ids.length === 1
+      ? this.trans.__('Cell %1', this.number(panel, ids[0]))
+      : this.countLabel(ids.length);
+  }
+
+  private countLabel(count: number): string {
+    return this.trans._n('%1 cell', '%1 cells', count, count);
+  }
+
+  private async readNotebookAt(path: string): Promise<ContextPart | null> {
+    const open = this.documents.find(path);
+    if (open?.kind === 'notebook') {
+      await open.widget.context.ready;
+      return readNotebook(open.widget, path);
+    }
+    try {
+      const file = await this.contents.get(path, { type: 'notebook' });
+      return jsonToNotebook(file.content as nbformat.INotebookContent, path);
+    } catch {
+      // Not a notebook after all, or gone: the server says so in the receipt.
+      return { type: 'file', path };
+    }
+  }
+
+  private readFileAt(path: string): ContextPart {
+    const open = this.documents.find(path);
+    if (open?.kind !== 'editor' || !open.widget.context.model.dirty) {
+      return { type: 'file', path };
+    }
+    const text = open.widget.content.model.sharedModel.getSource();
+    return text.length > MAX_EDITOR_TEXT
+      ? { type: 'file', path }
+      : { type: 'file', path, text: wellFormed(text) };
+  }
+}
+
+function heldKey(part: ISelectionPart): string {
+  const place = `${part.cell_id ?? ''}:${part.start_line}-${part.end_line}`;
+  return `selection:${part.path}#${place}`;
+}
+
+export function baseName(path: string): string {
+  return path.split('/').pop() || '/';
+}

@@ -5,7 +5,7 @@
  */
 import type { ContextPart, IImagePart, ITurn } from '../wire/types';
 import type { ISavedItem, Drafts } from './drafts';
-import type { IContextItem, IContextSource } from './tokens';
+import type { IContextItem, IContextSource, IDragData } from './tokens';
 
 /** A picture: it has no home in the workspace, so the item carries it. */
 export interface IImageItem extends IContextItem {
@@ -41,6 +41,8 @@ export interface IComposerState {
   editing: ITurn | null;
   /** grows when the text was set from outside: the view then moves the caret */
   revision: number;
+  /** grows when the cursor shall go into the text */
+  focus: number;
 }
 
 /** What a send takes out of the composer, and puts back when it failed. */
@@ -102,6 +104,7 @@ export class ComposerModel {
       automatic: [],
       uploads: [],
       revision: 0,
+      focus: 0,
       ...this.restored('')
     };
   }
@@ -127,6 +130,14 @@ export class ComposerModel {
     return answers.flat();
   }
 
+  /** What a drag inside JupyterLab carries, as the sources understand it. */
+  dropped = async (data: IDragData): Promise<IContextItem[]> => {
+    const answers = await Promise.all(
+      this.sources.map(source => source.dropped?.(data) ?? [])
+    );
+    return answers.flat();
+  };
+
   setText(text: string): void {
     this.update({ text });
   }
@@ -134,6 +145,11 @@ export class ComposerModel {
   /** Put text there that the user did not type; the caret goes to its end. */
   fill(text: string): void {
     this.update({ text, revision: this.state.revision + 1 });
+  }
+
+  /** Put the cursor into the text. */
+  focus(): void {
+    this.update({ focus: this.state.focus + 1 });
   }
 
   add(items: readonly IContextItem[]): void {
@@ -305,12 +321,13 @@ export class ComposerModel {
       return { ...imageItem(item.image, ''), key, label };
     }
     const read = async (): Promise<ContextPart | null> => {
-      const found =
-        this.sources
-          .flatMap(source => source.automatic())
-          .find(other => other.key === key) ??
-        (await this.mentions(label)).find(other => other.key === key);
-      return found ? found.read() : null;
+      for (const source of this.sources) {
+        const found = source.resolve?.(key);
+        if (found) {
+          return found.read();
+        }
+      }
+      return null;
     };
     return { key, kind, label, path, auto: false, read };
   }

@@ -34,6 +34,13 @@ export interface IDraftStorage {
 /** Characters of pictures kept in a draft: browsers give an origin about 5 MB. */
 const MAX_IMAGES = 1_500_000;
 
+/** Milliseconds between a key and the storage: a long paste is not written per key. */
+const WRITE_REST = 300;
+
+function isEmpty(draft: IDraft): boolean {
+  return !draft.text && !draft.items.length && !draft.dismissed.length;
+}
+
 function isDraft(value: unknown): value is IDraft {
   const draft = value as Partial<IDraft> | null;
   return (
@@ -66,16 +73,25 @@ export class Drafts {
     }
   }
 
+  /** Kept at once in this page, written to the storage a moment later. */
   save(conversation: string, draft: IDraft): void {
-    const empty =
-      draft.text === '' && !draft.items.length && !draft.dismissed.length;
-    if (empty) {
-      this.memory.delete(conversation);
-    } else {
-      this.memory.set(conversation, draft);
-    }
+    this.memory.set(conversation, draft);
+    this.unwritten.add(conversation);
+    this.timer ??= setTimeout(() => this.flush(), WRITE_REST);
+  }
+
+  /** Write now: the page is being closed or hidden. */
+  flush(): void {
+    clearTimeout(this.timer);
+    this.timer = undefined;
+    this.unwritten.forEach(conversation => this.write(conversation));
+    this.unwritten.clear();
+  }
+
+  private write(conversation: string): void {
+    const draft = this.memory.get(conversation) ?? EMPTY_DRAFT;
     try {
-      if (empty) {
+      if (isEmpty(draft)) {
         this.storage?.removeItem(this.key(conversation));
       } else {
         this.storage?.setItem(
@@ -93,6 +109,8 @@ export class Drafts {
   }
 
   private readonly memory = new Map<string, IDraft>();
+  private readonly unwritten = new Set<string>();
+  private timer: ReturnType<typeof setTimeout> | undefined;
 }
 
 function withoutBigImages(draft: IDraft): IDraft {

@@ -1,0 +1,93 @@
+/** The menu above the text: a listbox that the textarea points into. */
+import type { TranslationBundle } from '@jupyterlab/translation';
+import * as React from 'react';
+
+import type { IMenu, MenuRow } from './menu';
+import { KIND_ICONS, kindName } from './Pills';
+
+export interface IMenuProps {
+  trans: TranslationBundle;
+  id: string;
+  menu: IMenu;
+  kind: 'mention' | 'command';
+  pick(row: MenuRow): void;
+}
+
+export function optionId(menu: string, index: number): string {
+  return `${menu}-${index}`;
+}
+
+export function Menu(props: IMenuProps): JSX.Element {
+  const { trans, id, menu, kind } = props;
+  const label = kind === 'mention' ? trans.__('Add context') : trans.__('Commands');
+  return (
+    <div className="jp-Cellar-menu">
+      <ul role="listbox" id={id} aria-label={label}>
+        {menu.rows.map((row, index) => (
+          <Option key={row.key} {...props} row={row} index={index} />
+        ))}
+      </ul>
+      {menu.rows.length === 0 ? (
+        <p className="jp-Cellar-menuNote">
+          {menu.searching ? trans.__('Searching…') : trans.__('Nothing found')}
+        </p>
+      ) : null}
+      <div className="jp-Cellar-srOnly" role="status">
+        {trans._n('%1 suggestion', '%1 suggestions', menu.rows.length)}
+      </div>
+    </div>
+  );
+}
+
+function Option(
+  props: IMenuProps & { row: MenuRow; index: number }
+): JSX.Element {
+  const { trans, id, menu, row, index, pick } = props;
+  const active = index === menu.active;
+  const element = React.useRef<HTMLLIElement>(null);
+  React.useEffect(() => {
+    if (active) {
+      element.current?.scrollIntoView({ block: 'nearest' });
+    }
+  }, [active]);
+  return (
+    <li
+      ref={element}
+      id={optionId(id, index)}
+      role="option"
+      aria-selected={active}
+      className="jp-Cellar-option"
+      title={row.detail}
+      onMouseMove={() => menu.point(index)}
+      // The press, not the click: the textarea keeps the focus.
+      onMouseDown={event => {
+        event.preventDefault();
+        pick(row);
+      }}
+    >
+      {row.kind === 'mention' ? (
+        <MentionRow trans={trans} row={row} />
+      ) : (
+        <>
+          <code>/{row.name}</code>
+          <small>{row.detail}</small>
+        </>
+      )}
+    </li>
+  );
+}
+
+function MentionRow(props: {
+  trans: TranslationBundle;
+  row: MenuRow & { kind: 'mention' };
+}): JSX.Element {
+  const { trans, row } = props;
+  const Icon = KIND_ICONS[row.item.kind];
+  return (
+    <>
+      <Icon.react tag="span" className="jp-Cellar-pillIcon" />
+      <span className="jp-Cellar-optionLabel">{row.item.label}</span>
+      <small>{row.detail || kindName(trans, row.item.kind)}</small>
+    </>
+  );
+}

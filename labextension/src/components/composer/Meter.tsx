@@ -1,0 +1,215 @@
+/**
+ * The token meter: how full the model's memory would be with the next question,
+ * what fills it, and, when it is nearly full, the two ways to make room.
+ */
+import type { TranslationBundle } from '@jupyterlab/translation';
+import * as React from 'react';
+
+import { meterOf, shortTokens, type IMeter, type IMeterRow } from '../../chat/meter';
+import type { IReceipt } from '../../wire/types';
+import { useDismiss } from './useDismiss';
+
+export interface IMeterProps {
+  trans: TranslationBundle;
+  receipt: IReceipt;
+  /** there is something to sum up, and nothing runs */
+  canCompact: boolean;
+  compact(): Promise<void>;
+  newFromSummary(): Promise<void>;
+}
+
+export function Meter(props: IMeterProps): JSX.Element {
+  const { trans, receipt } = props;
+  const meter = React.useMemo(() => meterOf(receipt), [receipt]);
+  const [open, setOpen] = React.useState(false);
+  const root = React.useRef<HTMLDivElement>(null);
+  const close = React.useCallback(() => setOpen(false), []);
+  useDismiss(root, open, close);
+  const percent = Math.round(meter.share * 100);
+  const label = trans.__(
+    'Context: %1 of %2 tokens (%3%)',
+    meter.used.toLocaleString(),
+    meter.budget.toLocaleString(),
+    percent
+  );
+  return (
+    <div className={`jp-Cellar-meter jp-mod-${meter.level}`} ref={root}>
+      <button
+        type="button"
+        className="jp-Cellar-meterButton"
+        aria-expanded={open}
+        aria-haspopup="dialog"
+        aria-label={label}
+        title={label}
+        onClick={() => setOpen(!open)}
+      >
+        <Ring share={meter.share} />
+        <span aria-hidden="true">{percent}%</span>
+      </button>
+      {open ? <Breakdown {...props} meter={meter} close={close} /> : null}
+    </div>
+  );
+}
+
+/** Length of a circle of radius 6. */
+const ROUND = 2 * Math.PI * 6;
+
+function Ring({ share }: { share: number }): JSX.Element {
+  return (
+    <svg className="jp-Cellar-ring" viewBox="0 0 16 16" aria-hidden="true">
+      <circle cx="8" cy="8" r="6" className="jp-Cellar-ringBack" />
+      <circle
+        cx="8"
+        cy="8"
+        r="6"
+        className="jp-Cellar-ringFront"
+        strokeDasharray={`${ROUND * share} ${ROUND}`}
+        transform="rotate(-90 8 8)"
+      />
+    </svg>
+  );
+}
+
+function rowName(trans: TranslationBundle, row: IMeterRow): string {
+  switch (row.kind) {
+    case 'system':
+      return trans.__('Instructions to the model');
+    case 'rules':
+      return trans.__('Project rules');
+    case 'summary':
+      return trans.__('Summary of earlier turns');
+    case 'history':
+      return trans.__('Conversation so far');
+    case 'question':
+      return trans.__('Your question');
+    case 'answer':
+      return trans.__('Kept for the answer');
+    case 'free':
+      return trans.__('Free');
+    default:
+      return row.label;
+  }
+}
+
+function rowNote(trans: TranslationBundle, row: IMeterRow): string {
+  switch (row.state) {
+    case 'unchanged':
+      return trans.__('sent before, unchanged');
+    case 'changes':
+      return trans.__('only what changed');
+    case 'cut':
+      return trans.__('%1 cut', shortTokens(row.leftOut));
+    case 'left_out':
+      return trans.__('left out: does not fit');
+    case 'unreadable':
+      return trans.__('cannot be read');
+    default:
+      return '';
+  }
+}
+
+function Breakdown(
+  props: IMeterProps & { meter: IMeter; close(): void }
+): JSX.Element {
+  const { trans, meter, receipt } = props;
+  return (
+    <div
+      className="jp-Cellar-breakdown"
+      role="dialog"
+      aria-label={trans.__('What fills the context')}
+    >
+      <table>
+        <tbody>
+          {meter.rows.map((row, index) => (
+            <Row key={index} trans={trans} row={row} budget={meter.budget} />
+          ))}
+        </tbody>
+      </table>
+      <p className="jp-Cellar-breakdownNote">
+        {trans.__(
+          'The model reads %1 tokens.',
+          receipt.context_length.toLocaleString()
+        )}{' '}
+        {meter.exact
+          ? trans.__('Counted by the model server.')
+          : trans.__('Estimated.')}
+      </p>
+      {meter.leftOutTurns > 0 ? (
+        <p className="jp-Cellar-breakdownNote jp-mod-warn">
+          {trans._n(
+            '%1 earlier turn no longer fits and is left out.',
+            '%1 earlier turns no longer fit and are left out.',
+            meter.leftOutTurns
+          )}
+        </p>
+      ) : null}
+      <MakeRoom {...props} />
+    </div>
+  );
+}
+
+function Row(props: {
+  trans: TranslationBundle;
+  row: IMeterRow;
+  budget: number;
+}): JSX.Element {
+  const { trans, row, budget } = props;
+  const note = rowNote(trans, row);
+  const name = rowName(trans, row);
+  const share = budget > 0 ? Math.min(100, (row.tokens / budget) * 100) : 0;
+  return (
+    <tr className={`jp-mod-${row.kind}`}>
+      <th scope="row" title={row.detail || name}>
+        <span className="jp-Cellar-breakdownName">{name}</span>
+        {note ? <small>{note}</small> : null}
+      </th>
+      <td className="jp-Cellar-breakdownBar" aria-hidden="true">
+        <span style={{ width: `${share}%` }} />
+      </td>
+      <td className="jp-Cellar-breakdownTokens">
+        {row.tokens.toLocaleString()}
+      </td>
+    </tr>
+  );
+}
+
+/** *Compact* and *New chat from summary*, with the words of what they do. */
+export function MakeRoom(
+  props: Pick<
+    IMeterProps,
+    'trans' | 'canCompact' | 'compact' | 'newFromSummary'
+  > & { close?(): void }
+): JSX.Element | null {
+  const { trans, canCompact, compact, newFromSummary, close } = props;
+  if (!canCompact) {
+    return null;
+  }
+  const act = (what: () => Promise<void>) => (): void => {
+    close?.();
+    void what();
+  };
+  return (
+    <div className="jp-Cellar-makeRoom">
+      <button
+        type="button"
+        className="jp-Cellar-textButton"
+        title={trans.__(
+          'Sum up the earlier turns; the model then reads the summary in their place'
+        )}
+        onClick={act(compact)}
+      >
+        {trans.__('Compact')}
+      </button>
+      <button
+        type="button"
+        className="jp-Cellar-textButton"
+        title={trans.__(
+          'Sum up this conversation and go on in a new one; this one stays as it is'
+        )}
+        onClick={act(newFromSummary)}
+      >
+        {trans.__('New chat from summary')}
+      </button>
+    </div>
+  );
+}

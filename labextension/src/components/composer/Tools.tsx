@@ -1,0 +1,137 @@
+/** The row under the text: attach, mention, model, meter, Stop and Send. */
+import { LabIcon, lockIcon, stopIcon } from '@jupyterlab/ui-components';
+import * as React from 'react';
+
+import type { IComposerState } from '../../chat/composer';
+import { featureOf } from '../../chat/features';
+import type { IReceipt } from '../../wire/types';
+import { ModelPicker, ModePicker } from '../modelpicker';
+import { Meter } from './Meter';
+import type { IComposerProps } from './props';
+
+const clipIcon = new LabIcon({
+  name: 'cellar:attach',
+  svgstr:
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24" width="16"><path class="jp-icon3" fill="#616161" d="M16.5 6v11.5a4 4 0 0 1-8 0V5a2.5 2.5 0 0 1 5 0v10.5a1 1 0 0 1-2 0V6H10v9.5a2.5 2.5 0 0 0 5 0V5a4 4 0 0 0-8 0v12.5a5.5 5.5 0 0 0 11 0V6z"/></svg>'
+});
+
+const sendIcon = new LabIcon({
+  name: 'cellar:send',
+  svgstr:
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24" width="16"><path class="jp-icon3" fill="#616161" d="M12 4l-7 7 1.4 1.4L11 7.8V20h2V7.8l4.6 4.6L19 11z"/></svg>'
+});
+
+export interface IToolsProps extends IComposerProps {
+  state: IComposerState;
+  receipt: IReceipt | null;
+  canCompact: boolean;
+  attach(files: readonly File[]): void;
+  mention(): void;
+  send(): void;
+}
+
+export function Tools(props: IToolsProps): JSX.Element {
+  const { trans, state, chat, actions, receipt } = props;
+  const empty = state.text.trim() === '';
+  const sendLabel = chat.running
+    ? trans.__('Send after the answer that runs (Enter)')
+    : trans.__('Send (Enter)');
+  return (
+    <div className="jp-Cellar-tools">
+      <Attach {...props} />
+      <button
+        type="button"
+        className="jp-Cellar-iconButton jp-Cellar-at"
+        title={trans.__('Add context (@)')}
+        aria-label={trans.__('Add context (@)')}
+        onClick={props.mention}
+      >
+        @
+      </button>
+      <ModelPicker
+        trans={trans}
+        status={chat.status}
+        model={chat.model}
+        choose={actions.chooseModel}
+      />
+      <ModePicker
+        trans={trans}
+        modes={chat.status?.policy.modes ?? []}
+        mode={chat.mode}
+        choose={actions.chooseMode}
+      />
+      <span className="jp-Cellar-spacer" />
+      {receipt ? (
+        <Meter
+          trans={trans}
+          receipt={receipt}
+          canCompact={props.canCompact}
+          compact={actions.compact}
+          newFromSummary={actions.newFromSummary}
+        />
+      ) : null}
+      {chat.running ? (
+        <button
+          type="button"
+          className="jp-Cellar-stop"
+          title={trans.__('Stop (Esc)')}
+          aria-label={trans.__('Stop (Esc)')}
+          onClick={() => actions.stop()}
+        >
+          <stopIcon.react tag="span" />
+        </button>
+      ) : null}
+      {!chat.running || !empty ? (
+        <button
+          type="button"
+          className="jp-Cellar-send"
+          title={chat.blocked ?? sendLabel}
+          aria-label={sendLabel}
+          disabled={empty || chat.blocked !== null}
+          onClick={props.send}
+        >
+          <sendIcon.react tag="span" />
+        </button>
+      ) : null}
+    </div>
+  );
+}
+
+/** Upload from the computer; locked, it says who locked it and why. */
+function Attach(props: IToolsProps): JSX.Element {
+  const { trans, chat, attach } = props;
+  const feature = featureOf(chat.status, 'upload');
+  const input = React.useRef<HTMLInputElement>(null);
+  const label = feature.enabled
+    ? trans.__('Upload files from this computer into the workspace')
+    : feature.reason || trans.__('Uploads are switched off');
+  return (
+    <>
+      <button
+        type="button"
+        className="jp-Cellar-iconButton jp-Cellar-attach"
+        title={label}
+        aria-label={label}
+        aria-disabled={!feature.enabled}
+        onClick={() => feature.enabled && input.current?.click()}
+      >
+        <clipIcon.react tag="span" />
+        {feature.enabled ? null : (
+          <lockIcon.react tag="span" className="jp-Cellar-lock" />
+        )}
+      </button>
+      <input
+        ref={input}
+        type="file"
+        multiple
+        hidden
+        aria-hidden="true"
+        tabIndex={-1}
+        onChange={event => {
+          attach(Array.from(event.target.files ?? []));
+          event.target.value = '';
+        }}
+      />
+    </>
+  );
+}

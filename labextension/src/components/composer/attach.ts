@@ -1,0 +1,154 @@
+/** Pictures and files from the clipboard, the desktop and the computer's disk. */
+import { Dialog, showDialog } from '@jupyterlab/apputils';
+import type { TranslationBundle } from '@jupyterlab/translation';
+
+import {
+  fileItem,
+  imageItem,
+  type ComposerModel,
+  type IUpload
+} from '../../chat/composer';
+import {
+  base64,
+  upload,
+  type IWorkspaceFiles,
+  type Overwrite
+} from '../../chat/upload';
+import type { IFeature, IImage } from '../../wire/types';
+
+export interface IAttachOptions {
+  trans: TranslationBundle;
+  model: ComposerModel;
+  files: IWorkspaceFiles;
+  folder: string;
+  /** what the admin allows */
+  images: IFeature;
+  uploads: IFeature;
+}
+
+const IMAGE_MIMES: readonly string[] = [
+  'image/png',
+  'image/jpeg',
+  'image/gif',
+  'image/webp'
+] satisfies IImage['mime'][];
+
+/** Characters of base64 that the contract takes for one picture. */
+const MAX_IMAGE = 8_000_000;
+
+let serial = 0;
+
+function nextId(): number {
+  return Date.now() * 100 + (serial++ % 100);
+}
+
+function isImage(file: File): file is File & { type: IImage['mime'] } {
+  return IMAGE_MIMES.includes(file.type);
+}
+
+/** Pictures are attached as they are, everything else goes into the workspace first. */
+export async function attachFiles(
+  list: readonly File[],
+  options: IAttachOptions
+): Promise<void> {
+  for (const file of list) {
+    if (isImage(file)) {
+      await attachImage(file, options);
+    } else {
+      await uploadFile(file, options);
+    }
+  }
+}
+
+/** Pasted or dropped pictures only; text of the clipboard is the textarea's. */
+export function imagesOf(data: DataTransfer): File[] {
+  return Array.from(data.files).filter(isImage);
+}
+
+async function attachImage(
+  file: File & { type: IImage['mime'] },
+  options: IAttachOptions
+): Promise<void> {
+  const { trans, model, images } = options;
+  if (!images.enabled) {
+    fail(model, file.name, images.reason || trans.__('Pictures are switched off'));
+    return;
+  }
+  const data = await base64(file);
+  if (data.length > MAX_IMAGE) {
+    fail(model, file.name, trans.__('This picture is too large (6 MB at most)'));
+    return;
+  }
+  const name = file.name || trans.__('picture');
+  model.add([
+    imageItem(
+      { type: 'image', name, image: { mime: file.type, data } },
+      String(nextId())
+    )
+  ]);
+}
+
+/** Into the workspace, never over a file that is there without asking; then a pill. */
+export async function uploadFile(
+  file: File,
+  options: IAttachOptions
+): Promise<void> {
+  const { trans, model, files, folder, uploads } = options;
+  if (!uploads.enabled) {
+    fail(model, file.name, uploads.reason || trans.__('Uploads are switched off'));
+    return;
+  }
+  const id = nextId();
+  model.setUploads(list => [
+    ...list,
+    { id, name: file.name, progress: 0, error: null }
+  ]);
+  const change = (what: Partial<IUpload>): void =>
+    model.setUploads(list =>
+      list.map(row => (row.id === id ? { ...row, ...what } : row))
+    );
+  try {
+    const path = await upload({
+      files,
+      folder,
+      file,
+      ask: taken => askOverwrite(trans, taken),
+      progress: progress => change({ progress })
+    });
+    model.setUploads(list => list.filter(row => row.id !== id));
+    if (path !== null) {
+      model.add([fileItem(path)]);
+    }
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    change({ error: trans.__('Could not upload: %1', why) });
+  }
+}
+
+function fail(model: ComposerModel, name: string, error: string): void {
+  model.setUploads(list => [
+    ...list,
+    { id: nextId(), name, progress: 0, error }
+  ]);
+}
+
+async function askOverwrite(
+  trans: TranslationBundle,
+  path: string
+): Promise<Overwrite> {
+  const result = await showDialog<void>({
+    title: trans.__('%1 is there already', path),
+    body: trans.__('What shall become of the file in the workspace?'),
+    buttons: [
+      Dialog.cancelButton({ label: trans.__('Cancel') }),
+      Dialog.warnButton({
+        label: trans.__('Replace it'),
+        actions: ['overwrite']
+      }),
+      Dialog.okButton({ label: trans.__('Keep both'), actions: ['keep-both'] })
+    ],
+    defaultButton: 2
+  });
+  const action = result.button.actions[0];
+  return action === 'overwrite' || action === 'keep-both' ? action : 'cancel';
+}

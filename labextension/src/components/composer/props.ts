@@ -1,0 +1,69 @@
+/**
+ * What the composer is given: the chat's state as values, and what it may do as
+ * functions. It knows no store and no server, so it can be drawn in a test.
+ */
+import type { TranslationBundle } from '@jupyterlab/translation';
+
+import type { ComposerModel, ITaken } from '../../chat/composer';
+import type { Preview } from '../../chat/preview';
+import type { IWorkspaceFiles } from '../../chat/upload';
+import type {
+  ISearchHit,
+  IStatus,
+  ITurn,
+  Mode
+} from '../../wire/types';
+
+/** The chat's side that changes: drawn again when it does. */
+export interface IComposerChat {
+  status: IStatus | null;
+  /** a turn of the conversation shown runs, is queued or is being posted */
+  running: boolean;
+  /** pending and held turns of the conversation shown, first to be sent first */
+  pending: readonly ITurn[];
+  /** questions of the branch shown, oldest first: what arrow-up recalls */
+  questions: readonly string[];
+  /** id of the model that the next question goes to */
+  model: string | null;
+  mode: Mode;
+  /** nothing can be sent at all (server part missing); why, in words */
+  blocked: string | null;
+  /** a running or finished summing-up, in words: tokens before and after */
+  compacting: string | null;
+}
+
+/** What the composer does with it. Each answers when the server has answered. */
+export interface IComposerActions {
+  /** rejects when the server did not take the question: it goes back into the text */
+  send(taken: ITaken, options: { now: boolean }): Promise<void>;
+  stop(): void;
+  /** a pending turn: change its text, take it out, or send it before all others */
+  changePending(turn: ITurn, text: string): Promise<void>;
+  removePending(turn: ITurn): Promise<void>;
+  sendPending(turn: ITurn): Promise<void>;
+  chooseModel(id: string): void;
+  chooseMode(mode: Mode): void;
+  newConversation(): void;
+  /** sum the conversation up in place; or begin a new one with the summary */
+  compact(): Promise<void>;
+  newFromSummary(): Promise<void>;
+  search(query: string, signal: AbortSignal): Promise<readonly ISearchHit[]>;
+  /** a failure in the user's language */
+  describe(error: unknown): string;
+}
+
+/** Where drops, pastes and uploads go. */
+export interface IComposerPlaces {
+  files: IWorkspaceFiles;
+  /** the folder that uploads go to: that of the active document; '' is the root */
+  uploadFolder(): string;
+}
+
+export interface IComposerProps {
+  trans: TranslationBundle;
+  model: ComposerModel;
+  preview: Preview;
+  chat: IComposerChat;
+  actions: IComposerActions;
+  places: IComposerPlaces;
+}

@@ -1,0 +1,138 @@
+/** Which model answers, and in which mode: native selects, so keys and readers work. */
+import type { TranslationBundle } from '@jupyterlab/translation';
+
+import { shortTokens } from '../chat/meter';
+import type { IModel, IStatus, Mode } from '../wire/types';
+
+export interface IModelPickerProps {
+  trans: TranslationBundle;
+  status: IStatus | null;
+  /** id; null: the server's default */
+  model: string | null;
+  choose(id: string): void;
+}
+
+/** The model that the next question goes to, if the server named it. */
+export function chosenModel(
+  status: IStatus | null,
+  id: string | null
+): IModel | undefined {
+  const wanted = id ?? status?.default_model;
+  return (
+    status?.models.find(model => model.id === wanted) ?? status?.models[0]
+  );
+}
+
+export function ModelPicker(props: IModelPickerProps): JSX.Element {
+  const { trans, status, model, choose } = props;
+  const chosen = chosenModel(status, model);
+  const state = status?.model_server.state ?? 'loading';
+  if (!chosen || !status) {
+    return (
+      <span className={`jp-Cellar-model jp-mod-${state}`}>
+        <Dot state={state} />
+        {status === null
+          ? trans.__('Connecting…')
+          : state === 'loading'
+            ? trans.__('Model is loading…')
+            : trans.__('No model')}
+      </span>
+    );
+  }
+  const title = [
+    chosen.id,
+    trans.__('Reads %1 tokens', chosen.context_length.toLocaleString()),
+    chosen.vision === true ? trans.__('Sees pictures') : '',
+    chosen.vision === false ? trans.__('Does not see pictures') : '',
+    stateWords(trans, state)
+  ]
+    .filter(line => line !== '')
+    .join('\n');
+  return (
+    <span className={`jp-Cellar-model jp-mod-${state}`} title={title}>
+      <Dot state={state} />
+      {status.models.length > 1 ? (
+        <select
+          aria-label={trans.__('Model')}
+          value={chosen.id}
+          onChange={event => choose(event.target.value)}
+        >
+          {status.models.map(other => (
+            <option key={other.id} value={other.id}>
+              {nameOf(other)}
+            </option>
+          ))}
+        </select>
+      ) : (
+        <span className="jp-Cellar-modelName">{nameOf(chosen)}</span>
+      )}
+    </span>
+  );
+}
+
+/** A path as a model's name (vLLM's default) is shown by its end. */
+function nameOf(model: IModel): string {
+  const name = model.id.split('/').pop() || model.id;
+  return `${name} · ${shortTokens(model.context_length)}`;
+}
+
+function stateWords(
+  trans: TranslationBundle,
+  state: IStatus['model_server']['state']
+): string {
+  switch (state) {
+    case 'up':
+      return '';
+    case 'loading':
+      return trans.__('The model is loading');
+    case 'down':
+      return trans.__('The model server does not answer');
+  }
+}
+
+function Dot({ state }: { state: string }): JSX.Element {
+  return <span className={`jp-Cellar-dot jp-mod-${state}`} aria-hidden="true" />;
+}
+
+export interface IModePickerProps {
+  trans: TranslationBundle;
+  modes: readonly Mode[];
+  mode: Mode;
+  choose(mode: Mode): void;
+}
+
+/** Nothing to choose: nothing on the screen. */
+export function ModePicker(props: IModePickerProps): JSX.Element | null {
+  const { trans, modes, mode, choose } = props;
+  const offered = modes.filter(each => each !== 'compact');
+  if (offered.length < 2) {
+    return null;
+  }
+  return (
+    <select
+      className="jp-Cellar-mode"
+      aria-label={trans.__('Mode')}
+      value={mode}
+      onChange={event => choose(event.target.value as Mode)}
+    >
+      {offered.map(each => (
+        <option key={each} value={each}>
+          {modeName(trans, each)}
+        </option>
+      ))}
+    </select>
+  );
+}
+
+function modeName(trans: TranslationBundle, mode: Mode): string {
+  switch (mode) {
+    case 'ask':
+      return trans.__('Ask');
+    case 'edit':
+      return trans.__('Edit');
+    case 'agent':
+      return trans.__('Agent');
+    case 'compact':
+      return trans.__('Compact');
+  }
+}

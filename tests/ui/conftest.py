@@ -8,18 +8,19 @@ A test in short::
         panel.expect_answer("hello")          # the fake model repeats the question unless a test scripts it
 
 Fixtures
-    lab             a running JupyterLab over a temporary workspace that holds `sample.ipynb` (20 cells), wired to `model`.
-                    One process for the whole session, emptied before each test (kernels, conversations, settings, files).
-                    `lab.korean()`, `lab.dark()`, `lab.setting(plugin, key=value)`, `lab.write(name, text)` before the page
-                    is opened; `lab.cellar("GET", "conversations")` asks the workspace server. See tests/ui/lab.py.
+    lab             a running JupyterLab over a temporary workspace that holds `sample.ipynb` (20 cells), wired to
+                    `model`. One process for the whole session, emptied before each test (kernels, conversations,
+                    settings, files). `lab.korean()`, `lab.dark()`, `lab.setting(plugin, key=value)`,
+                    `lab.write(name, text)` before the page is opened; `lab.cellar("GET", "conversations")` asks the
+                    workspace server. See tests/ui/lab.py.
     lab_ko          the same with Lab in Korean.
     new_lab         a factory for tests that restart, kill or configure a server of their own:
                     `mine = new_lab(config="c.Cellar.orphan_grace = 1", VLLM_BASE_URL=model.url)`.
     model           the strict fake vLLM of tests/fakes, emptied before each test.
     embedded_model  the real SmolLM2-135M; its base URL. Tests with it carry @pytest.mark.real_model.
     lab_real        JupyterLab wired to `embedded_model`.
-    page            a Playwright page in a fresh context, 1280 x 800. Console errors and uncaught exceptions fail the test
-                    unless `allow_console(pattern)` was called. `new_page()` opens further tabs in the same context.
+    page            a Playwright page in a fresh context, 1280 x 800. Console errors and uncaught exceptions fail the
+                    test unless `allow_console(pattern)` was called. `new_page()` opens further tabs in the same context.
     panel           the chat panel on `page` over `lab` (tests/ui/panel.py): open, ask, expect_answer, stop, ...
 
 When a test fails its screenshot, the page's console and the server's log lie in .shots/.
@@ -57,7 +58,9 @@ FLAGS = [
 ]
 # What JupyterLab itself writes to the console on a good day.
 ORDINARY = [
-    re.compile(r"Failed to load resource.*40[34].*(/api/(contents|me|kernels|sessions)|/lab/api/(workspaces|settings))"),
+    re.compile(
+        r"Failed to load resource.*40[34].*(/api/(contents|me|kernels|sessions)|/lab/api/(workspaces|settings))"
+    ),
     re.compile(r"favicon"),
 ]
 

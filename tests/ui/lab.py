@@ -157,7 +157,7 @@ class Lab:
     # --- state
 
     def setting(self, plugin: str, **values: Any) -> None:
-        """A user setting, before the page is opened: `lab.setting("@jupyterlab/apputils-extension:themes", theme=...)`."""
+        """A user setting, before the page opens: `lab.setting("@jupyterlab/apputils-extension:themes", theme=…)`."""
         package, _, name = plugin.partition(":")
         path = self.home / "settings" / package / f"{name}.jupyterlab-settings"
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,202 @@
+"""Runs the parts of `make check`, `make test`, `make test-quick` and `make test-long`, one after another.
+
+A part that fails does not stop the next one; at the end stand the time of each part, what did not run and why, and one
+line of totals. Exit status 1 when anything failed, and with `CI=true` also when a test was left out because something
+is missing on this machine.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ElementTree
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tools import frontend
+
+ROOT = Path(__file__).resolve().parent.parent
+BIN = Path(sys.executable).parent
+REPORTS = ROOT / ".pytest_cache" / "reports"
+IN_CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
+NO_TESTS = 5  # pytest's exit status when it collected nothing
+
+
+@dataclass
+class Outcome:
+    """What the parts came to."""
+
+    times: list[tuple[str, float, bool]] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+    missing: list[str] = field(default_factory=list)
+
+    def failed(self) -> bool:
+        return any(not ok for _, _, ok in self.times) or (IN_CI and bool(self.missing))
+
+
+def heading(text: str) -> None:
+    print(f"\n{'─' * 4} {text} {'─' * max(0, 100 - len(text))}", flush=True)
+
+
+def part(outcome: Outcome, name: str, command: Sequence[str], cwd: Path = ROOT, also_fine: Sequence[int] = ()) -> bool:
+    """Run one command with its output on the screen."""
+    heading(name)
+    started = time.monotonic()
+    status = subprocess.run(list(command), cwd=cwd, env=frontend.environment()).returncode
+    ok = status == 0 or status in also_fine
+    outcome.times.append((name, time.monotonic() - started, ok))
+    return ok
+
+
+# --- what a machine may lack
+
+
+def chromium() -> str | None:
+    named = os.environ.get("CELLAR_CHROMIUM")
+    return named or shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+def has_korean_font() -> bool:
+    if shutil.which("fc-list") is None:
+        return False
+    return bool(subprocess.run(["fc-list", ":lang=ko"], capture_output=True).stdout.strip())
+
+
+def ensure_browser(outcome: Outcome) -> None:
+    """Chromium and a Korean font: installed by apt where that is possible, else named as missing."""
+    wanted = [] if chromium() else ["chromium"]
+    if sys.platform == "linux" and not has_korean_font():
+        wanted += ["fonts-noto-cjk", "fontconfig"]
+    if wanted and shutil.which("apt-get") and hasattr(os, "geteuid") and os.geteuid() == 0:
+        install = f"apt-get update -qq && apt-get install -y -qq --no-install-recommends {' '.join(wanted)}"
+        quiet = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+        heading(f"apt-get install {' '.join(wanted)}")
+        started = time.monotonic()
+        done = subprocess.run(["sh", "-c", install], env=quiet, capture_output=True, text=True)
+        if done.returncode != 0:
+            print((done.stdout + done.stderr)[-2000:])
+        outcome.times.append(("apt", time.monotonic() - started, True))
+    if chromium() is None:
+        outcome.missing.append("Chromium (apt-get install chromium, or CELLAR_CHROMIUM=path): no test of tests/ui ran")
+    elif sys.platform == "linux" and not has_korean_font():
+        outcome.missing.append("a Korean font (apt-get install fonts-noto-cjk): screenshots in Korean show boxes")
+
+
+# --- parts
+
+
+def check(outcome: Outcome) -> None:
+    part(outcome, "ruff", [str(BIN / "ruff"), "check", "."])
+    part(outcome, "ruff format", [str(BIN / "ruff"), "format", "--check", "--quiet", "."])
+    part(outcome, "mypy", [str(BIN / "mypy"), "--no-error-summary"])
+    part(outcome, "imports", [str(BIN / "lint-imports"), "--no-logo"])
+    part(outcome, "eslint, prettier, stylelint", ["jlpm", "lint:check"], frontend.SOURCES)
+    part(outcome, "typescript", ["jlpm", "types"], frontend.SOURCES)
+
+
+def pytest(outcome: Outcome, name: str, *arguments: str, may_be_empty: bool = False) -> None:
+    REPORTS.mkdir(parents=True, exist_ok=True)
+    report = REPORTS / f"{re.sub(r'[^a-z]+', '-', name.lower())}.xml"
+    report.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "pytest", "-q", "--durations=10", f"--junitxml={report}", *arguments]
+    part(outcome, name, command, also_fine=(NO_TESTS,) if may_be_empty else ())
+    if not report.is_file():
+        return
+    for case in ElementTree.parse(report).iter("testcase"):
+        kinds = [child.tag for child in case if child.tag in ("failure", "error", "skipped")]
+        kind = kinds[0] if kinds else "passed"
+        outcome.counts[{"failure": "failed", "error": "errors"}.get(kind, kind)] += 1
+        if kind == "skipped":
+            reason = next(child for child in case if child.tag == "skipped").get("message", "")
+            if "missing" in reason or "not installed" in reason:
+                outcome.missing.append(f"{case.get('classname')}::{case.get('name')}: {reason}")
+
+
+def jest(outcome: Outcome) -> None:
+    report = REPORTS / "jest.json"
+    REPORTS.mkdir(parents=True, exist_ok=True)
+    report.unlink(missing_ok=True)
+    part(outcome, "jest", ["jlpm", "test", "--ci", "--json", f"--outputFile={report}"], frontend.SOURCES)
+    if report.is_file():
+        import json
+
+        totals = json.loads(report.read_text())
+        outcome.counts["passed"] += totals["numPassedTests"]
+        outcome.counts["failed"] += totals["numFailedTests"] + totals["numRuntimeErrorTestSuites"]
+        outcome.counts["skipped"] += totals["numPendingTests"]
+
+
+def build(outcome: Outcome) -> None:
+    started = time.monotonic()
+    heading("lab extension")
+    frontend.install_packages()
+    frontend.build()
+    frontend.link()
+    outcome.times.append(("lab extension", time.monotonic() - started, True))
+
+
+def everything(outcome: Outcome) -> None:
+    ensure_browser(outcome)
+    build(outcome)
+    check(outcome)
+    pytest(outcome, "pytest", "tests", "--ignore=tests/ui", "-m", "not long")
+    jest(outcome)
+    if chromium():
+        pytest(outcome, "browser", "tests/ui", "-m", "not long")
+
+
+def quick(outcome: Outcome) -> None:
+    build(outcome)
+    check(outcome)
+    pytest(outcome, "pytest", "tests", "--ignore=tests/ui", "-m", "not long and not slow")
+    jest(outcome)
+
+
+def long(outcome: Outcome) -> None:
+    ensure_browser(outcome)
+    build(outcome)
+    pytest(outcome, "long", "tests", "-m", "long", "--timeout=900", may_be_empty=True)
+
+
+def only_check(outcome: Outcome) -> None:
+    frontend.install_packages()
+    check(outcome)
+
+
+SUITES = {"all": everything, "quick": quick, "long": long, "check": only_check}
+
+
+def report(outcome: Outcome, seconds: float) -> None:
+    heading("time of each part")
+    for name, taken, ok in outcome.times:
+        print(f"  {taken:7.1f} s  {'ok    ' if ok else 'FAILED'}  {name}")
+    if outcome.missing:
+        print("\nMissing on this machine, and what did not run without it:")
+        for line in outcome.missing:
+            print(f"  {line}")
+    failures = [name for name, _, ok in outcome.times if not ok]
+    totals = [f"{outcome.counts[k]} {k}" for k in ("failed", "errors", "passed", "skipped") if outcome.counts[k]]
+    if failures:
+        totals.insert(0, "FAILED: " + ", ".join(failures))
+    print(f"\n==== {', '.join(totals) or 'all parts passed'} in {seconds:.2f}s ====", flush=True)
+
+
+def main() -> None:
+    name = sys.argv[1] if len(sys.argv) > 1 else "all"
+    if name not in SUITES:
+        raise SystemExit(f"usage: python -m tools.suite {'|'.join(SUITES)}")
+    outcome = Outcome()
+    started = time.monotonic()
+    SUITES[name](outcome)
+    report(outcome, time.monotonic() - started)
+    sys.exit(1 if outcome.failed() else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""This kernel's conversation with the model: what was sent and answered, what was masked, what it cost.
+
+It lives in the kernel's memory and ends with it (or with `%ai reset`). Prompts are made by `cellar.context`, the same
+builder as the panel's, so budget, order and redaction are the same; the values of secret environment variables of the
+kernel's own process are masked too.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from cellar import wire
+from cellar.client import UsageSeen
+from cellar.context import Prompt, PromptInput, Redactor, SentTurn, TokenCounter, build_prompt
+
+
+@dataclass
+class Spent:
+    """Tokens since the extension was loaded. `told` is false until the server has reported any."""
+
+    questions: int = 0
+    prompt: int = 0
+    completion: int = 0
+    cached: int = 0
+    told: bool = False
+
+
+class Dialogue:
+    def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
+        self.spent = Spent()
+        self._environ = environ
+        self._turns: list[SentTurn] = []
+        self._redactor = Redactor(environ=dict(environ))
+        self._counters: dict[str, TokenCounter] = {}
+
+    def reset(self) -> None:
+        """Forget the conversation, not what it cost."""
+        self._turns.clear()
+        self._redactor = Redactor(environ=dict(self._environ))
+
+    def prompt(self, model: wire.Model, question: str, parts: Sequence[wire.ContextPart]) -> Prompt:
+        self._redactor = Redactor(self._redactor.state, dict(self._environ))  # os.environ may have changed meanwhile
+        return build_prompt(
+            PromptInput(
+                model=model,
+                question=question,
+                history=tuple(self._turns),
+                parts=tuple(parts),
+                counter=self._counters.setdefault(model.id, TokenCounter()),
+                redactor=self._redactor,
+            )
+        )
+
+    def keep(self, prompt: Prompt, answer: str, usage: UsageSeen | None) -> None:
+        """A question that got an answer, or part of one. One that got nothing leaves no trace."""
+        self.spent.questions += 1
+        if usage is not None:
+            self.spent.told = True
+            self.spent.prompt += usage.prompt
+            self.spent.completion += usage.completion
+            self.spent.cached += usage.cached or 0
+            self._counters[prompt.receipt.model].calibrate(prompt.receipt.prompt_tokens, usage.prompt)
+        if answer:
+            self._turns.append(msgspec.structs.replace(prompt.sent, answer=self._redactor.mask(answer)))

@@ -1,0 +1,159 @@
+"""`%ai` and `%%ai`.
+
+A cell that fails has failed: a question that got no answer, or was stopped, ends its cell as an error, so that Run All
+and nbconvert stop there. The error is one readable line; `Halt` is what IPython shows instead of a traceback.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
+
+from cellar.errors import CellarError
+
+from .interpolation import interpolate
+from .options import Options, UsageError, parse_line
+from .words import Spoken, Words, language_of
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from cellar import wire
+
+    from .display import Answer
+    from .session import Session
+
+
+class Halt(Exception):
+    """Ends the cell with one line."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [str(self)]
+
+
+@magics_class
+class AiMagics(Magics):
+    """One per shell. The session (client, conversation) is made by the first question."""
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        from .executed import Executed
+
+        super().__init__(shell)
+        self._executed = Executed(shell)
+        self._session: Session | None = None
+
+    @no_var_expand  # IPython would replace {braces} and $names by its own rules before we see them
+    @line_cell_magic
+    def ai(self, line: str, cell: str | None = None) -> None:
+        """Ask the model: `%ai help` explains."""
+        words = Words(language_of(os.environ))
+        try:
+            options = parse_line(line, cell)
+            if options.command == "help":
+                _print(words.say("help"))
+            else:
+                self._run(options, words)
+        except Spoken as error:
+            raise Halt(words.say(error.key, **error.values)) from None
+        except KeyboardInterrupt:
+            raise Halt(words.say("stopped")) from None
+        except CellarError as error:
+            url = self._session.url if self._session is not None else ""
+            raise Halt(words.error(error, url)) from None
+
+    def close(self) -> None:
+        self._executed.forget()
+        if self._session is not None:
+            self._session.close()
+
+    def _run(self, options: Options, words: Words) -> None:
+        session = self._open_session()
+        if options.command == "models":
+            _print(session.describe_models(words))
+        elif options.command == "usage":
+            _print(session.describe_usage(words))
+        elif options.command == "reset":
+            session.reset()
+            _print(words.say("forgotten"))
+        else:
+            answer = session.ask(options, self._question(options), self._parts(options), words)
+            self._use(answer, options)
+
+    def _open_session(self) -> Session:
+        from .session import Session
+
+        if self._session is None:
+            self._session = Session(self.shell, os.environ)
+        return self._session
+
+    def _question(self, options: Options) -> str:
+        names: dict[str, object] = self.shell.user_ns
+        text = interpolate(options.text, names, self._show)
+        if options.command in ("fix", "explain"):
+            return f"/{options.command} {text}".strip()
+        return text
+
+    def _parts(self, options: Options) -> list[wire.ContextPart]:
+        """`fix` points at the last error, `explain` at the last cell, unless code stands below them."""
+        found: list[wire.ContextPart | None] = []
+        if options.context == "notebook":
+            found.append(self._executed.notebook_part())
+        if options.command == "fix" and not options.text:
+            error = self._executed.error_part()
+            if error is None:
+                raise UsageError("no_error")
+            found.append(error)
+        elif options.command == "explain" and not options.text:
+            last = self._executed.last_cell_part()
+            if last is None:
+                raise UsageError("nothing_run")
+            found.append(last)
+        elif options.context == "cell":
+            found.append(self._executed.last_cell_part())
+        return [part for part in found if part is not None]
+
+    def _use(self, answer: Answer, options: Options) -> None:
+        """What `-o` and `-f code` do with the answer. A part of one is stored as it is."""
+        from .formats import extract_code, value_of
+
+        if answer.state in ("stopped", "interrupted"):
+            if options.output is not None and options.format != "json":
+                self.shell.user_ns[options.output] = answer.text
+            raise Spoken(answer.state)
+        try:
+            value = value_of(answer.text, options.format)
+        except ValueError:
+            raise UsageError("not_json") from None
+        if options.output is not None:
+            self.shell.user_ns[options.output] = value
+        if options.format == "code":
+            self.shell.set_next_input(extract_code(answer.text), replace=False)
+
+    def _show(self, value: object) -> str:
+        from .executed import show_value
+
+        return show_value(self.shell, value)
+
+
+_LOADED: dict[int, AiMagics] = {}  # by shell; a second %load_ext (or a reload) replaces
+
+
+def load(shell: InteractiveShell) -> None:
+    unload(shell)
+    magics = _LOADED[id(shell)] = AiMagics(shell)
+    shell.register_magics(magics)
+
+
+def unload(shell: InteractiveShell) -> None:
+    magics = _LOADED.pop(id(shell), None)
+    if magics is not None:
+        magics.close()
+        for kind in ("line", "cell"):
+            table: dict[str, Any] = shell.magics_manager.magics[kind]
+            table.pop("ai", None)
+
+
+def _print(text: str) -> None:
+    print(text)  # noqa: T201  # what a magic prints is its output

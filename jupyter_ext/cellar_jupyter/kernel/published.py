@@ -1,0 +1,83 @@
+"""The answer as Markdown that is safe in any front end.
+
+Design note. A cell's own output is trusted: JupyterLab renders the Markdown in it without a sanitizer and runs scripts
+it finds. Our card sanitizes, but the same output is read by front ends without it (nbconvert, VS Code, GitHub, a Lab
+without the extension), and a model can be talked into an answer by a file it was shown. So what leaves the kernel as
+`text/markdown` carries no live HTML, no remote image and no link but to web, mail and relative addresses.
+
+Code keeps its meaning. Fenced and inline code that holds something that looks like a tag is written as HTML entities
+inside `<code>`: inert whatever a parser makes of the fences around it. An answer without `<`, image or odd link stays
+as the model wrote it, byte for byte.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+
+_TAG = re.compile(r"<(?=[A-Za-z/!?])")
+_FENCE = re.compile(r"^( {0,3})(`{3,}|~{3,})([^\n]*)$")
+_CODE_SPAN = re.compile(r"(?<![\\`])(`+)(?!`)([^\n]*?[^`\n])\1(?!`)")
+_IMAGE = re.compile(r"!(?=\[)")
+_LINK = re.compile(r"\](?=\(\s*<?(?!https?://|mailto:|#|/|\.{0,2}/|[\w./%-]+[)\s#?]))", re.IGNORECASE)
+_DEFINITION = re.compile(r"^( {0,3}\[[^\]\n]+\])(?=:\s*<?(?!https?://|mailto:|#|/))", re.IGNORECASE | re.MULTILINE)
+
+
+def to_published(markdown: str) -> str:
+    """`markdown` with everything live made inert; unchanged where there is nothing live in it."""
+    pieces: list[str] = []
+    for is_code, text in _split_fences(markdown):
+        if is_code:
+            pieces.append(_block(text) if _TAG.search(text) else text)
+        else:
+            pieces.append(_prose(text))
+    return "".join(pieces)
+
+
+def _split_fences(markdown: str) -> list[tuple[bool, str]]:
+    """(is a fenced block, its lines), in order; an unfinished fence runs to the end."""
+    pieces: list[tuple[bool, list[str]]] = [(False, [])]
+    fence = ""
+    for line in markdown.splitlines(keepends=True):
+        match = _FENCE.match(line.rstrip("\r\n"))
+        if not fence and match and not (match.group(2)[0] == "`" and "`" in match.group(3)):
+            fence = match.group(2)
+            pieces.append((True, [line]))
+            continue
+        pieces[-1][1].append(line)
+        closes = match and match.group(2).startswith(fence) and not match.group(3).strip()
+        if fence and closes:
+            fence = ""
+            pieces.append((False, []))
+    return [(is_code, "".join(lines)) for is_code, lines in pieces if lines]
+
+
+def _block(fenced: str) -> str:
+    lines = fenced.rstrip("\n").split("\n")
+    closed = len(lines) > 1 and _FENCE.match(lines[-1])
+    inside = "\n".join(lines[1:-1] if closed else lines[1:])
+    return f"<pre><code>{_entities(inside)}</code></pre>\n"
+
+
+def _prose(text: str) -> str:
+    pieces: list[str] = []
+    end = 0
+    for span in _CODE_SPAN.finditer(text):
+        pieces.append(_inert(text[end : span.start()]))
+        inside = span.group(2)
+        pieces.append(f"<code>{_entities(inside.strip())}</code>" if _TAG.search(inside) else span.group(0))
+        end = span.end()
+    pieces.append(_inert(text[end:]))
+    return "".join(pieces)
+
+
+def _inert(text: str) -> str:
+    text = _TAG.sub("&lt;", text)
+    text = _IMAGE.sub("", text)
+    text = _LINK.sub(r"]\\", text)
+    return _DEFINITION.sub(r"\1\\", text)
+
+
+def _entities(code: str) -> str:
+    """Every character that Markdown or HTML could read as something else, as a numeric entity."""
+    return re.sub(r"[^\w\s]", lambda match: f"&#{ord(match.group(0))};", html.unescape(html.escape(code)))

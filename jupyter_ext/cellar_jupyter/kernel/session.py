@@ -1,0 +1,170 @@
+"""One shell's line to the model server: settings, client, conversation; and the life of one question."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from cellar import wire
+from cellar.client import ChatRequest, Delta, Finish, ModelClient, Queued, Reasoning, UsageSeen, make_http
+from cellar.context import Prompt
+from cellar.errors import CellarError, ModelNotFound, RequestRefused
+
+from .dialogue import Dialogue
+from .display import Answer, Display, State, make_display
+from .formats import ASK
+from .options import Format, Options
+from .stream import Background
+from .words import Spoken, Words
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from cellar.client import ModelEvent
+
+JSON_ONLY = {"response_format": {"type": "json_object"}}
+"""vLLM and llama.cpp hold the model to JSON with it; a server that does not know it refuses, and is asked without."""
+
+
+@dataclass
+class _Reading:
+    """What has come so far."""
+
+    pieces: list[str] = field(default_factory=list)
+    usage: UsageSeen | None = None
+    reason: str | None = None
+
+    @property
+    def text(self) -> str:
+        return "".join(self.pieces)
+
+    def state(self) -> State:
+        if self.reason is None:
+            return "interrupted"
+        return "length" if self.reason == "length" else "complete"
+
+
+class Session:
+    def __init__(self, shell: InteractiveShell, environ: Mapping[str, str]) -> None:
+        self._shell = shell
+        self._environ = environ
+        self._dialogue = Dialogue(environ)
+        self._background = Background()
+        self._models: list[wire.Model] = []
+        endpoint = read_endpoint(environ)
+        self.url = endpoint.base_url
+        self._client = ModelClient(lambda: make_http(endpoint.base_url), endpoint.base_url, endpoint.api_key)
+
+    def close(self) -> None:
+        self._background.run(self._client.aclose())
+        self._background.close()
+
+    def reset(self) -> None:
+        self._dialogue.reset()
+
+    def ask(self, options: Options, question: str, parts: Sequence[wire.ContextPart], words: Words) -> Answer:
+        """Show the answer while it comes. Part of an answer is kept whatever ended it: an interrupt gives the state
+        `stopped`, a failure is raised after what came before it has been shown and remembered."""
+        model = self._find_model(options.model)
+        prompt = self._dialogue.prompt(model, _worded(question, options.format), parts)
+        display = make_display(self._shell, options.format, model.id, self._environ)
+        reading = _Reading()
+        state: State = "error"
+        try:
+            self._read(prompt, options.format, display, reading, words)
+            state = reading.state()
+        except KeyboardInterrupt:
+            state = "stopped"
+        finally:
+            notes = _notes(prompt.receipt, state, words)
+            answer = Answer(reading.text, model.id, options.format, state, notes)
+            display.finish(answer)
+            self._dialogue.keep(prompt, reading.text, reading.usage)
+        return answer
+
+    def describe_models(self, words: Words) -> str:
+        self._models = self._background.run(self._client.models())
+        lines = [words.say("models_title", url=self.url)]
+        for number, model in enumerate(self._models):
+            key = "models_row" if model.context_length else "models_row_unknown"
+            row = words.say(key, id=model.id, context=model.context_length)
+            lines.append(f"  {row}" + (f" ({words.say('default')})" if number == 0 else ""))
+        return "\n".join(lines)
+
+    def describe_usage(self, words: Words) -> str:
+        spent = self._dialogue.spent
+        if spent.questions and not spent.told:
+            return words.say("usage_unknown", questions=spent.questions)
+        return words.say(
+            "usage",
+            questions=spent.questions,
+            prompt=spent.prompt,
+            cached=spent.cached,
+            completion=spent.completion,
+        )
+
+    def _find_model(self, name: str | None) -> wire.Model:
+        """The first the server offers, or the named one; the list is asked again for a name it does not have."""
+        if not self._models or (name and all(model.id != name for model in self._models)):
+            self._models = self._background.run(self._client.models())
+        if not self._models:
+            raise Spoken("no_model")
+        for model in self._models:
+            if name is None or model.id == name:
+                return model
+        raise ModelNotFound(f"{name}")
+
+    def _read(self, prompt: Prompt, format: Format, display: Display, reading: _Reading, words: Words) -> None:
+        request = ChatRequest(
+            model=prompt.receipt.model, messages=prompt.messages, max_tokens=prompt.max_tokens
+        )
+        if format == "json":
+            try:
+                strict = msgspec.structs.replace(request, extra=JSON_ONLY)
+                return self._read_request(strict, display, reading, words)
+            except RequestRefused:
+                pass  # this server does not know response_format
+        self._read_request(request, display, reading, words)
+
+    def _read_request(self, request: ChatRequest, display: Display, reading: _Reading, words: Words) -> None:
+        with self._background.stream(self._client.stream_chat(request)) as batches:
+            for batch in batches:
+                self._take(batch, display, reading, words)
+
+    def _take(self, batch: list[ModelEvent], display: Display, reading: _Reading, words: Words) -> None:
+        """What came together is shown together."""
+        came: list[str] = []
+        for event in batch:
+            match event:
+                case Delta(text):
+                    came.append(text)
+                case Reasoning(text):
+                    display.reasoning(text)
+                case Queued(_, ahead):
+                    display.status(words.say("queued", ahead=ahead))
+                case UsageSeen():
+                    reading.usage = event
+                case Finish(reason):
+                    reading.reason = reason
+        if came:
+            text = "".join(came)
+            reading.pieces.append(text)
+            display.text(text)
+
+
+def _worded(question: str, format: Format) -> str:
+    text = expand_command(question)
+    return f"{text}\n\n{ASK[format]}" if ASK[format] else text
+
+
+def _notes(receipt: wire.Receipt, state: State, words: Words) -> tuple[str, ...]:
+    notes = [words.say(state)] if state == "length" else []
+    if receipt.masked:
+        notes.append(words.say("masked", count=len(receipt.masked)))
+    left_out = [part.label for part in receipt.parts if part.state == "left_out"]
+    if left_out:
+        notes.append(words.say("left_out", labels=", ".join(left_out)))
+    return tuple(notes)

@@ -1,0 +1,113 @@
+"""The client on a thread of its own, the kernel's main thread waiting in short steps.
+
+A kernel runs a cell on its main thread, and Ctrl-C (or the Stop button's interrupt) raises KeyboardInterrupt there. An
+event loop running on that thread would swallow or delay it; so the loop lives on a daemon thread for the life of the
+kernel, which also keeps the connection to the model server open between questions. Leaving `stream` for any reason
+cancels the reader and waits until it has closed its socket: the model server sees the end at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+import time
+from collections.abc import AsyncGenerator, Coroutine, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+STEP = 0.05
+"""Seconds: the longest wait of the main thread in one piece, and the time within which events travel together."""
+CLOSING = 2.0
+"""Seconds to wait for the socket to be closed after a stop."""
+
+
+class Background:
+    """One event loop on one daemon thread; it starts with the first use."""
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """The coroutine's result; an interrupt cancels it."""
+
+        async def once() -> AsyncGenerator[T, None]:
+            yield await work
+
+        with self.stream(once()) as batches:
+            return next(batches)[0]
+
+    @contextmanager
+    def stream(self, source: AsyncGenerator[T, None]) -> Iterator[Iterator[list[T]]]:
+        """Lists of items as they come, at most one list per `STEP`, the first at once. Raises what the source raises."""
+        inbox: queue.SimpleQueue[T | None] = queue.SimpleQueue()
+        closed = threading.Event()
+
+        async def pump() -> None:
+            try:
+                async for item in source:
+                    inbox.put(item)
+            finally:
+                await source.aclose()
+                closed.set()
+
+        started = asyncio.run_coroutine_threadsafe(pump(), self._running_loop())
+        started.add_done_callback(lambda _: inbox.put(None))
+        try:
+            yield _batches(inbox, started)
+        finally:
+            if not started.done():
+                started.cancel()
+                closed.wait(CLOSING)
+
+    def close(self) -> None:
+        """End the loop and its thread."""
+        if self._loop is not None and self._thread is not None:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(CLOSING)
+            self._loop = self._thread = None
+
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            loop = self._loop = asyncio.new_event_loop()
+            self._thread = threading.Thread(target=_serve, args=(loop,), name="cellar", daemon=True)
+            self._thread.start()
+        return self._loop
+
+
+def _serve(loop: asyncio.AbstractEventLoop) -> None:
+    asyncio.set_event_loop(loop)
+    try:
+        loop.run_forever()
+    finally:
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
+
+
+def _batches(inbox: queue.SimpleQueue[T | None], source: Future[None]) -> Iterator[list[T]]:
+    """None in the inbox is the end: the source's own failure, if any, is raised after what came before it."""
+    last = 0.0
+    while True:
+        try:
+            item = inbox.get(timeout=STEP)
+        except queue.Empty:
+            continue
+        batch: list[T] = []
+        if item is not None:
+            time.sleep(max(0.0, last + STEP - time.monotonic()))
+        while item is not None:
+            batch.append(item)
+            try:
+                item = inbox.get_nowait()
+            except queue.Empty:
+                break
+        if batch:
+            yield batch
+            last = time.monotonic()
+        if item is None:
+            source.result()
+            return

@@ -1,0 +1,109 @@
+"""Secrets do not leave the workspace: what looks like one becomes «secret:N», the same N for the same value throughout
+a conversation. `secrets.py` knows what a secret looks like; this module names, counts and remembers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from hashlib import blake2b
+from secrets import token_bytes
+
+import msgspec
+
+from cellar import wire
+from cellar.context.secrets import Span, environment_values, find_secrets
+
+_PLACEHOLDER = re.compile(r"«secret:(\d{1,6})»")
+_KEPT = 4_000  # texts
+_KEPT_CHARACTERS = 8_000_000
+
+
+class RedactionState(msgspec.Struct):
+    """What a conversation keeps to give the same secret the same number. Holds no secret: keyed hashes and kinds."""
+
+    salt: bytes = msgspec.field(default_factory=lambda: token_bytes(16))
+    numbers: dict[str, int] = msgspec.field(default_factory=dict)
+    kinds: list[str] = msgspec.field(default_factory=list)  # of placeholder 1, 2, ...
+
+
+class Redactor:
+    """Masks texts for one conversation. `environ` is the whole environment; the sensitive names are picked here."""
+
+    def __init__(self, state: RedactionState | None = None, environ: Mapping[str, str] | None = None) -> None:
+        self.state = state if state is not None else RedactionState()
+        self._values = environment_values(environ or {})
+        self._memory: OrderedDict[bytes, str] = OrderedDict()
+        self._characters = 0
+
+    def mask(self, text: str) -> str:
+        """The text with every secret replaced. Masking twice changes nothing more."""
+        if len(text) < 8:
+            return text
+        key = self.digest(text)
+        known = self._memory.get(key)
+        if known is None:
+            known = self.apply(text, self.spans(text))
+            self._remember(key, known)
+        return known
+
+    def spans(self, text: str) -> list[Span]:
+        """Where the secrets are: sorted, apart from each other."""
+        return find_secrets(text, self._values)
+
+    def apply(self, text: str, spans: Iterable[Span], start: int = 0, end: int | None = None) -> str:
+        """`text[start:end]` with its secrets replaced. A secret that is only partly inside is replaced as a whole."""
+        end = len(text) if end is None else end
+        pieces: list[str] = []
+        at = start
+        for span in spans:
+            if span.end <= at or span.start >= end:
+                continue
+            pieces.append(text[at : max(at, span.start)])
+            pieces.append(self.placeholder(text[span.start : span.end], span.kind))
+            at = span.end
+        pieces.append(text[at:end] if at < end else "")
+        return "".join(pieces)
+
+    def placeholder(self, secret: str, kind: str) -> str:
+        """«secret:N» for this value."""
+        key = blake2b(secret.encode("utf-8", "surrogatepass"), key=self.state.salt, digest_size=16).hexdigest()
+        number = self.state.numbers.get(key)
+        if number is None:
+            self.state.kinds.append(kind)
+            number = self.state.numbers[key] = len(self.state.kinds)
+        return f"«secret:{number}»"
+
+    def found(self, texts: Iterable[str]) -> tuple[wire.Masked, ...]:
+        """The placeholders in masked texts, by number."""
+        counts: dict[int, int] = {}
+        for text in texts:
+            if "«secret:" in text:
+                for match in _PLACEHOLDER.finditer(text):
+                    number = int(match[1])
+                    if 1 <= number <= len(self.state.kinds):
+                        counts[number] = counts.get(number, 0) + 1
+        return tuple(
+            wire.Masked(placeholder=f"«secret:{n}»", kind=self.state.kinds[n - 1], count=counts[n]) for n in sorted(counts)
+        )
+
+    def count(self, text: str) -> int:
+        """How many placeholders a masked text holds."""
+        return sum(masked.count for masked in self.found((text,)))
+
+    def digest(self, *pieces: str) -> bytes:
+        """A keyed hash of content: two contents with the same digest are the same; nobody can guess content from it."""
+        state = blake2b(key=self.state.salt, digest_size=12)
+        for piece in pieces:
+            data = piece.encode("utf-8", "surrogatepass")
+            state.update(len(data).to_bytes(8, "little"))
+            state.update(data)
+        return state.digest()
+
+    def _remember(self, key: bytes, text: str) -> None:
+        self._memory[key] = text
+        self._characters += len(text)
+        while len(self._memory) > _KEPT or self._characters > _KEPT_CHARACTERS:
+            _, old = self._memory.popitem(last=False)
+            self._characters -= len(old)

@@ -5,9 +5,6 @@ export type FeatureName = 'upload' | 'export' | 'history' | 'images' | 'titles';
 
 const OPEN: IFeature = { enabled: true };
 
-export function featureOf(
-  status: IStatus | null,
-  name: FeatureName
-): IFeature {
+export function featureOf(status: IStatus | null, name: FeatureName): IFeature {
   return status?.policy.features[name] ?? OPEN;
 }

@@ -18,9 +18,7 @@ export function chosenModel(
   id: string | null
 ): IModel | undefined {
   const wanted = id ?? status?.default_model;
-  return (
-    status?.models.find(model => model.id === wanted) ?? status?.models[0]
-  );
+  return status?.models.find(model => model.id === wanted) ?? status?.models[0];
 }
 
 export function ModelPicker(props: IModelPickerProps): JSX.Element {
@@ -91,7 +89,9 @@ function stateWords(
 }
 
 function Dot({ state }: { state: string }): JSX.Element {
-  return <span className={`jp-Cellar-dot jp-mod-${state}`} aria-hidden="true" />;
+  return (
+    <span className={`jp-Cellar-dot jp-mod-${state}`} aria-hidden="true" />
+  );
 }
 
 export interface IModePickerProps {

@@ -15,7 +15,7 @@ import { chosenModel } from '../modelpicker';
 import { attachFiles, imagesOf, type IAttachOptions } from './attach';
 import { showHelp } from './Help';
 import { Menu, optionId } from './Menu';
-import { useMenu, type MenuRow } from './menu';
+import { useMenu, type MenuRow } from './rows';
 import { MakeRoom } from './Meter';
 import { Pending } from './Pending';
 import { Pills } from './Pills';
@@ -32,7 +32,7 @@ export function Composer(props: IComposerProps): JSX.Element {
   const state = React.useSyncExternalStore(model.subscribe, model.getState);
   const seen = React.useSyncExternalStore(preview.subscribe, preview.getState);
   const text = useText(model, state, chat.questions);
-  const menu = useMenu(trans, text.trigger, model, actions.search);
+  const menu = useMenu(trans, text.trigger, model);
   const { send, error, clearError } = useSend(props, state);
   const attach = useAttach(props);
   const root = React.useRef<HTMLDivElement>(null);
@@ -131,7 +131,8 @@ export function Composer(props: IComposerProps): JSX.Element {
             model.setUploads(list => list.filter(row => row.id !== upload.id))
           }
         />
-        {text.trigger && (menu.rows.length || text.trigger.kind === 'mention') ? (
+        {text.trigger &&
+        (menu.rows.length || text.trigger.kind === 'mention') ? (
           <Menu
             trans={trans}
             id={MENU_ID}

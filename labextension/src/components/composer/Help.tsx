@@ -4,16 +4,22 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import * as React from 'react';
 
 import { COMMANDS } from '../../chat/commands';
-import { commandWords } from './menu';
+import { commandWords } from './rows';
 
 function keys(trans: TranslationBundle): [string, string][] {
   return [
-    ['Enter', trans.__('Send; while an answer runs, the message waits its turn')],
+    [
+      'Enter',
+      trans.__('Send; while an answer runs, the message waits its turn')
+    ],
     ['Shift+Enter', trans.__('New line')],
     ['Ctrl+Enter', trans.__('Send now: stops the answer that runs')],
     ['Esc', trans.__('Stop the answer; close a menu')],
     ['↑ ↓', trans.__('In an empty box: earlier messages')],
-    ['@', trans.__('Add files, folders, cells, the selection or the last error')],
+    [
+      '@',
+      trans.__('Add files, folders, cells, the selection or the last error')
+    ],
     ['/', trans.__('Commands')]
   ];
 }

@@ -2,7 +2,7 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import * as React from 'react';
 
-import type { IMenu, MenuRow } from './menu';
+import type { IMenu, MenuRow } from './rows';
 import { KIND_ICONS, kindName } from './Pills';
 
 export interface IMenuProps {
@@ -19,7 +19,8 @@ export function optionId(menu: string, index: number): string {
 
 export function Menu(props: IMenuProps): JSX.Element {
   const { trans, id, menu, kind } = props;
-  const label = kind === 'mention' ? trans.__('Add context') : trans.__('Commands');
+  const label =
+    kind === 'mention' ? trans.__('Add context') : trans.__('Commands');
   return (
     <div className="jp-Cellar-menu">
       <ul role="listbox" id={id} aria-label={label}>

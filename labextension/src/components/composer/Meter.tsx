@@ -5,7 +5,12 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import * as React from 'react';
 
-import { meterOf, shortTokens, type IMeter, type IMeterRow } from '../../chat/meter';
+import {
+  meterOf,
+  shortTokens,
+  type IMeter,
+  type IMeterRow
+} from '../../chat/meter';
 import type { IReceipt } from '../../wire/types';
 import { useDismiss } from './useDismiss';
 

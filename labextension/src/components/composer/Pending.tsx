@@ -66,7 +66,9 @@ function Row(props: IPendingProps & { turn: ITurn }): JSX.Element {
       <Action
         icon={runIcon}
         label={
-          held ? trans.__('Send') : trans.__('Send now: stops the answer that runs')
+          held
+            ? trans.__('Send')
+            : trans.__('Send now: stops the answer that runs')
         }
         act={() => void props.sendNow(turn)}
       />

@@ -12,7 +12,6 @@ import {
   type LabIcon
 } from '@jupyterlab/ui-components';
 import type { TranslationBundle } from '@jupyterlab/translation';
-import type * as React from 'react';
 
 import {
   attachedItems,
@@ -118,7 +117,10 @@ function conditionOf(
   }
 }
 
-function conditionWords(trans: TranslationBundle, condition: Condition): string {
+function conditionWords(
+  trans: TranslationBundle,
+  condition: Condition
+): string {
   switch (condition) {
     case 'fine':
       return '';
@@ -147,9 +149,7 @@ function tooltipOf(
     row?.left_out_tokens
       ? trans._n('%1 token left out', '%1 tokens left out', row.left_out_tokens)
       : '',
-    masked > 0
-      ? trans._n('%1 secret masked', '%1 secrets masked', masked)
-      : '',
+    masked > 0 ? trans._n('%1 secret masked', '%1 secrets masked', masked) : '',
     words
   ]
     .filter(line => line !== '')

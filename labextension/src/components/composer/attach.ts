@@ -71,12 +71,20 @@ async function attachImage(
 ): Promise<void> {
   const { trans, model, images } = options;
   if (!images.enabled) {
-    fail(model, file.name, images.reason || trans.__('Pictures are switched off'));
+    fail(
+      model,
+      file.name,
+      images.reason || trans.__('Pictures are switched off')
+    );
     return;
   }
   const data = await base64(file);
   if (data.length > MAX_IMAGE) {
-    fail(model, file.name, trans.__('This picture is too large (6 MB at most)'));
+    fail(
+      model,
+      file.name,
+      trans.__('This picture is too large (6 MB at most)')
+    );
     return;
   }
   const name = file.name || trans.__('picture');
@@ -95,7 +103,11 @@ export async function uploadFile(
 ): Promise<void> {
   const { trans, model, files, folder, uploads } = options;
   if (!uploads.enabled) {
-    fail(model, file.name, uploads.reason || trans.__('Uploads are switched off'));
+    fail(
+      model,
+      file.name,
+      uploads.reason || trans.__('Uploads are switched off')
+    );
     return;
   }
   const id = nextId();

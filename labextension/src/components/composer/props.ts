@@ -7,12 +7,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import type { ComposerModel, ITaken } from '../../chat/composer';
 import type { Preview } from '../../chat/preview';
 import type { IWorkspaceFiles } from '../../chat/upload';
-import type {
-  ISearchHit,
-  IStatus,
-  ITurn,
-  Mode
-} from '../../wire/types';
+import type { IStatus, ITurn, Mode } from '../../wire/types';
 
 /** The chat's side that changes: drawn again when it does. */
 export interface IComposerChat {
@@ -47,7 +42,6 @@ export interface IComposerActions {
   /** sum the conversation up in place; or begin a new one with the summary */
   compact(): Promise<void>;
   newFromSummary(): Promise<void>;
-  search(query: string, signal: AbortSignal): Promise<readonly ISearchHit[]>;
   /** a failure in the user's language */
   describe(error: unknown): string;
 }

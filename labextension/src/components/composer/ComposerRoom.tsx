@@ -1,0 +1,31 @@
+/** The composer on the store: what the panel mounts. */
+import type { TranslationBundle } from '@jupyterlab/translation';
+
+import type { ChatStore } from '../../chat/store';
+import { useBinding, type IComposerRoom } from './bind';
+import { Composer } from './Composer';
+import type { IComposerPlaces } from './props';
+
+export interface IComposerRoomProps {
+  trans: TranslationBundle;
+  store: ChatStore;
+  room: IComposerRoom;
+  places: IComposerPlaces;
+  /** a failure in the user's language */
+  describe(error: unknown): string;
+}
+
+export function ComposerRoom(props: IComposerRoomProps): JSX.Element {
+  const { trans, store, room, places, describe } = props;
+  const { chat, actions } = useBinding(trans, store, room, describe);
+  return (
+    <Composer
+      trans={trans}
+      model={room.model}
+      preview={room.preview}
+      chat={chat}
+      actions={actions}
+      places={places}
+    />
+  );
+}

@@ -1,0 +1,241 @@
+/**
+ * The composer on the chat's store: the store's state as the composer's values, and
+ * its actions. Summing up is followed here, because only here is known what the
+ * conversation cost before and costs after.
+ */
+import type { TranslationBundle } from '@jupyterlab/translation';
+import * as React from 'react';
+
+import { ComposerModel, readParts, type ITaken } from '../../chat/composer';
+import { Drafts } from '../../chat/drafts';
+import { Preview } from '../../chat/preview';
+import type { ChatStore } from '../../chat/store';
+import type { IContextItem } from '../../chat/tokens';
+import { branchTo, isRunning, waiting } from '../../chat/tree';
+import type { IErrorInfo, IPill, ITurn, Mode } from '../../wire/types';
+import type { IComposerActions, IComposerChat } from './props';
+
+/** What the panel keeps of the composer: made once, beside the store. */
+export interface IComposerRoom {
+  model: ComposerModel;
+  preview: Preview;
+  /** ask with these, in the conversation shown; the plugins' `IChat.ask` too */
+  ask(taken: ITaken, options: { now: boolean; mode?: Mode }): Promise<void>;
+  dispose(): void;
+}
+
+function storage(): Storage | null {
+  try {
+    return window.localStorage;
+  } catch {
+    return null;
+  }
+}
+
+export function createComposer(store: ChatStore): IComposerRoom {
+  const drafts = new Drafts(storage(), store.api.scope);
+  const model = new ComposerModel(drafts);
+  const preview = new Preview((request, signal) =>
+    store.api.preview(request, signal)
+  );
+  // While the first question of a new conversation is on its way, the id that
+  // appears is its own; any other change is another conversation.
+  let founding = 0;
+  const follow = (): void => {
+    const id = store.getState().conversationId;
+    if (founding > 0) {
+      model.adopt(id);
+    } else {
+      model.switchTo(id);
+    }
+  };
+  const flush = (): void => drafts.flush();
+  window.addEventListener('pagehide', flush);
+  const stop = store.subscribe(follow);
+  follow();
+  return {
+    model,
+    preview,
+    ask: async (taken, { now, mode }) => {
+      const isNew = taken.conversation === '';
+      founding += isNew ? 1 : 0;
+      try {
+        await ask(store, taken, now, mode);
+      } finally {
+        founding -= isNew ? 1 : 0;
+      }
+    },
+    dispose: () => {
+      stop();
+      flush();
+      preview.cancel();
+      window.removeEventListener('pagehide', flush);
+    }
+  };
+}
+
+function pillOf(item: IContextItem): IPill {
+  const { kind, label, path, auto } = item;
+  return { kind, label, path, auto };
+}
+
+async function ask(
+  store: ChatStore,
+  taken: ITaken,
+  now: boolean,
+  mode: Mode = 'ask'
+): Promise<void> {
+  const context = await readParts(taken.attached);
+  const id = await store.send({
+    text: taken.text,
+    context,
+    pills: taken.attached.map(pillOf),
+    mode,
+    conversationId: taken.conversation
+  });
+  if (now) {
+    await sendNow(store, id);
+  }
+}
+
+/**
+ * A waiting turn goes before everything else: what runs is stopped; when it has
+ * ended this one is let go, unless it started by itself meanwhile.
+ */
+async function sendNow(store: ChatStore, id: string): Promise<void> {
+  const before = store.running().filter(turn => turn.id !== id);
+  await store.stop();
+  await Promise.all(before.map(turn => store.ended(turn.id)));
+  await store.reload();
+  const state = store.getState().turns.get(id)?.state;
+  if (state === 'pending' || state === 'held') {
+    await store.release(id);
+  }
+}
+
+export interface IBinding {
+  chat: IComposerChat;
+  actions: IComposerActions;
+}
+
+export function useBinding(
+  trans: TranslationBundle,
+  store: ChatStore,
+  room: IComposerRoom,
+  describe: (error: unknown) => string
+): IBinding {
+  const state = React.useSyncExternalStore(store.subscribe, store.getState);
+  const [mode, setMode] = React.useState<Mode>('ask');
+  const { compacting, compact, newFromSummary } = useCompacting(
+    trans,
+    store,
+    room.preview
+  );
+  const { turns, head, status, statusError, model } = state;
+  const questions = React.useMemo(
+    () =>
+      branchTo(turns, head)
+        .filter(turn => turn.mode !== 'compact' && turn.text !== '')
+        .map(turn => turn.text),
+    [turns, head]
+  );
+  const chat: IComposerChat = {
+    status,
+    running:
+      [...turns.values()].some(isRunning) ||
+      state.sending.some(sending => sending.text !== ''),
+    pending: React.useMemo(() => waiting(turns), [turns]),
+    questions,
+    model,
+    mode,
+    blocked: blockedBy(statusError, describe),
+    compacting
+  };
+  const actions: IComposerActions = {
+    send: (taken, { now }) => room.ask(taken, { now, mode }),
+    stop: () => void store.stop(),
+    changePending: (turn: ITurn, text: string) =>
+      store.editPending(turn.id, text),
+    removePending: turn => store.removePending(turn.id),
+    sendPending: turn => sendNow(store, turn.id),
+    chooseModel: id => store.setModel(id),
+    chooseMode: setMode,
+    newConversation: () => store.newConversation(),
+    compact,
+    newFromSummary,
+    describe
+  };
+  return { chat, actions };
+}
+
+/** Only what no retry mends stops the sending: the server part is not there. */
+function blockedBy(
+  error: IErrorInfo | null,
+  describe: (error: unknown) => string
+): string | null {
+  return error?.code === 'extension_missing' || error?.code === 'signed_out'
+    ? describe(error)
+    : null;
+}
+
+function useCompacting(
+  trans: TranslationBundle,
+  store: ChatStore,
+  preview: Preview
+): Pick<IComposerActions, 'compact' | 'newFromSummary'> &
+  Pick<IComposerChat, 'compacting'> {
+  const [compacting, setCompacting] = React.useState<string | null>(null);
+  const before = (): number | null =>
+    preview.getState().receipt?.prompt_tokens ?? null;
+  /** Tells what it brought when the meter has its next figure. */
+  const tellAfter = (was: number | null): void => {
+    const old = preview.getState().receipt;
+    const stop = preview.subscribe(() => {
+      const next = preview.getState().receipt;
+      if (next === null || next === old) {
+        return;
+      }
+      stop();
+      setCompacting(
+        was === null
+          ? null
+          : trans.__(
+              'Summed up: %1 → %2 tokens',
+              was.toLocaleString(),
+              next.prompt_tokens.toLocaleString()
+            )
+      );
+      setTimeout(() => setCompacting(null), TOLD_FOR);
+    });
+  };
+  const follow = (act: () => Promise<boolean>) => async (): Promise<void> => {
+    const was = before();
+    setCompacting(trans.__('Summing up the conversation…'));
+    let done = false;
+    try {
+      done = await act();
+    } finally {
+      if (done) {
+        tellAfter(was);
+      } else {
+        setCompacting(null);
+      }
+    }
+  };
+  return {
+    compacting,
+    compact: follow(async () => {
+      const id = await store.compact();
+      const turn = id === null ? null : await store.ended(id);
+      return turn?.state === 'complete';
+    }),
+    newFromSummary: follow(async () => {
+      const from = store.getState().conversationId;
+      await store.newFromSummary();
+      return store.getState().conversationId !== from;
+    })
+  };
+}
+
+/** Milliseconds that "before → after" stays. */
+const TOLD_FOR = 15_000;

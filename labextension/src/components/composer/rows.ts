@@ -1,0 +1,139 @@
+/**
+ * The rows of the `@` and `/` menus. Mentions come from the context sources, which
+ * know what is open and search the workspace; they filter and sort.
+ */
+import type { TranslationBundle } from '@jupyterlab/translation';
+import * as React from 'react';
+
+import { COMMANDS, type CommandName } from '../../chat/commands';
+import type { ComposerModel } from '../../chat/composer';
+import type { ITrigger } from '../../chat/mentions';
+import type { IContextItem } from '../../chat/tokens';
+
+export type MenuRow =
+  | { kind: 'mention'; key: string; item: IContextItem; detail: string }
+  | { kind: 'command'; key: string; name: CommandName; detail: string };
+
+/** Rows shown at once; typing narrows. */
+const MOST = 40;
+/** Milliseconds of rest before the sources are asked (they search the workspace). */
+const SEARCH_REST = 100;
+
+export function commandWords(
+  trans: TranslationBundle,
+  name: CommandName
+): string {
+  switch (name) {
+    case 'explain':
+      return trans.__('Explain the code or the output');
+    case 'fix':
+      return trans.__('Find the cause of the error and mend it');
+    case 'document':
+      return trans.__('Write docstrings and comments');
+    case 'test':
+      return trans.__('Write tests');
+    case 'optimize':
+      return trans.__('Make it faster or lighter');
+    case 'plot':
+      return trans.__('Draw a chart of the data');
+    case 'sql':
+      return trans.__('Write an SQL query');
+    case 'translate':
+      return trans.__('Translate to another language');
+    case 'clear':
+      return trans.__('Begin a new conversation');
+    case 'help':
+      return trans.__('Show commands and keys');
+  }
+}
+
+export function commandRows(
+  trans: TranslationBundle,
+  query: string
+): MenuRow[] {
+  return COMMANDS.filter(name => name.startsWith(query.toLowerCase())).map(
+    name => ({
+      kind: 'command',
+      key: `/${name}`,
+      name,
+      detail: commandWords(trans, name)
+    })
+  );
+}
+
+function mentionRow(item: IContextItem): MenuRow {
+  const detail = item.path && item.path !== item.label ? item.path : '';
+  return { kind: 'mention', key: item.key, item, detail };
+}
+
+export interface IMenu {
+  rows: readonly MenuRow[];
+  active: number;
+  /** nothing has come yet */
+  searching: boolean;
+  move(step: number): void;
+  point(index: number): void;
+}
+
+/** The rows for a trigger; null closes the menu. */
+export function useMenu(
+  trans: TranslationBundle,
+  trigger: ITrigger | null,
+  model: ComposerModel
+): IMenu {
+  const kind = trigger?.kind ?? null;
+  const query = trigger?.query ?? '';
+  const found = useMentions(kind === 'mention' ? query : null, model);
+  const rows = React.useMemo(() => {
+    switch (kind) {
+      case 'command':
+        return commandRows(trans, query);
+      case 'mention':
+        return (found ?? []).slice(0, MOST).map(mentionRow);
+      default:
+        return [];
+    }
+  }, [trans, kind, query, found]);
+  const [active, setActive] = React.useState(0);
+  React.useEffect(() => setActive(0), [kind, query]);
+  const count = rows.length;
+  return {
+    rows,
+    active: Math.min(active, Math.max(0, count - 1)),
+    searching: kind === 'mention' && found === null,
+    move: step => setActive(now => (count ? (now + step + count) % count : 0)),
+    point: setActive
+  };
+}
+
+/** The last answer stays until the next one is there: a list that blinks is unreadable. */
+function useMentions(
+  query: string | null,
+  model: ComposerModel
+): readonly IContextItem[] | null {
+  const [found, setFound] = React.useState<readonly IContextItem[] | null>(
+    null
+  );
+  React.useEffect(() => {
+    if (query === null) {
+      setFound(null);
+      return;
+    }
+    let late = false;
+    const timer = setTimeout(
+      () => {
+        void model.mentions(query).then(items => {
+          if (!late) {
+            setFound(items);
+          }
+        });
+      },
+      query === '' ? 0 : SEARCH_REST
+    );
+    return () => {
+      late = true;
+      clearTimeout(timer);
+    };
+  }, [query, model]);
+  return found;
+}

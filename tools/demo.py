@@ -28,7 +28,7 @@ from types import FrameType
 from tools import frontend
 
 ROOT = Path(__file__).resolve().parent.parent
-HOME = ROOT / ".demo"
+HOME = Path(os.environ.get("CELLAR_DEMO_HOME") or ROOT / ".demo")
 SAMPLE = ROOT / "examples" / "sample.ipynb"
 FIRST_PORT = 8888
 
@@ -254,7 +254,7 @@ def main() -> None:
 
 def say_goodbye() -> None:
     try:
-        print("\nCellar has ended. Your demo notebooks are in .demo/workspace.", flush=True)
+        print(f"\nCellar has ended. Your notebooks are in {HOME / 'workspace'}.", flush=True)
     except OSError:
         pass  # the terminal is gone
 

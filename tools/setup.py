@@ -101,7 +101,8 @@ def install(name: str) -> None:
                 log.flush()
                 fail(
                     f"pip could not install: {' '.join(packages)}\n{LOG.read_text()[-2000:].strip()}\n"
-                    f"The whole log is in {LOG.relative_to(ROOT)}.\nBehind a proxy or mirror, pip reads PIP_INDEX_URL and HTTPS_PROXY."
+                    f"The whole log is in {LOG.relative_to(ROOT)}.\n"
+                    "Behind a proxy or mirror, pip reads PIP_INDEX_URL and HTTPS_PROXY."
                 )
     (VENV / (".cellar-" + name)).write_text(fingerprint(name))
     print(f"  installed in {time.monotonic() - started:.0f} s", flush=True)

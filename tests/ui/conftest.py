@@ -20,7 +20,7 @@ Fixtures
     embedded_model  the real SmolLM2-135M; its base URL. Tests with it carry @pytest.mark.real_model.
     lab_real        JupyterLab wired to `embedded_model`.
     page            a Playwright page in a fresh context, 1280 x 800. Console errors and uncaught exceptions fail the
-                    test unless `allow_console(pattern)` was called. `new_page()` opens further tabs in the same context.
+                    test unless `allow_console(pattern)` was called. `new_page()` opens further tabs of the context.
     panel           the chat panel on `page` over `lab` (tests/ui/panel.py): open, ask, expect_answer, stop, ...
 
 When a test fails its screenshot, the page's console and the server's log lie in .shots/.

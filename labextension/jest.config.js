@@ -2,6 +2,7 @@
 // in Chromium (tests/ui). JupyterLab's packages are ES modules: swc turns them.
 module.exports = {
   testEnvironment: 'jsdom',
+  setupFiles: ['<rootDir>/src/__tests__/page.js'],
   testRegex: '/__tests__/.*\\.spec\\.tsx?$',
   modulePathIgnorePatterns: ['<rootDir>/lib/'],
   transform: {

@@ -70,6 +70,10 @@ export interface IChat {
   /** Show the panel and put the cursor into the composer. */
   open(): void;
   ask(options: IAskOptions): Promise<void>;
+  /** Begin a new conversation and put the cursor into the composer. */
+  newConversation(): void;
+  /** Stop what runs in the conversation shown; nothing running is no error. */
+  stop(): Promise<void>;
   addContext(items: IContextItem[]): void;
   addSource(source: IContextSource): void;
   setCodeTargets(targets: ICodeTargets): void;

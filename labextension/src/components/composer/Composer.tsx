@@ -231,20 +231,26 @@ function useSend(props: IComposerProps, state: IComposerState): ISend {
   return { send, error, clearError: () => setError(null) };
 }
 
+/** Beside the active document; '' is the workspace's root. */
+function uploadFolder(state: IComposerState): string {
+  const path = state.automatic.find(item => item.path)?.path ?? '';
+  return path.slice(0, Math.max(0, path.lastIndexOf('/')));
+}
+
 function useAttach(props: IComposerProps): (files: readonly File[]) => void {
-  const { trans, model, chat, places } = props;
+  const { trans, model, chat, files } = props;
   const options = React.useRef<IAttachOptions>();
   options.current = {
     trans,
     model,
-    files: places.files,
-    folder: places.uploadFolder(),
+    files,
+    folder: uploadFolder(model.getState()),
     images: featureOf(chat.status, 'images'),
     uploads: featureOf(chat.status, 'upload')
   };
-  return React.useCallback(files => {
+  return React.useCallback(list => {
     if (options.current) {
-      void attachFiles(files, options.current);
+      void attachFiles(list, options.current);
     }
   }, []);
 }

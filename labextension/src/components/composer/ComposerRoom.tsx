@@ -4,19 +4,20 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import type { ChatStore } from '../../chat/store';
 import { useBinding, type IComposerRoom } from './bind';
 import { Composer } from './Composer';
-import type { IComposerPlaces } from './props';
+import type { IWorkspaceFiles } from '../../chat/upload';
 
 export interface IComposerRoomProps {
   trans: TranslationBundle;
   store: ChatStore;
   room: IComposerRoom;
-  places: IComposerPlaces;
+  /** JupyterLab's contents manager: where uploads go */
+  files: IWorkspaceFiles;
   /** a failure in the user's language */
   describe(error: unknown): string;
 }
 
 export function ComposerRoom(props: IComposerRoomProps): JSX.Element {
-  const { trans, store, room, places, describe } = props;
+  const { trans, store, room, files, describe } = props;
   const { chat, actions } = useBinding(trans, store, room, describe);
   return (
     <Composer
@@ -25,7 +26,7 @@ export function ComposerRoom(props: IComposerRoomProps): JSX.Element {
       preview={room.preview}
       chat={chat}
       actions={actions}
-      places={places}
+      files={files}
     />
   );
 }

@@ -46,18 +46,12 @@ export interface IComposerActions {
   describe(error: unknown): string;
 }
 
-/** Where drops, pastes and uploads go. */
-export interface IComposerPlaces {
-  files: IWorkspaceFiles;
-  /** the folder that uploads go to: that of the active document; '' is the root */
-  uploadFolder(): string;
-}
-
 export interface IComposerProps {
   trans: TranslationBundle;
   model: ComposerModel;
   preview: Preview;
   chat: IComposerChat;
   actions: IComposerActions;
-  places: IComposerPlaces;
+  /** where uploads go */
+  files: IWorkspaceFiles;
 }

@@ -1,0 +1,236 @@
+/**
+ * What the user must know before asking: the server part is missing, the model is
+ * down or loading, the line is broken, an admin has something to say.
+ */
+import { closeIcon } from '@jupyterlab/ui-components';
+import type { TranslationBundle } from '@jupyterlab/translation';
+import * as React from 'react';
+
+import type { ChatStore } from '../chat/store';
+import type { IChatState } from '../chat/state';
+
+export interface IBannersProps {
+  trans: TranslationBundle;
+  store: ChatStore;
+  /** a failure in the user's language */
+  describe(error: unknown): string;
+}
+
+type Level = 'info' | 'warning' | 'error';
+
+interface IBanner {
+  key: string;
+  level: Level;
+  text: string;
+  /** more than one line: what to do */
+  steps?: React.ReactNode;
+  action?: { label: string; act(): void };
+  dismiss?(): void;
+}
+
+/** Milliseconds that a broken line may last before anybody is told. */
+const PATIENCE = 5000;
+
+export function Banners(props: IBannersProps): JSX.Element {
+  const { trans, store } = props;
+  const state = React.useSyncExternalStore(store.subscribe, store.getState);
+  const [dismissed, dismiss] = useDismissed(store.api.scope);
+  const lost = useLost(state.lostSince);
+  const banners = [
+    ...serverBanners(props, state),
+    ...(lost ? [lostBanner(trans)] : []),
+    ...announcements(state, dismissed, dismiss),
+    ...noticeBanner(props, state)
+  ];
+  // The region stays when it is empty: a reader only hears what is added to it.
+  return (
+    <div className="jp-Cellar-banners" role="status">
+      {banners.map(banner => (
+        <Banner key={banner.key} trans={trans} banner={banner} />
+      ))}
+    </div>
+  );
+}
+
+function Banner(props: {
+  trans: TranslationBundle;
+  banner: IBanner;
+}): JSX.Element {
+  const { trans, banner } = props;
+  return (
+    <div
+      className={`jp-Cellar-banner jp-mod-${banner.level}`}
+      data-banner={banner.key}
+      role={banner.level === 'error' ? 'alert' : undefined}
+    >
+      <div className="jp-Cellar-bannerText">
+        {banner.text}
+        {banner.steps}
+      </div>
+      {banner.action ? (
+        <button
+          type="button"
+          className="jp-Cellar-textButton"
+          onClick={banner.action.act}
+        >
+          {banner.action.label}
+        </button>
+      ) : null}
+      {banner.dismiss ? (
+        <button
+          type="button"
+          className="jp-Cellar-iconButton"
+          aria-label={trans.__('Dismiss')}
+          title={trans.__('Dismiss')}
+          onClick={banner.dismiss}
+        >
+          <closeIcon.react tag="span" />
+        </button>
+      ) : null}
+    </div>
+  );
+}
+
+/** One at most: the nearest cause says it all. */
+function serverBanners(props: IBannersProps, state: IChatState): IBanner[] {
+  const { trans, store, describe } = props;
+  const action = {
+    label: trans.__('Try again'),
+    act: () => void store.refreshStatus()
+  };
+  const error = state.statusError;
+  if (error?.code === 'extension_missing') {
+    return [
+      {
+        key: 'extension_missing',
+        level: 'error',
+        text: trans.__('The server part of Cellar is not running.'),
+        steps: <MissingSteps trans={trans} />,
+        action
+      }
+    ];
+  }
+  if (error) {
+    const text =
+      error.code === 'network'
+        ? trans.__('The Jupyter server does not answer. What you type is kept.')
+        : describe(error);
+    return [{ key: error.code, level: 'error', text, action }];
+  }
+  const server = state.status?.model_server;
+  if (server?.state === 'down') {
+    return [
+      {
+        key: 'model_down',
+        level: 'error',
+        text: trans.__(
+          'The model server does not answer. What you type is kept.'
+        ),
+        action
+      }
+    ];
+  }
+  if (server?.state === 'loading') {
+    return [
+      {
+        key: 'model_loading',
+        level: 'info',
+        text: trans.__('The model is loading. This can take some minutes.'),
+        action
+      }
+    ];
+  }
+  return [];
+}
+
+function MissingSteps({ trans }: { trans: TranslationBundle }): JSX.Element {
+  return (
+    <ol>
+      <li>
+        {trans.__('Install it where the Jupyter server runs:')}{' '}
+        <code>pip install jupyter-cellar</code>
+      </li>
+      <li>
+        {trans.__('See that it is enabled:')}{' '}
+        <code>jupyter server extension enable cellar_jupyter</code>
+      </li>
+      <li>{trans.__('Restart the Jupyter server and reload this page.')}</li>
+    </ol>
+  );
+}
+
+function lostBanner(trans: TranslationBundle): IBanner {
+  return {
+    key: 'reconnecting',
+    level: 'info',
+    text: trans.__('Reconnecting. Your answer is still being written.')
+  };
+}
+
+function announcements(
+  state: IChatState,
+  dismissed: ReadonlySet<string>,
+  dismiss: (id: string) => void
+): IBanner[] {
+  return (state.status?.announcements ?? [])
+    .filter(each => !dismissed.has(each.id))
+    .map(each => ({
+      key: `announcement-${each.id}`,
+      level: each.level,
+      text: each.text,
+      dismiss: () => dismiss(each.id)
+    }));
+}
+
+function noticeBanner(props: IBannersProps, state: IChatState): IBanner[] {
+  const { store, describe } = props;
+  return state.notice
+    ? [
+        {
+          key: 'notice',
+          level: 'error',
+          text: describe(state.notice),
+          dismiss: () => store.dismissNotice()
+        }
+      ]
+    : [];
+}
+
+function useLost(since: number | null): boolean {
+  const [lost, setLost] = React.useState(false);
+  React.useEffect(() => {
+    if (since === null) {
+      setLost(false);
+      return;
+    }
+    const wait = Math.max(0, since + PATIENCE - performance.now());
+    const timer = setTimeout(() => setLost(true), wait);
+    return () => clearTimeout(timer);
+  }, [since]);
+  return lost;
+}
+
+/** Ids of announcements that were read, kept by this browser. */
+function useDismissed(
+  scope: string
+): [ReadonlySet<string>, (id: string) => void] {
+  const key = `cellar:read:${scope}`;
+  const [dismissed, setDismissed] = React.useState<ReadonlySet<string>>(() => {
+    try {
+      const ids: unknown = JSON.parse(window.localStorage.getItem(key) ?? '[]');
+      return new Set(Array.isArray(ids) ? ids.map(String) : []);
+    } catch {
+      return new Set();
+    }
+  });
+  const dismiss = (id: string): void => {
+    const next = new Set(dismissed).add(id);
+    setDismissed(next);
+    try {
+      window.localStorage.setItem(key, JSON.stringify([...next].slice(-100)));
+    } catch {
+      // forbidden or full: it comes back with the next page
+    }
+  };
+  return [dismissed, dismiss];
+}

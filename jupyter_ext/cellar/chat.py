@@ -113,7 +113,7 @@ class _Usage(msgspec.Struct):
 class Chunk(msgspec.Struct):
     choices: list[_Choice] | None = None
     usage: _Usage | None = None
-    error: msgspec.Raw | None = None
+    error: object = None
 
 
 decode_chunk = msgspec.json.Decoder(Chunk).decode
@@ -180,7 +180,7 @@ class ChatParser:
         except (msgspec.DecodeError, UnicodeError):
             raise ModelFailed("The model server sent an event that is not a chat completion chunk") from None
         if chunk.error is not None:
-            raise error_event(bytes(chunk.error))
+            raise error_event(chunk.error)
         self.seen_data = True
         self._open(events)
         if chunk.usage is not None:

@@ -185,7 +185,7 @@ class ModelClient:
         async with self._response("POST", url, request.body(stream=False), asked, model=request.model) as response:
             chunk = _decode(await read_bounded(response, MAX_JSON_BYTES), Chunk)
         if chunk.error is not None:
-            raise error_event(bytes(chunk.error), model=request.model)
+            raise error_event(chunk.error, model=request.model)
         for choice in chunk.choices or ():
             if choice.message is not None:
                 return choice.message.content or ""
@@ -319,7 +319,7 @@ async def _check_stream(response: httpx.Response) -> None:
     if kind == "application/json":
         said = _decode(await read_bounded(response, MAX_ERROR_BYTES), Chunk)
         if said.error is not None:
-            raise error_event(bytes(said.error))
+            raise error_event(said.error)
     raise ModelFailed(
         f"The model server answered with {kind} instead of an event stream",
         hint="Does the base URL end in /v1, and does no login page or proxy stand before it?",

@@ -1,6 +1,6 @@
 """How a model server or gateway says no -> one class of `cellar.errors`. Pure: status, headers and body in, error out.
 
-The bodies known here: vLLM's and the gateway's `{"error": {"message", "type", "param", "code"}}` (code is the status, or
+The bodies known here: vLLM's and the gateway's `{"error": {"message", "type", "param", "code"}}` (code: the status, or
 a word), vLLM's 401 `{"error": "Unauthorized"}`, llama.cpp's `{"error": {..., "n_prompt_tokens", "n_ctx"}}`, FastAPI's
 `{"detail": ...}`, and pages of HTML from whatever proxy stands between.
 
@@ -70,9 +70,9 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes, *, model: str 
     )
 
 
-def error_event(raw: bytes, *, model: str = "") -> CellarError:
-    """The error for `data: {"error": ...}` under HTTP 200: `code` counts as the status."""
-    fields = _fields(b'{"error":' + raw + b"}")
+def error_event(error: object, *, model: str = "") -> CellarError:
+    """The error for `data: {"error": ...}` under HTTP 200: its `code` counts as the status."""
+    fields = _object(error)
     return _error(_status(fields), fields, model=model, retry_after=None, request_id="")
 
 
@@ -178,7 +178,10 @@ def _fields(body: bytes) -> dict[str, Any]:
         return {}
     if not isinstance(found, dict):
         return {}
-    error = found.get("error", found.get("detail", found))
+    return _object(found.get("error", found.get("detail", found)))
+
+
+def _object(error: object) -> dict[str, Any]:
     if isinstance(error, dict):
         return error
     return {"message": error} if isinstance(error, str) else {}

@@ -4,8 +4,9 @@
  */
 import type { JupyterFrontEndPlugin } from '@jupyterlab/application';
 
+import { cardPlugin } from './plugins/card';
 import { panelPlugin } from './plugins/panel';
 
-const plugins: JupyterFrontEndPlugin<unknown>[] = [panelPlugin];
+const plugins: JupyterFrontEndPlugin<unknown>[] = [panelPlugin, cardPlugin];
 
 export default plugins;

@@ -1,0 +1,181 @@
+/** The card: an answer, and what can be done with it. The same while it streams and in a saved notebook. */
+import type { TranslationBundle } from '@jupyterlab/translation';
+import { useState } from 'react';
+
+import { copyText } from '../components/clipboard';
+import type { IMarkdownKit } from '../components/markdown/view';
+import { answerToCode, isMarkdown } from './answer';
+import type { CardState, IAnswer } from './answer';
+import type { ICardHost } from './host';
+import { Prose } from './Prose';
+
+export interface ICardProps {
+  answer: IAnswer;
+  trans: TranslationBundle;
+  kit: IMarkdownKit;
+  /** the cell around the card, looked up at each click; null: none */
+  host: () => ICardHost | null;
+  hasHost: boolean;
+  /** only while it streams */
+  stop?: () => Promise<void>;
+}
+
+export function Card(props: ICardProps): JSX.Element | null {
+  const { answer, trans } = props;
+  if (answer.state === 'error' && !answer.text) {
+    return null; // the error itself stands below, as the cell's output
+  }
+  const streaming = answer.state === 'streaming';
+  return (
+    <div
+      className="jp-Cellar-card"
+      role="group"
+      aria-label={trans.__('Answer of %1', answer.model)}
+      aria-busy={streaming}
+      data-state={answer.state}
+    >
+      <div className="jp-Cellar-card-head">
+        <span className="jp-Cellar-card-model">{answer.model}</span>
+        <span className="jp-Cellar-card-state" role="status">
+          {stateLabel(answer.state, trans)}
+        </span>
+        {streaming && props.stop && <Stop stop={props.stop} trans={trans} />}
+      </div>
+      <Body {...props} />
+      {answer.notes.map(note => (
+        <p key={note} className="jp-Cellar-card-note">
+          {note}
+        </p>
+      ))}
+      {!streaming && answer.text && <Actions {...props} />}
+    </div>
+  );
+}
+
+function stateLabel(state: CardState, trans: TranslationBundle): string {
+  const labels: Record<CardState, string> = {
+    streaming: trans.__('Answering…'),
+    complete: '',
+    length: trans.__('Length limit reached'),
+    stopped: trans.__('Stopped'),
+    interrupted: trans.__('Cut off'),
+    error: trans.__('Failed')
+  };
+  return labels[state];
+}
+
+function Stop(props: {
+  stop: () => Promise<void>;
+  trans: TranslationBundle;
+}): JSX.Element {
+  const [asked, setAsked] = useState(false);
+  const { trans } = props;
+  const stop = async () => {
+    setAsked(true);
+    try {
+      await props.stop();
+    } catch (error) {
+      console.warn('Cellar: the kernel was not interrupted', error);
+      setAsked(false);
+    }
+  };
+  return (
+    <button
+      type="button"
+      className="jp-Cellar-card-button jp-Cellar-card-stop"
+      title={trans.__('Stop the answer and keep what has come')}
+      disabled={asked}
+      onClick={() => void stop()}
+    >
+      {asked ? trans.__('Stopping…') : trans.__('Stop')}
+    </button>
+  );
+}
+
+function Body(props: ICardProps): JSX.Element {
+  const { answer, trans } = props;
+  return (
+    <>
+      {answer.reasoning && (
+        <details className="jp-Cellar-card-reasoning">
+          <summary>{trans.__('Reasoning')}</summary>
+          <div>{answer.reasoning}</div>
+        </details>
+      )}
+      {answer.status && !answer.text && (
+        <p className="jp-Cellar-card-note">{answer.status}</p>
+      )}
+      {isMarkdown(answer) ? (
+        <Prose
+          text={answer.text}
+          open={answer.state === 'streaming'}
+          kit={props.kit}
+          host={props.host}
+          hasHost={props.hasHost}
+        />
+      ) : (
+        <pre className="jp-Cellar-card-plain">{answer.text}</pre>
+      )}
+    </>
+  );
+}
+
+function Actions(props: ICardProps): JSX.Element {
+  const { answer, trans, host } = props;
+  const [copied, setCopied] = useState(false);
+  const code = answerToCode(answer);
+  const copy = async () => {
+    const text = code && answer.format !== 'markdown' ? code : answer.text;
+    setCopied(await copyText(text));
+  };
+  const insert = () =>
+    host()?.insertBelow(code || answer.text, code ? 'code' : 'markdown');
+  return (
+    <div
+      className="jp-Cellar-card-actions"
+      role="toolbar"
+      aria-label={trans.__('Use the answer')}
+    >
+      <Action
+        label={copied ? trans.__('Copied') : trans.__('Copy')}
+        title={trans.__('Copy the answer')}
+        run={() => void copy()}
+      />
+      {props.hasHost && (
+        <Action
+          label={trans.__('Insert below')}
+          title={
+            code
+              ? trans.__('Insert the code as a new cell below')
+              : trans.__('Insert the answer as a new Markdown cell below')
+          }
+          run={insert}
+        />
+      )}
+      {props.hasHost && code && (
+        <Action
+          label={trans.__('Replace cell')}
+          title={trans.__('Replace this cell’s content by the code')}
+          run={() => host()?.replace(code)}
+        />
+      )}
+    </div>
+  );
+}
+
+function Action(props: {
+  label: string;
+  title: string;
+  run: () => void;
+}): JSX.Element {
+  return (
+    <button
+      type="button"
+      className="jp-Cellar-card-button"
+      title={props.title}
+      onClick={props.run}
+    >
+      {props.label}
+    </button>
+  );
+}

@@ -1,0 +1,76 @@
+/**
+ * The widget that lives while an answer streams (kernel side: card.py). The
+ * model gathers the text, so that a second view of the notebook has it all; it
+ * triggers `answer` when there is more.
+ */
+import type { Kernel } from '@jupyterlab/services';
+import { DOMWidgetModel } from '@jupyter-widgets/base';
+
+import type { IAnswer } from './answer';
+
+type Message =
+  { type: 'text'; delta: string } | { type: 'reasoning'; delta: string };
+
+export class AnswerModel extends DOMWidgetModel {
+  static model_name = 'AnswerModel';
+  static view_name = 'AnswerView';
+
+  defaults(): Record<string, unknown> {
+    return {
+      ...super.defaults(),
+      _model_name: 'AnswerModel',
+      _model_module: '@cellar/lab',
+      _view_name: 'AnswerView',
+      _view_module: '@cellar/lab',
+      answer_id: '',
+      model: '',
+      format: 'markdown',
+      status: ''
+    };
+  }
+
+  initialize(
+    attributes: Parameters<DOMWidgetModel['initialize']>[0],
+    options: Parameters<DOMWidgetModel['initialize']>[1]
+  ): void {
+    super.initialize(attributes, options);
+    this.on('msg:custom', (message: Message) => this.take(message));
+    this.on('change:status', () => this.trigger('answer'));
+  }
+
+  get answer(): IAnswer {
+    return {
+      id: this.get('answer_id'),
+      model: this.get('model'),
+      format: this.get('format'),
+      state: 'streaming',
+      text: this.text,
+      reasoning: this.thoughts,
+      status: this.get('status'),
+      notes: []
+    };
+  }
+
+  /** Interrupt the kernel from the browser: a click sent to a busy kernel waits for the cell's end. */
+  async interrupt(): Promise<void> {
+    const manager: object = this.widget_manager;
+    if ('kernel' in manager) {
+      await (manager.kernel as Kernel.IKernelConnection | null)?.interrupt();
+    }
+  }
+
+  private take(message: Message): void {
+    if (message.type === 'text') {
+      this.text += message.delta;
+    } else if (message.type === 'reasoning') {
+      this.thoughts += message.delta;
+    } else {
+      return;
+    }
+    this.trigger('answer');
+  }
+
+  // Backbone calls `initialize` before these are set; messages come later.
+  private text = '';
+  private thoughts = '';
+}

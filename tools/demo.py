@@ -190,7 +190,10 @@ def start_lab(env: dict[str, str], port: int, base_url: str, children: list[Chil
         *("--ServerApp.port_retries=0", f"--ServerApp.root_dir={HOME / 'workspace'}"),
     ]
     # The token goes by the environment: a command line can be read by everybody on the machine.
-    child = Child("jupyterlab", command, env | {"VLLM_BASE_URL": base_url, "JUPYTER_TOKEN": token})
+    own = {"VLLM_BASE_URL": base_url, "JUPYTER_TOKEN": token}
+    if not env.get("VLLM_BASE_URL"):
+        own["CELLAR_TINY_MODEL"] = "1"  # the panel says that this model is only for trying out
+    child = Child("jupyterlab", command, env | own)
     children.append(child)
     url = f"http://127.0.0.1:{port}"
     wait_for(child, lambda: answers(f"{url}/api/status", {"Authorization": f"token {token}"}), 120)

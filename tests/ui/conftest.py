@@ -16,7 +16,8 @@ Fixtures
     lab_ko          the same with Lab in Korean.
     new_lab         a factory for tests that restart, kill or configure a server of their own:
                     `mine = new_lab(config="c.Cellar.orphan_grace = 1", VLLM_BASE_URL=model.url)`.
-    model           the strict fake vLLM of tests/fakes, emptied before each test.
+    model           the strict fake vLLM (tests/fakes/vllm.py says how to script it: `model.use("gated")`,
+                    `model.release()`, `model.wait_for(...)`, `model.aborted`), emptied before each test.
     embedded_model  the real SmolLM2-135M; its base URL. Tests with it carry @pytest.mark.real_model.
     lab_real        JupyterLab wired to `embedded_model`.
     page            a Playwright page in a fresh context, 1280 x 800. Console errors and uncaught exceptions fail the
@@ -44,6 +45,7 @@ pytest.importorskip("playwright", reason="the Python package playwright is missi
 
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Playwright, sync_playwright
 
+from tests.fakes.vllm import FakeVLLM, running
 from tests.ui.lab import ROOT, Lab, free_port, wait_until
 from tests.ui.panel import Panel
 
@@ -92,14 +94,13 @@ def pytest_runtest_makereport(item: pytest.Item) -> Any:
 
 
 @pytest.fixture(scope="session")
-def _model_process() -> Iterator[Any]:
-    fake = pytest.importorskip("tests.ui.model")
-    with fake.running() as model:
-        yield model
+def _model_process() -> Iterator[FakeVLLM]:
+    with running() as fake:
+        yield fake
 
 
 @pytest.fixture
-def model(_model_process: Any) -> Any:
+def model(_model_process: FakeVLLM) -> FakeVLLM:
     _model_process.reset()
     return _model_process
 
@@ -129,14 +130,14 @@ def _ready(process: subprocess.Popen[bytes], log: Path) -> bool:
 
 
 @pytest.fixture(scope="session")
-def _lab_process(_model_process: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+def _lab_process(_model_process: FakeVLLM, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     lab = Lab(tmp_path_factory.mktemp("lab"), env={"VLLM_BASE_URL": _model_process.url}).start()
     yield lab
     lab.stop()
 
 
 @pytest.fixture
-def lab(_lab_process: Lab, model: Any) -> Lab:
+def lab(_lab_process: Lab, model: FakeVLLM) -> Lab:
     _lab_process.reset()
     return _lab_process
 

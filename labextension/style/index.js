@@ -1,2 +1,4 @@
 import './base.css';
 import './card.css';
+import './composer.css';
+import './history.css';

@@ -27,7 +27,7 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     """One event. `id` is the last id seen, as the specification says, not only this event's own."""
 
     data: str
-    event: str = ""
+    event: str = "message"
     id: str = ""
 
 
@@ -126,7 +126,7 @@ class SSEDecoder:
     def _dispatch(self, items: list[SSEItem]) -> None:
         if self._data:
             data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
-            items.append(Message(data.decode("utf-8", "replace"), self._event, self._id))
+            items.append(Message(data.decode("utf-8", "replace"), self._event or "message", self._id))
             self._data.clear()
             self._size = 0
         self._event = ""

@@ -262,8 +262,18 @@ export class ComposerModel {
     this.update({ uploads: change(this.state.uploads) });
   }
 
+  /** Off: nothing is attached that was not added by hand. */
+  offerAutomatic(on: boolean): void {
+    if (on !== this.offering) {
+      this.offering = on;
+      this.refreshAutomatic();
+    }
+  }
+
   private refreshAutomatic(): void {
-    const automatic = this.sources.flatMap(source => source.automatic());
+    const automatic = this.offering
+      ? this.sources.flatMap(source => source.automatic())
+      : [];
     const keys = new Set(automatic.map(item => item.key));
     // A selection that went away and comes back is a new one: offer it again.
     const dismissed = new Set(
@@ -333,6 +343,7 @@ export class ComposerModel {
   }
 
   private state: IComposerState;
+  private offering = true;
   private readonly listeners = new Set<() => void>();
   private readonly sources: IContextSource[] = [];
 }

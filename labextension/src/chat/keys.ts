@@ -24,7 +24,11 @@ export interface IKeySituation {
   running: boolean;
   /** a pending turn is being edited in the composer */
   editing: boolean;
+  /** the user's choice: what sends, and what breaks the line */
+  sendWith: SendWith;
 }
+
+export type SendWith = 'enter' | 'ctrl-enter';
 
 export type KeyAction =
   | 'send'
@@ -65,6 +69,18 @@ function menuAction(key: IKey): KeyAction {
   }
 }
 
+/** Each step up adds a modifier: new line, send, send now. */
+function enterAction(key: IKey, sendWith: SendWith): KeyAction {
+  const accel = key.ctrlKey || key.metaKey;
+  if (key.altKey) {
+    return 'none';
+  }
+  if (sendWith === 'enter') {
+    return accel ? 'send-now' : key.shiftKey ? 'none' : 'send';
+  }
+  return accel ? (key.shiftKey ? 'send-now' : 'send') : 'none';
+}
+
 export function keyAction(key: IKey, now: IKeySituation): KeyAction {
   if (isComposing(key)) {
     return 'none';
@@ -75,10 +91,10 @@ export function keyAction(key: IKey, now: IKeySituation): KeyAction {
       return action;
     }
   }
-  const plain = !key.shiftKey && !key.altKey && !key.ctrlKey && !key.metaKey;
-  if (key.key === 'Enter' && !key.shiftKey && !key.altKey) {
-    return plain ? 'send' : 'send-now';
+  if (key.key === 'Enter') {
+    return enterAction(key, now.sendWith);
   }
+  const plain = !key.shiftKey && !key.altKey && !key.ctrlKey && !key.metaKey;
   if (!plain) {
     return 'none';
   }

@@ -6,14 +6,13 @@ import { closeIcon } from '@jupyterlab/ui-components';
 import type { TranslationBundle } from '@jupyterlab/translation';
 import * as React from 'react';
 
-import type { ChatStore } from '../chat/store';
 import type { IChatState } from '../chat/state';
+import type { ChatStore } from '../chat/store';
+import { describe } from './describe';
 
 export interface IBannersProps {
   trans: TranslationBundle;
   store: ChatStore;
-  /** a failure in the user's language */
-  describe(error: unknown): string;
 }
 
 type Level = 'info' | 'warning' | 'error';
@@ -93,7 +92,7 @@ function Banner(props: {
 
 /** One at most: the nearest cause says it all. */
 function serverBanners(props: IBannersProps, state: IChatState): IBanner[] {
-  const { trans, store, describe } = props;
+  const { trans, store } = props;
   const action = {
     label: trans.__('Try again'),
     act: () => void store.refreshStatus()
@@ -114,7 +113,7 @@ function serverBanners(props: IBannersProps, state: IChatState): IBanner[] {
     const text =
       error.code === 'network'
         ? trans.__('The Jupyter server does not answer. What you type is kept.')
-        : describe(error);
+        : describe(trans, error);
     return [{ key: error.code, level: 'error', text, action }];
   }
   const server = state.status?.model_server;
@@ -183,13 +182,13 @@ function announcements(
 }
 
 function noticeBanner(props: IBannersProps, state: IChatState): IBanner[] {
-  const { store, describe } = props;
+  const { trans, store } = props;
   return state.notice
     ? [
         {
           key: 'notice',
           level: 'error',
-          text: describe(state.notice),
+          text: describe(trans, state.notice),
           dismiss: () => store.dismissNotice()
         }
       ]

@@ -11,6 +11,7 @@ import { featureOf } from '../../chat/features';
 import type { KeyAction } from '../../chat/keys';
 import { withCommand, withMention } from '../../chat/mentions';
 import { meterOf } from '../../chat/meter';
+import { describe } from '../describe';
 import { chosenModel } from '../modelpicker';
 import { attachFiles, imagesOf, type IAttachOptions } from './attach';
 import { showHelp } from './Help';
@@ -156,7 +157,8 @@ export function Composer(props: IComposerProps): JSX.Element {
             act(
               text.keyPressed(event, {
                 menu: text.trigger !== null && menu.rows.length > 0,
-                running: chat.running
+                running: chat.running,
+                sendWith: props.sendWith
               })
             )
           }
@@ -188,7 +190,7 @@ function startMention(state: IComposerState, text: IText): void {
 
 function runLocal(props: IComposerProps, name: string): void {
   if (name === 'help') {
-    showHelp(props.trans);
+    showHelp(props.trans, props.sendWith);
   } else {
     props.actions.newConversation();
   }
@@ -201,9 +203,9 @@ interface ISend {
 }
 
 function useSend(props: IComposerProps, state: IComposerState): ISend {
-  const { model, chat, actions } = props;
+  const { trans, model, chat, actions } = props;
   const [error, setError] = React.useState<string | null>(null);
-  const failed = (why: unknown): void => setError(actions.describe(why));
+  const failed = (why: unknown): void => setError(describe(trans, why));
   const send = (now: boolean): void => {
     if (state.text.trim() === '' || chat.blocked !== null) {
       return;

@@ -1,6 +1,7 @@
 /** The composer on the store: what the panel mounts. */
 import type { TranslationBundle } from '@jupyterlab/translation';
 
+import type { SendWith } from '../../chat/keys';
 import type { ChatStore } from '../../chat/store';
 import { useBinding, type IComposerRoom } from './bind';
 import { Composer } from './Composer';
@@ -12,13 +13,13 @@ export interface IComposerRoomProps {
   room: IComposerRoom;
   /** JupyterLab's contents manager: where uploads go */
   files: IWorkspaceFiles;
-  /** a failure in the user's language */
-  describe(error: unknown): string;
+  /** the user's setting */
+  sendWith: SendWith;
 }
 
 export function ComposerRoom(props: IComposerRoomProps): JSX.Element {
-  const { trans, store, room, files, describe } = props;
-  const { chat, actions } = useBinding(trans, store, room, describe);
+  const { trans, store, room, files, sendWith } = props;
+  const { chat, actions } = useBinding(trans, store, room);
   return (
     <Composer
       trans={trans}
@@ -27,6 +28,7 @@ export function ComposerRoom(props: IComposerRoomProps): JSX.Element {
       chat={chat}
       actions={actions}
       files={files}
+      sendWith={sendWith}
     />
   );
 }

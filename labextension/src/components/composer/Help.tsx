@@ -3,17 +3,22 @@ import { Dialog, showDialog } from '@jupyterlab/apputils';
 import type { TranslationBundle } from '@jupyterlab/translation';
 import * as React from 'react';
 
+import type { SendWith } from '../../chat/keys';
 import { COMMANDS } from '../../chat/commands';
 import { commandWords } from './rows';
 
-function keys(trans: TranslationBundle): [string, string][] {
+function keys(
+  trans: TranslationBundle,
+  sendWith: SendWith
+): [string, string][] {
+  const [send, line, now] =
+    sendWith === 'enter'
+      ? ['Enter', 'Shift+Enter', 'Ctrl+Enter']
+      : ['Ctrl+Enter', 'Enter', 'Ctrl+Shift+Enter'];
   return [
-    [
-      'Enter',
-      trans.__('Send; while an answer runs, the message waits its turn')
-    ],
-    ['Shift+Enter', trans.__('New line')],
-    ['Ctrl+Enter', trans.__('Send now: stops the answer that runs')],
+    [send, trans.__('Send; while an answer runs, the message waits its turn')],
+    [line, trans.__('New line')],
+    [now, trans.__('Send now: stops the answer that runs')],
     ['Esc', trans.__('Stop the answer; close a menu')],
     ['↑ ↓', trans.__('In an empty box: earlier messages')],
     [
@@ -24,15 +29,19 @@ function keys(trans: TranslationBundle): [string, string][] {
   ];
 }
 
-export function showHelp(trans: TranslationBundle): void {
+export function showHelp(trans: TranslationBundle, sendWith: SendWith): void {
   void showDialog({
     title: trans.__('Cellar: commands and keys'),
-    body: <Help trans={trans} />,
+    body: <Help trans={trans} sendWith={sendWith} />,
     buttons: [Dialog.okButton({ label: trans.__('Close') })]
   });
 }
 
-function Help({ trans }: { trans: TranslationBundle }): JSX.Element {
+function Help(props: {
+  trans: TranslationBundle;
+  sendWith: SendWith;
+}): JSX.Element {
+  const { trans, sendWith } = props;
   return (
     <div className="jp-Cellar-help">
       <h4>{trans.__('Commands')}</h4>
@@ -48,7 +57,7 @@ function Help({ trans }: { trans: TranslationBundle }): JSX.Element {
       </dl>
       <h4>{trans.__('Keys')}</h4>
       <dl>
-        {keys(trans).map(([key, words]) => (
+        {keys(trans, sendWith).map(([key, words]) => (
           <React.Fragment key={key}>
             <dt>
               <kbd>{key}</kbd>

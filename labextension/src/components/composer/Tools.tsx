@@ -33,9 +33,10 @@ export interface IToolsProps extends IComposerProps {
 export function Tools(props: IToolsProps): JSX.Element {
   const { trans, state, chat, actions, receipt } = props;
   const empty = state.text.trim() === '';
+  const key = props.sendWith === 'enter' ? 'Enter' : 'Ctrl+Enter';
   const sendLabel = chat.running
-    ? trans.__('Send after the answer that runs (Enter)')
-    : trans.__('Send (Enter)');
+    ? trans.__('Send after the answer that runs (%1)', key)
+    : trans.__('Send (%1)', key);
   return (
     <div className="jp-Cellar-tools">
       <Attach {...props} />

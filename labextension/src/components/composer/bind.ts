@@ -13,6 +13,7 @@ import type { ChatStore } from '../../chat/store';
 import type { IContextItem } from '../../chat/tokens';
 import { branchTo, isRunning, waiting } from '../../chat/tree';
 import type { IErrorInfo, IPill, ITurn, Mode } from '../../wire/types';
+import { describe } from '../describe';
 import type { IComposerActions, IComposerChat } from './props';
 
 /** What the panel keeps of the composer: made once, beside the store. */
@@ -121,8 +122,7 @@ export interface IBinding {
 export function useBinding(
   trans: TranslationBundle,
   store: ChatStore,
-  room: IComposerRoom,
-  describe: (error: unknown) => string
+  room: IComposerRoom
 ): IBinding {
   const state = React.useSyncExternalStore(store.subscribe, store.getState);
   const [mode, setMode] = React.useState<Mode>('ask');
@@ -148,7 +148,7 @@ export function useBinding(
     questions,
     model,
     mode,
-    blocked: blockedBy(statusError, describe),
+    blocked: blockedBy(trans, statusError),
     compacting
   };
   const actions: IComposerActions = {
@@ -162,19 +162,18 @@ export function useBinding(
     chooseMode: setMode,
     newConversation: () => store.newConversation(),
     compact,
-    newFromSummary,
-    describe
+    newFromSummary
   };
   return { chat, actions };
 }
 
 /** Only what no retry mends stops the sending: the server part is not there. */
 function blockedBy(
-  error: IErrorInfo | null,
-  describe: (error: unknown) => string
+  trans: TranslationBundle,
+  error: IErrorInfo | null
 ): string | null {
   return error?.code === 'extension_missing' || error?.code === 'signed_out'
-    ? describe(error)
+    ? describe(trans, error)
     : null;
 }
 

@@ -5,6 +5,7 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 
 import type { ComposerModel, ITaken } from '../../chat/composer';
+import type { SendWith } from '../../chat/keys';
 import type { Preview } from '../../chat/preview';
 import type { IWorkspaceFiles } from '../../chat/upload';
 import type { IStatus, ITurn, Mode } from '../../wire/types';
@@ -42,8 +43,6 @@ export interface IComposerActions {
   /** sum the conversation up in place; or begin a new one with the summary */
   compact(): Promise<void>;
   newFromSummary(): Promise<void>;
-  /** a failure in the user's language */
-  describe(error: unknown): string;
 }
 
 export interface IComposerProps {
@@ -54,4 +53,5 @@ export interface IComposerProps {
   actions: IComposerActions;
   /** where uploads go */
   files: IWorkspaceFiles;
+  sendWith: SendWith;
 }

@@ -40,7 +40,7 @@ export interface IText {
   caretMoved(): void;
   keyPressed(
     event: React.KeyboardEvent<HTMLTextAreaElement>,
-    now: Pick<IKeySituation, 'menu' | 'running'>
+    now: Pick<IKeySituation, 'menu' | 'running' | 'sendWith'>
   ): KeyAction;
 }
 

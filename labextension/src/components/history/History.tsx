@@ -4,6 +4,7 @@ import { deleteIcon, editIcon, searchIcon } from '@jupyterlab/ui-components';
 import type { TranslationBundle } from '@jupyterlab/translation';
 import * as React from 'react';
 
+import { askToNotify, canNotify } from '../../chat/attention';
 import type { ChatStore } from '../../chat/store';
 import type { IConversationSummary } from '../../wire/types';
 import { Export } from './Export';
@@ -11,11 +12,18 @@ import { IconButton } from './IconButton';
 import { TitleField } from './Title';
 import { ago, bytes } from './words';
 
+export interface INotifySetting {
+  on: boolean;
+  change(on: boolean): void;
+}
+
 export interface IHistoryProps {
   trans: TranslationBundle;
   store: ChatStore;
   /** back to the conversation; it may be another one now */
   close(): void;
+  /** the setting, and what changes it; left out: notifications cannot be had here */
+  notify?: INotifySetting;
 }
 
 /** Milliseconds of rest before the server searches. */
@@ -65,7 +73,34 @@ export function History(props: IHistoryProps): JSX.Element {
           />
         ))}
       </ul>
+      {props.notify ? (
+        <NotifyChoice trans={trans} notify={props.notify} />
+      ) : null}
     </section>
+  );
+}
+
+/** The click is where the browser lets us ask for permission. */
+function NotifyChoice(props: {
+  trans: TranslationBundle;
+  notify: INotifySetting;
+}): JSX.Element | null {
+  const { trans, notify } = props;
+  if (!canNotify()) {
+    return null;
+  }
+  const change = async (on: boolean): Promise<void> => {
+    notify.change(on && (await askToNotify()));
+  };
+  return (
+    <label className="jp-Cellar-historyFoot">
+      <input
+        type="checkbox"
+        checked={notify.on}
+        onChange={event => void change(event.target.checked)}
+      />
+      {trans.__('Notify me when an answer ends in a hidden tab')}
+    </label>
   );
 }
 

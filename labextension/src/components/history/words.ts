@@ -25,7 +25,6 @@ export function bytes(size: number): string {
 /** A title as a file's name: no separators, no control characters, not hidden. */
 export function fileName(title: string, extension: string): string {
   const name = title
-    // eslint-disable-next-line no-control-regex -- that is what is taken out
     .replace(/[\u0000-\u001f\u007f/\\:*?"<>|]+/g, ' ')
     .trim()
     .replace(/^\.+/, '')

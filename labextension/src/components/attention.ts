@@ -1,0 +1,84 @@
+/**
+ * The marks of an answer that ended unseen: a count before the page's title, a dot
+ * on the panel's tab, and a notification when the user wants them.
+ */
+import type { TranslationBundle } from '@jupyterlab/translation';
+import { MessageLoop, type Message } from '@lumino/messaging';
+import type { Widget } from '@lumino/widgets';
+
+import { notify, watchAttention } from '../chat/attention';
+import type { ChatStore } from '../chat/store';
+import type { ITurn } from '../wire/types';
+
+export interface IAttendOptions {
+  trans: TranslationBundle;
+  store: ChatStore;
+  /** the panel: its tab gets the dot */
+  panel: Widget;
+  /** the user's setting; the browser's permission is another thing */
+  wantsNotification(): boolean;
+  /** show the panel: a click on the notification */
+  open(): void;
+}
+
+const UNSEEN = 'jp-Cellar-unseen';
+const COUNT = /^\(\d+\) /;
+
+/** Answers the way to end it. */
+export function attend(options: IAttendOptions): () => void {
+  const { trans, store, panel, open } = options;
+  const caption = panel.title.caption;
+  return watchAttention({
+    turns: () => store.getState().turns,
+    subscribe: store.subscribe,
+    seen: () => !document.hidden && panel.isVisible,
+    onSeen: listener => onSeen(panel, listener),
+    mark: count => {
+      const title = document.title.replace(COUNT, '');
+      document.title = count > 0 ? `(${count}) ${title}` : title;
+      panel.title.className = panel.title.className
+        .split(' ')
+        .filter(name => name !== '' && name !== UNSEEN)
+        .concat(count > 0 ? [UNSEEN] : [])
+        .join(' ');
+      panel.title.caption =
+        count > 0
+          ? trans._n(
+              '%1: %2 new answer',
+              '%1: %2 new answers',
+              count,
+              caption,
+              count
+            )
+          : caption;
+    },
+    tell: turn => {
+      if (options.wantsNotification()) {
+        notify(words(trans, turn), turn.text.slice(0, 120), open);
+      }
+    }
+  });
+}
+
+function words(trans: TranslationBundle, turn: ITurn): string {
+  return turn.state === 'error'
+    ? trans.__('Cellar: a question failed')
+    : trans.__('Cellar: the answer is ready');
+}
+
+/** The tab comes to the front, the panel is shown. */
+function onSeen(panel: Widget, listener: () => void): () => void {
+  const hook = (_: unknown, message: Message): boolean => {
+    if (message.type === 'after-show') {
+      // `isVisible` is true only after the message was handled.
+      requestAnimationFrame(listener);
+    }
+    return true;
+  };
+  MessageLoop.installMessageHook(panel, hook);
+  document.addEventListener('visibilitychange', listener);
+  return () => {
+    MessageLoop.removeMessageHook(panel, hook);
+    document.removeEventListener('visibilitychange', listener);
+  };
+}

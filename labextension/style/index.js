@@ -2,3 +2,4 @@ import './base.css';
 import './card.css';
 import './composer.css';
 import './history.css';
+import './notebook.css';

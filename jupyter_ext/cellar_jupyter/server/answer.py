@@ -1,0 +1,147 @@
+"""From a taken turn to its answer: choose the model, build the prompt, emit the receipt, ask."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
+from cellar import wire
+from cellar.context import Prompt, RedactionState
+from cellar.conversation import History, TurnRecord, history, with_turn
+from cellar.errors import Forbidden, ModelServerError
+
+from .journal import Dispatched
+from .prompting import Order, build
+
+if TYPE_CHECKING:
+    from .app import Cellar
+    from .files import Files
+    from .models import Models
+    from .run import TurnRun
+    from .shelf import Shelf
+    from .usage import UsageBook
+
+
+class Answering:
+    """What a turn needs to become an answer."""
+
+    def __init__(self, config: Cellar, models: Models, files: Files, shelf: Shelf, usage: UsageBook) -> None:
+        self.config = config
+        self._models = models
+        self._files = files
+        self._shelf = shelf
+        self._usage = usage
+
+    def check(self, request: wire.TurnRequest) -> None:
+        """Raises `Forbidden` for what the administrator switched off."""
+        if request.mode != "compact" and request.mode not in self.config.modes:
+            raise Forbidden(f"The mode {request.mode!r} is not available on this server")
+        self.check_context(request.context or ())
+
+    def check_context(self, parts: tuple[wire.ContextPart, ...]) -> None:
+        switches = self.config.feature_switches()
+        for name, kinds in (("attach_files", (wire.FilePart, wire.FolderPart)), ("images", (wire.ImagePart,))):
+            switch = switches.get(name)
+            if switch is not None and not switch.enabled and any(isinstance(part, kinds) for part in parts):
+                raise Forbidden(switch.reason or f"{name} is switched off on this server")
+
+    async def answer(self, run: TurnRun) -> wire.FinishReason:
+        """Ask the model and write the answer into the turn's log. Raises classes of `cellar.errors`."""
+        from cellar.client import ChatRequest
+
+        try:
+            model = await self._models.choose(run.record.model or None)
+            prompt, redaction = await self._build(run, model)
+            self._dispatch(run, model, prompt, redaction)
+            client = await self._models.client()
+            if run.journaled is not None:
+                await asyncio.shield(run.journaled)  # the question is on the disk before it leaves
+            request = ChatRequest(
+                model=model.id,
+                messages=prompt.messages,
+                max_tokens=prompt.max_tokens,
+                temperature=self.config.temperature,
+            )
+            headers = {"X-Cellar-Mode": run.record.mode, "X-Cellar-Turn": run.id} if self.config.gateway else {}
+            reason = await run.ask(client, request, headers)
+        except ModelServerError as error:
+            self._models.failed(error)
+            raise
+        self._correct(run, model, prompt)
+        self._models.count_later(model, prompt.texts)
+        return reason
+
+    async def _build(self, run: TurnRun, model: wire.Model) -> tuple[Prompt, RedactionState]:
+        conversation = await self._shelf.open(run.conversation_id)
+        copied = conversation.turn(run.record.copy_of)
+        order = Order(
+            model=model,
+            mode=run.record.mode,
+            question=run.record.text,
+            history=history(conversation, run.record.parent_id),
+            context=run.record.context or (),
+            copied=copied.sent if copied is not None else None,
+            continues=run.record.continue_of is not None,
+            max_tokens=self.config.max_tokens or None,
+        )
+        return await asyncio.to_thread(
+            build, order, self._files, self._models.counter(model.id), conversation.redaction
+        )
+
+    def _dispatch(self, run: TurnRun, model: wire.Model, prompt: Prompt, redaction: RedactionState) -> None:
+        """The prompt is what will leave: keep it with the turn, tell the readers, journal it."""
+        run.record = msgspec.structs.replace(run.record, model=model.id, sent=prompt.sent, context=None)
+        conversation = self._shelf.current(run.conversation_id)
+        if conversation is not None:
+            conversation = msgspec.structs.replace(conversation, redaction=redaction)
+            self._shelf.put(with_turn(conversation, run.record))
+        if run.journal is not None:
+            line = Dispatched(model=model.id, parent_id=run.record.parent_id, sent=prompt.sent, redaction=redaction)
+            self._shelf.in_disk_thread(run.journal.append, [line])
+        run.emit(wire.ReceiptEvent(receipt=prompt.receipt))
+
+    def _correct(self, run: TurnRun, model: wire.Model, prompt: Prompt) -> None:
+        """The model server said how many tokens it read: the receipt says so, the next estimate is better."""
+        usage = run.settled().usage
+        if usage is None or not usage.prompt:
+            return
+        if not prompt.receipt.exact:
+            self._models.counter(model.id).calibrate(prompt.receipt.prompt_tokens, usage.prompt)
+        receipt = msgspec.structs.replace(prompt.receipt, prompt_tokens=usage.prompt, exact=True)
+        run.emit(wire.ReceiptEvent(receipt=receipt))
+
+    async def count_use(self, turn: TurnRecord) -> None:
+        """Add an ended turn to the user's own use of today."""
+        if turn.sent is not None:
+            usage = turn.usage or wire.Usage(prompt=turn.receipt.prompt_tokens if turn.receipt else 0)
+            await self._usage.add(usage.prompt, usage.completion, time.time())
+
+    async def preview(self, request: wire.PreviewRequest) -> wire.Receipt:
+        """What this question would cost now. Counts exactly what it can within a moment."""
+        self.check_context(request.context)
+        model = await self._models.choose(request.model)
+        past, redaction = await self._past(request)
+        order = Order(
+            model=model,
+            mode=request.mode,
+            question=request.text,
+            history=past,
+            context=request.context,
+            max_tokens=self.config.max_tokens or None,
+        )
+        counter = self._models.counter(model.id)
+        prompt, _ = await asyncio.to_thread(build, order, self._files, counter, redaction)
+        if model.tokenizer and not prompt.receipt.exact:
+            self._models.count_later(model, prompt.texts)
+            await self._models.counted(within=1.0)
+            prompt, _ = await asyncio.to_thread(build, order, self._files, counter, redaction)
+        return prompt.receipt
+
+    async def _past(self, request: wire.PreviewRequest) -> tuple[History, RedactionState]:
+        if request.conversation_id is None:
+            return History(None, ()), RedactionState()
+        conversation = await self._shelf.open(request.conversation_id)
+        leaf = conversation.head_id if request.parent_id is msgspec.UNSET else request.parent_id
+        return history(conversation, leaf), conversation.redaction

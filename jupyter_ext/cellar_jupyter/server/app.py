@@ -1,0 +1,189 @@
+"""The settings of Cellar's server extension, and its start.
+
+Start-up pays for routes and traits only: httpx, the prompt builder and the index of old conversations are loaded after
+the server has begun to serve, off its event loop.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Literal
+
+from cellar import wire
+from traitlets import Bool, Dict, Enum, Float, Int, List, Unicode, default
+from traitlets.config import Configurable
+
+DEFAULT_BASE_URL = "http://localhost:8001/v1"
+
+
+class Cellar(Configurable):
+    """An AI assistant that asks only the model server named here."""
+
+    base_url = Unicode(
+        help="""
+        Address of the model server's OpenAI-compatible API, ending in /v1 (vLLM, llama.cpp, or the hub's gateway).
+        Default: the environment's VLLM_BASE_URL, else http://localhost:8001/v1. Questions go there and nowhere else.
+        """
+    ).tag(config=True)
+
+    api_key = Unicode(
+        help="""
+        Key (or, towards the gateway, hub token) for the model server. Default: the environment's VLLM_API_KEY. Empty:
+        none is sent.
+        """
+    ).tag(config=True)
+
+    gateway = Bool(
+        help="""
+        The server at base_url is Cellar's gateway: it retries by itself, so this server repeats a request only when it
+        could not connect. Default: true when the environment's CELLAR_GATEWAY is 1.
+        """
+    ).tag(config=True)
+
+    retry = Bool(
+        True,
+        help="Repeat a request (twice at most) when the model server cannot have taken it. False: never.",
+    ).tag(config=True)
+
+    ca_bundle = Unicode(
+        "",
+        help="PEM file with the certificate authorities to trust for an https base_url. Empty: the system's.",
+    ).tag(config=True)
+
+    read_timeout = Float(
+        300.0,
+        help="Seconds of silence of the model server after which a turn ends with an error.",
+    ).tag(config=True)
+
+    model = Unicode(
+        "",
+        help="Model that is asked when the user has chosen none. Empty: the first one the model server lists.",
+    ).tag(config=True)
+
+    tiny = Bool(
+        help="""
+        The model is the small one of the demonstration: the panel says so. Default: true when the environment's
+        CELLAR_TINY_MODEL is 1.
+        """
+    ).tag(config=True)
+
+    vision = Dict(
+        help="""
+        Which models see images, by name, where the server does not tell: {"Qwen2.5-VL-7B": True}. Images are sent only
+        to models that see.
+        """
+    ).tag(config=True)
+
+    context_length = Dict(
+        help="Context length in tokens, by model name, for servers that do not tell or tell too much.",
+    ).tag(config=True)
+
+    max_tokens = Int(
+        0,
+        help="Tokens an answer may have. 0: a share of the model's context length.",
+    ).tag(config=True)
+
+    temperature = Float(
+        None,
+        allow_none=True,
+        help="Sampling temperature. None: the model server's own default.",
+    ).tag(config=True)
+
+    history = Enum(
+        ("disk", "memory"),
+        "disk",
+        help="""
+        Where conversations are kept: "disk" (files only the user can read, under the Jupyter data directory) or
+        "memory" (nothing is written; a restart loses them, and the panel says so).
+        """,
+    ).tag(config=True)
+
+    history_dir = Unicode(
+        help='Directory of the conversations when history is "disk". Default: cellar in the Jupyter data directory.',
+    ).tag(config=True)
+
+    max_conversation_bytes = Int(
+        64 * 1024 * 1024,
+        help="Bytes a conversation's file may have; a longer one takes no new question (its text is never dropped).",
+    ).tag(config=True)
+
+    auto_title = Bool(
+        True,
+        help="Name a new conversation after its first question. False: after its date.",
+    ).tag(config=True)
+
+    orphan_grace = Float(
+        300.0,
+        help="""
+        Seconds a model may go on generating while nobody reads the answer (all pages closed); then the turn is stopped
+        and keeps its text. 0: never.
+        """,
+    ).tag(config=True)
+
+    get_counts_for = Float(
+        60.0,
+        help="Seconds for which a page that asks for a turn's state counts as reading it (hidden ones ask every 20 s).",
+    ).tag(config=True)
+
+    modes = List(
+        Enum(("ask",)),
+        ["ask"],
+        help="Modes the panel offers.",
+    ).tag(config=True)
+
+    features = Dict(
+        help="""
+        Switches an administrator sets, by name: {"export": {"enabled": False, "locked": True, "reason": "Policy 12"}}.
+        A locked one is shown with a lock and the reason. Names used by this server: attach_files, export, images,
+        search.
+        """
+    ).tag(config=True)
+
+    @default("base_url")
+    def _base_url(self) -> str:
+        return os.environ.get("VLLM_BASE_URL") or DEFAULT_BASE_URL
+
+    @default("api_key")
+    def _api_key(self) -> str:
+        return os.environ.get("VLLM_API_KEY", "")
+
+    @default("gateway")
+    def _gateway(self) -> bool:
+        return os.environ.get("CELLAR_GATEWAY") == "1"
+
+    @default("tiny")
+    def _tiny(self) -> bool:
+        return os.environ.get("CELLAR_TINY_MODEL") == "1"
+
+    @default("history_dir")
+    def _history_dir(self) -> str:
+        from jupyter_core.paths import jupyter_data_dir
+
+        return os.path.join(jupyter_data_dir(), "cellar")
+
+    def feature_switches(self) -> dict[str, wire.Feature]:
+        """The `features` trait, checked. Raises `msgspec.ValidationError` that names the field."""
+        import msgspec
+
+        return msgspec.convert(dict(self.features), dict[str, wire.Feature])
+
+    def policy(self) -> wire.Policy:
+        history: Literal["disk", "memory"] = "memory" if self.history == "memory" else "disk"
+        return wire.Policy(modes=tuple(self.modes), features=self.feature_switches(), history=history)
+
+
+def load(server_app: Any) -> None:
+    """Add Cellar to a Jupyter server: routes now, the rest once it serves."""
+    from .kernels import publish_endpoint
+    from .routes import handlers
+    from .workspace import Workspace
+
+    config = Cellar(parent=server_app)
+    config.base_url = config.base_url.rstrip("/")
+    config.feature_switches()
+    publish_endpoint(config, server_app.log)
+    workspace = Workspace(config, server_app)
+    server_app.web_app.settings["cellar"] = workspace
+    server_app.web_app.add_handlers(".*$", handlers(server_app.web_app.settings["base_url"]))
+    server_app.io_loop.add_callback(workspace.warm_up)
+    server_app.log.info("Cellar asks the model server at %s", config.base_url)

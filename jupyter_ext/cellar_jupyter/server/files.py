@@ -1,0 +1,255 @@
+"""Reading the workspace for a question: files, folders, notebooks and rules, never outside the server's root.
+
+Everything here blocks on the disk and is run in a thread. A path comes from a browser: it is resolved (links too) and
+must end inside the root; hidden files follow the server's own `allow_hidden`. What cannot be read raises `Unreadable`,
+`NotFound` or `OutsideWorkspace`; a question that carries such a file is still sent, with a notice.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+from cellar import wire
+from cellar.context import Folder, Notice, Rule
+from cellar.errors import CellarError, NotFound, OutsideWorkspace, TooLarge, Unreadable
+
+from .notebooks import notebook_part
+
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
+
+MAX_FILE_BYTES = 2 * 1024 * 1024
+MAX_NOTEBOOK_BYTES = 32 * 1024 * 1024
+MAX_RULE_BYTES = 64 * 1024
+MAX_RULES = 20
+FOLDER_ENTRIES = 500
+FOLDER_FILES = 40
+FOLDER_FILE_BYTES = 32 * 1024
+NEVER = frozenset({".git", "node_modules", "__pycache__", ".ipynb_checkpoints", ".venv", ".mypy_cache"})
+
+
+class Gathered(msgspec.Struct, frozen=True):
+    """The parts of a question with their files read."""
+
+    parts: tuple[wire.ContextPart, ...]
+    folders: dict[str, Folder]
+    notices: tuple[Notice, ...]
+
+
+class Files:
+    """The workspace below `root`, an absolute directory."""
+
+    def __init__(self, root: str, allow_hidden: bool = False) -> None:
+        self.root = Path(os.path.realpath(root))
+        self.allow_hidden = allow_hidden
+
+    def resolve(self, path: str) -> Path:
+        """The file that `path` (relative to the root, `/` between names) means."""
+        if "\0" in path:
+            raise OutsideWorkspace("A path with a NUL character")
+        relative = path.removeprefix("RTC:").lstrip("/").replace("\\", "/") if os.sep == "\\" else path
+        relative = relative.removeprefix("RTC:").lstrip("/")
+        resolved = Path(os.path.realpath(self.root / relative))
+        if resolved != self.root and self.root not in resolved.parents:
+            raise OutsideWorkspace("The path leads out of the workspace")
+        if not self.allow_hidden and (self._hidden(relative) or self._hidden(str(resolved.relative_to(self.root)))):
+            raise NotFound("No such file in the workspace")
+        return resolved
+
+    @staticmethod
+    def _hidden(relative: str) -> bool:
+        return any(name.startswith(".") and name not in (".", "..") for name in relative.split("/"))
+
+    def read(self, path: str, limit: int = MAX_FILE_BYTES) -> str:
+        """A text file's text."""
+        return decode(self.read_bytes(path, limit))
+
+    def read_bytes(self, path: str, limit: int) -> bytes:
+        return _read_regular(self.resolve(path), limit)
+
+    # -- the parts of a question --------------------------------------------------------------------------------------
+
+    def gather(self, parts: Sequence[wire.ContextPart]) -> Gathered:
+        """Read the files and folders among `parts`; what cannot be read becomes a notice."""
+        found: list[wire.ContextPart] = []
+        folders: dict[str, Folder] = {}
+        notices: list[Notice] = []
+        for part in parts:
+            if not isinstance(part, wire.FilePart | wire.FolderPart):
+                found.append(part)
+                continue
+            try:
+                if isinstance(part, wire.FilePart):
+                    found.append(self.read_part(part))
+                    continue
+                folders[part.path] = self.folder(part.path)
+            except CellarError as error:
+                kind = "folder" if isinstance(part, wire.FolderPart) else "file"
+                notices.append(Notice(path=part.path, detail=error.message, kind=kind))
+            found.append(part)
+        return Gathered(tuple(found), folders, tuple(notices))
+
+    def read_part(self, part: wire.FilePart) -> wire.ContextPart:
+        """The file with its text; a notebook as cells."""
+        if part.text is not None and not part.path.endswith(".ipynb"):
+            return part
+        if part.path.endswith(".ipynb"):
+            if part.text is not None:
+                return notebook_part(part.path, part.text.encode(), auto=part.auto)
+            return notebook_part(part.path, self.read_bytes(part.path, MAX_NOTEBOOK_BYTES), auto=part.auto)
+        return msgspec.structs.replace(part, text=self.read(part.path))
+
+    def folder(self, path: str) -> Folder:
+        """Names below a folder, and its small text files, in a stable order."""
+        top = self.resolve(path)
+        if not top.is_dir():
+            raise NotFound("No such folder in the workspace")
+        entries: list[str] = []
+        files: list[wire.FilePart] = []
+        truncated = False
+        for relative, is_folder, size in self.walk(top):
+            if len(entries) >= FOLDER_ENTRIES:
+                truncated = True
+                break
+            entries.append(relative + ("/" if is_folder else ""))
+            if not is_folder and size <= FOLDER_FILE_BYTES and len(files) < FOLDER_FILES:
+                text = _small_text(top / relative)
+                if text is not None:
+                    files.append(wire.FilePart(path=f"{path.rstrip('/')}/{relative}", text=text))
+        return Folder(path=path, entries=tuple(entries), files=tuple(files), truncated=truncated)
+
+    def walk(self, top: Path) -> Iterator[tuple[str, bool, int]]:
+        """(name relative to `top`, is a folder, bytes), folders before what is in them; `.gitignore` honoured; links
+        that lead to folders are not followed."""
+        yield from _walk(top, top, self._rules_above(top), self.allow_hidden)
+
+    def _rules_above(self, top: Path) -> tuple[_Ignore, ...]:
+        chain = [
+            folder for folder in (*reversed(top.parents), top) if folder == self.root or self.root in folder.parents
+        ]
+        return tuple(rule for folder in chain[:-1] if (rule := _Ignore.read(folder)) is not None)
+
+    # -- rules --------------------------------------------------------------------------------------------------------
+
+    def rules(self) -> tuple[Rule, ...]:
+        """AGENTS.md and .cellar/rules/*.md of the root, by name."""
+        paths = [self.root / "AGENTS.md"]
+        try:
+            paths += sorted((self.root / ".cellar" / "rules").glob("*.md"))[:MAX_RULES]
+        except OSError:
+            pass
+        found = []
+        for path in paths:
+            real = Path(os.path.realpath(path))
+            if self.root not in real.parents:
+                continue
+            try:
+                text = decode(_read_regular(real, MAX_RULE_BYTES))
+            except CellarError:
+                continue
+            if text.strip():
+                found.append(Rule(path=path.relative_to(self.root).as_posix(), text=text))
+        return tuple(found)
+
+
+class _Ignore:
+    """One `.gitignore`, for paths below its folder."""
+
+    def __init__(self, folder: Path, spec: GitIgnoreSpec) -> None:
+        self.folder = folder
+        self.spec = spec
+
+    @classmethod
+    def read(cls, folder: Path) -> _Ignore | None:
+        path = folder / ".gitignore"
+        try:
+            if not path.is_file():
+                return None
+            lines = decode(_read_regular(path, MAX_RULE_BYTES)).splitlines()
+        except (OSError, CellarError):
+            return None
+        from pathspec import GitIgnoreSpec
+
+        return cls(folder, GitIgnoreSpec.from_lines(lines))
+
+    def says(self, path: Path, is_folder: bool) -> bool | None:
+        """True: ignored; False: taken back by a `!` line; None: not named here."""
+        relative = path.relative_to(self.folder).as_posix() + ("/" if is_folder else "")
+        return self.spec.check_file(relative).include
+
+
+def _ignored(path: Path, is_folder: bool, rules: Iterable[_Ignore]) -> bool:
+    verdict = False
+    for rule in rules:
+        said = rule.says(path, is_folder)
+        if said is not None:
+            verdict = said
+    return verdict
+
+
+def _walk(top: Path, folder: Path, rules: tuple[_Ignore, ...], hidden: bool) -> Iterator[tuple[str, bool, int]]:
+    own = _Ignore.read(folder)
+    if own is not None:
+        rules = (*rules, own)
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError:
+        return
+    for entry in entries:
+        if entry.name in NEVER or (entry.name.startswith(".") and not hidden):
+            continue
+        try:
+            is_folder = entry.is_dir(follow_symlinks=False)
+            if not is_folder and not entry.is_file(follow_symlinks=False):
+                continue
+            size = entry.stat(follow_symlinks=False).st_size
+        except OSError:
+            continue
+        path = Path(entry.path)
+        if _ignored(path, is_folder, rules):
+            continue
+        yield path.relative_to(top).as_posix(), is_folder, size
+        if is_folder:
+            yield from _walk(top, path, rules, hidden)
+
+
+def _read_regular(path: Path, limit: int) -> bytes:
+    """A regular file's bytes. Opened without blocking, so that a pipe in the workspace hangs nobody."""
+    try:
+        fd = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except FileNotFoundError:
+        raise NotFound("No such file in the workspace") from None
+    except OSError as error:
+        raise Unreadable(f"The file cannot be read: {error.strerror}") from None
+    with os.fdopen(fd, "rb") as file:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            raise Unreadable("Not a file")
+        if status.st_size > limit:
+            raise TooLarge(f"The file has {status.st_size:,} bytes; at most {limit:,} are read")
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise TooLarge(f"The file has more than {limit:,} bytes")
+    return data
+
+
+def decode(data: bytes) -> str:
+    """UTF-8 text (a BOM is taken off). Raises `Unreadable` for anything else."""
+    if b"\0" in data[:8192]:
+        raise Unreadable("Binary file")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise Unreadable("Not UTF-8 text") from None
+
+
+def _small_text(path: Path) -> str | None:
+    try:
+        return decode(_read_regular(path, FOLDER_FILE_BYTES))
+    except CellarError:
+        return None

@@ -1,0 +1,168 @@
+"""The model server as this workspace sees it: one client, made after start-up, and what was last known of the server.
+
+Nothing that a page asks waits for the model server longer than `PATIENCE`: answers come from what is known, and what is
+old is refreshed behind them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import msgspec
+from cellar import wire
+from cellar.context import TokenCounter
+from cellar.errors import CellarError, ModelNotFound, ModelServerDown
+
+if TYPE_CHECKING:
+    from cellar.client import ModelClient
+
+    from .app import Cellar
+
+PATIENCE = 0.8
+FRESH = 10.0
+"""Seconds for which what is known of a healthy server is good enough; of one that is down, a tenth of it."""
+
+
+class Models:
+    """Client, health, models and token counts."""
+
+    def __init__(self, config: Cellar) -> None:
+        self._config = config
+        self._client: ModelClient | None = None
+        self._making: asyncio.Task[ModelClient] | None = None
+        self._refreshing: asyncio.Task[None] | None = None
+        self._known_at = 0.0
+        self._counters: dict[str, TokenCounter] = {}
+        self._counting: asyncio.Task[None] | None = None
+        self._to_count: dict[str, None] = {}
+        self.health = wire.ModelServer(state="loading", message="not asked yet", tiny=config.tiny)
+        self.known: tuple[wire.Model, ...] = ()
+
+    async def client(self) -> ModelClient:
+        """The one client; importing httpx happens in a thread, once."""
+        if self._client is None:
+            if self._making is None:
+                self._making = asyncio.create_task(self._make())
+            self._client = await asyncio.shield(self._making)
+        return self._client
+
+    async def _make(self) -> ModelClient:
+        return await asyncio.to_thread(make_client, self._config)
+
+    async def close(self) -> None:
+        if self._client is not None:
+            await self._client.aclose()
+
+    # -- what is known ------------------------------------------------------------------------------------------------
+
+    async def look(self) -> None:
+        """Let what is known become fresh, but wait for it no longer than `PATIENCE`."""
+        fresh = FRESH if self.health.state == "up" else FRESH / 10
+        if time.monotonic() - self._known_at < fresh:
+            return
+        refreshing = self.refresh()
+        if self.health.state != "up":
+            await asyncio.wait([refreshing], timeout=PATIENCE)
+
+    def refresh(self) -> asyncio.Task[None]:
+        """Ask the server again, once at a time."""
+        if self._refreshing is None or self._refreshing.done():
+            self._refreshing = asyncio.create_task(self._refresh())
+        return self._refreshing
+
+    async def _refresh(self) -> None:
+        client = await self.client()
+        try:
+            known = await client.models()
+            self.known = tuple(self._with_overrides(model) for model in known)
+            self.health = wire.ModelServer(state="up", tiny=self._config.tiny)
+        except CellarError:
+            health = await client.health()
+            self.health = msgspec.structs.replace(health, tiny=self._config.tiny)
+        self._known_at = time.monotonic()
+
+    def _with_overrides(self, model: wire.Model) -> wire.Model:
+        changes: dict[str, object] = {}
+        if model.id in self._config.vision:
+            changes["vision"] = bool(self._config.vision[model.id])
+        if model.id in self._config.context_length:
+            changes["context_length"] = int(self._config.context_length[model.id])
+        return msgspec.structs.replace(model, **changes) if changes else model
+
+    def default(self) -> str | None:
+        """The model that is asked when the browser names none."""
+        ids = [model.id for model in self.known]
+        if self._config.model and (self._config.model in ids or not ids):
+            return self._config.model
+        return ids[0] if ids else None
+
+    async def choose(self, name: str | None) -> wire.Model:
+        """The model for a turn. Raises `ModelServerDown` (no list) or `ModelNotFound`."""
+        for attempt in (0, 1):
+            wanted = name or self.default()
+            found = next((model for model in self.known if model.id == wanted), None)
+            if found is not None:
+                return found
+            if attempt == 0:
+                await self._ask_for_models()
+        raise ModelNotFound(f"The model server has no model {name!r}" if name else "The model server has no model")
+
+    async def _ask_for_models(self) -> None:
+        """The list is needed now; its failure is the turn's failure."""
+        client = await self.client()
+        known = await client.models()
+        self.known = tuple(self._with_overrides(model) for model in known)
+        self.health = wire.ModelServer(state="up", tiny=self._config.tiny)
+        self._known_at = time.monotonic()
+
+    def failed(self, error: CellarError) -> None:
+        """A turn saw the server fail: the next look asks again."""
+        if isinstance(error, ModelServerDown):
+            self.health = wire.ModelServer(state="down", message=error.message, tiny=self._config.tiny)
+        self._known_at = 0.0
+
+    # -- counting -----------------------------------------------------------------------------------------------------
+
+    def counter(self, model_id: str) -> TokenCounter:
+        return self._counters.setdefault(model_id, TokenCounter())
+
+    def count_later(self, model: wire.Model, texts: tuple[str, ...], then: Callable[[], None] | None = None) -> None:
+        """Have the server's tokenizer count what is only estimated, behind everything else."""
+        if not model.tokenizer:
+            return
+        for text in self.counter(model.id).missing(texts):
+            self._to_count.setdefault(text)
+        if self._to_count and (self._counting is None or self._counting.done()):
+            self._counting = asyncio.create_task(self._count(model.id))
+
+    async def counted(self, within: float) -> None:
+        """Wait for the counting that is under way, at most `within` seconds."""
+        if self._counting is not None and not self._counting.done():
+            await asyncio.wait([self._counting], timeout=within)
+
+    async def _count(self, model_id: str) -> None:
+        client, counter = await self.client(), self.counter(model_id)
+        while self._to_count:
+            text = next(iter(self._to_count))
+            del self._to_count[text]
+            try:
+                tokens = await client.count_tokens(model_id, text=text)
+            except CellarError:
+                self._to_count.clear()
+                return
+            if tokens is None:
+                self._to_count.clear()
+                return
+            counter.learn(text, tokens)
+
+
+def make_client(config: Cellar) -> ModelClient:
+    """A client for the configured server. Imports httpx: call it in a thread, after start-up."""
+    from cellar.client import NO_RETRIES, ModelClient, RetryPolicy, make_http
+
+    http = make_http(config.base_url, ca_bundle=config.ca_bundle, read_timeout=config.read_timeout)
+    retries = RetryPolicy() if config.retry else NO_RETRIES
+    return ModelClient(http, config.base_url, config.api_key, retries=retries, gateway=config.gateway)

@@ -1,0 +1,89 @@
+"""What earlier servers left behind: journals become `interrupted` turns with their text, waiting turns wait again.
+
+A journal whose lock is held belongs to a server that runs beside this one and is left alone.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+from cellar.conversation import ConversationRecord, TurnRecord, with_turn
+
+from .journal import Recovered, adopt, recover
+from .store import DiskStore
+
+if TYPE_CHECKING:
+    from .shelf import Shelf
+    from .turns import Turns
+
+
+async def adopt_journals(shelf: Shelf, turns: Turns) -> None:
+    """Take over every journal nobody holds, and learn the request keys of stored turns."""
+    store = shelf.store
+    if not isinstance(store, DiskStore):
+        return
+    left = await shelf.in_disk_thread(_adopt_all, store)
+    for conversation, held in left:
+        turns.adopt_waiting(conversation, held)
+    turns.know_keys(await shelf.in_disk_thread(store.keys))
+
+
+def _adopt_all(store: DiskStore) -> list[tuple[ConversationRecord, list[TurnRecord]]]:
+    """Fold the journals of turns that ran into their conversations; answer those with turns that waited."""
+    found: dict[str, list[tuple[Path, int, Recovered]]] = {}
+    for path in sorted(store.journals.glob("*.jsonl")):
+        adopted = adopt(path)
+        if adopted is None:
+            continue
+        fd, content = adopted
+        recovered = recover(content)
+        if recovered is None:
+            store.set_aside(path, "the journal's first line is damaged")
+            os.close(fd)
+            continue
+        found.setdefault(recovered.question.conversation_id, []).append((path, fd, recovered))
+    left = []
+    for conversation_id, journals in found.items():
+        left.append(_fold(store, conversation_id, journals))
+        for path, fd, recovered in journals:
+            if not recovered.turn.waiting:
+                path.unlink(missing_ok=True)
+            os.close(fd)
+    return [(conversation, held) for conversation, held in left if held]
+
+
+def _fold(
+    store: DiskStore, conversation_id: str, journals: list[tuple[Path, int, Recovered]]
+) -> tuple[ConversationRecord, list[TurnRecord]]:
+    conversation = store.load(conversation_id)
+    held: list[TurnRecord] = []
+    ran = False
+    for path, _, recovered in sorted(journals, key=lambda journal: journal[2].turn.created):
+        question, turn = recovered.question, recovered.turn
+        if conversation is None:
+            conversation = ConversationRecord(
+                id=conversation_id, title=question.title, created=question.created, updated=question.created
+            )
+        known = conversation.turn(turn.id)
+        if known is not None and known.final:
+            continue  # it was folded; only the journal had not gone yet
+        if turn.waiting:
+            held.append(msgspec.structs.replace(turn, state="held"))
+            continue
+        if not turn.final:
+            ended = path.stat().st_mtime if path.exists() else time.time()
+            turn = msgspec.structs.replace(turn, state="interrupted", finished=ended, queue=None)
+        conversation = with_turn(conversation, turn)
+        redaction = recovered.redaction or conversation.redaction
+        conversation = msgspec.structs.replace(conversation, redaction=redaction, head_id=turn.id)
+        ran = True
+    assert conversation is not None
+    if ran:
+        conversation = store.save(conversation)
+    for turn in held:
+        conversation = msgspec.structs.replace(with_turn(conversation, turn), head_id=turn.id)
+    return conversation, held

@@ -1,0 +1,63 @@
+"""Status, use, search, preview; and the answer to every other path."""
+
+from __future__ import annotations
+
+import time
+
+from cellar import wire
+from cellar.errors import BadRequest, Forbidden, NotFound
+from jupyter_server.auth.decorator import authorized
+from tornado import web
+
+from .base import Route
+
+
+class StatusRoute(Route):
+    @web.authenticated
+    @authorized
+    async def get(self) -> None:
+        self.reply(await self.cellar.status())
+
+
+class UsageRoute(Route):
+    @web.authenticated
+    @authorized
+    async def get(self) -> None:
+        self.reply(await self.cellar.usage.report(time.time()))
+
+
+class SearchRoute(Route):
+    @web.authenticated
+    @authorized
+    async def get(self) -> None:
+        switch = self.cellar.config.feature_switches().get("search")
+        if switch is not None and not switch.enabled:
+            raise Forbidden(switch.reason or "Search is switched off on this server")
+        query = self.get_query_argument("q", "").strip()
+        if len(query) > 200:
+            raise BadRequest("A search has at most 200 characters")
+        self.reply(await self.cellar.search.find(query))
+
+
+class PreviewRoute(Route):
+    @web.authenticated
+    @authorized
+    async def post(self) -> None:
+        self.reply(await self.cellar.answering.preview(self.body(wire.PreviewRequest)))
+
+
+class NoRoute(Route):
+    """Unknown paths: refused in our own shape, and only to somebody who may ask."""
+
+    async def _refuse(self) -> None:
+        raise NotFound("No such route")
+
+    @web.authenticated
+    @authorized
+    async def get(self, rest: str) -> None:
+        await self._refuse()
+
+    @web.authenticated
+    @authorized
+    async def post(self, rest: str) -> None:
+        await self._refuse()

@@ -1,0 +1,526 @@
+"""Turns: taken from the browser, kept in order, run one at a time in each conversation, and kept when they end.
+
+The rules of order stand in `cellar.conversation` (pure); this module applies them and owns what runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+import msgspec
+from cellar import wire
+from cellar.conversation import (
+    ConversationRecord,
+    TurnRecord,
+    last_settled,
+    leaf_below,
+    pills_of,
+    rechain,
+    title_from,
+    turn_to_wire,
+    waiting,
+    with_turn,
+    without_turn,
+)
+from cellar.errors import BadRequest, CellarError, Conflict, NotFound, TooLarge
+
+from .answer import Answering
+from .journal import Journal, Question
+from .log import EventLog
+from .run import StoppedBy, TurnRun
+from .shelf import Shelf
+from .store import DiskStore, Unsaved
+
+READABLE_FOR = 600.0
+"""Seconds a finished turn's events stay readable from their beginning."""
+KEYS = 20_000
+
+
+class Turns:
+    """All turns of this server."""
+
+    def __init__(self, shelf: Shelf, answering: Answering, log: logging.Logger, touch: Callable[[], None]) -> None:
+        self._shelf = shelf
+        self._answering = answering
+        self._log = log
+        self._touch = touch
+        self._runs: dict[str, TurnRun] = {}
+        self._running: dict[str, TurnRun] = {}  # by conversation
+        self._keys: OrderedDict[str, asyncio.Future[wire.TurnCreated]] = OrderedDict()
+        self._ending: set[asyncio.Task[None]] = set()
+        self.ready = asyncio.Event()  # journals and keys of earlier servers are read
+
+    # -- POST ---------------------------------------------------------------------------------------------------------
+
+    async def post(self, request: wire.TurnRequest) -> wire.TurnCreated:
+        """Take a question; the same `request_key` answers the same turn."""
+        await self.ready.wait()
+        known = self._keys.get(request.request_key)
+        if known is not None:
+            created = await asyncio.shield(known)
+            return msgspec.structs.replace(created, state=await self._state_of(created))
+        taken: asyncio.Future[wire.TurnCreated] = asyncio.get_running_loop().create_future()
+        self._keys[request.request_key] = taken
+        try:
+            created = await self._take(request)
+        except BaseException as error:
+            del self._keys[request.request_key]
+            taken.set_exception(error if isinstance(error, CellarError) else NotFound("The turn was not taken"))
+            taken.exception()  # whoever waited has it; nobody has to
+            raise
+        taken.set_result(created)
+        while len(self._keys) > KEYS:
+            self._keys.popitem(last=False)
+        return created
+
+    async def _state_of(self, created: wire.TurnCreated) -> wire.TurnState:
+        try:
+            return (await self.get(created.turn_id)).state
+        except NotFound:  # deleted since
+            return created.state
+
+    async def _take(self, request: wire.TurnRequest) -> wire.TurnCreated:
+        self._answering.check(request)
+        now = time.time()
+        if request.conversation_id is None:
+            source = await self._source(request)
+            if source is not None:
+                conversation = await self._shelf.open(source)
+            else:
+                conversation = ConversationRecord(id=secrets.token_hex(8), title="", created=now, updated=now)
+        else:
+            conversation = await self._shelf.open(request.conversation_id)
+        await self._check_size(conversation.id)
+        conversation = self._shelf.current(conversation.id) or conversation
+        turn = self._new_turn(conversation, request, now)
+        if not conversation.title:
+            title = title_from(turn.text, now, self._answering.config.auto_title)
+            conversation = msgspec.structs.replace(conversation, title=title)
+        conversation = with_turn(conversation, turn)
+        conversation = msgspec.structs.replace(conversation, head_id=turn.id)
+        self._shelf.put(conversation)
+        run = self._adopt(turn, conversation.id)
+        run.emit(wire.PendingEvent())
+        journaled = self._journal(run, conversation)
+        blocked = conversation.id in self._running or any(
+            other.state == "pending" for other in waiting(conversation) if other.id != turn.id
+        )
+        if not blocked:
+            self._start(conversation, run)
+        if journaled is not None:
+            await asyncio.shield(journaled)
+        state = run.settled().state
+        return wire.TurnCreated(turn_id=turn.id, conversation_id=conversation.id, state=state)
+
+    async def _source(self, request: wire.TurnRequest) -> str | None:
+        """The conversation that `parent_id`, `copy_of` or `continue_of` names when the request names none."""
+        parent = request.parent_id if request.parent_id is not msgspec.UNSET else None
+        named = request.copy_of or request.continue_of or parent
+        return conversation_id_of(named) if named else None
+
+    async def _check_size(self, conversation_id: str) -> None:
+        limit = self._answering.config.max_conversation_bytes
+        size = await asyncio.to_thread(self._shelf.store.size, conversation_id)
+        if size > limit:
+            raise TooLarge(
+                f"The conversation has {size:,} bytes; at most {limit:,} are kept",
+                hint="Start a new chat, or a new one from a summary of this one.",
+            )
+
+    def _new_turn(self, conversation: ConversationRecord, request: wire.TurnRequest, now: float) -> TurnRecord:
+        copied = _named(conversation, request.copy_of)
+        continued = _named(conversation, request.continue_of)
+        if continued is not None and not continued.final:
+            raise Conflict("The turn to continue has not ended")
+        text = request.text if request.text is not None else copied.text if copied else ""
+        context: tuple[wire.ContextPart, ...] | None = request.context
+        if context is None:
+            context = (copied.context or ()) if copied else ()
+        needs_text = request.mode != "compact" and continued is None
+        if needs_text and not text.strip() and not context and not (copied and copied.pills):
+            raise BadRequest("The question is empty")
+        follows, parent = _place(conversation, request, copied, continued)
+        return TurnRecord(
+            id=f"{conversation.id}-{secrets.token_hex(5)}",
+            parent_id=parent,
+            mode=request.mode,
+            state="pending",
+            text=text,
+            created=now,
+            request_key=request.request_key,
+            model=request.model or "",
+            pills=pills_of(context) if request.context is not None or not copied else copied.pills,
+            continue_of=request.continue_of,
+            copy_of=request.copy_of if request.context is None else None,
+            context=context,
+            follows=follows,
+        )
+
+    def _adopt(self, turn: TurnRecord, conversation_id: str) -> TurnRun:
+        store = self._shelf.store
+        journal = Journal(store.journals / f"{turn.id}.jsonl") if isinstance(store, DiskStore) else None
+        run = TurnRun(turn, conversation_id, journal, self._shelf.in_disk_thread)
+        self._runs[turn.id] = run
+        return run
+
+    def _journal(self, run: TurnRun, conversation: ConversationRecord) -> asyncio.Future[None] | None:
+        """Begin the turn's journal; done when the question is on the disk."""
+        if run.journal is None:
+            return None
+        question = Question(
+            conversation_id=conversation.id, title=conversation.title, created=conversation.created, turn=run.record
+        )
+        run.journaled = self._shelf.in_disk_thread(run.journal.begin, question)
+        return run.journaled
+
+    # -- running ------------------------------------------------------------------------------------------------------
+
+    def _start(self, conversation: ConversationRecord, run: TurnRun) -> None:
+        """Let a waiting turn go: it gets its place in the tree and a task. Puts the changed conversation."""
+        turn = run.record
+        if turn.follows:
+            turn = msgspec.structs.replace(turn, parent_id=last_settled(conversation, turn.parent_id))
+        turn = msgspec.structs.replace(turn, state="running", follows=False)
+        run.record = turn
+        conversation = rechain(with_turn(conversation, turn), turn.id)
+        self._shelf.put(conversation)
+        self._running[conversation.id] = run
+        run.task = asyncio.create_task(self._drive(run))
+
+    async def _drive(self, run: TurnRun) -> None:
+        """Run the answer to its end, whatever that is, then keep it and start the next."""
+        asking = asyncio.create_task(self._answering.answer(run))
+        run.stop_asking = asking.cancel
+        grace = self._answering.config.orphan_grace
+        watch = (
+            asyncio.create_task(run.stop_when_orphaned(grace, lambda by: self._stop_run(run, by))) if grace else None
+        )
+        if run.stopped_by:
+            asking.cancel()
+        await asyncio.wait([asking])
+        if watch is not None:
+            watch.cancel()
+        run.finish(self._outcome(run, asking))
+        await self._end(run)
+
+    def _outcome(self, run: TurnRun, asking: asyncio.Task[wire.FinishReason]) -> wire.FinishedEvent | wire.ErrorEvent:
+        if run.stopped_by:
+            return wire.FinishedEvent(reason="stopped", stopped_by=run.stopped_by)
+        if asking.cancelled():
+            return wire.FinishedEvent(reason="interrupted")
+        error = asking.exception()
+        if error is None:
+            return wire.FinishedEvent(reason=asking.result())
+        if isinstance(error, CellarError):
+            self._log.info("Cellar: turn %s ended in %s", run.id, error.code)
+            return wire.ErrorEvent(error=error.info())
+        # A defect of ours. Its text may quote the question: only type and place are logged.
+        self._log.error("Cellar: turn %s failed: %s", run.id, describe(error))
+        return wire.ErrorEvent(error=wire.ErrorInfo(code="internal", message=f"Internal error: {type(error).__name__}"))
+
+    async def _end(self, run: TurnRun) -> None:
+        """Keep the turn, free its conversation, start what waits."""
+        self._touch()
+        self._running.pop(run.conversation_id, None)
+        asyncio.get_running_loop().call_later(READABLE_FOR, self._runs.pop, run.id, None)
+        ended = msgspec.structs.replace(run.settled(), finished=time.time())
+        run.ended = ended
+        conversation = self._shelf.current(run.conversation_id)
+        if run.discarded or conversation is None:
+            await self._drop_journal(run)
+            return
+        conversation = with_turn(conversation, ended)
+        self._shelf.put(conversation)
+        if ended.state in ("complete", "length"):
+            self._start_next(conversation)
+        else:
+            self._hold(conversation)
+        await self._keep(run, ended)
+
+    def _start_next(self, conversation: ConversationRecord) -> None:
+        for turn in waiting(conversation):
+            if turn.state == "pending" and turn.id in self._runs:
+                self._start(conversation, self._runs[turn.id])
+                return
+
+    def _hold(self, conversation: ConversationRecord) -> None:
+        """What waited does not follow a Stop or an error by itself."""
+        for turn in waiting(conversation):
+            if turn.state == "pending":
+                self._change_waiting(conversation.id, turn.id, state="held")
+
+    def _change_waiting(self, conversation_id: str, turn_id: str, **changes: object) -> None:
+        conversation = self._shelf.current(conversation_id)
+        run = self._runs.get(turn_id)
+        if conversation is None or run is None:
+            return
+        turn = conversation.turn(turn_id) or run.record
+        run.record = msgspec.structs.replace(turn, **changes)
+        self._shelf.put(with_turn(conversation, run.record))
+        if "state" in changes:
+            run.emit(wire.PendingEvent(held=changes["state"] == "held"))
+
+    async def _keep(self, run: TurnRun, ended: TurnRecord) -> None:
+        await self._answering.count_use(ended)
+        try:
+            await self._shelf.save(run.conversation_id)
+        except Unsaved:
+            if run.journal is not None:  # the journal is what is left on the disk: let the next server find it whole
+                self._shelf.in_disk_thread(run.journal.append, run.log.read(0))
+            return
+        await self._drop_journal(run)
+
+    async def _drop_journal(self, run: TurnRun) -> None:
+        if run.journal is not None:
+            await self._shelf.in_disk_thread(run.journal.remove)
+
+    # -- what a browser does with a turn ------------------------------------------------------------------------------
+
+    async def get(self, turn_id: str) -> wire.Turn:
+        run = self._runs.get(turn_id)
+        if run is not None:
+            run.was_read(self._answering.config.get_counts_for)
+            return self._shown(run)
+        return (await self._stored(turn_id))[1]
+
+    def _shown(self, run: TurnRun) -> wire.Turn:
+        """A turn as it is; the place in the tree is the conversation's to say."""
+        if run.ended is not None:
+            return turn_to_wire(run.ended, run.conversation_id)
+        shown = run.to_wire()
+        conversation = self._shelf.current(run.conversation_id)
+        turn = conversation.turn(run.id) if conversation else None
+        return msgspec.structs.replace(shown, parent_id=turn.parent_id) if turn else shown
+
+    def as_it_is(self, turn: TurnRecord) -> TurnRecord:
+        """A turn of a record with the text its run has so far."""
+        run = self._runs.get(turn.id)
+        if run is None or turn.final:
+            return turn
+        return msgspec.structs.replace(run.settled(), parent_id=turn.parent_id)
+
+    def cursor(self, turn_id: str) -> str | None:
+        run = self._runs.get(turn_id)
+        return run.log.cursor() if run is not None and not run.log.ended else None
+
+    async def _stored(self, turn_id: str) -> tuple[TurnRecord, wire.Turn]:
+        await self.ready.wait()
+        conversation = await self._shelf.open(conversation_id_of(turn_id))
+        turn = conversation.turn(turn_id)
+        if turn is None:
+            raise NotFound("No such turn")
+        return turn, turn_to_wire(turn, conversation.id)
+
+    async def reading(self, turn_id: str) -> tuple[EventLog, TurnRun | None]:
+        """The log to read: the turn's own, or one rebuilt from what is kept."""
+        run = self._runs.get(turn_id)
+        if run is not None:
+            return run.log, run
+        turn, _ = await self._stored(turn_id)
+        return rebuilt_log(turn), None
+
+    async def patch(self, turn_id: str, change: wire.TurnPatch) -> wire.Turn:
+        """Edit a waiting turn, or let a held one go."""
+        run = self._waiting_run(turn_id)
+        changes: dict[str, object] = {}
+        if change.text is not None:
+            changes["text"] = change.text
+        if change.context is not None:
+            changes |= {"context": change.context, "pills": pills_of(change.context), "copy_of": None}
+        if changes:
+            self._change_waiting(run.conversation_id, turn_id, **changes)
+            conversation = self._shelf.current(run.conversation_id)
+            if run.journal is not None and conversation is not None:
+                line = Question(
+                    conversation_id=conversation.id,
+                    title=conversation.title,
+                    created=conversation.created,
+                    turn=run.record,
+                )
+                await self._shelf.in_disk_thread(run.journal.append, [line])
+        if change.release and turn_id in self._runs and run.task is None:
+            self._release(run)
+        return self._shown(run)
+
+    def _release(self, run: TurnRun) -> None:
+        conversation = self._shelf.current(run.conversation_id)
+        turn = conversation.turn(run.id) if conversation else None
+        if conversation is None or turn is None or turn.state != "held":
+            return
+        if conversation.id in self._running:
+            self._change_waiting(conversation.id, run.id, state="pending")
+        else:
+            run.record = turn
+            self._start(conversation, run)
+
+    def _waiting_run(self, turn_id: str) -> TurnRun:
+        run = self._runs.get(turn_id)
+        if run is None:
+            raise NotFound("No such waiting turn")
+        if run.task is not None or run.log.ended:
+            raise Conflict("The turn has been sent already")
+        return run
+
+    async def delete(self, turn_id: str) -> None:
+        """Remove a waiting turn."""
+        run = self._waiting_run(turn_id)
+        self._withdraw(run)
+        await self._drop_journal(run)
+        conversation = self._shelf.current(run.conversation_id)
+        if conversation is not None and conversation.turns:
+            await self._shelf.save(run.conversation_id)
+
+    def _withdraw(self, run: TurnRun) -> None:
+        run.finish(wire.FinishedEvent(reason="stopped", stopped_by="user"))
+        self._runs.pop(run.id, None)
+        conversation = self._shelf.current(run.conversation_id)
+        if conversation is not None:
+            self._shelf.put(without_turn(conversation, run.id))
+
+    async def stop(self, turn_id: str) -> wire.Turn:
+        """Idempotent. The partial answer is kept; a waiting turn ends without one."""
+        run = self._runs.get(turn_id)
+        if run is None:
+            return (await self._stored(turn_id))[1]
+        if not run.log.ended:
+            if run.task is None:
+                run.stopped_by = "user"
+                run.finish(wire.FinishedEvent(reason="stopped", stopped_by="user"))
+                run.task = asyncio.create_task(self._end_waiting(run))
+                await asyncio.shield(run.task)
+            else:
+                self._stop_run(run, "user")
+                await asyncio.wait([run.task], timeout=1.0)
+        return self._shown(run)
+
+    def _stop_run(self, run: TurnRun, by: StoppedBy) -> None:
+        if not run.stopped_by and not run.log.ended:
+            run.stopped_by = by
+            run.stop_asking()
+
+    async def _end_waiting(self, run: TurnRun) -> None:
+        """A waiting turn was stopped: it is kept, with its question, and nothing else changes."""
+        ended = msgspec.structs.replace(run.settled(), finished=time.time(), follows=False)
+        run.ended = ended
+        asyncio.get_running_loop().call_later(READABLE_FOR, self._runs.pop, run.id, None)
+        conversation = self._shelf.current(run.conversation_id)
+        if conversation is not None:
+            stored = conversation.turn(run.id)
+            ended = msgspec.structs.replace(ended, parent_id=stored.parent_id if stored else ended.parent_id)
+            self._shelf.put(with_turn(conversation, ended))
+            await self._keep(run, ended)
+
+    async def discard(self, conversation_id: str) -> None:
+        """A conversation goes: end what runs in it and keep nothing."""
+        tasks = []
+        for run in [run for run in self._runs.values() if run.conversation_id == conversation_id]:
+            run.discarded = True
+            if run.log.ended:
+                self._runs.pop(run.id, None)
+            elif run.task is None:
+                self._withdraw(run)
+                await self._drop_journal(run)
+            else:
+                self._stop_run(run, "user")
+                tasks.append(run.task)
+        if tasks:
+            await asyncio.wait(tasks, timeout=2.0)
+
+    # -- the process --------------------------------------------------------------------------------------------------
+
+    def adopt_waiting(self, conversation: ConversationRecord, held: list[TurnRecord]) -> None:
+        """A server before this one left these waiting turns: they wait for a click now."""
+        self._shelf.put(conversation)
+        for turn in held:
+            run = self._adopt(turn, conversation.id)
+            run.emit(wire.PendingEvent(held=True))
+            self._journal(run, conversation)
+
+    def know_keys(self, keys: list[tuple[str, str, str]]) -> None:
+        """(request_key, turn id, conversation id) of earlier servers."""
+        for key, turn_id, conversation_id in keys:
+            if key not in self._keys:
+                taken: asyncio.Future[wire.TurnCreated] = asyncio.get_running_loop().create_future()
+                taken.set_result(
+                    wire.TurnCreated(turn_id=turn_id, conversation_id=conversation_id, state="interrupted")
+                )
+                self._keys[key] = taken
+
+    @property
+    def active(self) -> bool:
+        return bool(self._running)
+
+    def flush_blocking(self) -> None:
+        for run in list(self._running.values()):
+            run.flush_blocking()
+
+
+def conversation_id_of(turn_id: str) -> str:
+    """A turn's id begins with its conversation's."""
+    return turn_id.partition("-")[0]
+
+
+def rebuilt_log(turn: TurnRecord) -> EventLog:
+    """A log of a turn that was read from disk: its cursors are its own, so old ones lead to a snapshot."""
+    log = EventLog()
+    if turn.model:
+        log.append(wire.StartedEvent(model=turn.model))
+    if turn.receipt is not None:
+        log.append(wire.ReceiptEvent(receipt=turn.receipt))
+    for part in turn.parts:
+        text = part.text
+        log.append(wire.TextEvent(delta=text) if isinstance(part, wire.TextPart) else wire.ReasoningEvent(delta=text))
+    if turn.usage is not None:
+        log.append(wire.UsageEvent(usage=turn.usage))
+    if turn.state == "error":
+        log.append(wire.ErrorEvent(error=turn.error or wire.ErrorInfo(code="internal", message="")))
+    else:
+        reason = turn.state if turn.state in wire.FINAL_STATES else "interrupted"
+        log.append(wire.FinishedEvent(reason=reason, stopped_by=turn.stopped_by))  # type: ignore[arg-type]
+    return log
+
+
+def describe(error: BaseException) -> str:
+    """Type and place of an error, without its text, which may quote a question."""
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    where = f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}" if place is not None else "?"
+    return f"{type(error).__name__} at {where}"
+
+
+def _named(conversation: ConversationRecord, turn_id: str | None) -> TurnRecord | None:
+    if turn_id is None:
+        return None
+    turn = conversation.turn(turn_id)
+    if turn is None:
+        raise NotFound("No such turn in the conversation")
+    return turn
+
+
+def _place(
+    conversation: ConversationRecord,
+    request: wire.TurnRequest,
+    copied: TurnRecord | None,
+    continued: TurnRecord | None,
+) -> tuple[bool, str | None]:
+    """(stands behind whatever is last when it starts, its parent as of now)."""
+    if request.parent_id is not msgspec.UNSET:
+        parent = _named(conversation, request.parent_id)
+        return False, parent.id if parent else None
+    if continued is not None:
+        return False, continued.id
+    if copied is not None:
+        return False, copied.parent_id
+    line = waiting(conversation)
+    if line:
+        return True, line[-1].id
+    head = conversation.head_id if conversation.turn(conversation.head_id) else None
+    if head is None and conversation.turns:
+        head = leaf_below(conversation, conversation.turns[-1].id)
+    return True, head

@@ -1,0 +1,121 @@
+"""Everything Cellar has in one Jupyter server, put together; and what happens at its start and end."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from cellar import wire
+from cellar.errors import CellarError
+
+from .answer import Answering
+from .app import Cellar
+from .conversations import Conversations
+from .files import Files
+from .models import Models
+from .search import Search
+from .shelf import Shelf
+from .store import DiskStore, MemoryStore, Store
+from .turns import Turns, describe
+from .usage import UsageBook
+
+
+class Workspace:
+    """Found by the routes under `settings["cellar"]`."""
+
+    def __init__(self, config: Cellar, server_app: Any) -> None:
+        self.config = config
+        self.log = server_app.log
+        self._settings: dict[str, Any] = server_app.web_app.settings
+        contents = server_app.contents_manager
+        root = getattr(contents, "root_dir", "") or server_app.root_dir
+        self.files = Files(os.path.expanduser(root), bool(getattr(contents, "allow_hidden", False)))
+        self.store: Store = self._make_store()
+        directory = self.store.directory if isinstance(self.store, DiskStore) else None
+        self.usage = UsageBook(directory)
+        self.shelf = Shelf(self.store, self.log)
+        self.models = Models(config)
+        self.answering = Answering(config, self.models, self.files, self.shelf, self.usage)
+        self.turns = Turns(self.shelf, self.answering, self.log, self.touch)
+        self.conversations = Conversations(self.shelf, self.turns)
+        self.search = Search(self.files)
+
+    def _make_store(self) -> Store:
+        if self.config.history == "memory":
+            return MemoryStore()
+        try:
+            return DiskStore(Path(self.config.history_dir), lambda message: self.log.warning("Cellar: %s", message))
+        except OSError as error:
+            self.log.error("Cellar cannot use %s: %s", self.config.history_dir, error.strerror)
+            self.config.history = "memory"
+            return MemoryStore()
+
+    # -- start and end ------------------------------------------------------------------------------------------------
+
+    async def warm_up(self) -> None:
+        """After the server serves: adopt what earlier servers left, load what the first question needs, look around."""
+        atexit.register(self.turns.flush_blocking)
+        from .recovery import adopt_journals
+
+        try:
+            await adopt_journals(self.shelf, self.turns)
+        except Exception as error:  # noqa: BLE001 - edge of the process: a defect here must not cost the assistant
+            self.log.error("Cellar: adopting journals failed: %s", describe(error))
+        self.turns.ready.set()
+        await asyncio.to_thread(_load_what_a_question_needs)
+        try:
+            await self.models.refresh()
+        except CellarError as error:
+            self.log.info("Cellar: the model server answers %s", error.code)
+
+    def touch(self) -> None:
+        """Something happens here: whoever culls idle servers sees it."""
+        self._settings["last_activity_times"]["cellar_last_activity"] = datetime.now(UTC)
+
+    # -- answers of small routes --------------------------------------------------------------------------------------
+
+    async def status(self) -> wire.Status:
+        await self.models.look()
+        return wire.Status(
+            version=version(),
+            model_server=self.models.health,
+            models=self.models.known,
+            default_model=self.models.default(),
+            policy=self.config.policy(),
+            limits=wire.Limits(),
+            announcements=self._announcements(),
+        )
+
+    def _announcements(self) -> tuple[wire.Announcement, ...]:
+        told = [
+            wire.Announcement(id=f"store-{index}", level="warning", text=problem)
+            for index, problem in enumerate(self.store.problems)
+        ]
+        if self.shelf.unsaved:
+            text = "Conversations cannot be written to disk; they are kept in memory until they can."
+            told.append(wire.Announcement(id="unsaved", level="error", text=text))
+        return tuple(told)
+
+
+def _load_what_a_question_needs() -> None:
+    """Import, in a thread, what the first question would otherwise wait for."""
+    import cellar.client
+    import cellar.context
+    import cellar.prompts  # noqa: F401
+
+    msgspec.json.encode({})
+
+
+def version() -> str:
+    from importlib.metadata import PackageNotFoundError
+    from importlib.metadata import version as installed
+
+    try:
+        return installed("jupyter-cellar")
+    except PackageNotFoundError:  # a checkout that was not installed
+        return "0"

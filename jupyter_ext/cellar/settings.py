@@ -1,8 +1,8 @@
 """Where the model server is, read from a mapping that is passed in (an environment) or from the endpoint file. Pure.
 
 Design note. A kernel learns its endpoint from its environment; but a kernel specification may start Python with an
-environment of its own (a container's, `env -i`). So the workspace server also writes `ENDPOINT_FILE`, mode 0600, into the
-Jupyter runtime directory, which belongs to one user. The environment wins over the file: it is what somebody set on
+environment of its own (a container's, `env -i`). So the workspace server also writes `ENDPOINT_FILE`, mode 0600, into
+the Jupyter runtime directory, which belongs to one user. The environment wins over the file: it is what somebody set on
 purpose for this one kernel.
 """
 
@@ -91,7 +91,7 @@ def parse_endpoint(data: bytes) -> Endpoint:
 
 
 def parse_base_url(value: str, name: str) -> str:
-    """An http(s) address without query, fragment and user; the slash at its end is taken off. Errors begin with `name`."""
+    """An http(s) address without query, fragment and user, and no slash at its end. Errors begin with `name`."""
     text = value.strip()
     try:
         parts = urlsplit(text)

@@ -43,13 +43,7 @@ export function attend(options: IAttendOptions): () => void {
         .join(' ');
       panel.title.caption =
         count > 0
-          ? trans._n(
-              '%1: %2 new answer',
-              '%1: %2 new answers',
-              count,
-              caption,
-              count
-            )
+          ? trans._n('%2: %1 new answer', '%2: %1 new answers', count, caption)
           : caption;
     },
     tell: turn => {

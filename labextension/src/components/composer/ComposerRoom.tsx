@@ -14,7 +14,7 @@ export interface IComposerRoomProps {
   /** JupyterLab's contents manager: where uploads go */
   files: IWorkspaceFiles;
   /** the user's setting */
-  sendWith: SendWith;
+  sendWith?: SendWith;
 }
 
 export function ComposerRoom(props: IComposerRoomProps): JSX.Element {
@@ -28,7 +28,7 @@ export function ComposerRoom(props: IComposerRoomProps): JSX.Element {
       chat={chat}
       actions={actions}
       files={files}
-      sendWith={sendWith}
+      sendWith={sendWith ?? 'enter'}
     />
   );
 }

@@ -1,0 +1,220 @@
+import { attachedItems, ComposerModel, fileItem, readParts } from '../composer';
+import { Drafts, type IDraftStorage } from '../drafts';
+import {
+  recallEarlier,
+  recallLater,
+  recallList,
+  NOT_RECALLING
+} from '../recall';
+import type { IContextItem, IContextSource } from '../tokens';
+
+class Shelf implements IDraftStorage {
+  readonly kept = new Map<string, string>();
+  getItem = (key: string): string | null => this.kept.get(key) ?? null;
+  setItem = (key: string, value: string): void =>
+    void this.kept.set(key, value);
+  removeItem = (key: string): void => void this.kept.delete(key);
+}
+
+class Source implements IContextSource {
+  items: IContextItem[] = [];
+  private listener = (): void => {};
+  automatic = (): IContextItem[] => this.items;
+  mentions = async (): Promise<IContextItem[]> => [];
+  onChanged(listener: () => void): () => void {
+    this.listener = listener;
+    return () => {};
+  }
+  resolve = (key: string): IContextItem | null =>
+    this.items.find(item => item.key === key) ?? null;
+  offer(...items: IContextItem[]): void {
+    this.items = items;
+    this.listener();
+  }
+}
+
+function auto(kind: 'file' | 'selection', path: string): IContextItem {
+  return {
+    ...fileItem(path),
+    key: `${kind}:${path}`,
+    kind,
+    auto: true
+  };
+}
+
+function keys(model: ComposerModel): string[] {
+  return attachedItems(model.getState()).map(item => item.key);
+}
+
+function fresh(shelf = new Shelf()): {
+  model: ComposerModel;
+  source: Source;
+  drafts: Drafts;
+} {
+  const drafts = new Drafts(shelf, '/user/ann/');
+  const model = new ComposerModel(drafts);
+  const source = new Source();
+  model.addSource(source);
+  return { model, source, drafts };
+}
+
+describe('the composer without its screen', () => {
+  it('attaches automatic things first, and each thing once', () => {
+    const { model, source } = fresh();
+    source.offer(auto('file', 'a.py'));
+    model.add([fileItem('b.csv'), fileItem('b.csv')]);
+    expect(keys(model)).toEqual(['file:a.py', 'file:b.csv']);
+    model.add([fileItem('a.py')]);
+    expect(keys(model)).toEqual(['file:b.csv', 'file:a.py']);
+  });
+
+  it('keeps an automatic thing off until it is put back', () => {
+    const { model, source } = fresh();
+    source.offer(auto('file', 'a.py'));
+    model.remove('file:a.py');
+    source.offer(auto('file', 'a.py'));
+    expect(keys(model)).toEqual([]);
+    model.restore('file:a.py');
+    expect(keys(model)).toEqual(['file:a.py']);
+  });
+
+  it('offers a new selection after one that was taken off is gone', () => {
+    const { model, source } = fresh();
+    source.offer(auto('selection', 'a.py'));
+    model.remove('selection:a.py');
+    source.offer();
+    source.offer(auto('selection', 'a.py'));
+    expect(keys(model)).toEqual(['selection:a.py']);
+  });
+
+  it('attaches nothing by itself when the user does not want it', () => {
+    const { model, source } = fresh();
+    source.offer(auto('file', 'a.py'));
+    model.offerAutomatic(false);
+    expect(keys(model)).toEqual([]);
+    model.offerAutomatic(true);
+    expect(keys(model)).toEqual(['file:a.py']);
+  });
+
+  it('keeps a draft per conversation over a reload', async () => {
+    const shelf = new Shelf();
+    const before = fresh(shelf);
+    before.model.setText('half a thought');
+    before.model.add([fileItem('b.csv')]);
+    before.model.switchTo('c1');
+    expect(before.model.getState().text).toBe('');
+    before.model.setText('other');
+    before.drafts.flush();
+
+    const { model } = fresh(shelf);
+    expect(model.getState().text).toBe('half a thought');
+    expect(keys(model)).toEqual(['file:b.csv']);
+    const parts = await readParts(model.getState().items);
+    expect(parts).toEqual([{ type: 'file', path: 'b.csv', auto: false }]);
+    model.switchTo('c1');
+    expect(model.getState().text).toBe('other');
+  });
+
+  it('finds a cell of a draft again through its source, and tells when it is gone', async () => {
+    const shelf = new Shelf();
+    const before = fresh(shelf);
+    before.model.add([{ ...auto('selection', 'a.py'), auto: false }]);
+    before.drafts.flush();
+
+    const { model, source } = fresh(shelf);
+    expect(await readParts(model.getState().items)).toEqual([]);
+    source.offer(auto('selection', 'a.py'));
+    expect(await readParts(model.getState().items)).toHaveLength(1);
+  });
+
+  it('puts a message back when it could not be sent, before what was typed since', () => {
+    const { model } = fresh();
+    model.setText('first');
+    model.add([fileItem('b.csv')]);
+    const taken = model.take();
+    expect(model.getState().text).toBe('');
+    model.setText('second');
+    model.putBack(taken);
+    expect(model.getState().text).toBe('first\nsecond');
+    expect(keys(model)).toEqual(['file:b.csv']);
+  });
+
+  it('puts a message back into its own conversation when another is shown', () => {
+    const { model } = fresh();
+    model.switchTo('c1');
+    model.setText('first');
+    const taken = model.take();
+    model.switchTo('c2');
+    model.putBack(taken);
+    expect(model.getState().text).toBe('');
+    model.switchTo('c1');
+    expect(model.getState().text).toBe('first');
+  });
+
+  it('keeps what is typed while a new conversation gets its id', () => {
+    const { model } = fresh();
+    model.setText('question');
+    model.take();
+    model.setText('typed meanwhile');
+    model.adopt('c1');
+    expect(model.getState()).toMatchObject({
+      conversation: 'c1',
+      text: 'typed meanwhile'
+    });
+    model.switchTo('');
+    expect(model.getState().text).toBe('');
+  });
+
+  it('lets the draft wait under the edit of a pending message', () => {
+    const { model } = fresh();
+    model.setText('draft');
+    model.edit({
+      id: 't',
+      conversation_id: 'c',
+      parent_id: null,
+      state: 'pending',
+      mode: 'ask',
+      text: 'pending text',
+      created: 0
+    });
+    model.setText('changed');
+    model.endEdit();
+    expect(model.getState()).toMatchObject({ text: 'draft', editing: null });
+  });
+
+  it('works on without a storage, and with one that is full', () => {
+    const full: IDraftStorage = {
+      getItem: () => {
+        throw new Error('forbidden');
+      },
+      setItem: () => {
+        throw new Error('full');
+      },
+      removeItem: () => {}
+    };
+    for (const storage of [null, full]) {
+      const drafts = new Drafts(storage, '');
+      const model = new ComposerModel(drafts);
+      model.setText('kept');
+      drafts.flush();
+      model.switchTo('c1');
+      model.switchTo('');
+      expect(model.getState().text).toBe('kept');
+    }
+  });
+});
+
+describe('recall', () => {
+  it('walks back through earlier messages and forward to the empty box', () => {
+    const list = recallList(['one', 'two', 'two', ' ']);
+    expect(list).toEqual(['two', 'one']);
+    const newest = recallEarlier(list, NOT_RECALLING)!;
+    expect(newest.text).toBe('two');
+    const oldest = recallEarlier(list, newest)!;
+    expect(oldest.text).toBe('one');
+    expect(recallEarlier(list, oldest)).toBeNull();
+    expect(recallLater(list, oldest)).toEqual(newest);
+    expect(recallLater(list, newest)).toEqual(NOT_RECALLING);
+    expect(recallLater(list, NOT_RECALLING)).toBeNull();
+  });
+});

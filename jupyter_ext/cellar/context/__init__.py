@@ -6,7 +6,8 @@
 from cellar.context.prompt import build_prompt
 from cellar.context.records import Block, Folder, Notice, Prompt, PromptInput, Rule, SentTurn
 from cellar.context.redaction import RedactionState, Redactor
-from cellar.context.tokens import TokenCounter
+from cellar.context.title import title_from
+from cellar.context.tokens import TokenCounter, estimate
 
 __all__ = [
     "Block",
@@ -20,4 +21,6 @@ __all__ = [
     "SentTurn",
     "TokenCounter",
     "build_prompt",
+    "estimate",
+    "title_from",
 ]

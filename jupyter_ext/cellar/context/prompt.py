@@ -1,35 +1,384 @@
-"""From parts to messages."""
+"""From parts to messages: the prompt of one turn and the receipt of what is in it.
+
+Order, append-only, so that the model server's prefix cache holds all but the end (vLLM caches whole blocks of a common
+prefix):
+
+    system message      our prompt, the project's rules, the summary    \\  the same bytes as in the turn before
+    earlier turns       exactly as they were sent, and their answers    /
+    newest message      context that is new or changed, what the user points at, the mode, the question
+
+Nothing before the newest message is rendered again. The head is kept with the turn that began it (`SentTurn.head`):
+when rules change, the new ones are told in the newest message. When the budget is reached, the oldest turns leave in one
+step, down to `DROP_TO` of it, and `SentTurn.dropped` makes the next prompts leave out the same ones; only then the head
+is made anew. What only a turn that left had shown is sent again whole, because its digest left with it.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
 
 import msgspec
 
 from cellar import prompts, wire
+from cellar.context.budget import (
+    CONTEXT_SHARE,
+    CONTEXT_SHARE_AFTER_DROP,
+    DROP_TO,
+    MESSAGE_TOKENS,
+    Budget,
+    fit,
+    need,
+)
+from cellar.context.clean import attribute, clean, clean_cut
+from cellar.context.items import CellsItem, FolderItem, ImageItem, Item, Rendered, Scene, TextItem, cell_key, envelope
+from cellar.context.notebook import NotebookItem
 from cellar.context.records import Block, Prompt, PromptInput, SentTurn
+from cellar.context.tokens import IMAGE_TOKENS
+from cellar.errors import ContextTooLong
+
+_RULES_SHARE = 0.15  # of the budget
+_SUMMARY_SHARE = 0.25
+_CHARACTERS = 3  # per token, to turn a share of the budget into characters: rather too few
+_GONE_PICTURE = "[a picture was here: this model does not see pictures]"
 
 
 def build_prompt(given: PromptInput) -> Prompt:
-    """The messages of one turn, and the receipt of what is in them."""
-    mask, count = given.redactor.mask, given.counter.count
-    head = [Block("system", prompts.SYSTEM)]
-    blocks = [
-        Block(part.__struct_config__.tag if isinstance(part.__struct_config__.tag, str) else "file",
-              mask(msgspec.json.encode(part).decode()))
-        for part in given.parts
-    ]  # fmt: skip
-    blocks.append(Block("question", mask(given.question)))
-    messages = [{"role": "system", "content": head[0].text}]
-    for turn in given.history:
-        messages.append({"role": "user", "content": "\n\n".join(block.text for block in turn.blocks)})
-        messages.append({"role": "assistant", "content": turn.answer})
-    messages.append({"role": "user", "content": "\n\n".join(block.text for block in blocks)})
-    rows = tuple(
-        wire.ReceiptPart(kind=block.kind, label=block.label, state="sent", tokens=count(block.text)[0])  # type: ignore[arg-type]
-        for block in (*head, *blocks)
-    )
-    limit = given.max_tokens or min(4096, given.model.context_length // 4)
-    receipt = wire.Receipt(
-        model=given.model.id, parts=rows, prompt_tokens=sum(row.tokens for row in rows),
-        budget=given.model.context_length - limit, context_length=given.model.context_length, max_tokens=limit,
-    )  # fmt: skip
-    return Prompt(messages=messages, max_tokens=limit, receipt=receipt, sent=SentTurn(blocks=tuple(blocks)))
+    """The messages of one turn, the receipt, and what to keep of it. Raises ContextTooLong when the question does not
+    fit even alone (detail: n_prompt, limit)."""
+    return _Builder(given).build()
+
+
+class _Builder:
+    """One prompt on its way. Lives for one call."""
+
+    def __init__(self, given: PromptInput) -> None:
+        self.given = given
+        self.counter = given.counter
+        self.redactor = given.redactor
+        self.budget = Budget.of(given.model, given.max_tokens)
+        self.vision = given.model.vision
+        self.items, self.unreadable = _items(given)
+        self.pinned = _pinned(given.parts)
+        self.fresh_head = self._fresh_head()
+        self.answers = [self.redactor.mask(turn.answer) or prompts.NO_ANSWER for turn in given.history]
+        self.costs = [self._turn_cost(n) for n in range(len(given.history))]
+        self.closing = self._closing()
+
+    # -- the parts of the prompt ---------------------------------------------------------------------------------------
+
+    def _fresh_head(self) -> tuple[Block, ...]:
+        limit = int(self.budget.prompt * _RULES_SHARE) * _CHARACTERS
+        blocks = [Block("system", prompts.SYSTEM)]
+        for rule in sorted(self.given.rules, key=lambda rule: (rule.path != "AGENTS.md", rule.path)):
+            if not rule.text.strip():
+                continue
+            text, left_out = clean_cut(rule.text, limit, self.redactor, head=1.0)
+            limit = max(0, limit - len(text))
+            label = rule.path if not left_out else f"{rule.path} (cut)"
+            body = envelope("rules", text, path=self.redactor.mask(rule.path))
+            blocks.append(Block("rules", body, label=label, path=rule.path))
+        if self.given.summary:
+            limit = int(self.budget.prompt * _SUMMARY_SHARE) * _CHARACTERS
+            text = clean_cut(self.given.summary, limit, self.redactor, head=0.8).text
+            blocks.append(Block("summary", prompts.summary_block(text)))
+        return tuple(blocks)
+
+    def _kept_head(self) -> tuple[Block, ...] | None:
+        """The head of the turns before, unless it belongs to another summary."""
+        for turn in reversed(self.given.history):
+            if turn.head:
+                kept, fresh = ([b.text for b in head if b.kind == "summary"] for head in (turn.head, self.fresh_head))
+                return turn.head if kept == fresh else None
+        return None
+
+    def _closing(self) -> tuple[Block, ...]:
+        """What stands at the very end: the mode's own sentences, then the question."""
+        mode, text = prompts.MODES[self.given.mode], prompts.expand_command(self.given.question)
+        if self.given.mode == "compact":
+            text = prompts.compact_question(text)
+        question = Block("question", clean(text, self.redactor))
+        return (Block("mode", mode, label=self.given.mode), question) if mode else (question,)
+
+    def _changed_rules(self, head: Sequence[Block], known: dict[str, str]) -> tuple[Block, ...]:
+        """Rules that are not those of the head, told once."""
+        if self._rules_digest(self.fresh_head) == (known.get("rules") or self._rules_digest(head)):
+            return ()
+        now = "\n".join(block.text for block in self.fresh_head if block.kind == "rules")
+        return (Block("rules", f"{prompts.RULES_CHANGED}\n{now or '(none)'}", label="changed rules"),)
+
+    def _rules_digest(self, head: Sequence[Block]) -> str:
+        return self.redactor.digest(*(block.text for block in head if block.kind == "rules")).hex()
+
+    # -- what it costs -------------------------------------------------------------------------------------------------
+
+    def _cost(self, blocks: Sequence[Block]) -> int:
+        return sum(self.counter.weigh(block.text) + (IMAGE_TOKENS if block.image else 0) for block in blocks)
+
+    def _turn_cost(self, number: int) -> int:
+        return (
+            self._cost(self.given.history[number].blocks)
+            + self.counter.weigh(self.answers[number])
+            + 2 * MESSAGE_TOKENS
+        )
+
+    def _known(self, first: int) -> dict[str, str]:
+        known: dict[str, str] = {}
+        for turn in self.given.history[first:]:
+            known.update(turn.digests)
+        return known
+
+    def _scene(self, known: dict[str, str]) -> Scene:
+        return Scene(
+            redactor=self.redactor, known=known, vision=self.vision, pinned=self.pinned, folders=self.given.folders
+        )  # fmt: skip
+
+    # -- how much of it ------------------------------------------------------------------------------------------------
+
+    def build(self) -> Prompt:
+        history = self.given.history
+        first = min(history[-1].dropped, len(history)) if history else 0
+        kept = self._kept_head()
+        head, known = kept or self.fresh_head, self._known(first)
+        changed = self._changed_rules(head, known)
+        fixed = self._fixed(head, changed)
+        behind = fixed + sum(self.costs[first:])
+        room = min(self.budget.prompt - behind, int(self.budget.prompt * CONTEXT_SHARE))
+        enough = room >= int(self.budget.prompt * CONTEXT_SHARE)
+        enough = enough or need(self.items, self._scene(known), room, self.counter) <= room
+        if not enough and first < len(history):
+            first, room = self._drop(first)
+            kept, head, known, changed = None, self.fresh_head, self._known(first), ()
+            fixed = self._fixed(head, changed)
+        if fixed > self.budget.prompt:
+            raise ContextTooLong(
+                f"the question needs {fixed} tokens with the system prompt, the model reads {self.budget.prompt} "
+                f"besides {self.budget.max_tokens} for the answer",
+                hint="Shorten the question, or choose a model with a longer context.",
+                detail={"n_prompt": fixed, "limit": self.budget.prompt},
+            )
+        rendered = fit(self.items, self._scene(known), max(0, room), self.counter)
+        return self._prompt(head, changed, first, rendered, begins=kept is None)
+
+    def _fixed(self, head: Sequence[Block], changed: Sequence[Block]) -> int:
+        notices = sum(self.counter.weigh(notice.path) + 12 for notice in self.given.notices)
+        return self._cost(head) + self._cost(changed) + self._cost(self.closing) + notices + 2 * MESSAGE_TOKENS
+
+    def _drop(self, first: int) -> tuple[int, int]:
+        """Which turn is the first to stay, and the room of the newest context then."""
+        fixed = self._fixed(self.fresh_head, ())
+        goal, count = int(self.budget.prompt * DROP_TO), len(self.given.history)
+        for most in (None, int(self.budget.prompt * CONTEXT_SHARE_AFTER_DROP)):
+            for start in range(first + 1, count):
+                behind = fixed + sum(self.costs[start:])
+                if behind >= goal:
+                    continue
+                wanted = need(self.items, self._scene(self._known(start)), goal - behind, self.counter)
+                if behind + min(wanted, most or wanted) <= goal:
+                    return start, goal - behind
+        return count, min(self.budget.prompt - fixed, int(self.budget.prompt * CONTEXT_SHARE))
+
+    # -- the result ----------------------------------------------------------------------------------------------------
+
+    def _prompt(
+        self, head: tuple[Block, ...], changed: tuple[Block, ...], first: int, rendered: list[Rendered], *, begins: bool
+    ) -> Prompt:
+        focus = self._focus(rendered)
+        context: list[Block] = [*changed]
+        digests = {"rules": self._rules_digest(self.fresh_head)} if begins or changed else {}
+        for item, one in zip(self.items, rendered, strict=True):
+            digests.update(one.digests)
+            if one.text:
+                context.append(Block(item.kind, one.text, label=item.label, path=item.path))
+            context.extend(
+                Block(item.kind, p.caption, label=item.label, path=item.path, image=p.image) for p in one.pictures
+            )
+        blocks = (*context, *focus, *self.closing)
+        history = self.given.history
+        messages: list[dict[str, Any]] = [{"role": "system", "content": "\n\n".join(block.text for block in head)}]
+        for turn, answer in zip(history[first:], self.answers[first:], strict=True):
+            messages.append(self._user(turn.blocks))
+            messages.append({"role": "assistant", "content": answer})
+        messages.append(self._user(blocks))
+        sent = SentTurn(blocks=blocks, digests=digests, head=head if begins else (), dropped=first)
+        texts = (
+            [b.text for b in head]
+            + [t for n in range(first, len(history)) for t in self._texts(n)]
+            + [b.text for b in blocks]
+        )
+        receipt = self._receipt(head, changed, first, rendered, focus, texts)
+        return Prompt(
+            messages=messages, max_tokens=self.budget.max_tokens, receipt=receipt, sent=sent, texts=tuple(texts)
+        )
+
+    def _texts(self, number: int) -> list[str]:
+        return [*(block.text for block in self.given.history[number].blocks), self.answers[number]]
+
+    def _user(self, blocks: Sequence[Block]) -> dict[str, Any]:
+        """The newest message or an earlier one: the same blocks give the same bytes."""
+        if not any(block.image for block in blocks):
+            return {"role": "user", "content": "\n\n".join(block.text for block in blocks)}
+        if self.vision is False:
+            texts = (block.text if block.image is None else _GONE_PICTURE for block in blocks)
+            return {"role": "user", "content": "\n\n".join(texts)}
+        content: list[dict[str, Any]] = []
+        for block in blocks:
+            content.append({"type": "text", "text": block.text})
+            if block.image is not None:
+                url = f"data:{block.image.mime};base64,{block.image.data}"
+                content.append({"type": "image_url", "image_url": {"url": url}})
+        return {"role": "user", "content": content}
+
+    def _focus(self, rendered: Sequence[Rendered]) -> tuple[Block, ...]:
+        lines = [line for one in rendered for line in one.focus]
+        lines += [
+            f"Left out, no room: {item.kind}: {attribute(self.redactor.mask(item.path or item.label))}"
+            for item, one in zip(self.items, rendered, strict=True)
+            if one.state == "left_out" and not one.text
+        ]
+        for notice in self.unreadable:
+            path = attribute(self.redactor.mask(notice.path))
+            lines.append(f"Could not be read: {notice.kind}: {path} ({attribute(notice.detail)})")
+        return (Block("focus", envelope("focus", "\n".join(dict.fromkeys(lines)))),) if lines else ()
+
+    # -- the receipt ---------------------------------------------------------------------------------------------------
+
+    def _receipt(
+        self,
+        head: Sequence[Block],
+        changed: Sequence[Block],
+        first: int,
+        rendered: Sequence[Rendered],
+        focus: Sequence[Block],
+        texts: Sequence[str],
+    ) -> wire.Receipt:
+        rows = [self._row(block) for block in (*head, *changed)]
+        if self.given.history:
+            rows.append(self._history_row(first))
+        rows += [self._item_row(item, one) for item, one in zip(self.items, rendered, strict=True)]
+        rows += [
+            wire.ReceiptPart(kind=_kind(n.kind), label=n.path, path=n.path, state="unreadable", detail=n.detail)
+            for n in self.unreadable
+        ]
+        rows += [self._row(block) for block in self.closing[:-1]]
+        question = self._row(self.closing[-1])
+        extra = sum(self._count(block) for block in focus)
+        rows.append(msgspec.structs.replace(question, tokens=question.tokens + extra))
+        kept = len(self.given.history) - first
+        overhead = MESSAGE_TOKENS * (2 + 2 * kept)
+        pictures = any(one.pictures for one in rendered)
+        return wire.Receipt(
+            model=self.given.model.id,
+            parts=tuple(rows),
+            prompt_tokens=sum(row.tokens for row in rows) + overhead,
+            budget=self.budget.prompt,
+            context_length=self.budget.context_length,
+            max_tokens=self.budget.max_tokens,
+            exact=not pictures and all(self.counter.count(text)[1] for text in texts),
+            left_out_turns=first,
+            masked=self.redactor.found(texts),
+        )
+
+    def _count(self, block: Block) -> int:
+        return self.counter.count(block.text)[0] + (IMAGE_TOKENS if block.image else 0)
+
+    def _row(self, block: Block) -> wire.ReceiptPart:
+        return wire.ReceiptPart(
+            kind=_kind(block.kind),
+            label=block.label,
+            path=block.path,
+            state="cut" if block.label.endswith("(cut)") else "sent",
+            tokens=self._count(block),
+            masked=self.redactor.count(block.text),
+        )
+
+    def _history_row(self, first: int) -> wire.ReceiptPart:
+        history = self.given.history
+        tokens = [
+            sum(self._count(block) for block in turn.blocks) + self.counter.count(answer)[0]
+            for turn, answer in zip(history, self.answers, strict=True)
+        ]
+        kept = len(history) - first
+        return wire.ReceiptPart(
+            kind="history",
+            label=f"{kept} earlier turn{'' if kept == 1 else 's'}",
+            state="left_out" if first and not kept else "cut" if first else "sent",
+            tokens=sum(tokens[first:]),
+            left_out_tokens=sum(tokens[:first]),
+            detail=f"the {first} oldest turns left out" if first else "",
+            masked=sum(self.redactor.count(text) for n in range(first, len(history)) for text in self._texts(n)),
+        )
+
+    def _item_row(self, item: Item, one: Rendered) -> wire.ReceiptPart:
+        pictures = IMAGE_TOKENS * len(one.pictures) + sum(self.counter.count(p.caption)[0] for p in one.pictures)
+        return wire.ReceiptPart(
+            kind=item.kind,
+            label=item.label,
+            path=item.path,
+            state=one.state,
+            tokens=self.counter.count(one.text)[0] + pictures,
+            left_out_tokens=-(-one.left_out * 10 // 35),
+            detail=one.detail,
+            masked=self.redactor.count(one.text),
+        )
+
+
+class _Unreadable(msgspec.Struct, frozen=True):
+    kind: str
+    path: str
+    detail: str
+
+
+def _items(given: PromptInput) -> tuple[list[Item], list[_Unreadable]]:
+    """Items in the order of the message (notebooks first: the others refer to their cells), each only once; and what the
+    edge could not read."""
+    unreadable = [_Unreadable(notice.kind, notice.path, notice.detail) for notice in given.notices]
+    told = {notice.path for notice in given.notices}
+    items: list[Item] = []
+    for part in dict.fromkeys(sorted(given.parts, key=lambda part: not isinstance(part, wire.NotebookPart))):
+        match part:
+            case wire.NotebookPart():
+                items.append(NotebookItem(part))
+            case wire.CellsPart() | wire.ErrorPart():
+                items.append(CellsItem(part))
+            case wire.SelectionPart():
+                items.append(TextItem(part))
+            case wire.FilePart():
+                if part.text is not None:
+                    items.append(TextItem(part))
+                elif part.path not in told:
+                    unreadable.append(_Unreadable("file", part.path, "not read"))
+            case wire.FolderPart():
+                folder = given.folders.get(part.path)
+                if folder is not None:
+                    items.append(FolderItem(part, folder))
+                elif part.path not in told:
+                    unreadable.append(_Unreadable("folder", part.path, "not read"))
+            case wire.ImagePart():
+                items.append(ImageItem(part))
+    return items, unreadable
+
+
+def _pinned(parts: Sequence[wire.ContextPart]) -> frozenset[str]:
+    """The cells the user points at."""
+    keys: set[str] = set()
+    for part in parts:
+        match part:
+            case wire.NotebookPart(path=path, active_cell=str(cell)):
+                keys.add(cell_key(path, cell))
+            case wire.SelectionPart(path=path, cell_id=str(cell)):
+                keys.add(cell_key(path, cell))
+            case wire.CellsPart(path=path, cells=cells):
+                keys.update(cell_key(path, one.id) for one in cells)
+            case wire.ErrorPart(path=path, cell=error):
+                keys.add(cell_key(path, error.id))
+            case _:
+                pass
+    return frozenset(keys)
+
+
+_KINDS = frozenset("system rules summary history notebook cells selection file folder error image question".split())
+
+
+def _kind(kind: str) -> Any:
+    return cast(Any, kind if kind in _KINDS else "system")

@@ -34,7 +34,7 @@ class Redactor:
     def __init__(self, state: RedactionState | None = None, environ: Mapping[str, str] | None = None) -> None:
         self.state = state if state is not None else RedactionState()
         self._values = environment_values(environ or {})
-        self._memory: OrderedDict[bytes, str] = OrderedDict()
+        self._memory: OrderedDict[bytes, tuple[str, int]] = OrderedDict()
         self._characters = 0
 
     def mask(self, text: str) -> str:
@@ -42,11 +42,10 @@ class Redactor:
         if len(text) < 8:
             return text
         key = self.digest(text)
-        known = self._memory.get(key)
+        known = self.recall(key)
         if known is None:
-            known = self.apply(text, self.spans(text))
-            self._remember(key, known)
-        return known
+            known = self.remember(key, (self.apply(text, self.spans(text)), 0))
+        return known[0]
 
     def spans(self, text: str) -> list[Span]:
         """Where the secrets are: sorted, apart from each other."""
@@ -85,7 +84,8 @@ class Redactor:
                     if 1 <= number <= len(self.state.kinds):
                         counts[number] = counts.get(number, 0) + 1
         return tuple(
-            wire.Masked(placeholder=f"«secret:{n}»", kind=self.state.kinds[n - 1], count=counts[n]) for n in sorted(counts)
+            wire.Masked(placeholder=f"«secret:{n}»", kind=self.state.kinds[n - 1], count=counts[n])
+            for n in sorted(counts)
         )
 
     def count(self, text: str) -> int:
@@ -101,9 +101,18 @@ class Redactor:
             state.update(data)
         return state.digest()
 
-    def _remember(self, key: bytes, text: str) -> None:
-        self._memory[key] = text
-        self._characters += len(text)
+    def recall(self, key: bytes) -> tuple[str, int] | None:
+        """A text made ready before, and how much was left out of it. `key` is a `digest` of how and of what."""
+        known = self._memory.get(key)
+        if known is not None:
+            self._memory.move_to_end(key)
+        return known
+
+    def remember(self, key: bytes, made: tuple[str, int]) -> tuple[str, int]:
+        """Masking is most of the work of a prompt, and most of a notebook stays as it is: the newest results are kept."""
+        self._memory[key] = made
+        self._characters += len(made[0])
         while len(self._memory) > _KEPT or self._characters > _KEPT_CHARACTERS:
             _, old = self._memory.popitem(last=False)
-            self._characters -= len(old)
+            self._characters -= len(old[0])
+        return made

@@ -135,7 +135,9 @@ def entropy(text: str) -> float:
 
 _BEGIN = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 _END = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
-_KEY_LINES = re.compile(r"(?:[\s\"',\\]{0,12}[A-Za-z0-9+/=]{16,4096}){0,400}(?:[\s\"',\\]{0,12}[A-Za-z0-9+/=]{1,15}(?![\w ]))?")
+_KEY_LINES = re.compile(
+    r"(?:[\s\"',\\]{0,12}[A-Za-z0-9+/=]{16,4096}){0,400}(?:[\s\"',\\]{0,12}[A-Za-z0-9+/=]{1,15}(?![\w ]))?"
+)
 _KEY_LINE = re.compile(r"[\s\"',\\rn]{0,12}[A-Za-z0-9+/=]{1,4096}[\s\"',\\]{0,12}")
 _KEY_HEADER = re.compile(r"(?:\s{0,8}(?:\\n)?(?:Proc-Type|DEK-Info|Version|Comment): ?[^\n\\]{0,200}){1,6}")
 _LONGEST_KEY = 20_000
@@ -236,7 +238,9 @@ _WORDS = frozenset(
     "password passwd passphrase secret token string str none null true false required optional hidden text bearer basic "
     "input undefined int bytes any bool number object api_key apikey username user email float self value public".split()
 )
-_NOT_AUTH = re.compile(r"(?i:max|min|num|n|pad|eos|bos|unk|sep|cls|mask|special|stop|next|last|first|per|page|csrf|per)[_-]?$")
+_NOT_AUTH = re.compile(
+    r"(?i:max|min|num|n|pad|eos|bos|unk|sep|cls|mask|special|stop|next|last|first|per|page|csrf|per)[_-]?$"
+)
 _TEMPLATE = re.compile(r"\$\{?[\w.]+\}?|\$\(.*\)?|%\(?\w*\)?[sd]?|<.*>|\{.*\}|\[.*\]|\{\{.*\}\}")
 _FILLER = frozenset("*xX.•-_?#…")
 
@@ -343,7 +347,9 @@ def _is_literal_secret(value: str, kind: str, operator: str) -> bool:
         return False
     strong = any(c.isdigit() for c in value) or not (value.islower() or value.isupper())
     if " " in value or "\n" in value:
-        return kind == "password" and operator == "=" and value.isascii() and size >= 8 and not value.endswith((":", ": "))
+        return (
+            kind == "password" and operator == "=" and value.isascii() and size >= 8 and not value.endswith((":", ": "))
+        )
     if operator == "," or kind == "token":
         return size >= 8 and value.isascii() and (strong or size >= 24) and "{" not in value
     return strong or operator != ":" or value.isascii()
@@ -394,7 +400,9 @@ def environment_values(environ: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _worth_masking(value: str) -> bool:
-    return len(value) >= 6 and value.lower() not in _COMMON and not value.startswith(("/", "./", "~")) and "«" not in value
+    return (
+        len(value) >= 6 and value.lower() not in _COMMON and not value.startswith(("/", "./", "~")) and "«" not in value
+    )
 
 
 def _spellings(value: str) -> tuple[str, ...]:

@@ -3,3 +3,4 @@ import './card.css';
 import './composer.css';
 import './history.css';
 import './notebook.css';
+import './transcript.css';

@@ -1,0 +1,247 @@
+/**
+ * Draws Markdown that grows. Finished blocks are rendered once and stay; only the
+ * open tail is drawn again: the first text at once, later text once per animation
+ * frame while that is cheap, less often when it is not. An open code fence is
+ * plain text that gets longer. Plain DOM: React never sees a token.
+ */
+import { renderMarkdown } from '@jupyterlab/rendermime';
+import type { IRenderMime } from '@jupyterlab/rendermime-interfaces';
+
+import { BlockSplitter, type IBlock } from '../../chat/splitter';
+import { CodeFrame, frameCode, type ICodeWords } from './code';
+import { visible } from './safe';
+
+export interface IMarkdownKit {
+  sanitizer: IRenderMime.ISanitizer;
+  parser: IRenderMime.IMarkdownParser | null;
+  typesetter: IRenderMime.ILatexTypesetter | null;
+  words: ICodeWords;
+}
+
+/** The tail may use this share of the main thread: cost c, then c / SHARE of rest. */
+const SHARE = 0.08;
+/** Milliseconds of work before the page gets a chance to breathe. */
+const BREATH = 24;
+
+interface IDrawn {
+  block: IBlock;
+  host: HTMLElement;
+}
+
+export class MarkdownView {
+  constructor(
+    private readonly host: HTMLElement,
+    private readonly kit: IMarkdownKit
+  ) {}
+
+  /** `open`: more will come. The text must begin with what was given before. */
+  update(text: string, open: boolean): void {
+    if (text === this.raw && open === this.open) {
+      return;
+    }
+    if (!text.startsWith(this.raw)) {
+      this.reset();
+    }
+    const first = this.raw === '';
+    this.raw = text;
+    this.open = open;
+    if (first || !open) {
+      this.draw();
+    } else {
+      this.soon();
+    }
+  }
+
+  /** Resolves when everything that was given is on the page. */
+  async settled(): Promise<void> {
+    while (this.busy) {
+      await this.busy;
+    }
+  }
+
+  dispose(): void {
+    this.disposed = true;
+    cancelAnimationFrame(this.frame);
+    clearTimeout(this.timer);
+    this.host.replaceChildren();
+  }
+
+  private reset(): void {
+    this.splitter = new BlockSplitter();
+    this.drawn.forEach(({ host }) => host.remove());
+    this.drawn = [];
+    this.dropTail();
+    this.raw = '';
+    this.finished = false;
+    this.epoch += 1;
+  }
+
+  private soon(): void {
+    if (this.frame || this.timer) {
+      return;
+    }
+    const wait = this.nextAt - performance.now();
+    if (wait > 20) {
+      this.timer = setTimeout(() => {
+        this.timer = 0;
+        this.draw();
+      }, wait) as unknown as number;
+    } else {
+      this.frame = requestAnimationFrame(() => {
+        this.frame = 0;
+        this.draw();
+      });
+    }
+  }
+
+  /** One drawing at a time; what came meanwhile is drawn after it, in one go. */
+  private draw(): void {
+    if (this.disposed) {
+      return;
+    }
+    if (this.busy) {
+      this.again = true;
+      return;
+    }
+    this.busy = this.drawAll().finally(() => {
+      this.busy = null;
+      if (this.again && !this.disposed) {
+        this.again = false;
+        if (this.open) {
+          this.soon();
+        } else {
+          this.draw();
+        }
+      }
+    });
+  }
+
+  private async drawAll(): Promise<void> {
+    const epoch = this.epoch;
+    const began = performance.now();
+    if (!this.finished) {
+      this.splitter.feed(visible(this.raw));
+      if (!this.open) {
+        this.splitter.finish();
+        this.finished = true;
+      }
+    }
+    const clock = { since: began };
+    const blocks = this.splitter.blocks;
+    for (let i = 0; i < blocks.length; i++) {
+      if (this.drawn[i]?.block !== blocks[i]) {
+        await this.drawBlock(blocks[i], i);
+        await breathe(clock);
+        if (epoch !== this.epoch || this.disposed) {
+          return;
+        }
+      }
+    }
+    await this.drawTail(epoch);
+    const cost = performance.now() - Math.max(began, clock.since);
+    this.nextAt = performance.now() + Math.min(1_000, cost / SHARE - cost);
+  }
+
+  private async drawBlock(block: IBlock, index: number): Promise<void> {
+    const fresh = await this.rendered(block.source, true);
+    const known = this.drawn[index];
+    if (known) {
+      known.host.replaceWith(fresh);
+    } else if (this.tail) {
+      // What was the tail is now this block.
+      this.tail.replaceWith(fresh);
+      this.dropTail();
+    } else {
+      this.host.append(fresh);
+    }
+    this.drawn[index] = { block, host: fresh };
+  }
+
+  private async drawTail(epoch: number): Promise<void> {
+    const { source, fence } = this.splitter.tail;
+    if (source.trim() === '') {
+      this.dropTail();
+      return;
+    }
+    if (fence) {
+      if (!this.fence) {
+        this.dropTail();
+        this.fence = new CodeFrame(fence.language, this.kit.words);
+        this.tail = blockHost();
+        this.tail.append(this.fence.node);
+        this.host.append(this.tail);
+      }
+      this.fence.write(fence.code);
+      return;
+    }
+    const fresh = await this.rendered(source, false);
+    if (epoch !== this.epoch || this.disposed) {
+      return;
+    }
+    if (this.tail) {
+      this.tail.replaceWith(fresh);
+    } else {
+      this.host.append(fresh);
+    }
+    this.tail = fresh;
+    this.fence = null;
+  }
+
+  private dropTail(): void {
+    this.tail?.remove();
+    this.tail = null;
+    this.fence = null;
+  }
+
+  private async rendered(source: string, final: boolean): Promise<HTMLElement> {
+    const host = blockHost();
+    await renderMarkdown({
+      host,
+      source,
+      trusted: false,
+      sanitizer: this.kit.sanitizer,
+      resolver: null,
+      linkHandler: null,
+      // Maths is set once, when its block is finished.
+      shouldTypeset: final && /[$\\]/.test(source),
+      latexTypesetter: this.kit.typesetter,
+      markdownParser: this.kit.parser
+    });
+    frameCode(host, this.kit.words, final);
+    return host;
+  }
+
+  private splitter = new BlockSplitter();
+  private raw = '';
+  private open = true;
+  private finished = false;
+  private drawn: IDrawn[] = [];
+  private tail: HTMLElement | null = null;
+  private fence: CodeFrame | null = null;
+  private busy: Promise<void> | null = null;
+  private again = false;
+  private frame = 0;
+  private timer = 0;
+  private nextAt = 0;
+  private epoch = 0;
+  private disposed = false;
+}
+
+function blockHost(): HTMLElement {
+  const host = document.createElement('div');
+  host.className = 'jp-Cellar-block';
+  return host;
+}
+
+/** Lets the page handle keys and paint when the work has lasted too long. */
+async function breathe(clock: { since: number }): Promise<void> {
+  if (performance.now() - clock.since < BREATH) {
+    return;
+  }
+  await new Promise<void>(resolve => {
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = () => resolve();
+    port2.postMessage(null);
+  });
+  clock.since = performance.now();
+}

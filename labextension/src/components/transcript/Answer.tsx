@@ -1,0 +1,265 @@
+/** The answer of one turn: reasoning, text, what is going on, what went wrong. */
+import * as React from 'react';
+
+import type { LiveTurn } from '../../chat/live';
+import { shortTokens } from '../../chat/meter';
+import { isRunning } from '../../chat/tree';
+import type { AnswerPart, ITurn } from '../../wire/types';
+import { MarkdownView } from '../markdown/view';
+import { useRoom } from '../room';
+import { seconds } from '../words';
+import { ErrorCard } from './ErrorCard';
+
+export function Answer(props: { turn: ITurn }): JSX.Element {
+  const { turn } = props;
+  const { store } = useRoom();
+  const live = store.live(turn.id);
+  return (
+    <div className="jp-Cellar-answer">
+      {live ? (
+        <LiveParts turn={turn} live={live} />
+      ) : (
+        <Parts parts={turn.parts ?? []} open={false} />
+      )}
+      <Ending turn={turn} />
+    </div>
+  );
+}
+
+/** Drawn again when a part is added, not when one grows. */
+function LiveParts(props: { turn: ITurn; live: LiveTurn }): JSX.Element {
+  const { turn, live } = props;
+  const shape = React.useSyncExternalStore(
+    live.subscribe,
+    () => `${live.generation}:${live.parts.length}`
+  );
+  const running = isRunning(turn);
+  return (
+    <>
+      <Parts
+        key={shape.split(':')[0]}
+        parts={live.parts}
+        live={live}
+        open={running}
+      />
+      {running && live.parts.length === 0 ? <Waiting turn={turn} /> : null}
+    </>
+  );
+}
+
+interface IPartsProps {
+  parts: readonly AnswerPart[];
+  live?: LiveTurn;
+  open: boolean;
+}
+
+function Parts({ parts, live, open }: IPartsProps): JSX.Element {
+  return (
+    <>
+      {parts.map((part, index) => {
+        const last = open && index === parts.length - 1;
+        return part.type === 'text' ? (
+          <Markdown
+            key={index}
+            part={part}
+            live={live}
+            index={index}
+            open={last}
+          />
+        ) : (
+          <Reasoning
+            key={index}
+            part={part}
+            live={live}
+            index={index}
+            open={last}
+          />
+        );
+      })}
+    </>
+  );
+}
+
+interface IPartProps {
+  part: AnswerPart;
+  live?: LiveTurn;
+  index: number;
+  open: boolean;
+}
+
+/** A host that React never looks into; the view draws there. */
+function Markdown({ part, live, index, open }: IPartProps): JSX.Element {
+  const { kit } = useRoom();
+  const host = React.useRef<HTMLDivElement>(null);
+  const view = React.useRef<MarkdownView | null>(null);
+  React.useLayoutEffect(() => {
+    if (!host.current) {
+      return;
+    }
+    const made = new MarkdownView(host.current, kit);
+    view.current = made;
+    return () => {
+      view.current = null;
+      made.dispose();
+    };
+  }, [kit]);
+  React.useLayoutEffect(() => {
+    const draw = () => {
+      const text = live?.parts[index]?.text ?? part.text;
+      view.current?.update(text, open);
+    };
+    draw();
+    return live && open ? live.subscribe(draw) : undefined;
+  }, [kit, live, index, part, open]);
+  return (
+    <div
+      ref={host}
+      className="jp-Cellar-markdown jp-RenderedHTMLCommon"
+      data-open={open || undefined}
+    />
+  );
+}
+
+function Reasoning(props: IPartProps): JSX.Element {
+  const { trans, settings } = useRoom();
+  const { live, open } = props;
+  const [shown, setShown] = React.useState(settings.getState().showReasoning);
+  const now = useSeconds(open);
+  const spent = live
+    ? live.thinkingMs +
+      (live.thinkingSince === null ? 0 : Math.max(0, now - live.thinkingSince))
+    : 0;
+  return (
+    <div className="jp-Cellar-reasoning" data-open={open || undefined}>
+      <button
+        type="button"
+        className="jp-Cellar-reasoning-title"
+        aria-expanded={shown}
+        onClick={() => setShown(!shown)}
+      >
+        <span className="jp-Cellar-reasoning-mark" aria-hidden="true" />
+        {open
+          ? trans.__('Thinking… %1', seconds(trans, spent))
+          : spent
+            ? trans.__('Thought for %1', seconds(trans, spent))
+            : trans.__('Reasoning')}
+      </button>
+      {shown ? <Markdown {...props} /> : null}
+    </div>
+  );
+}
+
+/** No token yet: in the queue, or the model reads. */
+function Waiting({ turn }: { turn: ITurn }): JSX.Element {
+  const { trans, store } = useRoom();
+  const now = useSeconds(true);
+  const since = store.live(turn.id)?.since ?? now;
+  const waited = Math.max(0, now - since);
+  const tokens = turn.receipt?.prompt_tokens;
+  const ahead = turn.queue?.ahead ?? 0;
+  const words =
+    turn.state === 'queued'
+      ? ahead > 0
+        ? trans._n(
+            'Waiting: %1 question ahead',
+            'Waiting: %1 questions ahead',
+            ahead
+          )
+        : trans.__('Waiting for the model')
+      : tokens
+        ? trans.__('Reading %1 tokens…', shortTokens(tokens))
+        : trans.__('Preparing…');
+  return (
+    <div className="jp-Cellar-waiting">
+      <span className="jp-Cellar-pulse" aria-hidden="true" />
+      <span>{words}</span>
+      {waited > 1_500 ? (
+        <span className="jp-Cellar-dim">
+          {trans.__('%1 s', String(Math.round(waited / 1000)))}
+        </span>
+      ) : null}
+      {waited > 30_000 ? (
+        <span className="jp-Cellar-dim">
+          {trans.__('This may take a while; it goes on when you leave.')}
+        </span>
+      ) : null}
+      {turn.state === 'queued' ? (
+        <button
+          type="button"
+          className="jp-Cellar-link"
+          onClick={() => void store.stop(turn.id)}
+        >
+          {trans.__('Cancel')}
+        </button>
+      ) : null}
+    </div>
+  );
+}
+
+/** How it ended, when not well: what happened, and what helps. */
+function Ending({ turn }: { turn: ITurn }): JSX.Element | null {
+  const { trans, store } = useRoom();
+  if (turn.state === 'error' && turn.error) {
+    return <ErrorCard turn={turn} error={turn.error} />;
+  }
+  const words = endingWords(turn, trans);
+  if (!words) {
+    return null;
+  }
+  const partial = (turn.parts ?? []).some(part => part.type === 'text');
+  return (
+    <div className="jp-Cellar-ending" data-state={turn.state}>
+      <span>{words}</span>
+      {partial ? (
+        <button
+          type="button"
+          className="jp-Cellar-button"
+          onClick={() => void store.continueTurn(turn.id)}
+        >
+          {trans.__('Continue')}
+        </button>
+      ) : (
+        <button
+          type="button"
+          className="jp-Cellar-button"
+          onClick={() => void store.retry(turn.id)}
+        >
+          {trans.__('Ask again')}
+        </button>
+      )}
+    </div>
+  );
+}
+
+function endingWords(
+  turn: ITurn,
+  trans: ReturnType<typeof useRoom>['trans']
+): string {
+  switch (turn.state) {
+    case 'length':
+      return trans.__('The answer reached its longest length.');
+    case 'interrupted':
+      return trans.__('The answer was cut off.');
+    case 'stopped':
+      return turn.stopped_by === 'orphan'
+        ? trans.__('Stopped, because nobody was reading any more.')
+        : trans.__('Stopped.');
+    case 'tool_limit':
+      return trans.__('Stopped after many steps.');
+    default:
+      return '';
+  }
+}
+
+/** performance.now(), ten times a second while young, then every second. */
+function useSeconds(on: boolean): number {
+  const [now, setNow] = React.useState(() => performance.now());
+  React.useEffect(() => {
+    if (!on) {
+      return;
+    }
+    const timer = setInterval(() => setNow(performance.now()), 500);
+    return () => clearInterval(timer);
+  }, [on]);
+  return now;
+}

@@ -1,0 +1,113 @@
+/** An error where the answer would be: what happened, and the action that helps. */
+import * as React from 'react';
+
+import type { IErrorInfo, ITurn } from '../../wire/types';
+import { useRoom } from '../room';
+import { errorWords } from '../words';
+
+export function ErrorCard(props: {
+  turn: ITurn;
+  error: IErrorInfo;
+}): JSX.Element {
+  const { turn, error } = props;
+  const { trans, store } = useRoom();
+  const { title, text, action } = errorWords(trans, error);
+  const left = useCountdown(turn, error);
+  const partial = (turn.parts ?? []).some(part => part.type === 'text');
+  return (
+    <div className="jp-Cellar-error" role="group" aria-label={title}>
+      <div className="jp-Cellar-error-title">{title}</div>
+      {text ? <div className="jp-Cellar-error-text">{text}</div> : null}
+      <div className="jp-Cellar-error-actions">
+        {action === 'retry' || action === 'models' || action === 'check' ? (
+          <button
+            type="button"
+            className="jp-Cellar-button"
+            disabled={left > 0}
+            onClick={() => void store.retry(turn.id)}
+          >
+            {left > 0
+              ? trans.__('Try again in %1 s', String(left))
+              : trans.__('Try again')}
+          </button>
+        ) : null}
+        {action === 'room' ? <MakeRoom turn={turn} /> : null}
+        {action === 'reload' ? (
+          <button
+            type="button"
+            className="jp-Cellar-button"
+            onClick={() => window.location.reload()}
+          >
+            {trans.__('Load the page again')}
+          </button>
+        ) : null}
+        {partial ? (
+          <button
+            type="button"
+            className="jp-Cellar-button"
+            onClick={() => void store.continueTurn(turn.id)}
+          >
+            {trans.__('Continue')}
+          </button>
+        ) : null}
+        {error.request_id ? (
+          <span className="jp-Cellar-dim" title={error.message}>
+            {trans.__('Request %1', error.request_id)}
+          </span>
+        ) : null}
+      </div>
+    </div>
+  );
+}
+
+/** Too long: sum up the conversation, begin anew, or ask without attachments. */
+function MakeRoom({ turn }: { turn: ITurn }): JSX.Element {
+  const { trans, store } = useRoom();
+  const earlier = turn.parent_id !== null;
+  return (
+    <>
+      {earlier ? (
+        <>
+          <button
+            type="button"
+            className="jp-Cellar-button"
+            onClick={() => void store.compact()}
+          >
+            {trans.__('Compact')}
+          </button>
+          <button
+            type="button"
+            className="jp-Cellar-button"
+            onClick={() => void store.newFromSummary()}
+          >
+            {trans.__('New chat from summary')}
+          </button>
+        </>
+      ) : null}
+      {turn.pills?.length ? (
+        <button
+          type="button"
+          className="jp-Cellar-button"
+          onClick={() => void store.editAndResend(turn.id, turn.text, [])}
+        >
+          {trans.__('Ask without attachments')}
+        </button>
+      ) : null}
+    </>
+  );
+}
+
+/** Seconds until it may be tried again. */
+function useCountdown(turn: ITurn, error: IErrorInfo): number {
+  const until = ((turn.finished ?? 0) + (error.retry_after ?? 0)) * 1000;
+  const left = () => Math.max(0, Math.ceil((until - Date.now()) / 1000));
+  const [seconds, setSeconds] = React.useState(left);
+  React.useEffect(() => {
+    if (seconds <= 0) {
+      return;
+    }
+    const timer = setInterval(() => setSeconds(left()), 500);
+    return () => clearInterval(timer);
+  });
+  return seconds;
+}

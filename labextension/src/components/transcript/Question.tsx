@@ -1,0 +1,188 @@
+/** The user's message: attachments, text, edit (asks again as a branch), copy. */
+import * as React from 'react';
+
+import { isComposing } from '../../chat/keys';
+import type { IPill, ITurn } from '../../wire/types';
+import { copyText } from '../clipboard';
+import { IconButton } from '../icons';
+import { visible } from '../markdown/safe';
+import { useRoom } from '../room';
+
+export function Question({ turn }: { turn: ITurn }): JSX.Element {
+  const { trans } = useRoom();
+  const [editing, setEditing] = React.useState(false);
+  return (
+    <div className="jp-Cellar-question">
+      <PillList pills={turn.pills ?? []} />
+      {editing ? (
+        <EditQuestion turn={turn} done={() => setEditing(false)} />
+      ) : (
+        <>
+          <LongText text={visible(turn.text)} />
+          <div className="jp-Cellar-actions">
+            <CopyButton label={trans.__('Copy question')} text={turn.text} />
+            <IconButton
+              name="edit"
+              label={trans.__('Edit and ask again')}
+              onClick={() => setEditing(true)}
+            />
+          </div>
+        </>
+      )}
+    </div>
+  );
+}
+
+/** A sent question that the server has not taken yet. */
+export function SendingQuestion(props: {
+  text: string;
+  pills: readonly IPill[];
+}): JSX.Element {
+  return (
+    <div className="jp-Cellar-question jp-mod-sending">
+      <PillList pills={props.pills} />
+      <LongText text={visible(props.text)} />
+    </div>
+  );
+}
+
+/** Lines of a question that are shown before it is folded. */
+const LINES = 12;
+
+function LongText({ text }: { text: string }): JSX.Element {
+  const { trans } = useRoom();
+  const [whole, setWhole] = React.useState(false);
+  const long =
+    text.length > 2_000 || text.split('\n', LINES + 2).length > LINES;
+  return (
+    <>
+      <div
+        className="jp-Cellar-question-text"
+        data-folded={(long && !whole) || undefined}
+      >
+        {long && !whole ? text.slice(0, 4_000) : text}
+      </div>
+      {long ? (
+        <button
+          type="button"
+          className="jp-Cellar-link"
+          aria-expanded={whole}
+          onClick={() => setWhole(!whole)}
+        >
+          {whole ? trans.__('Show less') : trans.__('Show all')}
+        </button>
+      ) : null}
+    </>
+  );
+}
+
+function PillList({ pills }: { pills: readonly IPill[] }): JSX.Element | null {
+  return pills.length ? (
+    <ul className="jp-Cellar-sentPills">
+      {pills.map((pill, index) => (
+        <li key={index} data-kind={pill.kind} title={pill.path || pill.label}>
+          {pill.label}
+        </li>
+      ))}
+    </ul>
+  ) : null;
+}
+
+function EditQuestion(props: { turn: ITurn; done(): void }): JSX.Element {
+  const { turn, done } = props;
+  const { trans, store } = useRoom();
+  const [text, setText] = React.useState(turn.text);
+  const [busy, setBusy] = React.useState(false);
+  const area = React.useRef<HTMLTextAreaElement>(null);
+  React.useEffect(() => {
+    const node = area.current;
+    node?.focus();
+    node?.setSelectionRange(node.value.length, node.value.length);
+  }, []);
+  const send = async () => {
+    if (text.trim() === '' || busy) {
+      return;
+    }
+    setBusy(true);
+    try {
+      await store.editAndResend(turn.id, text);
+      done();
+    } catch (error) {
+      store.notify(error);
+      setBusy(false);
+    }
+  };
+  const onKeyDown = (event: React.KeyboardEvent) => {
+    if (isComposing({ ...keyOf(event) })) {
+      return;
+    }
+    if (event.key === 'Enter' && !event.shiftKey) {
+      event.preventDefault();
+      void send();
+    } else if (event.key === 'Escape') {
+      event.stopPropagation();
+      done();
+    }
+  };
+  return (
+    <div className="jp-Cellar-edit">
+      <textarea
+        ref={area}
+        value={text}
+        rows={Math.min(12, Math.max(2, text.split('\n').length))}
+        aria-label={trans.__('Edit the question')}
+        onChange={event => setText(event.target.value)}
+        onKeyDown={onKeyDown}
+      />
+      <div className="jp-Cellar-edit-actions">
+        <button type="button" className="jp-Cellar-button" onClick={done}>
+          {trans.__('Cancel')}
+        </button>
+        <button
+          type="button"
+          className="jp-Cellar-button jp-mod-primary"
+          disabled={busy || text.trim() === ''}
+          onClick={() => void send()}
+        >
+          {trans.__('Ask again')}
+        </button>
+      </div>
+    </div>
+  );
+}
+
+function keyOf(event: React.KeyboardEvent): Parameters<typeof isComposing>[0] {
+  const { key, shiftKey, ctrlKey, metaKey, altKey, keyCode } = event;
+  const { isComposing: composing } = event.nativeEvent;
+  return {
+    key,
+    shiftKey,
+    ctrlKey,
+    metaKey,
+    altKey,
+    keyCode,
+    isComposing: composing
+  };
+}
+
+export function CopyButton(props: {
+  label: string;
+  text: string;
+}): JSX.Element {
+  const { trans } = useRoom();
+  const [copied, setCopied] = React.useState(false);
+  React.useEffect(() => {
+    if (!copied) {
+      return;
+    }
+    const timer = setTimeout(() => setCopied(false), 1_500);
+    return () => clearTimeout(timer);
+  }, [copied]);
+  return (
+    <IconButton
+      name={copied ? 'check' : 'copy'}
+      label={copied ? trans.__('Copied') : props.label}
+      onClick={() => void copyText(props.text).then(setCopied)}
+    />
+  );
+}

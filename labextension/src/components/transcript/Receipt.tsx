@@ -1,0 +1,163 @@
+/** What left the workspace for one turn, and what it cost. */
+import type { TranslationBundle } from '@jupyterlab/translation';
+
+import type { IReceipt, IReceiptPart, ITurn, IUsage } from '../../wire/types';
+import { useRoom } from '../room';
+import { seconds } from '../words';
+
+export function Receipt({ turn }: { turn: ITurn }): JSX.Element {
+  const { trans } = useRoom();
+  const { receipt, usage } = turn;
+  return (
+    <div
+      className="jp-Cellar-receipt"
+      role="group"
+      aria-label={trans.__('Receipt')}
+    >
+      {receipt ? <Sent receipt={receipt} usage={usage} /> : null}
+      {usage ? <Cost usage={usage} /> : null}
+      {receipt?.masked?.length ? <MaskedList receipt={receipt} /> : null}
+      {receipt?.left_out_turns ? (
+        <p>
+          {trans._n(
+            'The oldest message did not fit and was left out.',
+            'The oldest %1 messages did not fit and were left out.',
+            receipt.left_out_turns
+          )}
+        </p>
+      ) : null}
+    </div>
+  );
+}
+
+function Sent(props: { receipt: IReceipt; usage?: IUsage }): JSX.Element {
+  const { receipt, usage } = props;
+  const { trans } = useRoom();
+  const total = usage?.prompt || receipt.prompt_tokens;
+  return (
+    <table>
+      <caption>{trans.__('Sent to %1', receipt.model)}</caption>
+      <tbody>
+        {receipt.parts.map((part, index) => (
+          <tr key={index} data-state={part.state}>
+            <th scope="row" title={part.path || part.label}>
+              {partName(trans, part)}
+            </th>
+            <td title={part.detail}>{stateWords(trans, part)}</td>
+            <td className="jp-Cellar-number">
+              {(part.tokens ?? 0).toLocaleString()}
+            </td>
+          </tr>
+        ))}
+      </tbody>
+      <tfoot>
+        <tr>
+          <th scope="row">{trans.__('In all')}</th>
+          <td>
+            {receipt.exact || usage?.prompt
+              ? trans.__('of %1', receipt.budget.toLocaleString())
+              : trans.__('about, of %1', receipt.budget.toLocaleString())}
+          </td>
+          <td className="jp-Cellar-number">{total.toLocaleString()}</td>
+        </tr>
+      </tfoot>
+    </table>
+  );
+}
+
+function Cost({ usage }: { usage: IUsage }): JSX.Element {
+  const { trans } = useRoom();
+  const rows: [string, string][] = [];
+  if (usage.completion) {
+    rows.push([trans.__('Answer'), tokens(trans, usage.completion)]);
+  }
+  if (usage.cached !== undefined && usage.cached !== null) {
+    rows.push([trans.__('Already read (cache)'), tokens(trans, usage.cached)]);
+  }
+  if (usage.ttft_ms) {
+    rows.push([trans.__('First word after'), seconds(trans, usage.ttft_ms)]);
+  }
+  if (usage.total_ms) {
+    rows.push([trans.__('Whole answer after'), seconds(trans, usage.total_ms)]);
+  }
+  const speed = speedOf(usage);
+  if (speed) {
+    rows.push([
+      trans.__('Speed'),
+      trans.__('%1 tokens per second', speed.toFixed(0))
+    ]);
+  }
+  return (
+    <dl>
+      {rows.map(([name, value]) => (
+        <div key={name}>
+          <dt>{name}</dt>
+          <dd>{value}</dd>
+        </div>
+      ))}
+    </dl>
+  );
+}
+
+function MaskedList({ receipt }: { receipt: IReceipt }): JSX.Element {
+  const { trans } = useRoom();
+  return (
+    <>
+      <p>{trans.__('Secrets that were masked before anything was sent:')}</p>
+      <ul>
+        {receipt.masked?.map(masked => (
+          <li key={masked.placeholder}>
+            <code>{masked.placeholder}</code> {masked.kind}
+            {masked.count > 1 ? ` × ${masked.count}` : ''}
+          </li>
+        ))}
+      </ul>
+    </>
+  );
+}
+
+/** Tokens per second after the first one; null: not to be told. */
+export function speedOf(usage: IUsage): number | null {
+  const { completion, ttft_ms, total_ms } = usage;
+  const spent = (total_ms ?? 0) - (ttft_ms ?? 0);
+  return completion && completion > 1 && spent > 0
+    ? (completion - 1) / (spent / 1000)
+    : null;
+}
+
+function tokens(trans: TranslationBundle, count: number): string {
+  return trans._n('%1 token', '%1 tokens', count);
+}
+
+function partName(trans: TranslationBundle, part: IReceiptPart): string {
+  switch (part.kind) {
+    case 'system':
+      return trans.__('Instructions');
+    case 'rules':
+      return trans.__('Rules: %1', part.label);
+    case 'summary':
+      return trans.__('Summary');
+    case 'history':
+      return trans.__('Earlier messages');
+    case 'question':
+      return trans.__('Question');
+    default:
+      return part.label;
+  }
+}
+
+function stateWords(trans: TranslationBundle, part: IReceiptPart): string {
+  const left = (part.left_out_tokens ?? 0).toLocaleString();
+  const masked = part.masked
+    ? trans._n('%1 secret masked', '%1 secrets masked', part.masked)
+    : '';
+  const state = {
+    sent: '',
+    changes: trans.__('only what changed'),
+    unchanged: trans.__('unchanged'),
+    cut: trans.__('cut, %1 left out', left),
+    left_out: trans.__('left out'),
+    unreadable: trans.__('cannot be read')
+  }[part.state];
+  return [state, masked].filter(Boolean).join(', ');
+}

@@ -1,0 +1,199 @@
+/**
+ * One turn: question, answer, and what can be done with it. Far from the screen
+ * it is an empty box of about its height: a long chat draws what is looked at.
+ */
+import * as React from 'react';
+
+import { shortTokens } from '../../chat/meter';
+import { isRunning } from '../../chat/tree';
+import type { ITurn } from '../../wire/types';
+import { IconButton } from '../icons';
+import { useRoom } from '../room';
+import { Answer } from './Answer';
+import { CopyButton, Question } from './Question';
+import { Receipt, speedOf } from './Receipt';
+
+export interface ITurnViewProps {
+  turn: ITurn;
+  /** the turns that stand in this place, this one among them */
+  places: readonly string[];
+  last: boolean;
+  /** asked on this page just now: its question goes to the top */
+  fresh: boolean;
+  /** draw it at once, wherever it is */
+  near: boolean;
+  observe(node: HTMLElement, show: () => void): () => void;
+}
+
+export const TurnView = React.memo(function TurnView(
+  props: ITurnViewProps
+): JSX.Element {
+  const { turn, last, fresh, near, observe } = props;
+  const host = React.useRef<HTMLDivElement>(null);
+  const [shown, setShown] = React.useState(near);
+  React.useEffect(() => {
+    if (!shown && host.current) {
+      return observe(host.current, () => setShown(true));
+    }
+    return undefined;
+  }, [shown, observe]);
+  return (
+    <div
+      ref={host}
+      className="jp-Cellar-turn"
+      data-turn={turn.id}
+      data-state={turn.state}
+      data-last={last || undefined}
+      data-fresh={(last && fresh) || undefined}
+      style={shown ? undefined : { height: roughHeight(turn) }}
+    >
+      {shown ? <TurnBody {...props} /> : null}
+    </div>
+  );
+}, sameTurn);
+
+function sameTurn(a: ITurnViewProps, b: ITurnViewProps): boolean {
+  return (
+    a.turn === b.turn &&
+    a.last === b.last &&
+    a.fresh === b.fresh &&
+    a.places.join() === b.places.join()
+  );
+}
+
+function TurnBody(props: ITurnViewProps): JSX.Element {
+  const { turn, places, last } = props;
+  const { trans } = useRoom();
+  const [receipt, setReceipt] = React.useState(false);
+  const running = isRunning(turn);
+  return (
+    <>
+      {turn.mode === 'compact' ? (
+        <div className="jp-Cellar-divider">
+          {running
+            ? trans.__('Summing up the conversation…')
+            : trans.__('Summary of what was said before')}
+        </div>
+      ) : turn.continue_of ? null : (
+        <Question turn={turn} />
+      )}
+      <article
+        className="jp-Cellar-message"
+        aria-label={trans.__('Answer')}
+        aria-busy={running}
+      >
+        <Answer turn={turn} />
+        {running ? null : (
+          <Footer
+            turn={turn}
+            places={places}
+            last={last}
+            receipt={receipt}
+            toggleReceipt={() => setReceipt(!receipt)}
+          />
+        )}
+        {receipt ? <Receipt turn={turn} /> : null}
+      </article>
+    </>
+  );
+}
+
+interface IFooterProps {
+  turn: ITurn;
+  places: readonly string[];
+  last: boolean;
+  receipt: boolean;
+  toggleReceipt(): void;
+}
+
+function Footer(props: IFooterProps): JSX.Element {
+  const { turn, places, receipt, toggleReceipt } = props;
+  const { trans, store } = useRoom();
+  const text = answerText(turn);
+  return (
+    <div className="jp-Cellar-actions">
+      {places.length > 1 ? <Pager turn={turn} places={places} /> : null}
+      {text ? (
+        <CopyButton label={trans.__('Copy answer as Markdown')} text={text} />
+      ) : null}
+      {turn.mode === 'compact' ? null : (
+        <IconButton
+          name="again"
+          label={trans.__('Answer again')}
+          onClick={() => void store.regenerate(turn.id)}
+        />
+      )}
+      {turn.receipt || turn.usage ? (
+        <button
+          type="button"
+          className="jp-Cellar-receiptButton"
+          aria-expanded={receipt}
+          title={trans.__('What was sent, and what it cost')}
+          onClick={toggleReceipt}
+        >
+          {receiptLine(turn)}
+        </button>
+      ) : null}
+    </div>
+  );
+}
+
+function Pager(props: { turn: ITurn; places: readonly string[] }): JSX.Element {
+  const { turn, places } = props;
+  const { trans, store } = useRoom();
+  const at = places.indexOf(turn.id);
+  const go = (index: number) => void store.showBranch(places[index]);
+  return (
+    <span
+      className="jp-Cellar-pager"
+      role="group"
+      aria-label={trans.__('Versions')}
+    >
+      <IconButton
+        name="left"
+        label={trans.__('Earlier version')}
+        disabled={at <= 0}
+        onClick={() => go(at - 1)}
+      />
+      <span aria-live="polite">
+        {at + 1}/{places.length}
+      </span>
+      <IconButton
+        name="right"
+        label={trans.__('Later version')}
+        disabled={at >= places.length - 1}
+        onClick={() => go(at + 1)}
+      />
+    </span>
+  );
+}
+
+export function answerText(turn: ITurn): string {
+  return (turn.parts ?? [])
+    .filter(part => part.type === 'text')
+    .map(part => part.text)
+    .join('\n\n');
+}
+
+/** "1.2k → 340 · 42/s": prompt, answer, speed. */
+function receiptLine(turn: ITurn): string {
+  const { usage, receipt } = turn;
+  const sent = usage?.prompt || receipt?.prompt_tokens || 0;
+  const speed = usage ? speedOf(usage) : null;
+  return [
+    usage?.completion
+      ? `${shortTokens(sent)} → ${shortTokens(usage.completion)}`
+      : shortTokens(sent),
+    speed ? `${speed.toFixed(0)}/s` : ''
+  ]
+    .filter(Boolean)
+    .join(' · ');
+}
+
+/** Pixels; only the scroll bar sees it. */
+function roughHeight(turn: ITurn): number {
+  const text =
+    turn.text.length +
+    (turn.parts ?? []).reduce((sum, part) => sum + part.text.length, 0);
+  return 90 + Math.ceil(text / 48) * 19;
+}

@@ -1,0 +1,207 @@
+/** Errors in the user's words, by their code; and the action that helps. */
+import type { TranslationBundle } from '@jupyterlab/translation';
+
+import type { IErrorInfo } from '../wire/types';
+
+export type HelpfulAction =
+  'retry' | 'check' | 'room' | 'reload' | 'models' | 'none';
+
+export interface IErrorWords {
+  title: string;
+  text: string;
+  action: HelpfulAction;
+}
+
+type Words = (trans: TranslationBundle, error: IErrorInfo) => IErrorWords;
+
+function figure(error: IErrorInfo, name: string): string {
+  const value = error.detail?.[name];
+  return typeof value === 'number' ? value.toLocaleString() : '';
+}
+
+function resetTime(error: IErrorInfo): string {
+  const at = error.detail?.resets_at;
+  return typeof at === 'number' ? new Date(at * 1000).toLocaleString() : '';
+}
+
+/** What the server said, for what has no better words. */
+function said(error: IErrorInfo): string {
+  return [error.message, error.hint].filter(Boolean).join(' ');
+}
+
+const WORDS: Record<string, Words> = {
+  model_down: trans => ({
+    title: trans.__('The model server does not answer'),
+    text: trans.__(
+      'Your question is kept. Try again when it is back; if this lasts, tell the people who run it.'
+    ),
+    action: 'retry'
+  }),
+  model_loading: trans => ({
+    title: trans.__('The model is still loading'),
+    text: trans.__('This takes a few minutes after a start. Try again then.'),
+    action: 'retry'
+  }),
+  model_timeout: trans => ({
+    title: trans.__('The model took too long'),
+    text: trans.__('Nothing came for a long time. It may be very busy.'),
+    action: 'retry'
+  }),
+  model_not_found: (trans, error) => ({
+    title: trans.__('This model is not there'),
+    text: error.message || trans.__('Choose another model below.'),
+    action: 'models'
+  }),
+  context_too_long: (trans, error) => {
+    const size = figure(error, 'n_prompt');
+    const limit = figure(error, 'limit');
+    return {
+      title: trans.__('This is more than the model can read'),
+      text:
+        size && limit
+          ? trans.__(
+              '%1 tokens were to be sent, the model reads %2. Make room, or take attachments off.',
+              size,
+              limit
+            )
+          : trans.__('Make room, or take attachments off.'),
+      action: 'room'
+    };
+  },
+  queue_full: trans => ({
+    title: trans.__('Too many questions at once'),
+    text: trans.__('The queue of the model is full. Try again in a moment.'),
+    action: 'retry'
+  }),
+  rate_limited: trans => ({
+    title: trans.__('Too many requests'),
+    text: trans.__('You have asked very often in a short time.'),
+    action: 'retry'
+  }),
+  quota_exceeded: (trans, error) => {
+    const used = figure(error, 'used');
+    const limit = figure(error, 'limit');
+    const at = resetTime(error);
+    return {
+      title: trans.__('Your quota is used up'),
+      text: [
+        used && limit ? trans.__('%1 of %2 tokens.', used, limit) : '',
+        at ? trans.__('It begins anew at %1.', at) : ''
+      ]
+        .filter(Boolean)
+        .join(' '),
+      action: 'none'
+    };
+  },
+  unauthorized: trans => ({
+    title: trans.__('The model server does not accept the key'),
+    text: trans.__(
+      'Check VLLM_API_KEY, or restart your server if you are on a hub.'
+    ),
+    action: 'retry'
+  }),
+  forbidden: (trans, error) => ({
+    title: trans.__('This is not allowed'),
+    text: error.hint || error.message,
+    action: 'none'
+  }),
+  request_refused: (trans, error) => ({
+    title: trans.__('The model server refused the request'),
+    text: said(error),
+    action: 'retry'
+  }),
+  model_failed: (trans, error) => ({
+    title: trans.__('The model server failed'),
+    text: said(error),
+    action: 'retry'
+  }),
+  model_error: (trans, error) => ({
+    title: trans.__('The model server failed'),
+    text: said(error),
+    action: 'retry'
+  }),
+  bad_request: (trans, error) => ({
+    title: trans.__('This could not be sent'),
+    text: said(error),
+    action: 'none'
+  }),
+  too_large: trans => ({
+    title: trans.__('This is too large'),
+    text: trans.__('Shorten the text, or take attachments off.'),
+    action: 'none'
+  }),
+  not_found: trans => ({
+    title: trans.__('This is not there any more'),
+    text: trans.__('It was deleted, perhaps in another tab.'),
+    action: 'none'
+  }),
+  conflict: trans => ({
+    title: trans.__('This has changed meanwhile'),
+    text: trans.__('Look again; perhaps another tab was faster.'),
+    action: 'none'
+  }),
+  outside_workspace: trans => ({
+    title: trans.__('This lies outside of your workspace'),
+    text: trans.__('Only files below the folder of the server can be read.'),
+    action: 'none'
+  }),
+  unreadable: (trans, error) => ({
+    title: trans.__('This file cannot be read as text'),
+    text: error.message,
+    action: 'none'
+  }),
+  network: trans => ({
+    title: trans.__('The server cannot be reached'),
+    text: trans.__(
+      'Your text is kept. It goes on when the connection is back.'
+    ),
+    action: 'check'
+  }),
+  signed_out: trans => ({
+    title: trans.__('You are signed out'),
+    text: trans.__('Load this page again to sign in. Your text is kept.'),
+    action: 'reload'
+  }),
+  extension_missing: trans => ({
+    title: trans.__('The server part of Cellar is missing'),
+    text: trans.__(
+      'Install jupyter-cellar where Jupyter runs, check that "jupyter server extension list" shows cellar_jupyter, and restart the server.'
+    ),
+    action: 'check'
+  }),
+  internal: (trans, error) => ({
+    title: trans.__('Something went wrong inside Cellar'),
+    text: said(error),
+    action: 'retry'
+  })
+};
+
+/** Codes that have words of their own (the tests compare with cellar/errors.py). */
+export const KNOWN_CODES: readonly string[] = Object.keys(WORDS);
+
+export function errorWords(
+  trans: TranslationBundle,
+  error: IErrorInfo
+): IErrorWords {
+  const words = WORDS[error.code];
+  return words
+    ? words(trans, error)
+    : {
+        title: trans.__('This did not work'),
+        text: said(error),
+        action: 'retry'
+      };
+}
+
+export function seconds(trans: TranslationBundle, ms: number): string {
+  const s = ms / 1000;
+  return s < 10
+    ? trans.__('%1 s', s.toFixed(1))
+    : s < 60
+      ? trans.__('%1 s', String(Math.round(s)))
+      : trans.__(
+          '%1 min %2 s',
+          String(Math.floor(s / 60)),
+          String(Math.round(s % 60))
+        );
+}

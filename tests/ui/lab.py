@@ -17,20 +17,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tools.demo import JUPYTER_CONFIG
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 TOKEN = "test-token"
 SAMPLE = ROOT / "examples" / "sample.ipynb"
 
-# JupyterLab would ask a server on the internet for news, updates and extensions.
-CONFIG = """
-c.LabApp.news_url = None
-c.LabApp.extension_manager = "readonly"
-c.LabApp.check_for_updates_class = "jupyterlab.NeverCheckForUpdate"
-c.ServerApp.open_browser = False
-c.ServerApp.allow_root = True
+# Beside the demo's: tests call commands by name (window.jupyterapp).
+CONFIG = (
+    JUPYTER_CONFIG
+    + """
+c.LabApp.expose_app_in_browser = True
+c.JupyterNotebookApp.expose_app_in_browser = True
 c.FileContentsManager.delete_to_trash = False
-c.FileCheckpoints.checkpoint_dir = ".ipynb_checkpoints"
 """
+)
 
 
 def free_port() -> int:
@@ -59,11 +60,15 @@ class Lab:
     both, so a test can look at what survives. The log is in `home/server.log`.
     """
 
-    def __init__(self, home: Path, env: dict[str, str] | None = None, config: str = "") -> None:
+    def __init__(
+        self, home: Path, env: dict[str, str] | None = None, config: str = "", python: str | Path = sys.executable
+    ) -> None:
+        """`config` is Python for jupyter_server_config.py; `python` belongs to the environment whose JupyterLab runs."""
         self.home = home
         self.root = home / "workspace"
         self.env = dict(env or {})
         self.config = config
+        self.python = python
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
         self.log = home / "server.log"
@@ -92,11 +97,11 @@ class Lab:
             "JUPYTERLAB_SETTINGS_DIR": str(self.home / "settings"),
             "JUPYTERLAB_WORKSPACES_DIR": str(self.home / "workspaces"),
             "IPYTHONDIR": str(self.home / "ipython"),
-            "PATH": os.pathsep.join([str(Path(sys.executable).parent), env.get("PATH", "")]),
+            "PATH": os.pathsep.join([str(Path(self.python).parent), env.get("PATH", "")]),
             **self.env,
         }
         command = [
-            *(sys.executable, "-m", "jupyterlab", f"--ServerApp.port={self.port}", "--ServerApp.port_retries=0"),
+            *(str(self.python), "-m", "jupyterlab", f"--ServerApp.port={self.port}", "--ServerApp.port_retries=0"),
             *("--ServerApp.ip=127.0.0.1", f"--IdentityProvider.token={TOKEN}", f"--ServerApp.root_dir={self.root}"),
         ]
         with self.log.open("ab") as log:

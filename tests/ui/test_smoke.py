@@ -1,13 +1,33 @@
-"""JupyterLab starts with Cellar in it."""
+"""JupyterLab and Notebook 7 start with Cellar in them, and a question is answered."""
 
 from __future__ import annotations
 
-from playwright.sync_api import Page
+import pytest
+from playwright.sync_api import Page, expect
 
+from tests.fakes.vllm import FakeVLLM
 from tests.ui.lab import Lab
+from tests.ui.panel import Panel
 
 
-def test_jupyterlab_loads_the_extension(page: Page, lab: Lab) -> None:
-    page.goto(lab.page_url())
-    page.locator("#jupyterlab-splash").wait_for(state="hidden", timeout=30_000)
-    page.locator("#cellar-panel").wait_for(state="attached")
+def test_a_question_is_answered_in_jupyterlab(panel: Panel, model: FakeVLLM) -> None:
+    panel.open()
+    panel.ask("hello there")
+    panel.expect_answer("hello there")
+    assert len(model.requests) == 1
+
+
+@pytest.mark.parametrize("path", ["notebooks/sample.ipynb", "tree", "edit/notes.py"])
+def test_a_question_is_answered_in_notebook_7(panel: Panel, lab: Lab, path: str) -> None:
+    lab.write("notes.py", "print('notes')\n")
+    panel.open(path)
+    panel.ask("hello there")
+    panel.expect_answer("hello there")
+
+
+@pytest.mark.real_model
+def test_the_embedded_model_answers(page: Page, lab_real: Lab) -> None:
+    panel = Panel(page, lab_real).open("lab")
+    panel.ask("Say hello.")
+    panel.expect_state("complete", "length")
+    expect(panel.last_answer).not_to_be_empty()

@@ -5,8 +5,17 @@
 import type { JupyterFrontEndPlugin } from '@jupyterlab/application';
 
 import { cardPlugin } from './plugins/card';
+import { commandsPlugin } from './plugins/commands';
+import { errorsPlugin } from './plugins/errors';
+import { notebookPlugin } from './plugins/notebook';
 import { panelPlugin } from './plugins/panel';
 
-const plugins: JupyterFrontEndPlugin<unknown>[] = [panelPlugin, cardPlugin];
+const plugins: JupyterFrontEndPlugin<unknown>[] = [
+  panelPlugin,
+  cardPlugin,
+  notebookPlugin,
+  errorsPlugin,
+  commandsPlugin
+];
 
 export default plugins;

@@ -62,3 +62,12 @@ function splitsPair(text: string, at: number): boolean {
     before >= 0xd800 && before <= 0xdbff && after >= 0xdc00 && after <= 0xdfff
   );
 }
+
+// Colours and links of terminals: CSI and OSC sequences.
+const ANSI =
+  /\u001b(?:\[[0-?]*[ -/]*[@-~]|\][^\u0007\u001b]*(?:\u0007|\u001b\\)?)/g;
+
+/** What a terminal would show, without colours. */
+export function plainText(text: string): string {
+  return text.includes('\u001b') ? text.replace(ANSI, '') : text;
+}

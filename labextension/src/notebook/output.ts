@@ -6,7 +6,7 @@
 import type * as nbformat from '@jupyterlab/nbformat';
 
 import type { IImage, IOutput } from '../wire/types';
-import { cutText } from './cut';
+import { cutText, plainText } from './cut';
 import { htmlToText } from './html';
 
 /** Base64 characters of one picture; a larger one is only mentioned. */
@@ -65,7 +65,7 @@ export function readOutput(
 }
 
 function readStream(output: nbformat.IStream, limit: number): IOutput | null {
-  const text = joined(output.text);
+  const text = plainText(joined(output.text));
   const kind = output.name === 'stderr' ? 'stderr' : 'stdout';
   return text === '' ? null : withText({ kind }, text, limit);
 }
@@ -75,10 +75,11 @@ function readError(output: nbformat.IError, limit: number): IOutput {
   const last = output.evalue
     ? `${output.ename}: ${output.evalue}`
     : output.ename;
-  const traceback = joined(output.traceback ?? []);
-  const lines = (output.traceback ?? []).join('\n') || traceback;
-  const text =
-    lines.includes(last) || lines === '' ? lines || last : `${lines}\n${last}`;
+  const traceback = plainText((output.traceback ?? []).join('\n')).trimEnd();
+  const lines = traceback === '' ? [] : [traceback];
+  const text = traceback.endsWith(last)
+    ? traceback
+    : [...lines, last].join('\n');
   return withText({ kind: 'error' }, text, limit, ERROR_HEAD);
 }
 

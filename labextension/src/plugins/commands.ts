@@ -1,4 +1,4 @@
-/** Cellar's commands, and where they are: palette, toolbars, menus (schema/commands.json says which keys). */
+/** What can be asked from the palette, toolbars and menus; keys are in schema/commands.json. */
 import type {
   JupyterFrontEnd,
   JupyterFrontEndPlugin
@@ -55,12 +55,7 @@ export const commandsPlugin: JupyterFrontEndPlugin<void> = {
   }
 };
 
-const CHAT_COMMANDS = [
-  'cellar:open-chat',
-  'cellar:toggle-focus',
-  'cellar:new-conversation',
-  'cellar:stop'
-];
+const CHAT_COMMANDS = ['cellar:toggle-focus', 'cellar:stop'];
 
 function addChatCommands(
   app: JupyterFrontEnd,
@@ -68,31 +63,10 @@ function addChatCommands(
   room: INotebookRoom,
   trans: TranslationBundle
 ): void {
-  const { commands } = app;
-  const add = (
-    id: string,
-    label: string,
-    caption: string,
-    execute: () => unknown,
-    icon = false
-  ): void => {
-    if (!commands.hasCommand(id)) {
-      const options = { label, caption, execute, describedBy: NO_ARGUMENTS };
-      commands.addCommand(id, icon ? { ...options, icon: askIcon } : options);
-    }
-  };
-  add(
-    'cellar:open-chat',
-    trans.__('Open Chat'),
-    trans.__('Open the Cellar chat'),
-    () => chat.open(),
-    true
-  );
-  add(
-    'cellar:toggle-focus',
-    trans.__('Switch Between Chat and Document'),
-    trans.__('Open the chat, or go back to the document from it'),
-    () => {
+  app.commands.addCommand('cellar:toggle-focus', {
+    label: trans.__('Switch Between Chat and Document'),
+    caption: trans.__('Open the chat, or go back to the document from it'),
+    execute: () => {
       const document = room.documents.current();
       if (window.document.activeElement?.closest(PANEL) && document) {
         app.shell.activateById(document.widget.id);
@@ -100,23 +74,15 @@ function addChatCommands(
       } else {
         chat.open();
       }
-    }
-  );
-  add(
-    'cellar:new-conversation',
-    trans.__('New Conversation'),
-    trans.__('Begin a new conversation'),
-    () => {
-      chat.open();
-      chat.newConversation();
-    }
-  );
-  add(
-    'cellar:stop',
-    trans.__('Stop the Answer'),
-    trans.__('Stop what is running in the conversation shown'),
-    () => chat.stop()
-  );
+    },
+    describedBy: NO_ARGUMENTS
+  });
+  app.commands.addCommand('cellar:stop', {
+    label: trans.__('Stop the Answer'),
+    caption: trans.__('Stop what is running in the conversation shown'),
+    execute: () => chat.stop(),
+    describedBy: NO_ARGUMENTS
+  });
 }
 
 const NO_ARGUMENTS = {

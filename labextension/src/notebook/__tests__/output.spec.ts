@@ -137,6 +137,19 @@ describe('an output', () => {
     });
   });
 
+  it('has no colours, and its last line is not said twice', () => {
+    const output = readOutput(
+      {
+        output_type: 'error',
+        ename: 'ValueError',
+        evalue: 'no',
+        traceback: ['\u001b[31mValueError\u001b[39m: no']
+      },
+      LIMIT
+    );
+    expect(output?.text).toBe('ValueError: no');
+  });
+
   it('that is a long error keeps most of its end', () => {
     const traceback = Array.from({ length: 2000 }, (_, i) => `frame ${i}`);
     const output = readOutput(

@@ -7,7 +7,7 @@ import { URLExt } from '@jupyterlab/coreutils';
 import { ServerConnection } from '@jupyterlab/services';
 
 import { parseCursor, parseEvent } from './wire/events';
-import { SSEDecoder } from './wire/sse';
+import { SSEDecoder, type ISSEMessage } from './wire/sse';
 import type {
   IConversation,
   IConversationPatch,
@@ -187,17 +187,14 @@ export class Api {
       return;
     }
     const decoder = new SSEDecoder();
+    const batches = new Batches(from);
     try {
       for (;;) {
         const { done, value } = await reader.read();
         if (done) {
           return;
         }
-        const reads = decoder.feed(value).map(message => {
-          const { index, cursor } = parseCursor(message.id);
-          const id = from[index]?.id ?? from[0].id;
-          return { id, cursor, event: parseEvent(message.data) };
-        });
+        const reads = batches.take(decoder.feed(value));
         // Also when only a comment came: the line is alive.
         yield reads;
       }
@@ -258,6 +255,34 @@ export class Api {
     }
     return response;
   }
+}
+
+/**
+ * Messages in, reads out. Only the last event of a batch carries the cursor (no
+ * reader shall go on in the middle of one), so the ones before it wait for it:
+ * it tells whose they are.
+ */
+export class Batches {
+  constructor(private readonly from: readonly IReadFrom[]) {}
+
+  take(messages: readonly ISSEMessage[]): IRead[] {
+    const reads: IRead[] = [];
+    for (const message of messages) {
+      this.waiting.push(parseEvent(message.data));
+      if (!message.ownId) {
+        continue;
+      }
+      const { index, cursor } = parseCursor(message.id);
+      const id = this.from[index]?.id;
+      if (id !== undefined) {
+        reads.push(...this.waiting.map(event => ({ id, cursor, event })));
+      }
+      this.waiting = [];
+    }
+    return reads;
+  }
+
+  private waiting: (TurnEvent | null)[] = [];
 }
 
 /** `{"error": {...}}` is ours; anything else came from something in between. */

@@ -8,7 +8,10 @@
 export interface ISSEMessage {
   data: string;
   event: string;
+  /** the last id that the stream gave, as the specification has it */
   id: string;
+  /** this message gave it itself */
+  ownId: boolean;
 }
 
 const LF = 10;
@@ -65,11 +68,13 @@ export class SSEDecoder {
         messages.push({
           data: this.data.join('\n'),
           event: this.event || 'message',
-          id: this.id
+          id: this.id,
+          ownId: this.ownId
         });
       }
       this.data = [];
       this.event = '';
+      this.ownId = false;
       return;
     }
     const colon = line.indexOf(':');
@@ -87,6 +92,7 @@ export class SSEDecoder {
       this.event = value;
     } else if (field === 'id' && !value.includes('\0')) {
       this.id = value;
+      this.ownId = true;
     }
   }
 
@@ -95,6 +101,7 @@ export class SSEDecoder {
   private data: string[] = [];
   private event = '';
   private id = '';
+  private ownId = false;
   private first = true;
   private afterCR = false;
 }

@@ -65,20 +65,7 @@ def test_every_dependency_has_its_reason_beside_it(block: str) -> None:
     text = (ROOT / "pyproject.toml").read_text()
     lines = text.split(f"\n{block} = [", 1)[1].split("\n]", 1)[0].splitlines()
     wanted = [line for line in lines if line.strip().startswith('"') and "jupyter-cellar[" not in line]
-    assert [line.strip() for line in wanted if "#" not in line] == [] or _comment_above(lines)
-
-
-def _comment_above(lines: list[str]) -> bool:
-    """True when each line without its own comment stands below one that speaks for it."""
-    speaking = False
-    for line in lines:
-        if not line.strip() or "jupyter-cellar[" in line:
-            continue
-        if "#" in line:
-            speaking = True
-        elif not speaking:
-            return False
-    return True
+    assert [line.strip() for line in wanted if "#" not in line] == []
 
 
 def test_the_lock_file_holds_no_address_of_a_registry() -> None:

@@ -63,7 +63,7 @@ class Lab:
     def __init__(
         self, home: Path, env: dict[str, str] | None = None, config: str = "", python: str | Path = sys.executable
     ) -> None:
-        """`config` is Python for jupyter_server_config.py; `python` belongs to the environment whose JupyterLab runs."""
+        """`config`: Python for jupyter_server_config.py; `python`: of the environment whose JupyterLab is to run."""
         self.home = home
         self.root = home / "workspace"
         self.env = dict(env or {})

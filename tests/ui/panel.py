@@ -11,7 +11,7 @@ from tests.ui.lab import Lab
 
 
 class Panel:
-    """The panel on one page. Attributes are Playwright locators; methods act and wait until the page shows the effect."""
+    """The panel on one page. Attributes are Playwright locators; methods act, then wait until the effect shows."""
 
     def __init__(self, page: Page, lab: Lab) -> None:
         self.page = page

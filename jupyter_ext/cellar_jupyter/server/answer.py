@@ -53,6 +53,7 @@ class Answering:
 
         try:
             model = await self._models.choose(run.record.model or None)
+            run.emit(wire.StartedEvent(model=model.id))
             prompt, redaction = await self._build(run, model)
             self._dispatch(run, model, prompt, redaction)
             client = await self._models.client()

@@ -51,6 +51,7 @@ def build(
             history=order.history.turns,
             summary=order.history.summary,
             parts=gathered.parts,
+            copied=order.copied,
             folders=gathered.folders,
             notices=gathered.notices,
             rules=files.rules(),

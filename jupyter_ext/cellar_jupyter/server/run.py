@@ -91,7 +91,10 @@ class TurnRun:
 
     def settled(self) -> TurnRecord:
         """The turn with everything that happened so far."""
-        return fold(self.record, self.log.read(0))
+        events = self.log.read(0)
+        if self.task is not None:  # it waits no longer; its record says so
+            events = [event for event in events if not isinstance(event, wire.PendingEvent)]
+        return fold(self.record, events)
 
     def to_wire(self) -> wire.Turn:
         cursor = None if self.log.ended else self.log.cursor()
@@ -153,6 +156,7 @@ class _Reading:
         self.asked = time.perf_counter()
         self.first: float | None = None
         self.started = False
+        self.queued = False
         self.size = 0
 
     def take(self, event: ModelEvent) -> wire.FinishReason | None:
@@ -164,6 +168,7 @@ class _Reading:
             case Opened():
                 self._start()
             case Queued(position, ahead):
+                self.started, self.queued = False, True
                 self.run.generating(False)
                 self.run.emit(wire.QueuedEvent(position=position, ahead=ahead))
             case UsageSeen(prompt, completion, cached):
@@ -173,10 +178,12 @@ class _Reading:
         return "length" if self.size > MAX_ANSWER else None
 
     def _start(self) -> None:
+        """The model has it; after a wait in a queue the readers are told."""
         if not self.started:
             self.started = True
             self.run.generating(True)
-            self.run.emit(wire.StartedEvent(model=self.model))
+            if self.queued:
+                self.run.emit(wire.StartedEvent(model=self.model))
 
     def _text(self, event: wire.TextEvent | wire.ReasoningEvent, size: int) -> None:
         self._start()

@@ -105,12 +105,13 @@ class Turns:
         conversation = msgspec.structs.replace(conversation, head_id=turn.id)
         self._shelf.put(conversation)
         run = self._adopt(turn, conversation.id)
-        run.emit(wire.PendingEvent())
         journaled = self._journal(run, conversation)
         blocked = conversation.id in self._running or any(
             other.state == "pending" for other in waiting(conversation) if other.id != turn.id
         )
-        if not blocked:
+        if blocked:
+            run.emit(wire.PendingEvent())
+        else:
             self._start(conversation, run)
         if journaled is not None:
             await asyncio.shield(journaled)
@@ -182,7 +183,7 @@ class Turns:
 
     def _start(self, conversation: ConversationRecord, run: TurnRun) -> None:
         """Let a waiting turn go: it gets its place in the tree and a task. Puts the changed conversation."""
-        turn = run.record
+        turn = conversation.turn(run.id) or run.record
         if turn.follows:
             turn = msgspec.structs.replace(turn, parent_id=last_settled(conversation, turn.parent_id))
         turn = msgspec.structs.replace(turn, state="running", follows=False)

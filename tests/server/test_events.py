@@ -1,0 +1,176 @@
+"""Reading a turn's events: by cursor, late, twice, from several turns, slowly, and not at all."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from urllib.parse import urlsplit
+
+import httpx
+import msgspec
+from cellar import wire
+from cellar.sse import Message, SSEDecoder
+
+from tests.fakes.scenarios import Scenario
+from tests.fakes.vllm import FakeVLLM
+from tests.server.servers import TOKEN, JupyterServer, Panel, text_of
+
+
+async def test_the_response_says_that_it_is_a_stream_and_begins_at_once(panel: Panel, silent_model: FakeVLLM) -> None:
+    created = await panel.ask("hello?")
+    headers = {"Accept-Encoding": "gzip"}
+    async with panel.http.stream("GET", f"turns/{created['turn_id']}/events", headers=headers) as response:
+        first = await anext(response.aiter_raw())
+    assert first.startswith(b":")
+    assert response.headers["content-type"].startswith("text/event-stream")
+    assert response.headers["x-accel-buffering"] == "no"
+    assert "gzip" not in response.headers.get("content-encoding", "")
+    await panel.http.post(f"turns/{created['turn_id']}/stop")
+
+
+async def test_text_arrives_while_the_model_still_writes(panel: Panel, gated_model: FakeVLLM) -> None:
+    created = await panel.ask("count")
+    async with panel.events(created["turn_id"]) as events:
+        gated_model.release()
+        await events.text("one")
+        assert gated_model.running == 1
+        gated_model.release_all()
+        assert (await events.until(wire.FinishedEvent)).reason == "complete"
+
+
+async def test_a_reader_whose_line_dropped_reads_on_from_its_cursor(panel: Panel, gated_model: FakeVLLM) -> None:
+    created = await panel.ask("count")
+    async with panel.events(created["turn_id"]) as events:
+        gated_model.release(2)
+        await events.text("one two")
+        cursor = events.cursor
+    gated_model.release_all()
+    rest = await panel.all_events(created["turn_id"], after=cursor)
+    assert not any(isinstance(event, wire.SnapshotEvent) for event in rest)
+    text = "".join(event.delta for event in rest if isinstance(event, wire.TextEvent))
+    assert text == " three four five six"
+
+
+async def test_a_late_reader_gets_one_snapshot_and_then_what_comes(panel: Panel, gated_model: FakeVLLM) -> None:
+    created = await panel.ask("count")
+    async with panel.events(created["turn_id"]) as first:
+        gated_model.release(3)
+        await first.text("one two three")
+        async with panel.events(created["turn_id"], after="0") as second:
+            snapshot = await anext(aiter(second))
+            assert snapshot == wire.SnapshotEvent(parts=(wire.TextPart(text="one two three"),))
+            assert isinstance(await second.until(wire.ReceiptEvent), wire.ReceiptEvent)
+            gated_model.release()
+            assert (await second.until(wire.TextEvent)).delta == " four"
+    await panel.http.post(f"turns/{created['turn_id']}/stop")
+
+
+async def test_two_readers_see_the_same(panel: Panel, gated_model: FakeVLLM) -> None:
+    created = await panel.ask("count")
+    readers = [asyncio.create_task(panel.all_events(created["turn_id"])) for _ in range(2)]
+    await gated_model.until(lambda fake: fake.waiting == 1)
+    gated_model.release_all()
+    for events in await asyncio.gather(*readers):
+        assert isinstance(events[-1], wire.FinishedEvent)
+        assert "".join(e.delta for e in events if isinstance(e, wire.TextEvent)) == "one two three four five six"
+
+
+async def test_an_unknown_cursor_leads_to_a_snapshot(panel: Panel) -> None:
+    turn = await panel.finished("hello there")
+    for cursor in ("AbCd7", "nonsense", "-1", "1.5", "AbCd99999999999999999999"):
+        events = await panel.all_events(turn["id"], after=cursor)
+        assert events[0] == wire.SnapshotEvent(parts=(wire.TextPart(text=text_of(turn)),))
+        assert isinstance(events[-1], wire.FinishedEvent)
+
+
+async def test_a_finished_turn_is_told_again_from_zero(panel: Panel) -> None:
+    turn = await panel.finished("hello again")
+    events = await panel.all_events(turn["id"], after="0")
+    kinds = [type(event) for event in events]
+    assert kinds.index(wire.ReceiptEvent) < kinds.index(wire.TextEvent)
+    assert kinds.count(wire.TextEvent) == 1
+    assert kinds[-1] is wire.FinishedEvent
+
+
+async def test_the_cursor_of_a_running_turn_comes_with_its_state(panel: Panel, gated_model: FakeVLLM) -> None:
+    created = await panel.ask("count")
+    async with panel.events(created["turn_id"]) as events:
+        gated_model.release(2)
+        await events.text("one two")
+    shown = (await panel.conversation(created["conversation_id"]))["turns"][0]
+    assert text_of(shown) == "one two"
+    gated_model.release_all()
+    rest = await panel.all_events(created["turn_id"], after=shown["cursor"])
+    assert "".join(e.delta for e in rest if isinstance(e, wire.TextEvent)) == " three four five six"
+
+
+async def test_one_response_follows_several_turns(panel: Panel, gated_model: FakeVLLM) -> None:
+    first, second = await panel.ask("a"), await panel.ask("b")
+    query: list[tuple[str, str | int | float | bool | None]] = [
+        ("turn", f"{first['turn_id']}:"),
+        ("turn", f"{second['turn_id']}:0"),
+    ]
+    decoder = SSEDecoder()
+    texts = {"0": "", "1": ""}
+    ended = []
+    async with panel.http.stream("GET", "events", params=query) as response:
+        gated_model.release_all()
+        async for chunk in response.aiter_raw():
+            for item in decoder.feed(chunk):
+                if isinstance(item, Message):
+                    index = item.id.partition(".")[0]
+                    event = msgspec.json.decode(item.data, type=wire.Event)
+                    if isinstance(event, wire.TextEvent):
+                        texts[index] += event.delta
+                    if isinstance(event, wire.FinishedEvent):
+                        ended.append(index)
+    assert texts == {"0": "one two three four five six", "1": "one two three four five six"}
+    assert sorted(ended) == ["0", "1"]
+
+
+async def test_events_of_an_unknown_turn_are_refused(panel: Panel) -> None:
+    assert (await panel.http.get("turns/0123456789abcdef-0123456789/events")).status_code == 404
+    assert (await panel.http.get("events?turn=nothing:0")).status_code == 404
+    assert (await panel.http.get("events")).status_code == 400
+
+
+async def test_a_reader_that_does_not_read_gets_what_it_missed_in_one_event(
+    server: JupyterServer, panel: Panel, model: FakeVLLM
+) -> None:
+    tokens = [f"{n:07d}" + "x" * 193 for n in range(35_000)]  # 7 MB: more than every buffer in between
+    model.use(Scenario(tokens=tokens, prefill="after_headers"))
+    created = await panel.ask("a lot")
+    await model.until(lambda fake: fake.waiting == 1)
+    address = urlsplit(server.url)
+    with socket.create_connection((address.hostname or "", address.port or 0)) as slow:
+        path = f"{address.path}cellar/api/turns/{created['turn_id']}/events"
+        slow.sendall(f"GET {path} HTTP/1.0\r\nHost: {address.netloc}\r\nAuthorization: token {TOKEN}\r\n\r\n".encode())
+        assert await asyncio.to_thread(slow.recv, 1)
+        model.release_all()
+        await panel.all_events(created["turn_id"])  # another reader is not held up
+        received = bytearray()
+        while chunk := await asyncio.to_thread(slow.recv, 1 << 20):
+            received += chunk
+    body = bytes(received).partition(b"\r\n\r\n")[2]
+    messages = [item for item in SSEDecoder(1 << 25).feed(body) if isinstance(item, Message)]
+    events = [msgspec.json.decode(message.data, type=wire.Event) for message in messages]
+    deltas = [event.delta for event in events if isinstance(event, wire.TextEvent)]
+    assert "".join(deltas) == "".join(tokens)
+    assert len(deltas) < 2_000
+
+
+async def test_eight_pages_that_read_do_not_keep_a_ninth_from_saving(
+    server: JupyterServer, panel: Panel, gated_model: FakeVLLM
+) -> None:
+    created = [await panel.ask(f"page {page}") for page in range(8)]
+    readers = [asyncio.create_task(panel.all_events(turn["turn_id"])) for turn in created]
+    await gated_model.until(lambda fake: fake.waiting == 8)
+    async with httpx.AsyncClient(headers={"Authorization": f"token {TOKEN}"}, trust_env=False) as ninth:
+        notebook = {"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+        saved = await ninth.put(
+            f"{server.url}api/contents/ninth.ipynb", json={"type": "notebook", "format": "json", "content": notebook}
+        )
+    assert saved.status_code == 201
+    assert not any(reader.done() for reader in readers)
+    gated_model.release_all()
+    await asyncio.gather(*readers)

@@ -40,6 +40,7 @@ _LIMIT = re.compile(r"maximum (?:context|model) length (?:is|of) (\d+)")
 _PROMPT = re.compile(
     r"(?:requested|request has|you have|contains|contains at least|resulted in|prompt \(length|has) (\d+)(?:\)| |$)"
 )
+_SECONDS = re.compile(r"\d{1,9}(\.\d{1,9})?")
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_. -]{0,60}")
 _QUOTED = frozenset({401, 403, 413, 429})
 
@@ -49,13 +50,11 @@ def retry_after_seconds(value: str | None) -> float | None:
     if not value:
         return None
     try:
-        return max(0.0, float(value)) if len(value) < 12 else _until(value)
+        if _SECONDS.fullmatch(value):
+            return float(value)
+        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
     except ValueError:
         return None
-
-
-def _until(date: str) -> float:
-    return max(0.0, email.utils.parsedate_to_datetime(date).timestamp() - time.time())
 
 
 def refusal(status: int, headers: Mapping[str, str], body: bytes, *, model: str = "") -> CellarError:

@@ -12,9 +12,9 @@ def to_tokens(text: str) -> list[str]:
     return _TOKEN.findall(text)
 
 
-def words(n: int) -> str:
-    """An answer of `n` tokens in paragraphs of 60 words."""
-    return "".join(f" w{i}" if i % 60 else f"\n\nw{i}" for i in range(n)).lstrip("\n")
+def words(n: int) -> list[str]:
+    """`n` tokens in paragraphs of 60 words: w0 w1 w2 ..."""
+    return [f"w{i}" if i == 0 else f" w{i}" if i % 60 else f"\n\nw{i}" for i in range(n)]
 
 
 _SECTION = """## Step {i}: read and reduce

@@ -132,6 +132,14 @@ def too_long(limit: int, prompt: int) -> dict[str, Any]:
     )
 
 
+def llama_models(models: list[str], n_ctx: int) -> dict[str, Any]:
+    """/v1/models of llama.cpp with SmolLM2-135M, shortened."""
+    meta = {"vocab_type": 2, "n_vocab": 49152, "n_ctx": n_ctx, "n_ctx_train": 8192, "n_params": 134515008}
+    modalities = {"input_modalities": ["text"], "output_modalities": ["text"]}
+    rows = [{"id": model, "object": "model", "owned_by": "llamacpp", "meta": meta} for model in models]
+    return {"object": "list", "data": [{**row, "architecture": modalities} for row in rows]}
+
+
 class ChunkWriter:
     """The events of one streamed answer, byte for byte as vLLM writes them (characters are not escaped)."""
 

@@ -64,7 +64,7 @@ class Scenario(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_de
         if self.text is not None:
             return answers.to_tokens(self.text)
         if self.words is not None:
-            return answers.to_tokens(answers.words(self.words))
+            return answers.words(self.words)
         if self.markdown is not None:
             return answers.markdown(self.markdown, self.maths)
         return answers.to_tokens(question)

@@ -48,6 +48,9 @@ class ServerOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     tokenizer: bool = True  # false: /tokenize answers {"tokens": []} as llama.cpp does
     api_key: str = ""  # checked under /v1 only, as vLLM does
     health: int = 200
+    llama: bool = (
+        False  # answers /v1/models, /health and /tokenize as llama.cpp does; `health` 503 is its "Loading model"
+    )
 
 
 class FakeVLLM:
@@ -216,9 +219,16 @@ class FakeVLLM:
         }
 
     async def _health(self, request: Request) -> None:
-        await request.answer(self.options.health, b"")
+        if not self.options.llama:
+            return await request.answer(self.options.health, b"")
+        loading = openai.error_body("Loading model", "unavailable_error", 503)
+        return await request.answer_json(
+            {"status": "ok"} if self.options.health == 200 else loading, self.options.health
+        )
 
     async def _models(self, request: Request) -> None:
+        if self.options.llama:
+            return await request.answer_json(openai.llama_models(self.options.models, self.options.max_model_len))
         rows: list[dict[str, Any]] = [
             {
                 "id": model,
@@ -232,10 +242,10 @@ class FakeVLLM:
             }
             for model in self.options.models
         ]
-        await request.answer_json({"object": "list", "data": rows})
+        return await request.answer_json({"object": "list", "data": rows})
 
     async def _tokenize(self, request: Request) -> None:
-        if not self.options.tokenizer:
+        if not self.options.tokenizer or self.options.llama:
             return await request.answer_json({"tokens": []})
         try:
             body = msgspec.json.decode(request.body, type=openai.TokenizeBody)

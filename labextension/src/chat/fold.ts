@@ -48,14 +48,15 @@ export function foldTurn(
         cursor: undefined
       };
     default:
-      return turn.state === 'running' ||
-        turn.state === 'queued' ||
-        turn.state === 'pending'
-        ? turn.state === 'running'
-          ? turn
-          : event.type === 'snapshot' && !(event.parts ?? []).length
-            ? turn
-            : { ...turn, state: 'running', queue: undefined }
-        : turn;
+      return foldAnswer(turn, event);
   }
+}
+
+/** Text means that it runs; an empty snapshot of a waiting turn means nothing. */
+function foldAnswer(turn: ITurn, event: TurnEvent): ITurn {
+  const early = turn.state === 'queued' || turn.state === 'pending';
+  const empty = event.type === 'snapshot' && !event.parts?.length;
+  return early && !empty
+    ? { ...turn, state: 'running', queue: undefined }
+    : turn;
 }

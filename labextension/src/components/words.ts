@@ -193,8 +193,12 @@ export function errorWords(
       };
 }
 
+/** A length of time: 40 ms, 2.5 s, 12 s, 3 min 5 s. */
 export function seconds(trans: TranslationBundle, ms: number): string {
   const s = ms / 1000;
+  if (s < 0.1) {
+    return trans.__('%1 ms', String(Math.round(ms)));
+  }
   return s < 10
     ? trans.__('%1 s', s.toFixed(1))
     : s < 60

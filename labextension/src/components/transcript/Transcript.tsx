@@ -74,7 +74,10 @@ export function Transcript(): JSX.Element {
                   data-last
                   data-fresh
                 >
-                  <SendingQuestion {...question} />
+                  <SendingQuestion
+                    text={question.text}
+                    pills={question.pills}
+                  />
                 </div>
               ))}
         </div>

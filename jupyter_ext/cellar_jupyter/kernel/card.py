@@ -1,8 +1,8 @@
 """The ipywidgets model behind the card; its view is drawn by the lab extension (`@cellar/lab`, plugins/card).
 
-Text travels as custom messages, each piece once; a synced trait would send the whole answer with every piece. The widget
-lives while the answer streams: a browser reads a kernel's traits only between two cells, so nothing here waits for a
-click. At the end the output is replaced by one that needs no kernel (see `display.py`) and the widget is closed.
+Text travels as custom messages, each piece once; a synced trait would send the whole answer with every piece. The
+widget lives while the answer streams: a browser reads a kernel's traits only between two cells, so nothing here waits
+for a click. At the end the output is replaced by one that needs no kernel (see `display.py`) and the widget is closed.
 """
 
 from __future__ import annotations

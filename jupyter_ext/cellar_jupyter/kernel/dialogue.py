@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
-
 from cellar import wire
 from cellar.client import UsageSeen
 from cellar.context import Prompt, PromptInput, Redactor, SentTurn, TokenCounter, build_prompt

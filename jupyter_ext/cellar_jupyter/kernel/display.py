@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from .endpoint import server_runs_cellar
 from .formats import answer_to_markdown
 from .options import Format
 from .published import to_published
@@ -175,11 +176,7 @@ def draws_cards(environ: Mapping[str, str]) -> bool:
     choice = environ.get("CELLAR_CARD", "")
     if choice in ("0", "1"):
         return choice == "1"
-    return bool(environ.get("JPY_SESSION_NAME")) and _has_ipywidgets() and server_runs_cellar(environ)
-
-
-def server_runs_cellar(environ: Mapping[str, str]) -> bool:
-    raise NotImplementedError
+    return bool(environ.get("JPY_SESSION_NAME")) and _has_ipywidgets() and server_runs_cellar()
 
 
 def _has_ipywidgets() -> bool:
@@ -191,7 +188,9 @@ def _has_ipywidgets() -> bool:
 def _publish(bundle: Mapping[str, Any], display_id: str, *, update: bool) -> None:
     from IPython.display import publish_display_data
 
-    publish_display_data(dict(bundle), transient={"display_id": display_id}, update=update)
+    publish_display_data(  # type: ignore[no-untyped-call]
+        dict(bundle), transient={"display_id": display_id}, update=update
+    )
 
 
 def _without_controls(text: str) -> str:

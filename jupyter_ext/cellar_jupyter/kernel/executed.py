@@ -27,7 +27,7 @@ class Executed:
     """Listens to the shell from `%load_ext` on; earlier cells are known by `In` and `Out` alone."""
 
     def __init__(self, shell: InteractiveShell) -> None:
-        self._shell = shell
+        self._shell: Any = shell  # its parts are optional to mypy, never to a shell that runs
         self._errors: dict[int, str] = {}
         self._last_error: tuple[int, str] | None = None
         shell.events.register("post_run_cell", self._remember)
@@ -35,13 +35,17 @@ class Executed:
     def forget(self) -> None:
         self._shell.events.unregister("post_run_cell", self._remember)
 
+    def sources(self) -> list[str]:
+        """The cells as they were typed, by execution count; `In` has them as IPython rewrote them."""
+        typed: list[str] = self._shell.history_manager.input_hist_raw
+        return typed
+
     def cells(self) -> list[Cell]:
         """Everything run before the cell that runs now, in order of execution."""
-        history: list[str] = self._shell.user_ns.get("In", [])
         running = self._shell.execution_count
         return [
             self._cell(number, source)
-            for number, source in enumerate(history)
+            for number, source in enumerate(self.sources())
             if 0 < number < running and source.strip() and not _ASKS.match(source)
         ]
 
@@ -58,8 +62,8 @@ class Executed:
         if self._last_error is None:
             return self._error_before_loading()
         number, trace = self._last_error
-        history: list[str] = self._shell.user_ns.get("In", [])
-        source = history[number] if number < len(history) else ""
+        sources = self.sources()
+        source = sources[number] if number < len(sources) else ""
         outputs = (Output(kind="error", text=cut_middle(trace, MAX_RESULT)),)
         return ErrorPart(
             path=PATH,
@@ -81,9 +85,7 @@ class Executed:
             outputs.append(Output(kind="result", text=text))
         if number in self._errors:
             outputs.append(Output(kind="error", text=self._errors[number]))
-        return Cell(
-            id=f"In[{number}]", kind="code", source=source, execution_count=number, outputs=tuple(outputs)
-        )
+        return Cell(id=f"In[{number}]", kind="code", source=source, execution_count=number, outputs=tuple(outputs))
 
     def _remember(self, result: ExecutionResult) -> None:
         error = result.error_in_exec or result.error_before_exec

@@ -1,6 +1,6 @@
 """Values of the kernel inside a question: `{name}`, `{name.attribute}`, `{name['key']}`, `{In[3]}`, `{Out[2]}`.
 
-A brace that does not enclose such a name stays as it is, so that code, JSON and f-strings can be pasted into a
+A brace that does not enclose such a name stays as it is, so that code, JSON and `${SHELL}` can be pasted into a
 question; `{{name}}` is a literal `{name}`. Nothing is called and no expression is evaluated.
 """
 
@@ -14,7 +14,8 @@ from .options import UsageError
 MAX_VALUE = 20_000  # characters of one value; more is cut in the middle
 
 _STEP = r"(?:\.[A-Za-z_]\w*|\[-?\d+\]|\['[^'\]]*'\]|\[\"[^\"\]]*\"\])"
-_REFERENCE = re.compile(r"\{\{|\}\}|\{\s*([A-Za-z_]\w*)((?:" + _STEP + r")*)\s*\}")
+_NAME = r"\{\s*([A-Za-z_]\w*)((?:" + _STEP + r")*)\s*\}"
+_REFERENCE = re.compile(r"\{(" + _NAME + r")\}|(?<![\{$])" + _NAME)
 _ONE_STEP = re.compile(_STEP)
 
 
@@ -22,9 +23,10 @@ def interpolate(text: str, names: Mapping[str, object], show: Callable[[object],
     """`show` turns a value that is no string into text. Raises UsageError for a name or step that is not there."""
 
     def fill(match: re.Match[str]) -> str:
-        if match.group(1) is None:
-            return match.group(0)[0]
-        value = _look_up(match.group(1), match.group(2), names)
+        literal, _, _, name, steps = match.groups()
+        if literal is not None:
+            return str(literal)
+        value = _look_up(name, steps, names)
         return cut_middle(value if isinstance(value, str) else show(value))
 
     return _REFERENCE.sub(fill, text)

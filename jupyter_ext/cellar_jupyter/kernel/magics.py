@@ -9,18 +9,17 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from cellar.errors import CellarError
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 
-from cellar.errors import CellarError
-
+from . import questions
 from .interpolation import interpolate
 from .options import Options, UsageError, parse_line
 from .words import Spoken, Words, language_of
 
 if TYPE_CHECKING:
-    from IPython.core.interactiveshell import InteractiveShell
-
     from cellar import wire
+    from IPython.core.interactiveshell import InteractiveShell
 
     from .display import Answer
     from .session import Session
@@ -41,6 +40,7 @@ class AiMagics(Magics):
         from .executed import Executed
 
         super().__init__(shell)
+        self._shell = shell
         self._executed = Executed(shell)
         self._session: Session | None = None
 
@@ -85,11 +85,11 @@ class AiMagics(Magics):
         from .session import Session
 
         if self._session is None:
-            self._session = Session(self.shell, os.environ)
+            self._session = Session(self._shell, os.environ)
         return self._session
 
     def _question(self, options: Options) -> str:
-        names: dict[str, object] = self.shell.user_ns
+        names = {**self._shell.user_ns, "In": self._executed.sources()}
         text = interpolate(options.text, names, self._show)
         if options.command in ("fix", "explain"):
             return f"/{options.command} {text}".strip()
@@ -120,21 +120,21 @@ class AiMagics(Magics):
 
         if answer.state in ("stopped", "interrupted"):
             if options.output is not None and options.format != "json":
-                self.shell.user_ns[options.output] = answer.text
+                self._shell.user_ns[options.output] = answer.text
             raise Spoken(answer.state)
         try:
             value = value_of(answer.text, options.format)
         except ValueError:
             raise UsageError("not_json") from None
         if options.output is not None:
-            self.shell.user_ns[options.output] = value
+            self._shell.user_ns[options.output] = value
         if options.format == "code":
-            self.shell.set_next_input(extract_code(answer.text), replace=False)
+            self._shell.set_next_input(extract_code(answer.text), replace=False)
 
     def _show(self, value: object) -> str:
         from .executed import show_value
 
-        return show_value(self.shell, value)
+        return show_value(self._shell, value)
 
 
 _LOADED: dict[int, AiMagics] = {}  # by shell; a second %load_ext (or a reload) replaces
@@ -144,11 +144,13 @@ def load(shell: InteractiveShell) -> None:
     unload(shell)
     magics = _LOADED[id(shell)] = AiMagics(shell)
     shell.register_magics(magics)
+    questions.add_to(shell)
 
 
 def unload(shell: InteractiveShell) -> None:
     magics = _LOADED.pop(id(shell), None)
     if magics is not None:
+        questions.remove_from(shell)
         magics.close()
         for kind in ("line", "cell"):
             table: dict[str, Any] = shell.magics_manager.magics[kind]

@@ -7,23 +7,24 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import msgspec
-
 from cellar import wire
 from cellar.client import ChatRequest, Delta, Finish, ModelClient, Queued, Reasoning, UsageSeen, make_http
 from cellar.context import Prompt
-from cellar.errors import CellarError, ModelNotFound, RequestRefused
+from cellar.errors import ModelNotFound, RequestRefused
+from cellar.prompts import expand_command
 
 from .dialogue import Dialogue
 from .display import Answer, Display, State, make_display
+from .endpoint import read_endpoint
 from .formats import ASK
 from .options import Format, Options
 from .stream import Background
 from .words import Spoken, Words
 
 if TYPE_CHECKING:
-    from IPython.core.interactiveshell import InteractiveShell
-
+    import httpx
     from cellar.client import ModelEvent
+    from IPython.core.interactiveshell import InteractiveShell
 
 JSON_ONLY = {"response_format": {"type": "json_object"}}
 """vLLM and llama.cpp hold the model to JSON with it; a server that does not know it refuses, and is asked without."""
@@ -54,9 +55,19 @@ class Session:
         self._dialogue = Dialogue(environ)
         self._background = Background()
         self._models: list[wire.Model] = []
-        endpoint = read_endpoint(environ)
+        endpoint = self._endpoint = read_endpoint(environ)
         self.url = endpoint.base_url
-        self._client = ModelClient(lambda: make_http(endpoint.base_url), endpoint.base_url, endpoint.api_key)
+        self._client = ModelClient(self._make_http, self.url, endpoint.api_key, gateway=endpoint.gateway)
+
+    def _make_http(self) -> httpx.AsyncClient:
+        endpoint = self._endpoint
+        return make_http(
+            endpoint.base_url,
+            ca_bundle=endpoint.ca_bundle,
+            proxy=endpoint.proxy,
+            read_timeout=endpoint.read_timeout,
+            max_connections=2,
+        )
 
     def close(self) -> None:
         self._background.run(self._client.aclose())
@@ -88,10 +99,11 @@ class Session:
     def describe_models(self, words: Words) -> str:
         self._models = self._background.run(self._client.models())
         lines = [words.say("models_title", url=self.url)]
-        for number, model in enumerate(self._models):
+        default = self._endpoint.model or next((model.id for model in self._models), "")
+        for model in self._models:
             key = "models_row" if model.context_length else "models_row_unknown"
             row = words.say(key, id=model.id, context=model.context_length)
-            lines.append(f"  {row}" + (f" ({words.say('default')})" if number == 0 else ""))
+            lines.append(f"  {row}" + (f" ({words.say('default')})" if model.id == default else ""))
         return "\n".join(lines)
 
     def describe_usage(self, words: Words) -> str:
@@ -107,7 +119,8 @@ class Session:
         )
 
     def _find_model(self, name: str | None) -> wire.Model:
-        """The first the server offers, or the named one; the list is asked again for a name it does not have."""
+        """The named one, else CELLAR_MODEL, else the first; the list is asked again for a name it does not have."""
+        name = name or self._endpoint.model or None
         if not self._models or (name and all(model.id != name for model in self._models)):
             self._models = self._background.run(self._client.models())
         if not self._models:
@@ -118,16 +131,14 @@ class Session:
         raise ModelNotFound(f"{name}")
 
     def _read(self, prompt: Prompt, format: Format, display: Display, reading: _Reading, words: Words) -> None:
-        request = ChatRequest(
-            model=prompt.receipt.model, messages=prompt.messages, max_tokens=prompt.max_tokens
-        )
-        if format == "json":
-            try:
-                strict = msgspec.structs.replace(request, extra=JSON_ONLY)
-                return self._read_request(strict, display, reading, words)
-            except RequestRefused:
-                pass  # this server does not know response_format
-        self._read_request(request, display, reading, words)
+        request = ChatRequest(model=prompt.receipt.model, messages=prompt.messages, max_tokens=prompt.max_tokens)
+        strict = msgspec.structs.replace(request, extra=JSON_ONLY) if format == "json" else request
+        try:
+            self._read_request(strict, display, reading, words)
+        except RequestRefused:
+            if strict is request:
+                raise
+            self._read_request(request, display, reading, words)  # this server does not know response_format
 
     def _read_request(self, request: ChatRequest, display: Display, reading: _Reading, words: Words) -> None:
         with self._background.stream(self._client.stream_chat(request)) as batches:

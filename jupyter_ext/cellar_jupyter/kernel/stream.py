@@ -13,7 +13,7 @@ import queue
 import threading
 import time
 from collections.abc import AsyncGenerator, Coroutine, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -34,16 +34,17 @@ class Background:
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """The coroutine's result; an interrupt cancels it."""
-
-        async def once() -> AsyncGenerator[T, None]:
-            yield await work
-
-        with self.stream(once()) as batches:
-            return next(batches)[0]
+        future = asyncio.run_coroutine_threadsafe(work, self._running_loop())
+        try:
+            while not future.done():
+                wait([future], STEP)
+            return future.result()
+        finally:
+            future.cancel()
 
     @contextmanager
     def stream(self, source: AsyncGenerator[T, None]) -> Iterator[Iterator[list[T]]]:
-        """Lists of items as they come, at most one list per `STEP`, the first at once. Raises what the source raises."""
+        """Lists of items as they come, at most one per `STEP`, the first at once. Raises what the source raises."""
         inbox: queue.SimpleQueue[T | None] = queue.SimpleQueue()
         closed = threading.Event()
 
@@ -89,25 +90,48 @@ def _serve(loop: asyncio.AbstractEventLoop) -> None:
 
 
 def _batches(inbox: queue.SimpleQueue[T | None], source: Future[None]) -> Iterator[list[T]]:
-    """None in the inbox is the end: the source's own failure, if any, is raised after what came before it."""
+    """None in the inbox is the end: the source's own failure, if any, is raised after what came before it. What
+    had come before an interrupt is handed over before the interrupt goes on."""
     last = 0.0
-    while True:
-        try:
-            item = inbox.get(timeout=STEP)
-        except queue.Empty:
-            continue
-        batch: list[T] = []
-        if item is not None:
-            time.sleep(max(0.0, last + STEP - time.monotonic()))
-        while item is not None:
-            batch.append(item)
-            try:
-                item = inbox.get_nowait()
-            except queue.Empty:
-                break
+    batch: list[T] = []
+    try:
+        while True:
+            item = _next(inbox)
+            if item is not None:
+                batch.append(item)
+                time.sleep(max(0.0, last + STEP - time.monotonic()))
+                ended = _drain(inbox, batch)
+            else:
+                ended = True
+            if batch:
+                whole, batch = batch, []
+                yield whole
+                last = time.monotonic()
+            if ended:
+                return source.result()
+    except KeyboardInterrupt:
+        source.cancel()
+        _drain(inbox, batch)
         if batch:
             yield batch
-            last = time.monotonic()
+        raise
+
+
+def _next(inbox: queue.SimpleQueue[T | None]) -> T | None:
+    while True:
+        try:
+            return inbox.get(timeout=STEP)
+        except queue.Empty:
+            continue
+
+
+def _drain(inbox: queue.SimpleQueue[T | None], batch: list[T]) -> bool:
+    """What is there now; true: the end was among it."""
+    while True:
+        try:
+            item = inbox.get_nowait()
+        except queue.Empty:
+            return False
         if item is None:
-            source.result()
-            return
+            return True
+        batch.append(item)

@@ -1,8 +1,8 @@
 """Sentences of the magics, in English and Korean.
 
 The kernel has no translator of its own and runs where JupyterLab's is not (terminals, nbconvert), so this is a plain
-table. `CELLAR_LANG` decides, else `LANG`. An error is worded by the `code` of its class in `cellar.errors`; a test fails
-for a class without a sentence here.
+table. `CELLAR_LANG` decides, else `LANG`. An error is worded by the `code` of its class in `cellar.errors`; a test
+fails for a class without a sentence here.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ ENGLISH: dict[str, str] = {
     "models_row": "{id}: {context:,} tokens of context",
     "models_row_unknown": "{id}: context length not told",
     "default": "used unless -m names another",
-    "usage": "This kernel: {questions} questions, {prompt:,} tokens sent ({cached:,} of them cached), {completion:,} received.",
+    "usage": "This kernel: {questions} questions, {prompt:,} tokens sent ({cached:,} cached), {completion:,} received.",
     "usage_unknown": "The model server does not report tokens; {questions} questions were asked.",
     # errors of the model server, by code
     "internal": "Something went wrong in Cellar: {message}",
@@ -82,9 +82,10 @@ Options, before the question:
     --context SCOPE           notebook (default): what this kernel has run, with results and the last error
                               cell: only what ran last    none: nothing
 
-{{name}}, {{name.attribute}}, {{In[3]}} and {{Out[2]}} in a question are replaced by values of this kernel; {{{{name}}}} stays
-as {{name}}. Questions see the earlier ones of this kernel. Keys, passwords and the values of secret environment variables
-are masked before anything leaves. Stop with the Stop button or Ctrl-C: the text so far is kept.""",
+{{name}}, {{name.attribute}}, {{In[3]}} and {{Out[2]}} in a question are replaced by values of this kernel;
+{{{{name}}}} stays as {{name}}. Questions see the earlier ones of this kernel. Keys, passwords and the values of secret
+environment variables are masked before anything leaves. Stop with the Stop button or Ctrl-C; the text so far is
+kept.""",
 }
 
 KOREAN: dict[str, str] = {
@@ -154,7 +155,8 @@ KOREAN: dict[str, str] = {
     --context SCOPE           notebook(기본값): 이 커널에서 실행한 코드와 결과, 마지막 오류
                               cell: 마지막으로 실행한 것만    none: 보내지 않음
 
-질문에 쓴 {{name}}, {{name.attribute}}, {{In[3]}}, {{Out[2]}}는 이 커널의 값으로 바뀝니다. {{{{name}}}}은 {{name}}으로 남습니다.
+질문에 쓴 {{name}}, {{name.attribute}}, {{In[3]}}, {{Out[2]}}는 이 커널의 값으로 바뀝니다.
+{{{{name}}}}이라고 쓰면 {{name}}으로 남습니다.
 질문은 이 커널의 이전 질문을 기억합니다. 키와 비밀번호, 비밀 환경 변수의 값은 보내기 전에 가립니다.
 중지 버튼이나 Ctrl-C로 멈출 수 있고, 지금까지 받은 내용은 남습니다.""",
 }

@@ -1,0 +1,163 @@
+"""A real kernel over ZMQ: what a front end receives while `%%ai` runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from cellar_jupyter.kernel.display import ANSWER_MIME, WIDGET_MIME
+from jupyter_client.blocking.client import BlockingKernelClient
+from jupyter_client.manager import KernelManager
+
+from tests.fakes.scenarios import Scenario
+from tests.fakes.vllm import FakeVLLM
+
+
+class Kernel:
+    """A running kernel with the magics loaded; `card` says which display it uses."""
+
+    def __init__(self, home: Path, model: FakeVLLM, card: str) -> None:
+        env = dict(os.environ, IPYTHONDIR=str(home), VLLM_BASE_URL=model.url, CELLAR_CARD=card)
+        self.manager = KernelManager(kernel_name="python3")
+        self.manager.start_kernel(env=env)
+        self.client: BlockingKernelClient = self.manager.client()
+        self.client.start_channels()
+        self.client.wait_for_ready(timeout=30)
+        self.messages: list[dict[str, Any]] = []
+        self.run("%load_ext cellar_jupyter")
+
+    def start(self, source: str) -> str:
+        self.messages.clear()
+        return self.client.execute(source)
+
+    def receive_until(self, word: str) -> None:
+        """Until a piece of an answer with this word has arrived."""
+        while word not in "".join(self.deltas()):
+            self.messages.append(self.client.get_iopub_msg(timeout=20))
+
+    def deltas(self) -> list[str]:
+        sent = [content["data"] for content in self.published("comm_msg")]
+        return [data["content"]["delta"] for data in sent if data.get("method") == "custom"]
+
+    def finish(self, request: str) -> dict[str, Any]:
+        """The reply, when the cell has ended; everything it published is in `messages`."""
+        while True:
+            message = self.client.get_iopub_msg(timeout=20)
+            if message["parent_header"].get("msg_id") != request:
+                continue
+            self.messages.append(message)
+            if message["msg_type"] == "status" and message["content"]["execution_state"] == "idle":
+                break
+        while True:
+            reply: dict[str, Any] = self.client.get_shell_msg(timeout=20)
+            if reply["parent_header"].get("msg_id") == request:
+                return reply["content"]
+
+    def run(self, source: str) -> dict[str, Any]:
+        return self.finish(self.start(source))
+
+    def published(self, *kinds: str) -> list[dict[str, Any]]:
+        return [message["content"] for message in self.messages if message["msg_type"] in kinds]
+
+    def bundles(self) -> list[dict[str, Any]]:
+        return [content["data"] for content in self.published("display_data", "update_display_data")]
+
+    def stop(self) -> None:
+        self.client.stop_channels()
+        self.manager.shutdown_kernel(now=True)
+        self.manager.cleanup_resources()
+
+
+@pytest.fixture
+def kernel(tmp_path: Path, model: FakeVLLM) -> Iterator[Kernel]:
+    kernel = Kernel(tmp_path, model, "1")
+    yield kernel
+    kernel.stop()
+
+
+@pytest.fixture
+def plain_kernel(tmp_path: Path, model: FakeVLLM) -> Iterator[Kernel]:
+    """Its front end is not known to draw the card."""
+    kernel = Kernel(tmp_path, model, "0")
+    yield kernel
+    kernel.stop()
+
+
+def test_the_card_streams_each_piece_once_and_ends_as_markdown(kernel: Kernel, model: FakeVLLM) -> None:
+    model.use(Scenario(text="one two three four five six", gated=True))
+    request = kernel.start("%%ai\ncount")
+    for _ in range(6):
+        model.wait_for(lambda m: m.waiting == 1)
+        model.release()
+    assert kernel.finish(request)["status"] == "ok"
+    first, *_, last = kernel.bundles()
+    assert WIDGET_MIME in first and "text/markdown" not in first
+    assert WIDGET_MIME not in last and last["text/markdown"] == "one two three four five six"
+    assert last[ANSWER_MIME]["state"] == "complete"
+    assert "".join(kernel.deltas()) == "one two three four five six"
+
+
+def test_an_interrupt_ends_the_card_as_stopped(kernel: Kernel, model: FakeVLLM) -> None:
+    model.use("gated")
+    model.release(2)
+    request = kernel.start("%%ai\ncount")
+    kernel.receive_until("two")
+    kernel.manager.interrupt_kernel()
+    reply = kernel.finish(request)
+    model.wait_for(lambda m: m.aborted == 1)
+    assert reply["status"] == "error"
+    last = kernel.bundles()[-1]
+    assert last[ANSWER_MIME]["state"] == "stopped" and last["text/markdown"].startswith("one two")
+    assert kernel.published("error")[0]["traceback"] == ["Stopped. The text so far is kept."]
+
+
+def test_an_error_is_one_line_and_ends_the_cell(kernel: Kernel, model: FakeVLLM) -> None:
+    model.use("unauthorized")
+    reply = kernel.run("%%ai\nhello")
+    assert reply["status"] == "error"
+    (error,) = kernel.published("error")
+    assert len(error["traceback"]) == 1 and "VLLM_API_KEY" in error["traceback"][0]
+
+
+def test_code_becomes_the_next_cell(kernel: Kernel, model: FakeVLLM) -> None:
+    model.use(Scenario(text="```python\nx = 1\n```"))
+    reply = kernel.run("%%ai -f code\nwrite it")
+    assert {"source": "set_next_input", "text": "x = 1", "replace": False} in reply["payload"]
+
+
+def test_without_a_card_the_markdown_grows_in_linear_size(plain_kernel: Kernel, model: FakeVLLM) -> None:
+    model.use(Scenario(words=3000, rate=3000))
+    plain_kernel.run("%%ai\nwrite a lot")
+    sizes = [len(bundle.get("text/markdown", "")) for bundle in plain_kernel.bundles()]
+    assert sum(sizes) < 7 * sizes[-1]
+    assert all(WIDGET_MIME not in bundle for bundle in plain_kernel.bundles())
+
+
+def test_loading_the_extension_imports_no_http_client(kernel: Kernel) -> None:
+    kernel.run("import sys; print('httpx' in sys.modules, 'cellar.context' in sys.modules)")
+    assert kernel.published("stream")[0]["text"] == "False False\n"
+
+
+def test_nbconvert_runs_the_magic_and_saves_the_answer(
+    model: FakeVLLM, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from nbconvert.exporters import HTMLExporter
+    from nbconvert.preprocessors import ExecutePreprocessor
+
+    monkeypatch.setenv("VLLM_BASE_URL", model.url)
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
+    model.use(Scenario(text="The answer is **42**."))
+    cells = [nbformat.v4.new_code_cell(source) for source in ("%load_ext cellar_jupyter", "%%ai -o x\nhow many?", "x")]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    ExecutePreprocessor(timeout=60, kernel_name="python3").preprocess(notebook, {})
+    saved = nbformat.reads(nbformat.writes(notebook), as_version=4)
+    nbformat.validate(saved)
+    (output,) = saved.cells[1].outputs
+    assert output["data"]["text/markdown"] == "The answer is **42**."
+    assert saved.cells[2].outputs[0]["data"]["text/plain"] == "'The answer is **42**.'"
+    page, _ = HTMLExporter().from_notebook_node(saved)
+    assert "<strong>42</strong>" in page

@@ -1,0 +1,312 @@
+"""`%ai` and `%%ai` in a terminal IPython, against the fake model server on a real socket."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from tests.fakes.scenarios import Scenario
+from tests.fakes.vllm import FakeVLLM, ServerOptions
+from tests.kernel.conftest import Terminal
+
+
+def sent(model: FakeVLLM, number: int = -1) -> str:
+    """Everything the model read, in one text."""
+    return "\n".join(message["content"] for message in model.requests[number].body["messages"])
+
+
+def one_line(printed: str) -> str:
+    """What was printed is one line and no traceback."""
+    lines = printed.strip().splitlines()
+    assert len(lines) == 1, printed
+    return lines[0]
+
+
+# --- asking
+
+
+def test_the_answer_is_printed_as_plain_text(terminal: Terminal, model: FakeVLLM) -> None:
+    model.use(Scenario(text="It is 42."))
+    assert terminal.run("%ai what is six times seven?") == "It is 42.\n"
+    assert "what is six times seven?" in sent(model)
+
+
+def test_a_question_in_a_cell_keeps_its_lines(terminal: Terminal, model: FakeVLLM) -> None:
+    terminal.run("%%ai\nwhat's this:\n\n    x = {'a': 1}\n")
+    assert "what's this:\n\n    x = {'a': 1}" in sent(model)
+
+
+@pytest.mark.parametrize("question", ["what is x?", "why??", "isn't it?", 'is "this" so?'])
+def test_a_question_mark_asks_the_model_not_ipython(terminal: Terminal, model: FakeVLLM, question: str) -> None:
+    terminal.run(f"%ai {question}")
+    assert question in sent(model)
+
+
+def test_a_question_mark_behind_the_magic_alone_shows_its_help(terminal: Terminal, model: FakeVLLM) -> None:
+    terminal.run("%ai?")
+    assert model.requests == []
+
+
+def test_dollar_signs_and_foreign_braces_are_sent_as_written(terminal: Terminal, model: FakeVLLM) -> None:
+    terminal.run('%ai explain f"{x!r}" and ${HOME} and {"a": 1}')
+    assert 'explain f"{x!r}" and ${HOME} and {"a": 1}' in sent(model)
+
+
+def test_escape_sequences_of_a_model_do_not_reach_the_terminal(terminal: Terminal, model: FakeVLLM) -> None:
+    model.use(Scenario(tokens=["red \x1b[31m", "\u202etxet"]))
+    printed = terminal.run("%ai hello")
+    assert "\x1b" not in printed and "\u202e" not in printed
+
+
+def test_the_named_model_is_asked(terminal: Terminal, model: FakeVLLM) -> None:
+    model.options.models = ["first", "second"]
+    terminal.run("%ai -m second hello")
+    assert model.requests[-1].body["model"] == "second"
+
+
+def test_a_later_question_sees_the_earlier_ones_until_reset(terminal: Terminal, model: FakeVLLM) -> None:
+    model.use(Scenario(text="Blue."))
+    terminal.run("%ai my favourite colour?")
+    terminal.run("%ai and again")
+    roles = [message["role"] for message in model.requests[-1].body["messages"]]
+    assert roles == ["system", "user", "assistant", "user"]
+    assert "Blue." in sent(model)
+    terminal.run("%ai reset")
+    terminal.run("%ai once more")
+    assert "Blue." not in sent(model)
+
+
+# --- interpolation
+
+
+def test_values_of_the_kernel_are_filled_in(terminal: Terminal, model: FakeVLLM) -> None:
+    terminal.run("city = 'Busan'; data = {'k': [1, 2]}")
+    terminal.run("20 + 22")
+    terminal.run("%ai {city} {data['k']} {data['k'][1]} {city.upper} {Out[2]} {In[1]} {{city}}")
+    text = sent(model)
+    assert "Busan [1, 2] 2" in text
+    assert " 42 city = 'Busan'" in text and "{city}" in text
+
+
+def test_an_unknown_name_is_told_in_one_line_and_nothing_is_sent(terminal: Terminal, model: FakeVLLM) -> None:
+    assert "nowhere" in one_line(terminal.run("%ai about {nowhere}"))
+    assert "In[99]" in one_line(terminal.run("%ai about {In[99]}"))
+    assert model.requests == []
+
+
+# --- formats and -o
+
+
+def test_the_answer_is_stored_in_the_variable(terminal: Terminal, model: FakeVLLM) -> None:
+    model.use(Scenario(text="It is 42."))
+    terminal.run("%ai -o answer how many?")
+    assert terminal.variable("answer") == "It is 42."
+
+
+def test_code_goes_into_the_next_input_and_the_variable(terminal: Terminal, model: FakeVLLM) -> None:
+    model.use(Scenario(text="Here:\n```python\nx = 1\nprint(x)\n```\n"))
+    terminal.run("%ai -f code -o code write it")
+    assert terminal.variable("code") == "x = 1\nprint(x)"
+    assert terminal.shell.rl_next_input == "x = 1\nprint(x)"
+
+
+def test_json_is_parsed_and_asked_for(terminal: Terminal, model: FakeVLLM) -> None:
+    model.use(Scenario(text='```json\n{"a": [1, 2]}\n```'))
+    terminal.run("%ai -f json -o data a list")
+    assert terminal.variable("data") == {"a": [1, 2]}
+    assert model.requests[-1].body["response_format"] == {"type": "json_object"}
+
+
+def test_a_server_without_response_format_is_asked_without_it(terminal: Terminal, model: FakeVLLM) -> None:
+    refusal = {"error": {"message": "response_format is not supported", "type": "BadRequestError", "code": 400}}
+    model.use(Scenario(status=400, body=refusal, times=1), Scenario(text="[1]"))
+    terminal.run("%ai -f json -o data a list")
+    assert terminal.variable("data") == [1]
+    assert "response_format" not in model.requests[-1].body
+
+
+def test_an_answer_that_is_no_json_is_told_in_one_line(terminal: Terminal, model: FakeVLLM) -> None:
+    model.use(Scenario(text="I would rather not"))
+    printed = terminal.run("%ai -f json -o data a list").splitlines()
+    assert printed[0] == "I would rather not" and "JSON" in printed[1] and len(printed) == 2
+    assert "data" not in terminal.shell.user_ns
+
+
+# --- context
+
+
+def test_what_the_kernel_ran_travels_with_the_question(terminal: Terminal, model: FakeVLLM) -> None:
+    terminal.run("price = 1234")
+    terminal.run("price * 2")
+    terminal.run("%ai explain")
+    assert "price = 1234" in sent(model) and "2468" in sent(model)
+
+
+def test_no_context_is_sent_when_none_is_wanted(terminal: Terminal, model: FakeVLLM) -> None:
+    terminal.run("price = 1234")
+    terminal.run("%ai --context none hello there")
+    assert "1234" not in sent(model)
+
+
+def test_one_cell_is_the_last_one(terminal: Terminal, model: FakeVLLM) -> None:
+    terminal.run("first = 1111")
+    terminal.run("second = 2222")
+    terminal.run("%ai --context cell hello there")
+    assert "2222" in sent(model) and "1111" not in sent(model)
+
+
+def test_fix_sends_the_last_error_with_its_cell(terminal: Terminal, model: FakeVLLM) -> None:
+    terminal.run("def broken():\n    return 1 / 0\nbroken()")
+    terminal.run("%ai fix")
+    assert "ZeroDivisionError: division by zero" in sent(model) and "return 1 / 0" in sent(model)
+
+
+def test_fix_without_an_error_says_so(terminal: Terminal, model: FakeVLLM) -> None:
+    assert "no error" in one_line(terminal.run("%ai fix"))
+    assert model.requests == []
+
+
+def test_a_secret_of_the_environment_does_not_leave(
+    terminal: Terminal, model: FakeVLLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WAREHOUSE_PASSWORD", "correct-horse-battery")
+    terminal.run("login = 'correct-horse-battery'")
+    printed = terminal.run("%ai is {login} a good password?")
+    assert "correct-horse-battery" not in sent(model)
+    assert "secret" in sent(model)
+    assert "masked" in printed
+
+
+# --- stop and failures
+
+
+def interrupt_after(wait: Callable[[], None]) -> threading.Thread:
+    """Ctrl-C as the terminal sends it."""
+
+    def strike() -> None:
+        wait()
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=strike)
+    thread.start()
+    return thread
+
+
+def test_an_interrupt_keeps_the_text_and_closes_the_upstream(terminal: Terminal, gated_model: FakeVLLM) -> None:
+    gated_model.release(2)
+    thread = interrupt_after(lambda: terminal.paper.wait_for("two"))
+    printed = terminal.run("%ai -o part count")
+    thread.join()
+    gated_model.wait_for(lambda m: m.aborted == 1)
+    assert printed == "one two\nStopped. The text so far is kept.\n"
+    assert terminal.variable("part").split() == ["one", "two"]
+
+
+def test_an_interrupt_before_the_first_token_closes_the_upstream(terminal: Terminal, silent_model: FakeVLLM) -> None:
+    thread = interrupt_after(lambda: silent_model.wait_for(lambda m: m.running == 1))
+    printed = terminal.run("%ai anybody there?")
+    thread.join()
+    silent_model.wait_for(lambda m: m.aborted == 1)
+    assert one_line(printed) == "Stopped. The text so far is kept."
+
+
+def test_after_a_stop_the_kernel_asks_again(terminal: Terminal, silent_model: FakeVLLM) -> None:
+    thread = interrupt_after(lambda: silent_model.wait_for(lambda m: m.running == 1))
+    terminal.run("%ai anybody there?")
+    thread.join()
+    silent_model.use(Scenario(text="Yes."))
+    assert terminal.run("%ai and now?") == "Yes.\n"
+
+
+@pytest.mark.parametrize(
+    ("scenario", "word"),
+    [
+        ("rate_limited", "Too many questions"),
+        ("quota", "quota"),
+        ("unauthorized", "VLLM_API_KEY"),
+        ("forbidden", "not allowed"),
+        ("loading", "loading"),
+        ("queue_full", "busy"),
+        ("too_long", "too long"),
+        ("broken", "failed"),
+        ("not_a_stream", "failed"),
+    ],
+)
+def test_a_refusal_is_one_readable_line(terminal: Terminal, model: FakeVLLM, scenario: str, word: str) -> None:
+    model.use(scenario)
+    assert word in one_line(terminal.run("%ai hello"))
+    assert terminal.result.success is False
+
+
+def test_what_came_before_a_failure_is_kept(terminal: Terminal, model: FakeVLLM) -> None:
+    model.use("error_in_stream")
+    printed = terminal.run("%ai hello").splitlines()
+    assert printed[0].startswith("it begins") and "failed" in printed[1]
+
+
+def test_an_answer_that_breaks_off_is_kept_and_told(terminal: Terminal, broken_model: FakeVLLM) -> None:
+    printed = terminal.run("%ai -o part hello").splitlines()
+    assert printed[0].startswith("this answer") and "cut off" in printed[-1]
+    assert terminal.variable("part").startswith("this answer")
+
+
+def test_nobody_listening_is_told_with_the_address(
+    terminal: Terminal, an_unused_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VLLM_BASE_URL", f"http://127.0.0.1:{an_unused_port}/v1")
+    assert f":{an_unused_port}/v1" in one_line(terminal.run("%ai hello"))
+
+
+@pytest.mark.parametrize(
+    ("line", "word"),
+    [
+        ("%ai", "question"),
+        ("%ai --frobnicate hello", "--frobnicate"),
+        ("%ai -m", "-m"),
+        ("%ai -f poem hello", "poem"),
+        ("%ai --context world hello", "world"),
+        ("%ai -o 1x hello", "1x"),
+        ("%ai -m nobody hello", "%ai models"),
+    ],
+)
+def test_a_line_that_cannot_be_understood_is_one_readable_line(terminal: Terminal, line: str, word: str) -> None:
+    assert word in one_line(terminal.run(line))
+
+
+def test_a_bad_setting_names_the_variable(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VLLM_BASE_URL", "not an address")
+    assert "VLLM_BASE_URL" in one_line(terminal.run("%ai hello"))
+
+
+# --- reports
+
+
+def test_models_are_listed_with_their_context(terminal: Terminal, model: FakeVLLM) -> None:
+    printed = terminal.run("%ai models")
+    assert "fake-coder: 32,768 tokens" in printed and model.url in printed
+
+
+def test_usage_adds_up_what_the_server_reported(terminal: Terminal, model: FakeVLLM) -> None:
+    model.use(Scenario(text="one two three", prompt_tokens=1500, cached_tokens=1000))
+    terminal.run("%ai hello")
+    terminal.run("%ai hello")
+    printed = terminal.run("%ai usage")
+    assert "2 questions, 3,000 tokens sent (2,000 cached)" in printed
+
+
+def test_help_is_in_the_users_language(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "Ask the model" in terminal.run("%ai help")
+    monkeypatch.setenv("LANG", "ko_KR.UTF-8")
+    assert "질문합니다" in terminal.run("%ai help")
+    monkeypatch.setenv("CELLAR_LANG", "en")
+    assert "Ask the model" in terminal.run("%ai --help")
+
+
+def test_a_key_is_sent_and_never_printed(terminal: Terminal, model: FakeVLLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    model.options = ServerOptions(api_key="sk-right-key-0123456789")
+    monkeypatch.setenv("VLLM_API_KEY", "sk-right-key-0123456789")
+    assert "hello" in terminal.run("%ai hello")

@@ -19,9 +19,10 @@ DEFAULT_CONTEXT = 8_192  # tokens, when the server does not say
 MOST_ANSWER = 4_096  # tokens kept free for the answer, unless someone asks for more
 DROP_TO = 0.6  # of the budget: where the history is cut down to when the budget is reached
 CONTEXT_SHARE = 0.75  # of the budget: what the newest context may take, so that the next questions fit behind it
-CONTEXT_SHARE_AFTER_DROP = 0.4  # of the budget: what it is cut to when otherwise no earlier turn could stay
+BARE_SHARE = 0.2  # of the budget: the last questions and answers, when not even one whole turn can stay
 _LEAST = 40  # tokens: an item with less room is left out
 _OUTPUT_CAPS = (1_500, 400, 0)  # characters of one output, step by step
+_GENTLE = 1_500  # characters: outputs may get as short as this before earlier turns leave
 MESSAGE_TOKENS = 5  # what a chat template puts around a message
 
 
@@ -72,23 +73,33 @@ def render_all(items: Sequence[Item], scene: Scene, rooms: Sequence[Room | None]
 
 def need(items: Sequence[Item], scene: Scene, room: int, counter: TokenCounter) -> int:
     """Tokens of the items at their natural size; only a lower bound of it when that is already more than `room`."""
-    least = _least(items, scene, OUTPUT_CAP)
+    least = _least(items, scene, OUTPUT_CAP, counter)
     if least > room:
         return least
     return total(render_all(items, scene, [Room()] * len(items)), counter)
 
 
-def _least(items: Sequence[Item], scene: Scene, outputs: int) -> int:
-    """A lower bound of the tokens (text full of blanks has up to ten characters a token)."""
-    return sum(item.size(scene, outputs) for item in items) // 10
+def fits_gently(items: Sequence[Item], scene: Scene, room: int, counter: TokenCounter) -> bool:
+    """Do the items fit, if need be with shorter outputs?"""
+    if need(items, scene, room, counter) <= room:
+        return True
+    if _least(items, scene, _GENTLE, counter) > room:
+        return False
+    return total(render_all(items, scene, [Room(outputs=_GENTLE)] * len(items)), counter) <= room
+
+
+def _least(items: Sequence[Item], scene: Scene, outputs: int, counter: TokenCounter) -> int:
+    """A lower bound of the tokens, good enough not to make a big notebook ready for nothing: masking costs more than
+    estimating."""
+    return int(sum(item.size(scene, outputs) for item in items) * counter.ratio * 0.7)
 
 
 def fit(items: Sequence[Item], scene: Scene, room: int, counter: TokenCounter) -> list[Rendered]:
     """The items within `room` tokens."""
     rendered: list[Rendered] = []
     for cap in (OUTPUT_CAP, *_OUTPUT_CAPS):
-        if cap and _least(items, scene, cap) > room:
-            continue  # a big notebook is not made ready for nothing
+        if cap and _least(items, scene, cap, counter) > room:
+            continue
         rendered = render_all(items, scene, [Room(outputs=cap)] * len(items))
         if total(rendered, counter) <= room:
             return rendered

@@ -91,11 +91,7 @@ def clean_cut(text: str, limit: int, redactor: Redactor, *, head: float = 0.67) 
         return Cut(note(len(text)), len(text))
     if len(text) <= 2 * limit + 4 * _LOOK:
         return _cut_masked(redactor.mask(strip_ansi(text)), limit, head)
-    key = redactor.digest(f"cut {limit} {head}", text)
-    known = redactor.recall(key)
-    if known is None:
-        known = redactor.remember(key, _cut_windows(text, limit, redactor, head))
-    return Cut(*known)
+    return _cut_windows(text, limit, redactor, head)
 
 
 def _cut_masked(text: str, limit: int, share: float) -> Cut:
@@ -120,7 +116,7 @@ def _around(head: str, left_out: int, tail: str) -> str:
     return "\n".join(piece for piece in pieces if piece)
 
 
-def _cut_windows(text: str, limit: int, redactor: Redactor, share: float) -> tuple[str, int]:
+def _cut_windows(text: str, limit: int, redactor: Redactor, share: float) -> Cut:
     """Of a huge text only two windows are read. The inner end of each is only looked at: a secret that begins in what is
     kept may go on there."""
     before = int(limit * share)
@@ -135,7 +131,7 @@ def _cut_windows(text: str, limit: int, redactor: Redactor, share: float) -> tup
     start = line + 1 if line >= 0 else len(window) - size
     tail = redactor.apply(window, redactor.spans(window), start)
     left_out = len(text) - head_size - (len(window) - start)
-    return harmless(_around(head, left_out, tail)), left_out
+    return Cut(harmless(_around(head, left_out, tail)), left_out)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

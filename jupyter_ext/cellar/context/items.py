@@ -16,6 +16,7 @@ from cellar import wire
 from cellar.context.clean import attribute, clean, clean_cut, clean_traceback, harmless, note
 from cellar.context.records import Folder
 from cellar.context.redaction import Redactor
+from cellar.context.tokens import estimate
 
 OUTPUT_CAP = 6_000  # characters of one output while there is room
 CELL_CAP = 16_000  # characters of all outputs of one cell
@@ -68,7 +69,7 @@ class Item(Protocol):
     def render(self, scene: Scene, room: Room) -> Rendered: ...
 
     def size(self, scene: Scene, outputs: int) -> int:
-        """Characters it has at least in such a room, without the work of rendering it."""
+        """Tokens of its texts in such a room, estimated without the work of rendering it; 0 where that is no work."""
         ...
 
 
@@ -77,8 +78,8 @@ def cell_key(path: str, cell_id: str) -> str:
 
 
 class CellState(msgspec.Struct, frozen=True):
-    """What is remembered of a sent cell: its content's digest, its In[n], and how much of it was sent (0: all of it,
-    1: outputs shortened or left out, 2: source too)."""
+    """What is remembered of a sent cell: its content's digest, its In[n], and how much of it was sent (0: all that ever
+    is; 1: shortened outputs; 2: no source). A cell of level 1 or 2 is sent again when the user points at it."""
 
     digest: str
     count: str = ""
@@ -106,8 +107,9 @@ def cell_digest(cell: wire.Cell, redactor: Redactor) -> str:
 class CellText(msgspec.Struct, frozen=True):
     text: str
     left_out: int = 0
-    cut: bool = False
+    cut: bool = False  # something of it is missing
     pictures: tuple[Picture, ...] = ()
+    level: int = 0  # see CellState
 
 
 def render_cell(
@@ -141,7 +143,7 @@ def render_cell(
                 pictures.append(Picture(f"(the picture in the output of cell {number or name})", output.image))
             else:
                 lines.append("[a picture was left out]")
-    return CellText("\n".join(lines), left_out, cut, tuple(pictures))
+    return CellText("\n".join(lines), left_out, cut, tuple(pictures), 1 if cut and outputs < PINNED_OUTPUT else 0)
 
 
 def _render_output(output: wire.Output, room: int, scene: Scene) -> tuple[str, int]:
@@ -185,7 +187,7 @@ class TextItem:
             self.key = f"file:{part.path}"
 
     def size(self, scene: Scene, outputs: int) -> int:
-        return 0 if scene.known.get(self.key) == self._digest(scene) else len(self.text) // 2
+        return 0 if scene.known.get(self.key) == self._digest(scene) else estimate(self.text)
 
     def _digest(self, scene: Scene) -> str:
         return scene.redactor.digest(self.text, self.label).hex()
@@ -268,7 +270,7 @@ class CellsItem:
             if each is not None and len(text.text) > each:
                 text = halve(text, each, scene.redactor)
             fresh.append(text)
-            digests[key] = str(CellState(digest, str(cell.execution_count or ""), 1 if text.cut else 0))
+            digests[key] = str(CellState(digest, str(cell.execution_count or ""), 0))
         path = attribute(scene.redactor.mask(self.path))
         word = "The last error is in cell" if self.kind == "error" else "Attached cells, shown above:"
         focus = (f"{word} {', '.join(attribute(name) for name in seen)} of {path}",) if seen else ()

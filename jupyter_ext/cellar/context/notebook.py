@@ -18,7 +18,6 @@ from cellar.context.items import (
     CellState,
     CellText,
     Kind,
-    Picture,
     Rendered,
     Room,
     Scene,
@@ -28,6 +27,7 @@ from cellar.context.items import (
     halve,
     render_cell,
 )
+from cellar.context.tokens import estimate
 
 
 class NotebookItem:
@@ -44,7 +44,9 @@ class NotebookItem:
     def size(self, scene: Scene, outputs: int) -> int:
         shown = _Changes(self, self._known_digests(scene), scene).shown()
         cells = [self.part.cells[index] for index in shown]
-        return sum(len(c.source) + sum(min(len(o.text), outputs) for o in c.outputs) for c in cells)
+        pieces = [cell.source for cell in cells]
+        pieces += [output.text[:outputs] for cell in cells for output in cell.outputs]
+        return estimate("\n".join(pieces))
 
     def _known_digests(self, scene: Scene) -> list[str]:
         if self._digests is None:
@@ -204,7 +206,7 @@ class _Changes:
         removed = [attribute(old_names[cell_id]) for cell_id in self.before if cell_id not in here]
         if removed:
             lines.append(f"[removed cells: {', '.join(removed)}]")
-        for index in _moved([c for c in self.before if c in here], item.ids, {c for c in self.before}):
+        for index in _moved([c for c in self.before if c in here], item.ids, set(self.before)):
             lines.append(f"[cell {attribute(item.names[index])} moved: it is cell {index + 1} now]")
         added = [index for index, mark in self.marks.items() if mark == "new"]
         if removed or added or lines:
@@ -220,7 +222,7 @@ class _Changes:
         digests: dict[str, str] = {}
         for index in [*self.shown(), *self.again]:
             text = texts.get(index)
-            level = self.again[index] if index in self.again else 2 if text is None else 1 if text.cut else 0
+            level = self.again.get(index, text.level if text is not None else 2)
             state = CellState(self.now[index], _count(item.part.cells[index]), level)
             digests[cell_key(item.path, item.ids[index])] = str(state)
         if self.before != item.ids:

@@ -10,24 +10,27 @@ prefix):
 Nothing before the newest message is rendered again. The head is kept with the turn that began it (`SentTurn.head`):
 when rules change, the new ones are told in the newest message. When the budget is reached, the oldest turns leave in one
 step, down to `DROP_TO` of it, and `SentTurn.dropped` makes the next prompts leave out the same ones; only then the head
-is made anew. What only a turn that left had shown is sent again whole, because its digest left with it.
+is made anew. What only a turn that left had shown is sent again whole, because its digest left with it. Where not even
+the last turn could stay whole (its notebook alone is bigger than that), the last questions and answers stay without
+their context: the prefix is new at that point anyway.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import msgspec
 
 from cellar import prompts, wire
 from cellar.context.budget import (
+    BARE_SHARE,
     CONTEXT_SHARE,
-    CONTEXT_SHARE_AFTER_DROP,
     DROP_TO,
     MESSAGE_TOKENS,
     Budget,
     fit,
+    fits_gently,
     need,
 )
 from cellar.context.clean import attribute, clean, clean_cut
@@ -49,6 +52,21 @@ def build_prompt(given: PromptInput) -> Prompt:
     return _Builder(given).build()
 
 
+class _Kept(NamedTuple):
+    """Of the history: turns from `first` on are sent, those before `bare` without their context."""
+
+    first: int
+    bare: int
+
+    @classmethod
+    def of(cls, history: Sequence[SentTurn]) -> _Kept:
+        """As in the turn before."""
+        if not history:
+            return cls(0, 0)
+        first = min(history[-1].dropped, len(history))
+        return cls(first, min(max(history[-1].bare, first), len(history)))
+
+
 class _Builder:
     """One prompt on its way. Lives for one call."""
 
@@ -62,8 +80,9 @@ class _Builder:
         self.pinned = _pinned(given.parts)
         self.fresh_head = self._fresh_head()
         self.answers = [self.redactor.mask(turn.answer) or prompts.NO_ANSWER for turn in given.history]
-        self.costs = [self._turn_cost(n) for n in range(len(given.history))]
+        self.costs = [self._turn_cost(n, bare=False) for n in range(len(given.history))]
         self.closing = self._closing()
+        self.copied = _copied(given.copied)
 
     # -- the parts of the prompt ---------------------------------------------------------------------------------------
 
@@ -115,12 +134,14 @@ class _Builder:
     def _cost(self, blocks: Sequence[Block]) -> int:
         return sum(self.counter.weigh(block.text) + (IMAGE_TOKENS if block.image else 0) for block in blocks)
 
-    def _turn_cost(self, number: int) -> int:
+    def _turn_cost(self, number: int, *, bare: bool) -> int:
+        blocks = self.given.history[number].blocks
         return (
-            self._cost(self.given.history[number].blocks)
-            + self.counter.weigh(self.answers[number])
-            + 2 * MESSAGE_TOKENS
+            self._cost(blocks[-1:] if bare else blocks) + self.counter.weigh(self.answers[number]) + 2 * MESSAGE_TOKENS
         )
+
+    def _history_cost(self, kept: _Kept) -> int:
+        return sum(self._turn_cost(n, bare=True) for n in range(kept.first, kept.bare)) + sum(self.costs[kept.bare :])
 
     def _known(self, first: int) -> dict[str, str]:
         known: dict[str, str] = {}
@@ -137,19 +158,18 @@ class _Builder:
 
     def build(self) -> Prompt:
         history = self.given.history
-        first = min(history[-1].dropped, len(history)) if history else 0
-        kept = self._kept_head()
-        head, known = kept or self.fresh_head, self._known(first)
+        kept = _Kept.of(history)
+        old_head = self._kept_head()
+        head, known = old_head or self.fresh_head, self._known(kept.bare)
         changed = self._changed_rules(head, known)
         fixed = self._fixed(head, changed)
-        behind = fixed + sum(self.costs[first:])
-        room = min(self.budget.prompt - behind, int(self.budget.prompt * CONTEXT_SHARE))
-        enough = room >= int(self.budget.prompt * CONTEXT_SHARE)
-        enough = enough or need(self.items, self._scene(known), room, self.counter) <= room
-        if not enough and first < len(history):
-            first, room = self._drop(first)
-            kept, head, known, changed = None, self.fresh_head, self._known(first), ()
-            fixed = self._fixed(head, changed)
+        most = int(self.budget.prompt * CONTEXT_SHARE)
+        room = min(self.budget.prompt - fixed - self._history_cost(kept), most)
+        if room < most and kept.first < len(history):
+            if not fits_gently(self.items, self._scene(known), room, self.counter):
+                kept, room = self._drop(kept)
+                old_head, head, known, changed = None, self.fresh_head, self._known(kept.bare), ()
+                fixed = self._fixed(head, changed)
         if fixed > self.budget.prompt:
             raise ContextTooLong(
                 f"the question needs {fixed} tokens with the system prompt, the model reads {self.budget.prompt} "
@@ -158,34 +178,49 @@ class _Builder:
                 detail={"n_prompt": fixed, "limit": self.budget.prompt},
             )
         rendered = fit(self.items, self._scene(known), max(0, room), self.counter)
-        return self._prompt(head, changed, first, rendered, begins=kept is None)
+        return self._prompt(head, changed, kept, rendered, begins=old_head is None)
 
     def _fixed(self, head: Sequence[Block], changed: Sequence[Block]) -> int:
         notices = sum(self.counter.weigh(notice.path) + 12 for notice in self.given.notices)
-        return self._cost(head) + self._cost(changed) + self._cost(self.closing) + notices + 2 * MESSAGE_TOKENS
+        blocks = self._cost(head) + self._cost(changed) + self._cost(self.copied) + self._cost(self.closing)
+        return blocks + notices + 2 * MESSAGE_TOKENS + 12 * len(self.items)
 
-    def _drop(self, first: int) -> tuple[int, int]:
-        """Which turn is the first to stay, and the room of the newest context then."""
+    def _drop(self, before: _Kept) -> tuple[_Kept, int]:
+        """Which turns stay, and the room of the newest context then."""
         fixed = self._fixed(self.fresh_head, ())
         goal, count = int(self.budget.prompt * DROP_TO), len(self.given.history)
-        for most in (None, int(self.budget.prompt * CONTEXT_SHARE_AFTER_DROP)):
-            for start in range(first + 1, count):
-                behind = fixed + sum(self.costs[start:])
-                if behind >= goal:
-                    continue
-                wanted = need(self.items, self._scene(self._known(start)), goal - behind, self.counter)
-                if behind + min(wanted, most or wanted) <= goal:
-                    return start, goal - behind
-        return count, min(self.budget.prompt - fixed, int(self.budget.prompt * CONTEXT_SHARE))
+        for start in range(max(before.first + 1, before.bare), count):
+            room = goal - fixed - sum(self.costs[start:])
+            if room > 0 and need(self.items, self._scene(self._known(start)), room, self.counter) <= room:
+                return _Kept(start, start), room
+        spent, first = 0, count
+        while first > before.first:
+            spent += self._turn_cost(first - 1, bare=True)
+            if spent > int(self.budget.prompt * BARE_SHARE):
+                break
+            first -= 1
+        kept = _Kept(first, count)
+        room = goal - fixed - self._history_cost(kept)
+        if room <= 0:  # a long question: everything else makes way
+            kept, room = _Kept(count, count), self.budget.prompt - fixed
+        return kept, room
 
     # -- the result ----------------------------------------------------------------------------------------------------
 
     def _prompt(
-        self, head: tuple[Block, ...], changed: tuple[Block, ...], first: int, rendered: list[Rendered], *, begins: bool
+        self,
+        head: tuple[Block, ...],
+        changed: tuple[Block, ...],
+        kept: _Kept,
+        rendered: list[Rendered],
+        *,
+        begins: bool,
     ) -> Prompt:
         focus = self._focus(rendered)
-        context: list[Block] = [*changed]
+        context: list[Block] = [*changed, *self.copied]
         digests = {"rules": self._rules_digest(self.fresh_head)} if begins or changed else {}
+        if self.given.copied is not None:
+            digests |= {key: value for key, value in self.given.copied.digests.items() if key != "rules"}
         for item, one in zip(self.items, rendered, strict=True):
             digests.update(one.digests)
             if one.text:
@@ -196,23 +231,28 @@ class _Builder:
         blocks = (*context, *focus, *self.closing)
         history = self.given.history
         messages: list[dict[str, Any]] = [{"role": "system", "content": "\n\n".join(block.text for block in head)}]
-        for turn, answer in zip(history[first:], self.answers[first:], strict=True):
-            messages.append(self._user(turn.blocks))
-            messages.append({"role": "assistant", "content": answer})
+        for number in range(kept.first, len(history)):
+            messages.append(self._user(self._blocks(number, kept)))
+            messages.append({"role": "assistant", "content": self.answers[number]})
         messages.append(self._user(blocks))
-        sent = SentTurn(blocks=blocks, digests=digests, head=head if begins else (), dropped=first)
+        sent = SentTurn(blocks=blocks, digests=digests, head=head if begins else (), dropped=kept.first, bare=kept.bare)
         texts = (
             [b.text for b in head]
-            + [t for n in range(first, len(history)) for t in self._texts(n)]
+            + [t for n in range(kept.first, len(history)) for t in self._texts(n, kept)]
             + [b.text for b in blocks]
         )
-        receipt = self._receipt(head, changed, first, rendered, focus, texts)
+        receipt = self._receipt(head, changed, kept, rendered, focus, texts)
         return Prompt(
             messages=messages, max_tokens=self.budget.max_tokens, receipt=receipt, sent=sent, texts=tuple(texts)
         )
 
-    def _texts(self, number: int) -> list[str]:
-        return [*(block.text for block in self.given.history[number].blocks), self.answers[number]]
+    def _blocks(self, number: int, kept: _Kept) -> tuple[Block, ...]:
+        """What of an earlier turn's message is sent."""
+        blocks = self.given.history[number].blocks
+        return blocks[-1:] if number < kept.bare else blocks
+
+    def _texts(self, number: int, kept: _Kept) -> list[str]:
+        return [*(block.text for block in self._blocks(number, kept)), self.answers[number]]
 
     def _user(self, blocks: Sequence[Block]) -> dict[str, Any]:
         """The newest message or an earlier one: the same blocks give the same bytes."""
@@ -247,14 +287,17 @@ class _Builder:
         self,
         head: Sequence[Block],
         changed: Sequence[Block],
-        first: int,
+        kept: _Kept,
         rendered: Sequence[Rendered],
         focus: Sequence[Block],
         texts: Sequence[str],
     ) -> wire.Receipt:
         rows = [self._row(block) for block in (*head, *changed)]
+        again = [self._row(block) for block in self.copied if block.kind != "focus"]
+        focus = [*focus, *(block for block in self.copied if block.kind == "focus")]
         if self.given.history:
-            rows.append(self._history_row(first))
+            rows.append(self._history_row(kept))
+        rows += again
         rows += [self._item_row(item, one) for item, one in zip(self.items, rendered, strict=True)]
         rows += [
             wire.ReceiptPart(kind=_kind(n.kind), label=n.path, path=n.path, state="unreadable", detail=n.detail)
@@ -264,8 +307,7 @@ class _Builder:
         question = self._row(self.closing[-1])
         extra = sum(self._count(block) for block in focus)
         rows.append(msgspec.structs.replace(question, tokens=question.tokens + extra))
-        kept = len(self.given.history) - first
-        overhead = MESSAGE_TOKENS * (2 + 2 * kept)
+        overhead = MESSAGE_TOKENS * (2 + 2 * (len(self.given.history) - kept.first))
         pictures = any(one.pictures for one in rendered)
         return wire.Receipt(
             model=self.given.model.id,
@@ -275,7 +317,7 @@ class _Builder:
             context_length=self.budget.context_length,
             max_tokens=self.budget.max_tokens,
             exact=not pictures and all(self.counter.count(text)[1] for text in texts),
-            left_out_turns=first,
+            left_out_turns=kept.first,
             masked=self.redactor.found(texts),
         )
 
@@ -292,21 +334,30 @@ class _Builder:
             masked=self.redactor.count(block.text),
         )
 
-    def _history_row(self, first: int) -> wire.ReceiptPart:
-        history = self.given.history
-        tokens = [
+    def _history_row(self, kept: _Kept) -> wire.ReceiptPart:
+        count = len(self.given.history)
+        whole = [
             sum(self._count(block) for block in turn.blocks) + self.counter.count(answer)[0]
-            for turn, answer in zip(history, self.answers, strict=True)
+            for turn, answer in zip(self.given.history, self.answers, strict=True)
         ]
-        kept = len(history) - first
+        sent = [
+            sum(self._count(block) for block in self._blocks(n, kept)) + self.counter.count(self.answers[n])[0]
+            for n in range(kept.first, count)
+        ]
+        details = []
+        if kept.first:
+            details.append(f"the {kept.first} oldest turns left out")
+        if kept.bare > kept.first:
+            details.append(f"{kept.bare - kept.first} turns without their context")
+        left = count - kept.first
         return wire.ReceiptPart(
             kind="history",
-            label=f"{kept} earlier turn{'' if kept == 1 else 's'}",
-            state="left_out" if first and not kept else "cut" if first else "sent",
-            tokens=sum(tokens[first:]),
-            left_out_tokens=sum(tokens[:first]),
-            detail=f"the {first} oldest turns left out" if first else "",
-            masked=sum(self.redactor.count(text) for n in range(first, len(history)) for text in self._texts(n)),
+            label=f"{left} earlier turn{'' if left == 1 else 's'}",
+            state="left_out" if not left else "cut" if details else "sent",
+            tokens=sum(sent),
+            left_out_tokens=sum(whole) - sum(sent),
+            detail=", ".join(details),
+            masked=sum(self.redactor.count(text) for n in range(kept.first, count) for text in self._texts(n, kept)),
         )
 
     def _item_row(self, item: Item, one: Rendered) -> wire.ReceiptPart:
@@ -321,6 +372,13 @@ class _Builder:
             detail=one.detail,
             masked=self.redactor.count(one.text),
         )
+
+
+def _copied(sent: SentTurn | None) -> tuple[Block, ...]:
+    """The context of a turn that is asked again: all but what this prompt says by itself."""
+    if sent is None:
+        return ()
+    return tuple(block for block in sent.blocks if block.kind not in ("rules", "mode", "question"))
 
 
 class _Unreadable(msgspec.Struct, frozen=True):

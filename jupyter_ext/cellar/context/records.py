@@ -58,9 +58,9 @@ class SentTurn(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `digests` says which content this turn showed (keyed hashes, no content). `head` is what stood before the history
     (system, rules, summary) when this turn's prompt began a new prefix, and empty when it used the head of an earlier
-    turn. `dropped` is how many of the history's oldest turns were left out: the next prompt leaves out the same ones, so
-    that its prefix stays the same, until the budget is reached again. Indexes count from the history's first turn, which
-    is the first turn after the branch's last `compact` turn.
+    turn. `dropped` is how many of the history's oldest turns were left out, and `bare` up to which turn only question
+    and answer were kept: the next prompt does the same, so that its prefix stays the same, until the budget is reached
+    again. Both count from the history's first turn, which is the first after the branch's last `compact` turn.
     """
 
     blocks: tuple[Block, ...]
@@ -68,6 +68,7 @@ class SentTurn(msgspec.Struct, frozen=True, omit_defaults=True):
     digests: dict[str, str] = {}
     head: tuple[Block, ...] = ()
     dropped: int = 0
+    bare: int = 0
 
     def question(self) -> str:
         """The question as it was sent (masked)."""
@@ -91,6 +92,7 @@ class PromptInput(msgspec.Struct, frozen=True, kw_only=True):
     folders: Mapping[str, Folder] = {}
     notices: Sequence[Notice] = ()
     rules: Sequence[Rule] = ()
+    copied: SentTurn | None = None  # a turn with the same history whose context is sent again, byte for byte
     counter: TokenCounter = msgspec.field(default_factory=TokenCounter)
     redactor: Redactor = msgspec.field(default_factory=Redactor)
     max_tokens: int | None = None

@@ -5,8 +5,7 @@ a conversation. `secrets.py` knows what a secret looks like; this module names, 
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 from secrets import token_bytes
 
@@ -16,8 +15,11 @@ from cellar import wire
 from cellar.context.secrets import Span, environment_values, find_secrets
 
 _PLACEHOLDER = re.compile(r"«secret:(\d{1,6})»")
-_KEPT = 4_000  # texts
-_KEPT_CHARACTERS = 8_000_000
+_KEPT = 20_000  # texts
+
+# Looking for secrets is most of the work of a prompt, and most of a notebook stays as it is: where secrets stand in a
+# text (by its hash) is remembered for all conversations of this process. Neither texts nor secrets are.
+_FOUND: dict[bytes, tuple[Span, ...]] = {}
 
 
 class RedactionState(msgspec.Struct):
@@ -34,26 +36,29 @@ class Redactor:
     def __init__(self, state: RedactionState | None = None, environ: Mapping[str, str] | None = None) -> None:
         self.state = state if state is not None else RedactionState()
         self._values = environment_values(environ or {})
-        self._memory: OrderedDict[bytes, tuple[str, int]] = OrderedDict()
-        self._characters = 0
+        self._key = _hash("\0".join(self._values))
 
     def mask(self, text: str) -> str:
         """The text with every secret replaced. Masking twice changes nothing more."""
-        if len(text) < 8:
-            return text
-        key = self.digest(text)
-        known = self.recall(key)
-        if known is None:
-            known = self.remember(key, (self.apply(text, self.spans(text)), 0))
-        return known[0]
+        return self.apply(text, self.spans(text))
 
-    def spans(self, text: str) -> list[Span]:
+    def spans(self, text: str) -> tuple[Span, ...]:
         """Where the secrets are: sorted, apart from each other."""
-        return find_secrets(text, self._values)
+        if len(text) < 6:
+            return ()
+        key = self._key + _hash(text)
+        spans = _FOUND.get(key)
+        if spans is None:
+            if len(_FOUND) >= _KEPT:
+                _FOUND.clear()
+            spans = _FOUND[key] = tuple(find_secrets(text, self._values))
+        return spans
 
-    def apply(self, text: str, spans: Iterable[Span], start: int = 0, end: int | None = None) -> str:
+    def apply(self, text: str, spans: Sequence[Span], start: int = 0, end: int | None = None) -> str:
         """`text[start:end]` with its secrets replaced. A secret that is only partly inside is replaced as a whole."""
         end = len(text) if end is None else end
+        if not spans:
+            return text[start:end]
         pieces: list[str] = []
         at = start
         for span in spans:
@@ -101,18 +106,6 @@ class Redactor:
             state.update(data)
         return state.digest()
 
-    def recall(self, key: bytes) -> tuple[str, int] | None:
-        """A text made ready before, and how much was left out of it. `key` is a `digest` of how and of what."""
-        known = self._memory.get(key)
-        if known is not None:
-            self._memory.move_to_end(key)
-        return known
 
-    def remember(self, key: bytes, made: tuple[str, int]) -> tuple[str, int]:
-        """Masking is most of the work of a prompt, and most of a notebook stays as it is: the newest results are kept."""
-        self._memory[key] = made
-        self._characters += len(made[0])
-        while len(self._memory) > _KEPT or self._characters > _KEPT_CHARACTERS:
-            _, old = self._memory.popitem(last=False)
-            self._characters -= len(old[0])
-        return made
+def _hash(text: str) -> bytes:
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()

@@ -14,6 +14,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import NamedTuple
 from urllib.parse import quote, unquote
 
@@ -100,8 +101,11 @@ _AZURE_CLIENT = re.compile(r"[\w~.-]{3}8Q~[\w~.-]{31,34}(?![\w~.-])")
 
 
 def _tokens(text: str) -> Iterator[Span]:
+    gates = {character: character in text for character in "_-.A"}  # no token without one of these
     for trigger, kind, pattern, check in _TOKENS:
         done = 0
+        if not gates.get(_gate(trigger), True):
+            continue
         for at in _hits(text, trigger):
             if at < done or (at and _in_word(text[at - 1])):
                 continue
@@ -114,10 +118,16 @@ def _tokens(text: str) -> Iterator[Span]:
                 for secret in _AWS_SECRET.finditer(text, done, min(len(text), done + 200)):
                     if entropy(secret[0]) > 4:
                         yield Span(secret.start(), secret.end(), "aws-secret")
-    for at in _hits(text, "8Q~"):
+    for at in _hits(text, "8Q~") if "~" in text else ():
         match = _AZURE_CLIENT.match(text, max(0, at - 3))
         if match is not None:
             yield Span(match.start(), match.end(), "azure-secret")
+
+
+@cache
+def _gate(trigger: str) -> str:
+    """The character of a token's trigger that most texts of numbers do not have."""
+    return next((character for character in "_-.A" if character in trigger), "")
 
 
 def _in_word(character: str) -> bool:
@@ -212,13 +222,16 @@ def _url_passwords(text: str) -> Iterator[Span]:
 # ---------------------------------------------------------------------------------------------------------------------
 # name = "literal", NAME=literal, "name": "literal", --name literal, Password=literal;, Bearer literal
 
-_PASSWORDS = ("password", "passwd", "passphrase", "pwd", "비밀번호")
-_KEYS = ("secret", "api_key", "apikey", "api-key", "access_key", "access-key", "accesskey", "private_key", "auth_key",
-         "account_key", "accountkey", "encryption_key", "signing_key", "credential")  # fmt: skip
-_NAMES: tuple[tuple[str, str], ...] = (
-    *((name, "password") for name in _PASSWORDS),
-    *((name, "secret") for name in _KEYS),
-    ("token", "token"),
+# (what to look for, what must stand before it, what it is the name of)
+_NAMES: tuple[tuple[str, re.Pattern[str] | None, str], ...] = (
+    ("passw", None, "password"),
+    ("passphrase", None, "password"),
+    ("pwd", None, "password"),
+    ("비밀번호", None, "password"),
+    ("secret", None, "secret"),
+    ("credential", None, "secret"),
+    ("key", re.compile(r"(?i:api|access|private|auth|account|encryption|signing|master|service)[_-]?$"), "secret"),
+    ("token", None, "token"),
 )
 _BEARER = re.compile(r"(?i:bearer|token)[ \t]{1,4}([A-Za-z0-9._~+/=-]{16,4000})")
 _BASIC = re.compile(r"(?i:authorization)[\"']?\s{0,4}[:=,]\s{0,4}[\"']?(?i:basic)[ \t]{1,4}([A-Za-z0-9+/=]{8,1000})")
@@ -255,16 +268,23 @@ def _headers_and_assignments(text: str) -> Iterator[Span]:
         match = _BASIC.match(text, at)
         if match is not None:
             yield Span(match.start(1), match.end(1), "basic-auth")
-    for at in _hits(text, "sig="):
+    for at in _hits(text, "sig=") if "=" in text else ():
         match = _SAS.match(text, at)
         if match is not None:
             yield Span(match.start(1), match.end(1), "azure-signature")
-    for name, kind in _NAMES:
+    if not any(operator in text for operator in ("=", ":", ",", "--")):
+        return
+    for name, before, kind in _NAMES:
         done = 0  # a value was judged up to here, with all names inside it
         for at in _hits(lower, name):
             if at < done or (at and text[at - 1] == "«"):
                 continue
-            span, done = _assigned(text, at, at + len(name), kind)
+            if before is not None and before.search(text, max(0, at - 12), at) is None:
+                continue
+            after = at + len(name)
+            if name == "passw":
+                after = at + (8 if lower.startswith("ord", after) else 6 if lower.startswith("d", after) else 0)
+            span, done = _assigned(text, at, after, kind)
             if span is not None:
                 yield span
 

@@ -130,6 +130,18 @@ export class ComposerModel {
     return answers.flat();
   }
 
+  /** A suggestion for the text: what is already typed stays, after a command. */
+  propose(text: string): void {
+    const typed = this.state.text.trim() === '' ? '' : this.state.text;
+    this.fill(
+      typed === ''
+        ? text
+        : text.startsWith('/')
+          ? text + typed
+          : `${typed}\n${text}`
+    );
+  }
+
   /** What a drag inside JupyterLab carries, as the sources understand it. */
   dropped = async (data: IDragData): Promise<IContextItem[]> => {
     const answers = await Promise.all(

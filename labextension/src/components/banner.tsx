@@ -35,6 +35,7 @@ export function Banners(props: IBannersProps): JSX.Element {
   const state = React.useSyncExternalStore(store.subscribe, store.getState);
   const [dismissed, dismiss] = useDismissed(store.api.scope);
   const lost = useLost(state.lostSince);
+  useWatch(store, state);
   const banners = [
     ...serverBanners(props, state),
     ...(lost ? [lostBanner(trans)] : []),
@@ -193,6 +194,26 @@ function noticeBanner(props: IBannersProps, state: IChatState): IBanner[] {
         }
       ]
     : [];
+}
+
+/** Milliseconds between two looks at a server that is not ready. */
+const LOOK = 10_000;
+
+/** As long as something is wrong and the page is seen, look whether it still is. */
+function useWatch(store: ChatStore, state: IChatState): void {
+  const wrong =
+    state.statusError !== null || state.status?.model_server.state !== 'up';
+  React.useEffect(() => {
+    if (!wrong) {
+      return;
+    }
+    const timer = setInterval(() => {
+      if (!document.hidden) {
+        void store.refreshStatus();
+      }
+    }, LOOK);
+    return () => clearInterval(timer);
+  }, [store, wrong]);
 }
 
 function useLost(since: number | null): boolean {

@@ -23,7 +23,7 @@ export function Empty(props: IEmptyProps): JSX.Element {
   const sight = useSight(model, state);
   const start = (starter: IStarter): void => {
     model.add(starter.items);
-    model.fill(starterText(trans, starter));
+    model.propose(starterText(trans, starter));
     model.focus();
   };
   return (

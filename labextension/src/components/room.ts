@@ -20,6 +20,8 @@ export interface IPanelSettings {
   showReasoning: boolean;
   sendWith: SendWith;
   notifyWhenDone: boolean;
+  /** the active notebook and the selection are offered by themselves */
+  autoContext: boolean;
 }
 
 /** The code targets once the notebook plugin has set them. */

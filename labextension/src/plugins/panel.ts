@@ -66,6 +66,9 @@ export const panelPlugin: JupyterFrontEndPlugin<IChat> = {
       settings: new Settings(DEFAULTS)
     };
     const composer = createComposer(store);
+    room.settings.subscribe(() =>
+      composer.model.offerAutomatic(room.settings.getState().autoContext)
+    );
     const panel = new PanelWidget({
       room,
       composer,
@@ -142,7 +145,8 @@ function followPage(store: ChatStore): void {
 const DEFAULTS: IPanelSettings = {
   showReasoning: false,
   sendWith: 'enter',
-  notifyWhenDone: false
+  notifyWhenDone: false,
+  autoContext: true
 };
 
 async function loadSettings(
@@ -161,7 +165,8 @@ async function loadSettings(
           loaded.get('sendWith').composite === 'ctrl-enter'
             ? 'ctrl-enter'
             : 'enter',
-        notifyWhenDone: loaded.get('notifyWhenDone').composite === true
+        notifyWhenDone: loaded.get('notifyWhenDone').composite === true,
+        autoContext: loaded.get('autoContext').composite !== false
       });
     settings.store = (name, value) => loaded.set(name, value);
     loaded.changed.connect(read);
@@ -187,7 +192,7 @@ function chatOf(
       const items = options.context ?? [];
       if (!options.send) {
         composer.model.add(items);
-        composer.model.fill(options.text);
+        composer.model.propose(options.text);
         return;
       }
       const taken = {

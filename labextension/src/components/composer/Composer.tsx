@@ -291,8 +291,8 @@ interface IAreaProps extends IComposerProps {
 function Area(props: IAreaProps): JSX.Element {
   const { trans, chat, state, text, active, attach } = props;
   const placeholder = attachedItems(state).length
-    ? trans.__('Ask about this, @ adds more, / for commands')
-    : trans.__('Ask, @ adds context, / for commands');
+    ? trans.__('Ask about this…')
+    : trans.__('Ask… (@ adds context, / for commands)');
   const paste = (event: React.ClipboardEvent): void => {
     const images = imagesOf(event.clipboardData);
     // A copied table brings its picture along: the text is what is meant.

@@ -60,7 +60,7 @@ __all__ = [
     "make_http",
 ]
 
-DRAIN = 0.2
+DRAIN = 0.05
 """Seconds that the end of a finished answer's HTTP body may take, so that its connection can be used again."""
 HEALTH_TIMEOUT = 5.0
 MAX_JSON_BYTES = 64 * 1024 * 1024
@@ -156,8 +156,7 @@ class ModelClient:
         """The answer as it comes, `Finish` last.
 
         `aclose()` of the iterator, or cancelling the task that reads it, closes the upstream socket at once, before the
-        response headers too. Act on `Finish`, not on the end of the iteration: that comes when the HTTP body has been
-        read to its end, at most `DRAIN` later.
+        response headers too. After `Finish` the rest of the HTTP body is read, in at most `DRAIN`.
         """
         parser = ChatParser(gateway=self._gateway)
         asked = {**headers, "content-type": "application/json", "accept": "text/event-stream"}
@@ -167,16 +166,16 @@ class ModelClient:
             if not self._gateway:
                 yield Opened()
             async with raw_chunks(response) as chunks:
-                while not parser.done:
-                    data = await next_chunk(chunks)
-                    if data is None and not parser.seen_data:
-                        raise ModelFailed("The model server closed the stream without an answer")
-                    for event in parser.feed(data) if data is not None else parser.close():
-                        yield event
-                with contextlib.suppress(TimeoutError, ModelTimeout):
-                    async with asyncio.timeout(DRAIN):
-                        while await next_chunk(chunks) is not None:
-                            pass
+                try:
+                    while not parser.done:
+                        data = await next_chunk(chunks)
+                        if data is None and not parser.seen_data:
+                            raise ModelFailed("The model server closed the stream without an answer")
+                        for event in parser.feed(data) if data is not None else parser.close():
+                            yield event
+                finally:
+                    if parser.done:
+                        await _drain(chunks)
 
     async def chat(self, request: ChatRequest, *, headers: Mapping[str, str] = {}) -> str:
         """The whole answer's text in one piece, not streamed."""
@@ -309,6 +308,14 @@ class ModelClient:
         if callable(self._http):
             self._http = self._http()
         return self._http
+
+
+async def _drain(chunks: AsyncGenerator[bytes, None]) -> None:
+    """Read the end of a body whose content is complete."""
+    with contextlib.suppress(TimeoutError, ModelTimeout):
+        async with asyncio.timeout(DRAIN):
+            while await next_chunk(chunks) is not None:
+                pass
 
 
 async def _check_stream(response: httpx.Response) -> None:

@@ -174,6 +174,7 @@ class TestWhatComesIn:
         model.use(Scenario(tokens=["x" * 9_000_000]))
         with pytest.raises(ModelFailed, match="more than"):
             await everything(client)
+        await model.until(lambda m: m.running == 0)
 
     async def test_streams_run_side_by_side(self, model: FakeVLLM, client: ModelClient) -> None:
         model.use("gated")
@@ -207,13 +208,17 @@ class TestHangingUp:
             await reader
         await model.until(lambda m: m.aborted == 1 and m.running == 0)
 
-    async def test_leaving_after_finish_is_no_abort(self, model: FakeVLLM, client: ModelClient) -> None:
-        async with aclosing(client.stream_chat(ask())) as events:
-            async for event in events:
-                if isinstance(event, Finish):
-                    break
-        await model.until(lambda m: m.finished == 1)
-        assert model.aborted == 0
+    async def test_leaving_at_finish_is_no_abort_and_keeps_the_connection(
+        self, model: FakeVLLM, client: ModelClient
+    ) -> None:
+        before = model.connections
+        for _ in range(3):
+            async with aclosing(client.stream_chat(ask())) as events:
+                async for event in events:
+                    if isinstance(event, Finish):
+                        break
+        await model.until(lambda m: m.finished == 3)
+        assert (model.aborted, model.connections) == (0, before + 1)
 
     async def test_a_hang_up_leaves_other_streams_alone(self, gated_model: FakeVLLM, client: ModelClient) -> None:
         first, second = (asyncio.create_task(everything(client)) for _ in range(2))
@@ -222,12 +227,6 @@ class TestHangingUp:
         await gated_model.until(lambda m: m.aborted == 1)
         gated_model.release_all()
         assert text_of(await second) == "one two three four five six"
-
-    async def test_an_error_closes_the_socket(self, model: FakeVLLM, client: ModelClient) -> None:
-        model.use(Scenario(tokens=["x" * 9_000_000], words=None))
-        with pytest.raises(ModelFailed):
-            await everything(client)
-        await model.until(lambda m: m.running == 0)
 
 
 class TestWhatTheServerIs:

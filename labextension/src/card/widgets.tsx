@@ -5,7 +5,8 @@ import type { IRenderMime } from '@jupyterlab/rendermime';
 import type { TranslationBundle } from '@jupyterlab/translation';
 import { DOMWidgetView } from '@jupyter-widgets/base';
 import type { Message } from '@lumino/messaging';
-import { Widget } from '@lumino/widgets';
+import { createRoot } from 'react-dom/client';
+import type { Root } from 'react-dom/client';
 
 import type { IMarkdownKit } from '../components/markdown/view';
 import { bundleToAnswer } from './answer';
@@ -21,19 +22,53 @@ export interface ICardContext {
   tracker: INotebookTracker | null;
 }
 
-/** A card as a Lumino widget; `show` draws an answer. */
-export class CardWidget extends ReactWidget {
-  constructor(
-    private readonly context: ICardContext,
-    private readonly stop?: () => Promise<void>
-  ) {
+function cardAt(
+  node: HTMLElement,
+  answer: IAnswer,
+  context: ICardContext,
+  stop?: () => Promise<void>
+): JSX.Element {
+  const host = () => findHost(context.tracker, node);
+  return (
+    <Card
+      answer={answer}
+      trans={context.trans}
+      kit={context.kit}
+      host={host}
+      hasHost={host() !== null}
+      stop={stop}
+    />
+  );
+}
+
+/** Heights of cards by answer id: the finished card begins as tall as the widget was, so the page does not jump. */
+const heights = new Map<string, number>();
+const SETTLED = 500; // ms after which a finished card has its own height
+
+/** Draws a finished answer from the mime bundle that a notebook keeps. */
+export class AnswerRenderer
+  extends ReactWidget
+  implements IRenderMime.IRenderer
+{
+  constructor(private readonly context: ICardContext) {
     super();
     this.addClass('jp-Cellar-cardHost');
   }
 
-  display(answer: IAnswer): void {
-    this.answer = answer;
+  async renderModel(model: IRenderMime.IMimeModel): Promise<void> {
+    this.answer = bundleToAnswer(model.data);
+    const height = heights.get(this.answer?.id ?? '');
+    if (this.answer && height) {
+      heights.delete(this.answer.id);
+      this.node.style.minHeight = `${height}px`;
+      window.setTimeout(() => (this.node.style.minHeight = ''), SETTLED);
+    }
     this.update();
+    await this.renderPromise;
+  }
+
+  render(): JSX.Element | null {
+    return this.answer && cardAt(this.node, this.answer, this.context);
   }
 
   protected onAfterAttach(message: Message): void {
@@ -41,78 +76,43 @@ export class CardWidget extends ReactWidget {
     this.update(); // only now it is known whether a cell is around it
   }
 
-  render(): JSX.Element | null {
-    if (!this.answer) {
-      return null;
-    }
-    const { trans, kit, tracker } = this.context;
-    const host = () => findHost(tracker, this.node);
-    return (
-      <Card
-        answer={this.answer}
-        trans={trans}
-        kit={kit}
-        host={host}
-        hasHost={host() !== null}
-        stop={this.stop}
-      />
-    );
-  }
-
   private answer: IAnswer | null = null;
 }
 
-/** Heights of cards by answer id, so that the output does not jump when the finished card takes the place of the widget. */
-const heights = new Map<string, number>();
-
-/** Draws a finished answer from the mime bundle that a notebook keeps. */
-export class AnswerRenderer extends CardWidget implements IRenderMime.IRenderer {
-  async renderModel(model: IRenderMime.IMimeModel): Promise<void> {
-    const answer = bundleToAnswer(model.data);
-    if (!answer) {
-      return;
-    }
-    const height = heights.get(answer.id);
-    if (height !== undefined) {
-      heights.delete(answer.id);
-      this.node.style.minHeight = `${height}px`;
-      window.setTimeout(() => {
-        this.node.style.minHeight = '';
-      }, 500);
-    }
-    this.display(answer);
-    await this.renderPromise;
-  }
-}
-
-/** The views for one JupyterLab: ipywidgets makes them itself, so what they need is bound here. */
+/** The view for one JupyterLab: ipywidgets makes it, so what it needs is bound here. */
 export function makeAnswerView(context: ICardContext): typeof DOMWidgetView {
   return class AnswerView extends DOMWidgetView {
     declare model: AnswerModel;
 
     render(): void {
       super.render();
-      const model = this.model;
-      const card = new CardWidget(context, () => model.interrupt());
-      this.card = card;
-      card.display(model.answer);
-      this.listenTo(model, 'answer', () => card.display(model.answer));
-      void this.displayed.then(() => {
-        if (!card.isDisposed && this.el.isConnected) {
-          Widget.attach(card, this.el);
-        }
-      });
+      this.el.classList.add('jp-Cellar-cardHost');
+      this.root = createRoot(this.el);
+      this.listenTo(this.model, 'answer', () => this.draw());
+      this.draw();
+      void this.displayed.then(() => this.draw());
+      this.size.observe(this.el);
     }
 
     remove(): void {
-      const { card } = this;
-      if (card && !card.isDisposed) {
-        heights.set(this.model.answer.id, card.node.offsetHeight);
-        card.dispose();
-      }
+      this.size.disconnect();
+      this.root?.unmount();
+      this.root = null;
       super.remove();
     }
 
-    private card: CardWidget | null = null;
+    private draw(): void {
+      const { model } = this;
+      const stop = () => model.interrupt();
+      this.root?.render(cardAt(this.el, model.answer, context, stop));
+    }
+
+    private root: Root | null = null;
+    private readonly size = new ResizeObserver(([entry]) => {
+      const { height } = entry.contentRect;
+      if (height > 0) {
+        heights.set(this.model.answer.id, height);
+      }
+    });
   };
 }

@@ -52,6 +52,7 @@ function Row(props: IPendingProps & { turn: ITurn }): JSX.Element {
   const { trans, turn, editing } = props;
   const pills = turn.pills?.length ?? 0;
   const held = turn.state === 'held';
+  const attachments = trans._n('%1 attachment', '%1 attachments', pills);
   return (
     <li
       className={`jp-Cellar-pendingRow ${held ? 'jp-mod-held' : ''} ${editing === turn.id ? 'jp-mod-editing' : ''}`}
@@ -61,7 +62,9 @@ function Row(props: IPendingProps & { turn: ITurn }): JSX.Element {
         {turn.text}
       </span>
       {pills > 0 ? (
-        <small>{trans._n('%1 attachment', '%1 attachments', pills)}</small>
+        <small title={attachments} aria-label={attachments}>
+          +{pills}
+        </small>
       ) : null}
       <Action
         icon={runIcon}

@@ -36,8 +36,16 @@ export function usePreview(
   const { running, model, mode, blocked } = chat;
   const turns = chat.questions.length;
   const known = chat.status !== null;
-  // Before the asking effect: another conversation's figure must not stay.
-  React.useEffect(() => preview.reset(), [preview, state.conversation]);
+  // Before the asking effect: another conversation's figure must not stay; one
+  // that only got its id is the same.
+  const shown = React.useRef(state.conversation);
+  React.useEffect(() => {
+    const founded = shown.current === '' && running;
+    if (shown.current !== state.conversation && !founded) {
+      preview.reset();
+    }
+    shown.current = state.conversation;
+  }, [preview, state.conversation, running]);
   React.useEffect(() => {
     if (!running) {
       latest.current();

@@ -68,6 +68,16 @@ class Notebook:
         self.editor(index).click()
         expect(self.cells.nth(index)).to_have_class(has_class("jp-mod-active"))
 
+    def wait_for_kernel(self) -> None:
+        """A cell that is run from now on is executed."""
+        self.page.evaluate(
+            """async () => {
+                 const {sessionContext} = window.jupyterapp.shell.currentWidget;
+                 await sessionContext.ready;
+                 await sessionContext.session.kernel.info;
+               }"""
+        )
+
     def run(self, index: int) -> None:
         self.click(index)
         self.page.keyboard.press("Control+Enter")

@@ -55,9 +55,7 @@ export class CodeTargets implements ICodeTargets {
       insertBelow: code => this.insertCell(panel, 1, code),
       newCellAndRun: code => {
         this.insertCell(panel, 1, code);
-        void NotebookActions.run(panel.content, panel.sessionContext).catch(
-          this.options.onError
-        );
+        void this.run(panel).catch(this.options.onError);
       }
     };
     const cell = panel.content.activeCell;
@@ -106,6 +104,19 @@ export class CodeTargets implements ICodeTargets {
     content.mode = 'command';
     void content.scrollToItem(index, 'smart');
     this.show(panel);
+  }
+
+  /** A kernel that is still starting would drop the cell silently: wait for it. */
+  private async run(panel: NotebookPanel): Promise<void> {
+    const cell = panel.content.activeCell;
+    await panel.sessionContext.ready;
+    if (cell && !cell.isDisposed) {
+      await NotebookActions.runCells(
+        panel.content,
+        [cell],
+        panel.sessionContext
+      );
+    }
   }
 
   private replaceInCell(panel: NotebookPanel, code: string): void {

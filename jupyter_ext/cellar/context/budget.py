@@ -22,7 +22,7 @@ CONTEXT_SHARE = 0.75  # of the budget: what the newest context may take, so that
 BARE_SHARE = 0.2  # of the budget: the last questions and answers, when not even one whole turn can stay
 _LEAST = 40  # tokens: an item with less room is left out
 _OUTPUT_CAPS = (1_500, 400, 0)  # characters of one output, step by step
-_GENTLE = 1_500  # characters: outputs may get as short as this before earlier turns leave
+_GENTLE = (1_500, 400)  # characters: outputs may get as short as this before earlier turns leave
 MESSAGE_TOKENS = 5  # what a chat template puts around a message
 
 
@@ -83,9 +83,11 @@ def fits_gently(items: Sequence[Item], scene: Scene, room: int, counter: TokenCo
     """Do the items fit, if need be with shorter outputs?"""
     if need(items, scene, room, counter) <= room:
         return True
-    if _least(items, scene, _GENTLE, counter) > room:
-        return False
-    return total(render_all(items, scene, [Room(outputs=_GENTLE)] * len(items)), counter) <= room
+    return any(
+        _least(items, scene, cap, counter) <= room
+        and total(render_all(items, scene, [Room(outputs=cap)] * len(items)), counter) <= room
+        for cap in _GENTLE
+    )
 
 
 def _least(items: Sequence[Item], scene: Scene, outputs: int, counter: TokenCounter) -> int:

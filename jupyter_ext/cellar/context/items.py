@@ -20,7 +20,6 @@ from cellar.context.tokens import estimate
 
 OUTPUT_CAP = 6_000  # characters of one output while there is room
 CELL_CAP = 16_000  # characters of all outputs of one cell
-PINNED_OUTPUT = 2_000  # what a cell that the user points at keeps of an output when room is short
 MAX_IMAGES = 8  # pictures of outputs in one message, the last ones
 
 State = Literal["sent", "changes", "unchanged", "cut", "left_out", "unreadable"]
@@ -52,12 +51,15 @@ class Rendered(msgspec.Struct, frozen=True):
 
 
 class Scene(msgspec.Struct, frozen=True):
-    """What stands around an item. `pinned` are the cells the user points at (keys), which room is kept for."""
+    """What stands around an item. `pinned` are the cells the user points at (keys): they keep `pinned_output` characters
+    of an output when room is short. `more`: send such a cell again when it was only sent shortened."""
 
     redactor: Redactor
     known: Mapping[str, str]
     vision: bool | None
     pinned: frozenset[str] = frozenset()
+    pinned_output: int = 2_000
+    more: bool = True
     folders: Mapping[str, Folder] = {}
 
 
@@ -143,7 +145,7 @@ def render_cell(
                 pictures.append(Picture(f"(the picture in the output of cell {number or name})", output.image))
             else:
                 lines.append("[a picture was left out]")
-    return CellText("\n".join(lines), left_out, cut, tuple(pictures), 1 if cut and outputs < PINNED_OUTPUT else 0)
+    return CellText("\n".join(lines), left_out, cut, tuple(pictures), 1 if cut and outputs < scene.pinned_output else 0)
 
 
 def _render_output(output: wire.Output, room: int, scene: Scene) -> tuple[str, int]:
@@ -258,7 +260,7 @@ class CellsItem:
             if before is not None and before.digest == digest and before.level == 0:
                 seen.append(cell.id[:8])
                 continue
-            text = render_cell(cell, scene, max(room.outputs, PINNED_OUTPUT), number=None, name=cell.id[:8])
+            text = render_cell(cell, scene, max(room.outputs, scene.pinned_output), number=None, name=cell.id[:8])
             if each is not None and len(text.text) > each:
                 text = render_cell(
                     cell,

@@ -14,7 +14,6 @@ from cellar import wire
 from cellar.context.clean import attribute
 from cellar.context.items import (
     MAX_IMAGES,
-    PINNED_OUTPUT,
     CellState,
     CellText,
     Kind,
@@ -61,7 +60,7 @@ class NotebookItem:
         body = self._with_gaps(shown, texts) if far else body
         notes = changes.notes()
         focus = self._focus(scene)
-        if not shown and not notes:
+        if not shown and not notes and changes.before is not None:
             return Rendered(state="unchanged", focus=focus)
         digests = changes.digests(texts)
         left_out = sum(text.left_out for text in texts.values()) + far
@@ -95,7 +94,7 @@ class NotebookItem:
         for index in sorted(shown, key=lambda index: (abs(index - center), index)) if budget is not None else shown:
             cell = self.part.cells[index]
             pinned = cell_key(self.path, self.ids[index]) in scene.pinned
-            cap = max(room.outputs, PINNED_OUTPUT) if pinned else room.outputs
+            cap = max(room.outputs, scene.pinned_output) if pinned else room.outputs
             if budget is not None and budget < 40:
                 far += _size(cell)
                 continue
@@ -189,7 +188,7 @@ class _Changes:
                 self.marks[index] = "new"
             elif state is None or state.digest != digests[index]:
                 self.marks[index] = "changed"
-            elif state.level > 0 and key in scene.pinned:
+            elif state.level > 0 and scene.more and key in scene.pinned:
                 self.marks[index] = "more"
             elif state.count != _count(item.part.cells[index]):
                 self.again[index] = state.level

@@ -151,8 +151,13 @@ class _Builder:
 
     def _scene(self, known: dict[str, str]) -> Scene:
         return Scene(
-            redactor=self.redactor, known=known, vision=self.vision, pinned=self.pinned, folders=self.given.folders
-        )  # fmt: skip
+            redactor=self.redactor,
+            known=known,
+            vision=self.vision,
+            pinned=self.pinned,
+            pinned_output=min(2_000, max(300, self.budget.prompt * 3 // 8)),
+            folders=self.given.folders,
+        )
 
     # -- how much of it ------------------------------------------------------------------------------------------------
 
@@ -165,11 +170,14 @@ class _Builder:
         fixed = self._fixed(head, changed)
         most = int(self.budget.prompt * CONTEXT_SHARE)
         room = min(self.budget.prompt - fixed - self._history_cost(kept), most)
+        scene = self._scene(known)
         if room < most and kept.first < len(history):
-            if not fits_gently(self.items, self._scene(known), room, self.counter):
-                kept, room = self._drop(kept)
-                old_head, head, known, changed = None, self.fresh_head, self._known(kept.bare), ()
-                fixed = self._fixed(head, changed)
+            if not fits_gently(self.items, scene, room, self.counter):
+                scene = msgspec.structs.replace(scene, more=False)
+                if not fits_gently(self.items, scene, room, self.counter):
+                    kept, room = self._drop(kept)
+                    old_head, head, changed = None, self.fresh_head, ()
+                    scene, fixed = self._scene(self._known(kept.bare)), self._fixed(head, changed)
         if fixed > self.budget.prompt:
             raise ContextTooLong(
                 f"the question needs {fixed} tokens with the system prompt, the model reads {self.budget.prompt} "
@@ -177,7 +185,7 @@ class _Builder:
                 hint="Shorten the question, or choose a model with a longer context.",
                 detail={"n_prompt": fixed, "limit": self.budget.prompt},
             )
-        rendered = fit(self.items, self._scene(known), max(0, room), self.counter)
+        rendered = fit(self.items, scene, max(0, room), self.counter)
         return self._prompt(head, changed, kept, rendered, begins=old_head is None)
 
     def _fixed(self, head: Sequence[Block], changed: Sequence[Block]) -> int:

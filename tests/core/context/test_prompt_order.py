@@ -108,7 +108,9 @@ def test_changed_rules_are_told_once_at_the_end_not_in_the_head() -> None:
 
 
 def test_rules_stand_in_the_head_in_the_order_of_their_paths() -> None:
-    chat = AConversation(rules=(Rule(".cellar/rules/b.md", "BBB"), Rule(".cellar/rules/a.md", "AAA"), Rule("AGENTS.md", "ZZZ")))
+    chat = AConversation(
+        rules=(Rule(".cellar/rules/b.md", "BBB"), Rule(".cellar/rules/a.md", "AAA"), Rule("AGENTS.md", "ZZZ"))
+    )
     head = str(chat.ask("One?").messages[0]["content"])
     assert head.index("ZZZ") < head.index("AAA") < head.index("BBB")
     assert [part.path for part in chat.prompts[0].receipt.parts if part.kind == "rules"][0] == "AGENTS.md"

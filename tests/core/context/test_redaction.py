@@ -1,0 +1,255 @@
+"""What looks like a secret is masked, what only talks of one is not."""
+
+from __future__ import annotations
+
+import json
+
+import msgspec
+import pytest
+
+from cellar.context import RedactionState, Redactor
+from cellar.context.secrets import environment_values, find_secrets
+
+# Tokens are put together here, so that no scanner takes this file for a leak.
+BODY = "aB3dE5fG7hJ9kL1mN2pQ4rS6tU8vW0xY"
+DIGITS = "1234567890"
+PEM_BODY = "\n".join("MIIEpAIBAAKCAQEA7x" + "a1B2" * 11 for _ in range(24)) + "\nZm9vYmFy="
+PEM = f"-----BEGIN RSA PRIVATE KEY-----\n{PEM_BODY}\n-----END RSA PRIVATE KEY-----"
+
+SECRETS = {
+    "aws-key": ["AKIA" + "IOSFODNN7EXAMPLE", "ASIA" + "IOSFODNN7EXAMPLE"],
+    "github-token": ["ghp_" + BODY + "abcd", "gho_" + BODY + "abcd", "github_pat_" + BODY + "_" + BODY],
+    "gitlab-token": ["glpat-" + BODY[:20]],
+    "slack-token": ["xoxb-" + DIGITS + "-" + DIGITS + "-" + BODY[:24], "xoxp-" + DIGITS + "-" + BODY],
+    "google-key": ["AIza" + BODY + "abc"],
+    "api-key": ["sk-" + BODY + BODY, "sk-proj-" + BODY + "_" + BODY, "sk-ant-api03-" + BODY + "-" + BODY],
+    "huggingface-token": ["hf_" + BODY + "xy"],
+    "npm-token": ["npm_" + BODY + "abcd"],
+    "pypi-token": ["pypi-" + "AgEIcHlwaS5vcmc" + BODY * 3],
+    "stripe-key": ["sk_" + "live_" + BODY, "rk_" + "test_" + BODY],
+    "jwt": ["eyJ" + "hbGciOiJIUzI1NiJ9." + "eyJ" + "zdWIiOiIxMjM0NTY3ODkwIn0." + BODY],
+    "azure-secret": ["abC8Q~" + BODY[:32] + "ab"],
+    "databricks-token": ["dapi" + "0123456789abcdef" * 2],
+    "vault-token": ["hvs." + BODY],
+}
+
+
+@pytest.mark.parametrize(("kind", "secret"), [(kind, one) for kind, many in SECRETS.items() for one in many])
+def test_a_token_that_says_what_it_is_is_masked_wherever_it_stands(kind: str, secret: str) -> None:
+    for template in (
+        "{}",
+        "x = '{}'",
+        '{{"a": "{}"}}',
+        "see {}, please",
+        "한글{} 한글".replace("한글{", "한글 {"),
+        "url?key={}&b=1",
+    ):
+        redactor = Redactor()
+        masked = redactor.mask(template.format(secret))
+        assert secret not in masked and secret[6:] not in masked
+        assert masked == template.format("«secret:1»")
+    assert redactor.found([masked])[0].kind == kind
+
+
+ASSIGNMENTS = [
+    ('password = "hunter2"', "hunter2"),
+    ("password = 'changeme'", "changeme"),
+    ('DB_PASSWORD: str = "p4ss w0rd!x"', "p4ss w0rd!x"),
+    ('cfg["password"] = "hunter22"', "hunter22"),
+    ('{"password": "Tr0ub4dor&3"}', "Tr0ub4dor&3"),
+    ('{\\"password\\": \\"Tr0ub4dor3\\"}', "Tr0ub4dor3"),
+    ("connect(host, password='hunter2', user='me')", "hunter2"),
+    ("export API_KEY=" + BODY, BODY),
+    ("SECRET_KEY=not-a-word-123", "not-a-word-123"),
+    ("DB_PASSWORD=supersecret\nNEXT=1", "supersecret"),
+    ("  password: hunter2!\n  user: me", "hunter2!"),
+    ('api_key = "' + BODY + '"', BODY),
+    ("apiKey: '" + BODY + "',", BODY),
+    ('aws_secret_access_key = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"', "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"),
+    ('token = "' + BODY + '"', BODY),
+    ('os.environ["GH_TOKEN"] = "abcdef123456"', "abcdef123456"),
+    ('os.environ.get("MY_TOKEN", "abcdef123456")', "abcdef123456"),
+    ("mysql --password hunter22 --user me", "hunter22"),
+    ("curl --token=abcd1234efgh5678", "abcd1234efgh5678"),
+    ("Server=db;User Id=me;Password=abc123;Database=x", "abc123"),
+    ("AccountName=x;AccountKey=" + BODY * 2 + "==;EndpointSuffix=y", BODY * 2 + "=="),
+    ("?sv=2022&sig=" + BODY + "aaaaaaaaaa%3D", BODY + "aaaaaaaaaa%3D"),
+    ("Authorization: Bearer " + BODY, BODY),
+    ('{"Authorization": "Bearer ' + BODY + '"}', BODY),
+    ("Authorization: Basic dXNlcjpwYXNzd29yZA==", "dXNlcjpwYXNzd29yZA=="),
+    ("postgresql://app:s3cr3t@db:5432/x", "s3cr3t"),
+    ("redis://:s3cr3tpw@cache/0", "s3cr3tpw"),
+    ("amqp://u:p@ss@host", "p@ss"),
+    ('비밀번호 = "비번1234"', "비번1234"),
+    ("비밀번호: abc1234!", "abc1234!"),
+]
+
+
+@pytest.mark.parametrize(("text", "secret"), ASSIGNMENTS)
+def test_a_literal_behind_a_sensitive_name_is_masked_alone(text: str, secret: str) -> None:
+    assert Redactor().mask(text) == text.replace(secret, "«secret:1»")
+
+
+INNOCENT = [
+    "password = input()",
+    "password = getpass.getpass('Password: ')",
+    "token = get_token()",
+    "token = tokens[0]",
+    'key = os.environ["API_KEY"]',
+    'token = os.environ.get("HF_TOKEN")',
+    "password=password, token=self.token",
+    "def connect(user: str, password: str, token: str | None = None) -> None:",
+    "password: Optional[str] = None",
+    'tokenizer = AutoTokenizer.from_pretrained("gpt2")',
+    "max_tokens=4096, max_new_tokens = 256",
+    'pad_token = "[PAD]"; eos_token = "<|endoftext|>"; bos_token="<s>"',
+    "tokenizer.pad_token = tokenizer.eos_token",
+    "password: ${DB_PASSWORD}",
+    'url = f"postgres://{user}:{password}@{host}/db"',
+    "postgres://$USER:$PASSWORD@host/db",
+    'PASSWORD = "********"',
+    'API_KEY = "<your key>"',
+    '{"type": "password", "label": "Password"}',
+    "https://example.org/a:b@c and mailto:me@example.org",
+    "http://localhost:8888/lab?x=1",
+    "The password is required. Token: see below. Secret: none.",
+    "secret = True",
+    'columns = ["user", "password", "email"]',
+    "SELECT token FROM t WHERE token = :token",
+    "sk-learn and sk-image are packages; task-specific-things-without-any-number-in-them",
+    "key = 'value'\nfor key in keys: print(key)",
+    "비밀번호: 필수 입력 항목입니다",
+    "토큰 수를 세고 암호를 입력하세요.",
+    "a = AKIA; b = ghp_; c = sk-",
+    "-----BEGIN CERTIFICATE-----\nMIIEpAIBAAKCAQEA7x\n-----END CERTIFICATE-----",
+    "-----BEGIN PUBLIC KEY-----\nMIIBIjANBgkqhkiG9w0BAQ\n-----END PUBLIC KEY-----",
+    "git commit 1f8c9d7e6b5a4f3e2d1c0b9a8f7e6d5c4b3a2f1e",
+    "<|im_start|> token: 17, tokens: 18",
+]
+
+
+@pytest.mark.parametrize("text", INNOCENT)
+def test_names_calls_and_placeholders_are_left_alone(text: str) -> None:
+    assert Redactor().mask(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"key:\n{PEM}\nafter it",
+        f"key = {PEM!r}\nafter it",
+        "key = " + json.dumps(PEM) + "\nafter it",
+        f"cut off: {PEM[:700]}",
+        f"cut off: {PEM!r}"[:700],
+        f"[...]\n{PEM[400:]}\nafter it",
+        PEM.replace("RSA ", "ENCRYPTED ").replace(
+            "-----\nMII", "-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: X,00\n\nMII", 1
+        ),
+        PEM.replace("RSA ", "OPENSSH "),
+        PEM.replace("RSA PRIVATE KEY", "PGP PRIVATE KEY BLOCK"),
+    ],
+)
+def test_a_private_key_is_masked_whole_cut_or_as_a_string(text: str) -> None:
+    masked = Redactor().mask(text)
+    assert "a1B2a1B2" not in masked and "MIIE" not in masked and "PRIVATE" not in masked
+    assert ("after it" in masked) == ("after it" in text)
+
+
+def test_two_keys_one_after_the_other_are_two_secrets() -> None:
+    other = PEM.replace("a1B2", "c3D4")
+    assert Redactor().mask(f"{PEM}\nand\n{other}") == "«secret:1»\nand\n«secret:2»"
+
+
+@pytest.mark.parametrize("text", [text for text, _ in ASSIGNMENTS] + INNOCENT + [PEM, repr(PEM), PEM[:500], PEM[300:]])
+def test_masking_what_is_masked_changes_nothing(text: str) -> None:
+    redactor = Redactor(environ={"APP_SECRET": "correct horse battery"})
+    once = redactor.mask(f"before {text} correct horse battery\nafter")
+    assert redactor.mask(once) == once
+
+
+def test_the_same_secret_has_the_same_number_in_a_conversation_also_after_a_restart() -> None:
+    redactor = Redactor()
+    assert (
+        redactor.mask('password = "hunter2"; token = "abcdef1234567"')
+        == 'password = "«secret:1»"; token = "«secret:2»"'
+    )
+    stored = msgspec.json.encode(redactor.state)
+    assert b"hunter2" not in stored and b"abcdef" not in stored
+    again = Redactor(msgspec.json.decode(stored, type=RedactionState))
+    assert again.mask('token = "abcdef1234567"') == 'token = "«secret:2»"'
+    assert again.mask('api_key = "something-new-1"') == 'api_key = "«secret:3»"'
+
+
+def test_two_conversations_remember_the_same_secret_under_different_hashes() -> None:
+    one, two = Redactor(), Redactor()
+    for redactor in (one, two):
+        redactor.mask('password = "hunter2"')
+    assert not set(one.state.numbers) & set(two.state.numbers)
+
+
+def test_values_of_sensitive_variables_are_masked_however_they_are_spelled() -> None:
+    value = 'tr"icky\\pass/wört'
+    redactor = Redactor(environ={"DB_PASSWORD": value, "HOME": "/home/me", "LANG": "ko_KR.UTF-8"})
+    for text in (
+        value,
+        json.dumps(value),
+        json.dumps(value, ensure_ascii=False),
+        repr(value),
+        "tr%22icky%5Cpass%2Fw%C3%B6rt",
+    ):
+        masked = redactor.mask(f"it is {text}.")
+        assert "icky" not in masked and "«secret:" in masked
+    assert redactor.mask("/home/me ko_KR.UTF-8") == "/home/me ko_KR.UTF-8"
+
+
+def test_a_password_inside_a_variables_url_is_masked_alone() -> None:
+    redactor = Redactor(environ={"DATABASE_URL": "postgres://app:s3cr3tpw@db/x"})
+    assert redactor.mask("connected to db as app with s3cr3tpw") == "connected to db as app with «secret:1»"
+
+
+def test_common_and_short_values_of_the_environment_are_no_secrets() -> None:
+    environ = {
+        "A_TOKEN": "true",
+        "B_SECRET": "12345",
+        "C_PASSWORD": "jovyan",
+        "SSH_AUTH_SOCK": "/run/ssh.sock",
+        "D_KEY": "",
+    }
+    assert environment_values(environ) == ()
+
+
+def test_a_short_value_is_masked_only_as_a_word() -> None:
+    redactor = Redactor(environ={"APP_PASSWORD": "sesame"})
+    assert redactor.mask("open sesame, sesameseed") == "open «secret:1», sesameseed"
+
+
+def test_an_aws_secret_beside_its_key_is_masked_without_a_name() -> None:
+    text = "AKIA" + "IOSFODNN7EXAMPLE,wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
+    assert Redactor().mask(text) == "«secret:1»,«secret:2»"
+
+
+def test_korean_text_is_untouched() -> None:
+    text = "데이터프레임의 결측치를 채우고, 지역별 평균을 그래프로 그려 주세요. 토큰: 없음, 비밀번호는 나중에 🙂 한\u200d글"
+    assert Redactor().mask(text) == text
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["token=", 'secret: "', "-----BEGIN PRIVATE KEY-----\n", "-----END PRIVATE KEY-----", "eyJ", ".eyJ" + "a" * 20, "://a:",
+     "://u:" + "p" * 300, "AKIA", "bearer ", "password='", "key=", "x-api_key: [", "A" * 64 + "\n", "--password ", "\\n", "İsecret"],
+)  # fmt: skip
+def test_a_megabyte_of_what_looks_like_the_beginning_of_a_secret_is_read_in_linear_time(piece: str) -> None:
+    # quadratic work over the hits of one megabyte would run into the time limit
+    text = piece * (1_000_000 // len(piece))
+    assert isinstance(find_secrets(text, ("correct horse", "token=")), list)
+
+
+def test_ten_megabytes_of_output_with_one_secret_at_the_end_are_masked() -> None:
+    text = "epoch 1: loss=0.123 path=/data/a.csv (token 17)\n" * 200_000 + "password = 'hunter2'"
+    assert Redactor().mask(text).endswith("password = '«secret:1»'")
+
+
+def test_spans_are_sorted_and_apart() -> None:
+    text = "\n".join(text for text, _ in ASSIGNMENTS) + PEM
+    spans = find_secrets(text, ("hunter2", "s3cr3t"))
+    assert all(one.end <= two.start for one, two in zip(spans, spans[1:], strict=False))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -9,7 +10,7 @@ import secrets
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -208,6 +209,13 @@ class Events:
             if seen == wanted:
                 return
         raise AssertionError(f"The response ended with {seen!r}")
+
+
+async def until(met: Callable[[], Awaitable[bool]], patience: float = PATIENCE) -> None:
+    """Ask again and again, but not for ever, for what tells nobody when it happens."""
+    async with asyncio.timeout(patience):
+        while not await met():  # noqa: ASYNC110 - a file or another process cannot set an event
+            await asyncio.sleep(0.01)
 
 
 def text_of(turn: Mapping[str, Any]) -> str:

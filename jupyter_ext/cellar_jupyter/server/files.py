@@ -226,13 +226,16 @@ def _read_regular(path: Path, limit: int) -> bytes:
         raise NotFound("No such file in the workspace") from None
     except OSError as error:
         raise Unreadable(f"The file cannot be read: {error.strerror}") from None
-    with os.fdopen(fd, "rb") as file:
+    try:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
             raise Unreadable("Not a file")
         if status.st_size > limit:
             raise TooLarge(f"The file has {status.st_size:,} bytes; at most {limit:,} are read")
-        data = file.read(limit + 1)
+        with os.fdopen(os.dup(fd), "rb") as file:
+            data = file.read(limit + 1)
+    finally:
+        os.close(fd)
     if len(data) > limit:
         raise TooLarge(f"The file has more than {limit:,} bytes")
     return data

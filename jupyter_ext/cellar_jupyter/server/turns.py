@@ -39,6 +39,8 @@ from .store import DiskStore, Unsaved
 READABLE_FOR = 600.0
 """Seconds a finished turn's events stay readable from their beginning."""
 KEYS = 20_000
+AWAKE = 30.0
+"""Seconds between two marks of activity while a turn runs."""
 
 
 class Turns:
@@ -105,7 +107,6 @@ class Turns:
         conversation = msgspec.structs.replace(conversation, head_id=turn.id)
         self._shelf.put(conversation)
         run = self._adopt(turn, conversation.id)
-        journaled = self._journal(run, conversation)
         blocked = conversation.id in self._running or any(
             other.state == "pending" for other in waiting(conversation) if other.id != turn.id
         )
@@ -113,6 +114,7 @@ class Turns:
             run.emit(wire.PendingEvent())
         else:
             self._start(conversation, run)
+        journaled = self._journal(run, conversation)  # in the same tick as its start: the answer waits for it
         if journaled is not None:
             await asyncio.shield(journaled)
         state = run.settled().state
@@ -173,10 +175,7 @@ class Turns:
         """Begin the turn's journal; done when the question is on the disk."""
         if run.journal is None:
             return None
-        question = Question(
-            conversation_id=conversation.id, title=conversation.title, created=conversation.created, turn=run.record
-        )
-        run.journaled = self._shelf.in_disk_thread(run.journal.begin, question)
+        run.journaled = self._shelf.in_disk_thread(run.journal.begin, _question(run, conversation))
         return run.journaled
 
     # -- running ------------------------------------------------------------------------------------------------------
@@ -188,6 +187,8 @@ class Turns:
             turn = msgspec.structs.replace(turn, parent_id=last_settled(conversation, turn.parent_id))
         turn = msgspec.structs.replace(turn, state="running", follows=False)
         run.record = turn
+        if run.journal is not None and run.journaled is not None:  # it waited until now; say so to a later server
+            self._shelf.in_disk_thread(run.journal.append, [_question(run, conversation)])
         conversation = rechain(with_turn(conversation, turn), turn.id)
         self._shelf.put(conversation)
         self._running[conversation.id] = run
@@ -201,13 +202,21 @@ class Turns:
         watch = (
             asyncio.create_task(run.stop_when_orphaned(grace, lambda by: self._stop_run(run, by))) if grace else None
         )
+        awake = asyncio.create_task(self._keep_awake())
         if run.stopped_by:
             asking.cancel()
         await asyncio.wait([asking])
+        awake.cancel()
         if watch is not None:
             watch.cancel()
         run.finish(self._outcome(run, asking))
         await self._end(run)
+
+    async def _keep_awake(self) -> None:
+        """A running turn is activity, whether or not somebody reads."""
+        while True:
+            self._touch()
+            await asyncio.sleep(AWAKE)
 
     def _outcome(self, run: TurnRun, asking: asyncio.Task[wire.FinishReason]) -> wire.FinishedEvent | wire.ErrorEvent:
         if run.stopped_by:
@@ -337,13 +346,7 @@ class Turns:
             self._change_waiting(run.conversation_id, turn_id, **changes)
             conversation = self._shelf.current(run.conversation_id)
             if run.journal is not None and conversation is not None:
-                line = Question(
-                    conversation_id=conversation.id,
-                    title=conversation.title,
-                    created=conversation.created,
-                    turn=run.record,
-                )
-                await self._shelf.in_disk_thread(run.journal.append, [line])
+                await self._shelf.in_disk_thread(run.journal.append, [_question(run, conversation)])
         if change.release and turn_id in self._runs and run.task is None:
             self._release(run)
         return self._shown(run)
@@ -493,6 +496,12 @@ def describe(error: BaseException) -> str:
         place = place.tb_next
     where = f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}" if place is not None else "?"
     return f"{type(error).__name__} at {where}"
+
+
+def _question(run: TurnRun, conversation: ConversationRecord) -> Question:
+    return Question(
+        conversation_id=conversation.id, title=conversation.title, created=conversation.created, turn=run.record
+    )
 
 
 def _named(conversation: ConversationRecord, turn_id: str | None) -> TurnRecord | None:

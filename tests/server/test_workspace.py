@@ -1,0 +1,321 @@
+"""What travels with a question from the workspace, and everything a page asks besides turns."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cellar import wire
+from cellar.errors import NotFound, OutsideWorkspace, TooLarge, Unreadable
+from cellar_jupyter.server.files import MAX_FILE_BYTES, Files
+from cellar_jupyter.server.routes.conversations import disposition
+from cellar_jupyter.server.search import Search
+
+from tests.fakes.scenarios import Scenario
+from tests.fakes.vllm import FakeVLLM
+from tests.server.conftest import StartServer
+from tests.server.servers import JupyterServer, Panel, until
+
+NOTEBOOK = {
+    "cells": [
+        {"cell_type": "code", "id": "a", "source": ["x = 41\n", "x + 1"], "metadata": {}, "execution_count": 1,
+         "outputs": [{"output_type": "execute_result", "data": {"text/plain": "42"}, "metadata": {}}]},
+    ],
+    "metadata": {}, "nbformat": 4, "nbformat_minor": 5,
+}  # fmt: skip
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    root = tmp_path / "root"
+    root.mkdir()
+    (tmp_path / "secret.txt").write_text("not yours")
+    return Files(str(root))
+
+
+def last_message(model: FakeVLLM) -> str:
+    return str(model.requests[-1].body["messages"][-1]["content"])
+
+
+# -- files ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["../secret.txt", "a/../../secret.txt", "/../secret.txt", "a\0b"])
+def test_a_path_outside_the_workspace_is_refused(files: Files, path: str) -> None:
+    with pytest.raises((OutsideWorkspace, NotFound)):
+        files.read(path)
+
+
+def test_a_link_that_leads_outside_is_refused(files: Files, tmp_path: Path) -> None:
+    (files.root / "link.txt").symlink_to(tmp_path / "secret.txt")
+    (files.root / "folder").symlink_to(tmp_path)
+    for path in ("link.txt", "folder/secret.txt"):
+        with pytest.raises(OutsideWorkspace):
+            files.read(path)
+
+
+def test_hidden_files_follow_the_servers_own_setting(files: Files) -> None:
+    (files.root / ".env").write_text("A=1")
+    with pytest.raises(NotFound):
+        files.read(".env")
+    assert Files(str(files.root), allow_hidden=True).read(".env") == "A=1"
+
+
+def test_what_is_no_text_is_unreadable(files: Files) -> None:
+    (files.root / "binary").write_bytes(b"\x00\x01")
+    (files.root / "latin").write_bytes("é".encode("latin-1"))
+    os.mkfifo(files.root / "pipe")
+    for path in ("binary", "latin", "pipe", "."):
+        with pytest.raises(Unreadable):
+            files.read(path)
+    (files.root / "huge.txt").write_bytes(b"x" * (MAX_FILE_BYTES + 1))
+    with pytest.raises(TooLarge):
+        files.read("huge.txt")
+
+
+def test_a_notebook_file_is_read_as_cells(files: Files) -> None:
+    (files.root / "a.ipynb").write_text(json.dumps(NOTEBOOK))
+    part = files.read_part(wire.FilePart(path="a.ipynb"))
+    assert isinstance(part, wire.NotebookPart)
+    assert part.cells[0].source == "x = 41\nx + 1"
+    assert part.cells[0].outputs[0].text == "42"
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"cells": 5}', "\x00"])
+def test_a_notebook_that_is_no_notebook_is_unreadable(files: Files, content: str) -> None:
+    (files.root / "a.ipynb").write_text(content)
+    with pytest.raises(Unreadable):
+        files.read_part(wire.FilePart(path="a.ipynb"))
+
+
+def test_a_folder_is_listed_without_what_git_ignores(files: Files) -> None:
+    for name in ("src/a.py", "src/build/out.txt", "src/keep.log", "src/drop.log", "node_modules/x.js"):
+        path = files.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"content of {name}")
+    (files.root / ".gitignore").write_text("build/\n*.log\n!keep.log\n")
+    folder = files.folder("src")
+    assert folder.entries == ("a.py", "keep.log")
+    assert [file.text for file in folder.files] == ["content of src/a.py", "content of src/keep.log"]
+    assert "node_modules/" not in files.folder("").entries
+
+
+def test_rules_are_those_of_the_root_and_never_from_outside(files: Files, tmp_path: Path) -> None:
+    (files.root / "AGENTS.md").write_text("Use tabs.")
+    rules = files.root / ".cellar" / "rules"
+    rules.mkdir(parents=True)
+    (rules / "b.md").write_text("Be brief.")
+    (rules / "c.md").symlink_to(tmp_path / "secret.txt")
+    assert [(rule.path, rule.text) for rule in files.rules()] == [
+        ("AGENTS.md", "Use tabs."),
+        (".cellar/rules/b.md", "Be brief."),
+    ]
+
+
+async def test_search_finds_files_folders_and_symbols(files: Files) -> None:
+    (files.root / "pkg").mkdir()
+    (files.root / "pkg" / "plot.py").write_text("import x\n\n\nclass Plotter:\n    async def plot_all(self): ...\n")
+    (files.root / "a.ipynb").write_text(json.dumps({**NOTEBOOK, "cells": [
+        {"cell_type": "code", "source": "def plot_here():\n    pass", "metadata": {}, "outputs": []}]}))  # fmt: skip
+    (files.root / "ignored_plot.py").write_text("def plot_never(): ...")
+    (files.root / ".gitignore").write_text("ignored*")
+    found = await Search(files).find("plot")
+    assert [(hit.kind, hit.name, hit.line) for hit in found.hits] == [
+        ("symbol", "plot_here", None),
+        ("file", "plot.py", None),
+        ("symbol", "Plotter", 4),
+        ("symbol", "plot_all", 5),
+    ]
+    assert [hit.name for hit in (await Search(files).find("")).hits] == ["a.ipynb", "pkg", "plot.py"]
+
+
+# -- questions --------------------------------------------------------------------------------------------------------
+
+
+async def test_a_file_travels_with_the_question(server: JupyterServer, panel: Panel, model: FakeVLLM) -> None:
+    (server.root / "data.csv").write_text("name,age\nAda,36\n")
+    turn = await panel.finished("who?", context=[{"type": "file", "path": "data.csv"}])
+    assert "Ada,36" in last_message(model)
+    row = next(row for row in turn["receipt"]["parts"] if row["kind"] == "file")
+    assert row["path"] == "data.csv" and row["state"] == "sent" and row["tokens"] > 0
+    assert turn["pills"] == [{"kind": "file", "label": "data.csv", "path": "data.csv"}]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("binary.bin", b"\x00\x01"), ("bad.ipynb", b"{nonsense"), ("missing.txt", None)]
+)
+async def test_a_file_that_cannot_be_read_does_not_fail_the_question(
+    server: JupyterServer, panel: Panel, model: FakeVLLM, name: str, content: bytes | None
+) -> None:
+    if content is not None:
+        (server.root / name).write_bytes(content)
+    turn = await panel.finished("look", context=[{"type": "file", "path": name}])
+    assert turn["state"] == "complete"
+    row = next(row for row in turn["receipt"]["parts"] if row.get("path") == name)
+    assert row["state"] == "unreadable" and row["detail"]
+
+
+async def test_nothing_outside_the_workspace_leaves_it(server: JupyterServer, panel: Panel, model: FakeVLLM) -> None:
+    (server.home / "outside.txt").write_text("the crown jewels")
+    (server.root / "inside.txt").symlink_to(server.home / "outside.txt")
+    parts = [{"type": "file", "path": path} for path in ("../outside.txt", "inside.txt")]
+    turn = await panel.finished("steal", context=parts)
+    assert turn["state"] == "complete"
+    assert "crown jewels" not in json.dumps(model.requests[-1].body)
+
+
+async def test_secrets_do_not_leave_and_are_not_kept(server: JupyterServer, panel: Panel, model: FakeVLLM) -> None:
+    key = "AKIA" + "IOSFODNN7EXAMPLE"
+    turn = await panel.finished(f"what is {key}?")
+    assert key not in json.dumps(model.requests[-1].body)
+    assert turn["receipt"]["masked"]
+
+
+async def test_a_preview_costs_what_the_question_would(server: JupyterServer, panel: Panel, model: FakeVLLM) -> None:
+    (server.root / "short.txt").write_text("a few words")
+    body: dict[str, Any] = {"text": "what?", "context": [{"type": "file", "path": "short.txt"}]}
+    receipt = (await panel.http.post("context/preview", json=body)).json()
+    assert not model.requests
+    turn = await panel.finished("what?", context=body["context"])
+    assert [row["kind"] for row in receipt["parts"]] == [row["kind"] for row in turn["receipt"]["parts"]]
+    assert receipt["exact"] is True
+
+
+async def test_a_preview_answers_though_the_server_counts_nothing(panel: Panel, model: FakeVLLM) -> None:
+    receipt = (await panel.http.post("context/preview", json={"text": "what?"})).json()
+    assert receipt["prompt_tokens"] > 0 and receipt["budget"] > 0
+
+
+# -- the rest ---------------------------------------------------------------------------------------------------------
+
+
+async def test_status_tells_models_policy_and_limits(panel: Panel) -> None:
+    status = (await panel.http.get("status")).json()
+    assert status["model_server"]["state"] == "up"
+    assert status["default_model"] == "fake-coder"
+    assert status["models"][0]["context_length"] == 32768
+    assert status["policy"] == {"modes": ["ask"], "features": {}, "history": "disk"}
+    assert status["version"]
+
+
+async def test_status_answers_when_the_model_server_is_down(a_server: StartServer, an_unused_port: int) -> None:
+    server = a_server(base_url=f"http://127.0.0.1:{an_unused_port}/v1")
+    async with server.panel() as panel:
+        status = (await panel.http.get("status")).json()
+        assert status["model_server"]["state"] == "down"
+        turn = await panel.finished("anybody?")
+        assert turn["error"]["code"] == "model_down"
+        assert turn["text"] == "anybody?"
+
+
+async def test_what_an_admin_locked_is_refused_with_the_reason(a_server: StartServer) -> None:
+    locked = {"enabled": False, "locked": True, "reason": "Policy 12"}
+    server = a_server(features={"export": locked, "attach_files": locked})
+    async with server.panel() as panel:
+        status = (await panel.http.get("status")).json()
+        assert status["policy"]["features"]["export"] == locked
+        turn = await panel.finished("hello")
+        refused = await panel.http.get(f"conversations/{turn['conversation_id']}/export")
+        assert refused.status_code == 403
+        assert refused.json()["error"]["message"] == "Policy 12"
+        body = {"request_key": "0123456789", "text": "x", "context": [{"type": "file", "path": "a.txt"}]}
+        assert (await panel.http.post("turns", json=body)).status_code == 403
+
+
+async def test_conversations_are_listed_renamed_searched_and_deleted(panel: Panel, model: FakeVLLM) -> None:
+    model.use(Scenario(text="The zebrafinch sings."))
+    turn = await panel.finished("Which bird?")
+    identity = turn["conversation_id"]
+    renamed = await panel.http.patch(f"conversations/{identity}", json={"title": "Birds 새"})
+    assert renamed.json()["title"] == "Birds 새"
+    rows = (await panel.http.get("conversations")).json()
+    assert rows[0]["id"] == identity and rows[0]["turns"] == 1
+    found = (await panel.http.get("conversations", params={"q": "ZEBRAFINCH"})).json()
+    assert [row["id"] for row in found] == [identity]
+    assert "zebrafinch" in found[0]["excerpt"]
+    assert [row["id"] for row in (await panel.http.get("conversations", params={"q": "birds 새"})).json()] == [identity]
+    assert (await panel.http.delete(f"conversations/{identity}")).status_code == 204
+    assert (await panel.http.get("conversations", params={"q": "zebrafinch"})).json() == []
+
+
+async def test_another_branch_can_be_shown(panel: Panel) -> None:
+    first = await panel.finished("one")
+    second = await panel.finished("one again", conversation_id=first["conversation_id"], parent_id=None)
+    address = f"conversations/{first['conversation_id']}"
+    assert (await panel.conversation(first["conversation_id"]))["head_id"] == second["id"]
+    assert (await panel.http.patch(address, json={"head_id": first["id"]})).json()["head_id"] == first["id"]
+    third = await panel.finished("two", conversation_id=first["conversation_id"])
+    assert third["parent_id"] == first["id"]
+    assert (await panel.http.patch(address, json={"head_id": "nothing-here"})).status_code == 404
+
+
+async def test_an_export_has_a_name_and_the_whole_branch(panel: Panel, model: FakeVLLM) -> None:
+    model.use(Scenario(text="Do this:\n```python\nprint(1)\n```\nDone."))
+    turn = await panel.finished('Rate "a/b"?')
+    address = f"conversations/{turn['conversation_id']}/export"
+    markdown = await panel.http.get(address, params={"format": "md"})
+    assert markdown.headers["content-type"].startswith("text/markdown")
+    assert "> Rate" in markdown.text and "print(1)" in markdown.text
+    notebook = (await panel.http.get(address, params={"format": "ipynb"})).json()
+    assert [cell["cell_type"] for cell in notebook["cells"]] == ["markdown", "markdown", "markdown", "code", "markdown"]
+    assert notebook["cells"][3]["source"] == "print(1)"
+    assert (await panel.http.get(address, params={"format": "json"})).json()["turns"][0]["id"] == turn["id"]
+    assert (await panel.http.get(address, params={"format": "exe"})).status_code == 400
+
+
+def test_the_name_of_an_export_fits_every_file_system() -> None:
+    header = disposition('../a"b\r\nSet-Cookie: x=1 새', "md")
+    assert "\r" not in header and "\n" not in header and "/" not in header.split("filename*")[0].partition("=")[2]
+    assert header.endswith("%20%EC%83%88.md")
+
+
+async def test_usage_counts_todays_tokens(panel: Panel, model: FakeVLLM) -> None:
+    before = (await panel.http.get("usage")).json()
+    model.use(Scenario(text="one two three", prompt_tokens=100))
+    await panel.finished("count me")
+
+    async def counted() -> bool:
+        return bool((await panel.http.get("usage")).json()["turns_today"] > before["turns_today"])
+
+    await until(counted)
+    after = (await panel.http.get("usage")).json()
+    assert after["prompt_today"] - before["prompt_today"] == 100
+    assert after["completion_today"] > before["completion_today"]
+
+
+async def test_kernels_learn_the_endpoint(a_server: StartServer, model: FakeVLLM) -> None:
+    server = a_server(api_key="sk-local")
+    endpoint = json.loads((server.home / "runtime" / "cellar-endpoint.json").read_text())
+    assert endpoint["base_url"] == model.url
+    assert endpoint["api_key"] == "sk-local"
+
+
+async def test_a_running_turn_is_activity_and_a_quiet_poll_is_not(a_server: StartServer, gated_model: FakeVLLM) -> None:
+    server = a_server()
+    async with server.panel() as panel:
+
+        async def activity() -> str:
+            answer = await panel.http.get(f"{server.url}api/status", params={"no_track_activity": "1"})
+            return str(answer.json()["last_activity"])
+
+        before = await activity()
+        await panel.http.get("status", params={"no_track_activity": "1"})
+        assert await activity() == before
+        created = await panel.ask("work")
+        async with panel.http.stream(
+            "GET", f"turns/{created['turn_id']}/events", params={"no_track_activity": "1"}
+        ) as response:
+            await anext(response.aiter_raw())
+            asked = await activity()
+            assert asked > before
+            gated_model.release_all()
+
+        async def complete() -> bool:
+            answer = await panel.http.get(f"turns/{created['turn_id']}", params={"no_track_activity": "1"})
+            return bool(answer.json()["state"] == "complete")
+
+        await until(complete)
+        assert await activity() > asked

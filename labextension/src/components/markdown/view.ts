@@ -18,8 +18,13 @@ export interface IMarkdownKit {
   words: ICodeWords;
 }
 
-/** The tail may use this share of the main thread: cost c, then c / SHARE of rest. */
-const SHARE = 0.08;
+/**
+ * Drawing may use this share of the main thread: after a cost of c (layout and
+ * paint included) it rests for c / SHARE - c. A fast machine draws each frame.
+ */
+const SHARE = 0.12;
+/** Milliseconds: however slow the machine is, text comes this often. */
+const LONGEST_REST = 250;
 /** Milliseconds of work before the page gets a chance to breathe. */
 const BREATH = 24;
 
@@ -138,8 +143,13 @@ export class MarkdownView {
       }
     }
     await this.drawTail(epoch);
-    const cost = performance.now() - Math.max(began, clock.since);
-    this.nextAt = performance.now() + Math.min(1_000, cost / SHARE - cost);
+    const from = Math.max(began, clock.since);
+    this.nextAt = performance.now() + LONGEST_REST;
+    afterPaint(() => {
+      const now = performance.now();
+      const cost = now - from;
+      this.nextAt = now + Math.min(LONGEST_REST, cost / SHARE - cost);
+    });
   }
 
   private async drawBlock(block: IBlock, index: number): Promise<void> {
@@ -233,15 +243,18 @@ function blockHost(): HTMLElement {
   return host;
 }
 
+/** Calls back when the frame that is being made has been painted. */
+function afterPaint(done: () => void): void {
+  const { port1, port2 } = new MessageChannel();
+  port1.onmessage = done;
+  port2.postMessage(null);
+}
+
 /** Lets the page handle keys and paint when the work has lasted too long. */
 async function breathe(clock: { since: number }): Promise<void> {
   if (performance.now() - clock.since < BREATH) {
     return;
   }
-  await new Promise<void>(resolve => {
-    const { port1, port2 } = new MessageChannel();
-    port1.onmessage = () => resolve();
-    port2.postMessage(null);
-  });
+  await new Promise<void>(resolve => afterPaint(resolve));
   clock.since = performance.now();
 }

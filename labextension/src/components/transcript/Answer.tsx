@@ -10,46 +10,33 @@ import { useRoom } from '../room';
 import { seconds } from '../words';
 import { ErrorCard } from './ErrorCard';
 
+/**
+ * Drawn again when a part is added, not when one grows; and when the turn ends,
+ * the same parts stay on the page: what was drawn live is the answer.
+ */
 export function Answer(props: { turn: ITurn }): JSX.Element {
   const { turn } = props;
   const { store } = useRoom();
   const live = store.live(turn.id);
+  React.useSyncExternalStore(live?.subscribe ?? NEVER, () =>
+    live ? live.generation * 10_000 + live.parts.length : 0
+  );
+  const running = isRunning(turn);
+  const parts = live?.parts ?? turn.parts ?? [];
   return (
     <div className="jp-Cellar-answer">
-      {live ? (
-        <LiveParts turn={turn} live={live} />
-      ) : (
-        <Parts parts={turn.parts ?? []} open={false} />
-      )}
+      <Parts parts={parts} live={live} open={running} />
+      {running && parts.length === 0 ? <Waiting turn={turn} /> : null}
       <Ending turn={turn} />
     </div>
   );
 }
 
-/** Drawn again when a part is added, not when one grows. */
-function LiveParts(props: { turn: ITurn; live: LiveTurn }): JSX.Element {
-  const { turn, live } = props;
-  const shape = React.useSyncExternalStore(
-    live.subscribe,
-    () => `${live.generation}:${live.parts.length}`
-  );
-  const running = isRunning(turn);
-  return (
-    <>
-      <Parts
-        key={shape.split(':')[0]}
-        parts={live.parts}
-        live={live}
-        open={running}
-      />
-      {running && live.parts.length === 0 ? <Waiting turn={turn} /> : null}
-    </>
-  );
-}
+const NEVER = () => () => undefined;
 
 interface IPartsProps {
   parts: readonly AnswerPart[];
-  live?: LiveTurn;
+  live: LiveTurn | null;
   open: boolean;
 }
 
@@ -82,7 +69,7 @@ function Parts({ parts, live, open }: IPartsProps): JSX.Element {
 
 interface IPartProps {
   part: AnswerPart;
-  live?: LiveTurn;
+  live: LiveTurn | null;
   index: number;
   open: boolean;
 }
@@ -125,10 +112,13 @@ function Reasoning(props: IPartProps): JSX.Element {
   const { live, open } = props;
   const [shown, setShown] = React.useState(settings.getState().showReasoning);
   const now = useSeconds(open);
-  const spent = live
-    ? live.thinkingMs +
-      (live.thinkingSince === null ? 0 : Math.max(0, now - live.thinkingSince))
-    : 0;
+  const last = React.useRef(0);
+  if (live) {
+    const since = live.thinkingSince;
+    last.current =
+      live.thinkingMs + (since === null ? 0 : Math.max(0, now - since));
+  }
+  const spent = last.current;
   return (
     <div className="jp-Cellar-reasoning" data-open={open || undefined}>
       <button
@@ -140,7 +130,7 @@ function Reasoning(props: IPartProps): JSX.Element {
         <span className="jp-Cellar-reasoning-mark" aria-hidden="true" />
         {open
           ? trans.__('Thinking… %1', seconds(trans, spent))
-          : spent
+          : spent >= 500
             ? trans.__('Thought for %1', seconds(trans, spent))
             : trans.__('Reasoning')}
       </button>

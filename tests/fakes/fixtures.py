@@ -51,9 +51,13 @@ def broken_model(model: FakeVLLM) -> FakeVLLM:
     return model
 
 
-@pytest.fixture
-def an_unused_port() -> int:
-    """Where nobody listens."""
+def unused_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def an_unused_port() -> int:
+    """Where nobody listens."""
+    return unused_port()

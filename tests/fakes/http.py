@@ -1,5 +1,5 @@
 """A small HTTP/1.1 server on asyncio streams that tells what frameworks hide: when the client's FIN arrived, and how to
-cut an answer in its middle. For fakes only: bodies by Content-Length, no pipelining, no TLS.
+cut an answer in its middle. For fakes only: bodies by Content-Length, no pipelining.
 """
 
 from __future__ import annotations
@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import ssl
 import time
 import traceback
 from collections.abc import Awaitable, Callable
@@ -76,8 +77,8 @@ class HTTPServer:
         self._connections: set[asyncio.Task[None]] = set()
         self.connections = 0  # accepted so far
 
-    async def start(self, port: int = 0) -> int:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", port, limit=MAX_HEAD)
+    async def start(self, port: int = 0, tls: ssl.SSLContext | None = None) -> int:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", port, limit=MAX_HEAD, ssl=tls)
         return int(self._server.sockets[0].getsockname()[1])
 
     async def stop(self) -> None:

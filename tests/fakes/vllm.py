@@ -24,6 +24,7 @@ import argparse
 import asyncio
 import contextlib
 import signal
+import ssl
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, Self, TypeVar
@@ -131,9 +132,9 @@ class FakeVLLM:
         requests = [exchange.to_json() for exchange in list(self.requests)]
         return {**{name: getattr(self, name) for name in names}, "requests": requests, "counted": len(self.counted)}
 
-    def start(self, port: int = 0) -> None:
+    def start(self, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
         self._thread.start()
-        self.port = self._call(self._http.start(port))
+        self.port = self._call(self._http.start(port, tls))
 
     def stop(self) -> None:
         """Close the port and every connection; the fixture calls it, and tests of a server that goes down."""

@@ -63,6 +63,8 @@ __all__ = [
 DRAIN = 0.05
 """Seconds that the end of a finished answer's HTTP body may take, so that its connection can be used again."""
 HEALTH_TIMEOUT = 5.0
+MODELS_TIMEOUT = 10.0
+COUNT_TIMEOUT = 30.0
 MAX_JSON_BYTES = 64 * 1024 * 1024
 NO_SUCH_ROUTE = frozenset({404, 405, 501})
 DEFAULT_RETRIES = RetryPolicy()
@@ -192,12 +194,12 @@ class ModelClient:
 
     async def models(self) -> list[wire.Model]:
         """What the server serves. The context length is vLLM's `max_model_len` or llama.cpp's `meta.n_ctx`."""
-        async with self._response("GET", self._base + "/models") as response:
+        async with self._response("GET", self._base + "/models", timeout=MODELS_TIMEOUT) as response:
             rows = _decode(await read_bounded(response, MAX_JSON_BYTES), _ModelList).data
         new = [row.id for row in rows if row.id not in self._tokenizer]
-        self._tokenizer.update(zip(new, await asyncio.gather(*map(self._counts, new)), strict=True))
+        await asyncio.gather(*map(self._find_tokenizer, new))
         self._tiny = bool(rows) and all(row.tiny for row in rows)
-        return [row.to_model(tokenizer=self._tokenizer[row.id]) for row in rows]
+        return [row.to_model(tokenizer=self._tokenizer.get(row.id, False)) for row in rows]
 
     async def count_tokens(self, model: str, messages: Messages | None = None, text: str | None = None) -> int | None:
         """Tokens of a conversation (as the chat template writes it) or of a text; None: the server has no tokenizer."""
@@ -209,7 +211,8 @@ class ModelClient:
         body = msgspec.json.encode(asked)
         json = {"content-type": "application/json"}
         try:
-            async with self._response("POST", self._root + "/tokenize", body, json, model=model) as response:
+            url, wait = self._root + "/tokenize", COUNT_TIMEOUT
+            async with self._response("POST", url, body, json, model=model, timeout=wait) as response:
                 return _decode(await read_bounded(response, MAX_JSON_BYTES), _TokenCount).count
         except CellarError as error:
             if error.detail.get("status") in NO_SUCH_ROUTE:
@@ -236,11 +239,11 @@ class ModelClient:
         async with self._response("GET", self._base + "/models", retries=NO_RETRIES, timeout=HEALTH_TIMEOUT):
             return
 
-    async def _counts(self, model: str) -> bool:
+    async def _find_tokenizer(self, model: str) -> None:
         try:
-            return await self.count_tokens(model, text="a") is not None
+            self._tokenizer[model] = await self.count_tokens(model, text="a") is not None
         except CellarError:
-            return False
+            pass  # not known yet: asked again with the next list
 
     @contextlib.asynccontextmanager
     async def _response(

@@ -166,6 +166,13 @@ async def test_a_servers_trouble_is_raised_as_its_class(model: FakeVLLM, client:
     await model.until(lambda m: m.running == 0)
 
 
+async def test_an_error_in_the_stream_carries_the_request_id(model: FakeVLLM, client: ModelClient) -> None:
+    model.use(Scenario(text="x", error_after=0, headers={"X-Request-Id": "req-7"}))
+    with pytest.raises(errors.ModelFailed) as raised:
+        await everything(client)
+    assert raised.value.request_id == "req-7"
+
+
 async def test_an_unknown_model_is_named(model: FakeVLLM, client: ModelClient) -> None:
     model.options.models = ["other"]
     with pytest.raises(errors.ModelNotFound, match="fake-coder"):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import httpx
 import pytest
@@ -16,23 +18,19 @@ from tests.fakes.vllm import FakeVLLM
 BUSY = Scenario(status=503, times=1)
 
 
+@dataclass(frozen=True)
 class Noted(RetryPolicy):
-    """Notes what it was asked, and starts a server when that is wanted."""
+    """Notes the attempts that failed; does something after the second."""
 
-    def __init__(self, starts: FakeVLLM | None = None, port: int = 0) -> None:
-        super().__init__(base=0.0)
-        self.__dict__.update(asked=[], starts=starts, port=port)
+    base: float = 0.0
+    asked: list[int] = field(default_factory=list)
+    meanwhile: Callable[[], None] = lambda: None
 
     def delay(self, attempt: int, retry_after: float | None = None) -> float | None:
-        self.__dict__["asked"].append(attempt)
-        if self.__dict__["starts"] is not None and attempt == 1:
-            self.__dict__["starts"].start(self.__dict__["port"])
+        self.asked.append(attempt)
+        if attempt == 1:
+            self.meanwhile()
         return super().delay(attempt, retry_after)
-
-    @property
-    def asked(self) -> list[int]:
-        asked: list[int] = self.__dict__["asked"]
-        return asked
 
 
 async def ended(client: ModelClient) -> str:
@@ -54,7 +52,7 @@ async def test_a_refused_connection_is_tried_twice_again(an_unused_port: int, ga
 
 async def test_a_server_that_comes_up_meanwhile_answers(an_unused_port: int) -> None:
     model, url = FakeVLLM(), f"http://127.0.0.1:{an_unused_port}/v1"
-    client = ModelClient(make_http(url), url, retries=Noted(model, an_unused_port))
+    client = ModelClient(make_http(url), url, retries=Noted(meanwhile=lambda: model.start(an_unused_port)))
     assert await ended(client) == "Finish(reason='stop')"
     await client.aclose()
     model.stop()

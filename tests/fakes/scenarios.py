@@ -120,6 +120,9 @@ PRESETS: dict[str, list[Scenario]] = {
     "broken": [Scenario(status=500, body=_refusal(500, "EngineCore died", "InternalServerError"))],
     "not_a_stream": [Scenario(content_type="text/html", body="<html><body>Please log in</body></html>")],
     "queued": [Scenario(text="your turn", queue=[(3, 5), (2, 2), (1, 1)], queue_gated=True, gated=True)],
+    "words": [Scenario(words=4000)],
+    "markdown": [Scenario(markdown=1560)],
+    "maths": [Scenario(markdown=1560, maths=True)],
     "keep_alive": [Scenario(text="still here", keep_alive=2)],
     **{name: [Scenario(answer=name)] for name in answers.ANSWERS},
 }

@@ -204,8 +204,11 @@ async def test_status_tells_models_policy_and_limits(panel: Panel) -> None:
 async def test_status_answers_when_the_model_server_is_down(a_server: StartServer, an_unused_port: int) -> None:
     server = a_server(base_url=f"http://127.0.0.1:{an_unused_port}/v1")
     async with server.panel() as panel:
-        status = (await panel.http.get("status")).json()
-        assert status["model_server"]["state"] == "down"
+
+        async def down() -> bool:
+            return bool((await panel.http.get("status")).json()["model_server"]["state"] == "down")
+
+        await until(down)
         turn = await panel.finished("anybody?")
         assert turn["error"]["code"] == "model_down"
         assert turn["text"] == "anybody?"

@@ -174,16 +174,16 @@ class Cellar(Configurable):
 
 def load(server_app: Any) -> None:
     """Add Cellar to a Jupyter server: routes now, the rest once it serves."""
+    from .door import Door
     from .kernels import publish_endpoint
     from .routes import handlers
-    from .workspace import Workspace
 
     config = Cellar(parent=server_app)
     config.base_url = config.base_url.rstrip("/")
     config.feature_switches()
     publish_endpoint(config, server_app.log)
-    workspace = Workspace(config, server_app)
-    server_app.web_app.settings["cellar"] = workspace
+    door = Door(config, server_app)
+    server_app.web_app.settings["cellar"] = door
     server_app.web_app.add_handlers(".*$", handlers(server_app.web_app.settings["base_url"]))
-    server_app.io_loop.add_callback(workspace.warm_up)
+    server_app.io_loop.add_callback(door.open)
     server_app.log.info("Cellar asks the model server at %s", config.base_url)

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 
 import msgspec
 from cellar import wire
-from cellar.conversation import ConversationRecord, TurnRecord, answer_text, conversation_to_wire
+from cellar.conversation import (
+    ConversationRecord,
+    TurnRecord,
+    answer_text,
+    conversation_to_wire,
+    export_json,
+    export_markdown,
+    export_notebook,
+)
 from cellar.errors import Conflict, NotFound
 
 from .turns import conversation_id_of
@@ -55,6 +63,12 @@ class Conversations:
         await self._turns.ready.wait()
         await self._turns.discard(conversation_id)
         await self._shelf.delete(conversation_id)
+
+    def export(self, record: ConversationRecord, kind: str) -> bytes:
+        """The branch that is shown, as "md" or "ipynb"; all branches as "json"."""
+        if kind == "md":
+            return export_markdown(record).encode()
+        return export_notebook(record) if kind == "ipynb" else export_json(record)
 
     async def begin_from(self, turn_id: str) -> wire.Conversation:
         """A new conversation whose first turn is the summary that a `compact` turn made."""

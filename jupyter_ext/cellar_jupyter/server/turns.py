@@ -30,6 +30,7 @@ from cellar.conversation import (
 from cellar.errors import BadRequest, CellarError, Conflict, NotFound, TooLarge
 
 from .answer import Answering
+from .defects import describe
 from .journal import Journal, Question
 from .log import EventLog
 from .run import StoppedBy, TurnRun
@@ -487,15 +488,6 @@ def rebuilt_log(turn: TurnRecord) -> EventLog:
         reason = turn.state if turn.state in wire.FINAL_STATES else "interrupted"
         log.append(wire.FinishedEvent(reason=reason, stopped_by=turn.stopped_by))  # type: ignore[arg-type]
     return log
-
-
-def describe(error: BaseException) -> str:
-    """Type and place of an error, without its text, which may quote a question."""
-    place = error.__traceback__
-    while place is not None and place.tb_next is not None:
-        place = place.tb_next
-    where = f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}" if place is not None else "?"
-    return f"{type(error).__name__} at {where}"
 
 
 def _question(run: TurnRun, conversation: ConversationRecord) -> Question:

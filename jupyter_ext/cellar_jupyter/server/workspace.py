@@ -16,17 +16,18 @@ from cellar.errors import CellarError
 from .answer import Answering
 from .app import Cellar
 from .conversations import Conversations
+from .defects import describe
 from .files import Files
 from .models import Models
 from .search import Search
 from .shelf import Shelf
 from .store import DiskStore, MemoryStore, Store
-from .turns import Turns, describe
+from .turns import Turns
 from .usage import UsageBook
 
 
 class Workspace:
-    """Found by the routes under `settings["cellar"]`."""
+    """Made by `door.Door`, in a thread: it awaits nothing and needs no event loop until `warm_up`."""
 
     def __init__(self, config: Cellar, server_app: Any) -> None:
         self.config = config

@@ -6,16 +6,17 @@ logs what a request carried.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 from cellar import errors, wire
 from jupyter_server.base.handlers import APIHandler
 from tornado import web
 
-from ..turns import describe
-from ..workspace import Workspace
+from ..defects import describe
+
+if TYPE_CHECKING:
+    from ..workspace import Workspace
 
 _T = TypeVar("_T")
 
@@ -52,16 +53,15 @@ class Route(APIHandler):
 
     auth_resource = "cellar"
 
-    @property
-    def cellar(self) -> Workspace:
-        workspace: Workspace = self.settings["cellar"]
-        return workspace
+    cellar: Workspace
 
     async def prepare(self) -> None:  # type: ignore[override]  # as APIHandler itself does
         """Jupyter's own door; the XSRF check also for reading: an answer is worth as much as a question."""
         await super().prepare()
         if self.current_user and self.request.method in ("GET", "HEAD"):
             self.check_xsrf_cookie()
+        if self.current_user:
+            self.cellar = await self.settings["cellar"].workspace()
 
     def body(self, kind: type[_T]) -> _T:
         """The request's JSON, checked. Raises `TooLarge` or `BadRequest` with the path of what is wrong."""
@@ -80,11 +80,6 @@ class Route(APIHandler):
     def reply(self, value: Any, status: int = 200) -> None:
         self.set_status(status)
         self.finish(msgspec.json.encode(value))
-
-    async def run_in_thread(self, call: Callable[..., _T], *args: Any) -> _T:
-        import asyncio
-
-        return await asyncio.to_thread(call, *args)
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Every refusal is a `wire.ErrorBody`."""

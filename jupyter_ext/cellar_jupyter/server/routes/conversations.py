@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-from typing import cast
 from urllib.parse import quote
 
-from cellar import conversation as pure
 from cellar import wire
 from cellar.errors import BadRequest, Forbidden
 from jupyter_server.auth.decorator import authorized
@@ -15,11 +14,7 @@ from tornado import web
 from .base import Route
 
 MAX_QUERY = 200
-_FORMATS = {
-    "md": ("text/markdown; charset=utf-8", pure.export_markdown),
-    "ipynb": ("application/x-ipynb+json", pure.export_notebook),
-    "json": ("application/json", pure.export_json),
-}
+_FORMATS = {"md": "text/markdown; charset=utf-8", "ipynb": "application/x-ipynb+json", "json": "application/json"}
 
 
 class ConversationsRoute(Route):
@@ -69,11 +64,10 @@ class ExportRoute(Route):
         if kind not in _FORMATS:
             raise BadRequest("format is md, ipynb or json")
         record = await self.cellar.conversations.whole(identity)
-        content_type, export = _FORMATS[kind]
-        content = await self.run_in_thread(export, record)
+        content = await asyncio.to_thread(self.cellar.conversations.export, record, kind)
         self.set_header("Content-Disposition", disposition(record.title, kind))
         self.set_header("X-Content-Type-Options", "nosniff")
-        self.finish(cast("str | bytes", content), set_content_type=content_type)
+        self.finish(content, set_content_type=_FORMATS[kind])
 
 
 def disposition(title: str, extension: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 from cellar import wire
@@ -20,15 +21,16 @@ from tornado import web
 from tornado.iostream import StreamClosedError
 
 from ..log import EventLog
-from ..run import TurnRun
 from .base import Route
+
+if TYPE_CHECKING:
+    from ..run import TurnRun
 
 FRAME = 0.016
 PING = 10.0
 MAX_TURNS = 32
 
 _encode = msgspec.json.Encoder().encode
-_TURN = r"^[A-Za-z0-9_-]{1,64}$"
 
 
 class _Followed:

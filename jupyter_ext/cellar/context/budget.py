@@ -37,9 +37,13 @@ class Budget(msgspec.Struct, frozen=True):
         return self.context_length - self.max_tokens
 
     @classmethod
-    def of(cls, model: wire.Model, max_tokens: int | None) -> Budget:
+    def of(cls, model: wire.Model, max_tokens: int | None, mode: wire.Mode = "ask") -> Budget:
+        """A summary is asked for when the budget is reached: it gets half of the room of an answer, so that its own
+        prompt does not push out what it is to keep."""
         length = model.context_length if model.context_length > 0 else DEFAULT_CONTEXT
         wanted = max_tokens if max_tokens and max_tokens > 0 else min(MOST_ANSWER, length // 4)
+        if mode == "compact":
+            wanted = min(wanted, max(256, min(MOST_ANSWER, length // 4) // 2))
         return cls(length, max(1, min(wanted, length // 2)))
 
 

@@ -1,9 +1,9 @@
 """Text of the workspace made fit for a prompt: secrets masked, then cut, then made harmless.
 
-The order matters. Escape sequences go first, because they can stand in the middle of a secret. Secrets are masked before
-anything is cut, so that no half of one is left at a cut; a cut looks `_LOOK` characters further than it keeps, which is
-longer than any secret that the redactor knows, so a text of 10 MB costs as much as what is kept of it. Made harmless at
-the end: our own tags and the chat template's tokens cannot be forged, controls and bidi marks become visible.
+The order matters. Escape sequences go first, because they can stand in the middle of a secret. Secrets are masked
+before anything is cut, so that no half of one is left at a cut; a cut looks `_LOOK` characters further than it keeps,
+which is longer than any secret that the redactor knows, so a text of 10 MB costs as much as what is kept of it. Made
+harmless at the end: our own tags and the chat template's tokens cannot be forged, bidi marks become visible.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from cellar.context.redaction import Redactor
 _LOOK = 16_384  # characters; an RSA key of 8192 bits as PEM has 6,400
 
 _ANSI = re.compile(
-    r"\x1b(?:\[[0-?]{0,64}[ -/]{0,16}[@-~]|\][^\x07\x1b]{0,4096}(?:\x07|\x1b\\)?|[PX^_][^\x1b]{0,4096}(?:\x1b\\)?|[ -/]{0,4}[0-~])?"
+    r"\x1b(?:\[[0-?]{0,64}[ -/]{0,16}[@-~]|\](?:[^\x07\x1b]{0,4096}(?:\x07|\x1b\\))?"
+    r"|[PX^_](?:[^\x1b]{0,4096}\x1b\\)?|[ -/]{0,4}[0-~])?"
 )
-_OVERWRITTEN = re.compile(r"[^\n]*\r(?!\n)(?=[^\n])")
 _CONTROLS = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb"
     "\ud800-\udfff\U000e0000-\U000e007f]"
 )
 _FORGED = re.compile(
-    r"<(?=\s{0,4}/?\s{0,4}ctx\s{0,2}-|\|[\w ]{1,40}\|>|｜[^>\n]{1,60}｜>|/?s>|(?:start|end)_of_turn>|(?:bos|eos|pad|unk)>"
-    r"|fim_\w{1,12}>|/?think>|/?tool_call>|<SYS>>|</SYS>>)",
+    r"<(?=\s{0,4}/?\s{0,4}ctx\s{0,2}-|\|[\w ]{1,40}\|>|｜[^>\n]{1,60}｜>|/?s>|(?:start|end)_of_turn>"
+    r"|(?:bos|eos|pad|unk)>|fim_\w{1,12}>|/?think>|/?tool_call>|<SYS>>|</SYS>>)",
     re.IGNORECASE,
 )
 _FORGED_BRACKETS = re.compile(r"\[(?=/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS)\])")
@@ -41,8 +41,8 @@ def strip_ansi(text: str) -> str:
     if "\x1b" in text:
         text = _ANSI.sub("", text)
     if "\r" in text:
-        text = _OVERWRITTEN.sub("", text.replace("\r\n", "\n"))
-        text = text.replace("\r", "\n") if "\r" in text else text
+        lines = text.replace("\r\n", "\n").split("\n")
+        text = "\n".join(line.rstrip("\r").rpartition("\r")[2] if "\r" in line else line for line in lines)
     return text
 
 
@@ -117,8 +117,8 @@ def _around(head: str, left_out: int, tail: str) -> str:
 
 
 def _cut_windows(text: str, limit: int, redactor: Redactor, share: float) -> Cut:
-    """Of a huge text only two windows are read. The inner end of each is only looked at: a secret that begins in what is
-    kept may go on there."""
+    """Of a huge text only two windows are read. The inner end of each is only looked at: a secret that begins in what
+    is kept may go on there."""
     before = int(limit * share)
     window = strip_ansi(text[: 2 * before + _LOOK])
     size = min(before, max(len(window) - _LOOK, len(window) // 2))

@@ -18,7 +18,7 @@ their context: the prefix is new at that point anyway.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -34,8 +34,9 @@ from cellar.context.budget import (
     need,
 )
 from cellar.context.clean import attribute, clean, clean_cut
-from cellar.context.items import CellsItem, FolderItem, ImageItem, Item, Rendered, Scene, TextItem, cell_key, envelope
-from cellar.context.notebook import NotebookItem
+from cellar.context.items import Rendered, Scene, envelope
+from cellar.context.parts import items_of, pinned_cells
+from cellar.context.receipt import Ledger, row_kind
 from cellar.context.records import Block, Prompt, PromptInput, SentTurn
 from cellar.context.tokens import IMAGE_TOKENS
 from cellar.errors import ContextTooLong
@@ -74,10 +75,10 @@ class _Builder:
         self.given = given
         self.counter = given.counter
         self.redactor = given.redactor
-        self.budget = Budget.of(given.model, given.max_tokens)
+        self.budget = Budget.of(given.model, given.max_tokens, given.mode)
         self.vision = given.model.vision
-        self.items, self.unreadable = _items(given)
-        self.pinned = _pinned(given.parts)
+        self.items, self.unreadable = items_of(given)
+        self.pinned = pinned_cells(given.parts)
         self.fresh_head = self._fresh_head()
         self.answers = [self.redactor.mask(turn.answer) or prompts.NO_ANSWER for turn in given.history]
         self.costs = [self._turn_cost(n, bare=False) for n in range(len(given.history))]
@@ -231,11 +232,10 @@ class _Builder:
             digests |= {key: value for key, value in self.given.copied.digests.items() if key != "rules"}
         for item, one in zip(self.items, rendered, strict=True):
             digests.update(one.digests)
+            label, path = self.redactor.mask(item.label), self.redactor.mask(item.path)
             if one.text:
-                context.append(Block(item.kind, one.text, label=item.label, path=item.path))
-            context.extend(
-                Block(item.kind, p.caption, label=item.label, path=item.path, image=p.image) for p in one.pictures
-            )
+                context.append(Block(item.kind, one.text, label=label, path=path))
+            context.extend(Block(item.kind, p.caption, label=label, path=path, image=p.image) for p in one.pictures)
         blocks = (*context, *focus, *self.closing)
         history = self.given.history
         messages: list[dict[str, Any]] = [{"role": "system", "content": "\n\n".join(block.text for block in head)}]
@@ -246,7 +246,7 @@ class _Builder:
         sent = SentTurn(blocks=blocks, digests=digests, head=head if begins else (), dropped=kept.first, bare=kept.bare)
         texts = (
             [b.text for b in head]
-            + [t for n in range(kept.first, len(history)) for t in self._texts(n, kept)]
+            + [b.text for n in range(kept.first, len(history)) for b in self._turn(n, kept)]
             + [b.text for b in blocks]
         )
         receipt = self._receipt(head, changed, kept, rendered, focus, texts)
@@ -259,8 +259,10 @@ class _Builder:
         blocks = self.given.history[number].blocks
         return blocks[-1:] if number < kept.bare else blocks
 
-    def _texts(self, number: int, kept: _Kept) -> list[str]:
-        return [*(block.text for block in self._blocks(number, kept)), self.answers[number]]
+    def _turn(self, number: int, kept: _Kept | None) -> list[Block]:
+        """An earlier turn as it is sent now (None: all of it), its answer included."""
+        blocks = self.given.history[number].blocks if kept is None else self._blocks(number, kept)
+        return [*blocks, Block("answer", self.answers[number])]
 
     def _user(self, blocks: Sequence[Block]) -> dict[str, Any]:
         """The newest message or an earlier one: the same blocks give the same bytes."""
@@ -300,21 +302,22 @@ class _Builder:
         focus: Sequence[Block],
         texts: Sequence[str],
     ) -> wire.Receipt:
-        rows = [self._row(block) for block in (*head, *changed)]
-        again = [self._row(block) for block in self.copied if block.kind != "focus"]
-        focus = [*focus, *(block for block in self.copied if block.kind == "focus")]
+        ledger = Ledger(self.counter, self.redactor)
+        rows = [ledger.row(block) for block in (*head, *changed)]
         if self.given.history:
-            rows.append(self._history_row(kept))
-        rows += again
-        rows += [self._item_row(item, one) for item, one in zip(self.items, rendered, strict=True)]
+            whole = [self._turn(number, kept=None) for number in range(len(self.given.history))]
+            sent = [self._turn(number, kept) for number in range(kept.first, len(self.given.history))]
+            rows.append(ledger.history(whole, sent, kept.bare - kept.first))
+        rows += [ledger.row(block) for block in self.copied if block.kind != "focus"]
+        rows += [ledger.item(item, one) for item, one in zip(self.items, rendered, strict=True)]
         rows += [
-            wire.ReceiptPart(kind=_kind(n.kind), label=n.path, path=n.path, state="unreadable", detail=n.detail)
+            wire.ReceiptPart(kind=row_kind(n.kind), label=n.path, path=n.path, state="unreadable", detail=n.detail)
             for n in self.unreadable
         ]
-        rows += [self._row(block) for block in self.closing[:-1]]
-        question = self._row(self.closing[-1])
-        extra = sum(self._count(block) for block in focus)
-        rows.append(msgspec.structs.replace(question, tokens=question.tokens + extra))
+        rows += [ledger.row(block) for block in self.closing[:-1]]
+        question = ledger.row(self.closing[-1])
+        pointing = ledger.tokens([*focus, *(block for block in self.copied if block.kind == "focus")])
+        rows.append(msgspec.structs.replace(question, tokens=question.tokens + pointing))
         overhead = MESSAGE_TOKENS * (2 + 2 * (len(self.given.history) - kept.first))
         pictures = any(one.pictures for one in rendered)
         return wire.Receipt(
@@ -329,122 +332,9 @@ class _Builder:
             masked=self.redactor.found(texts),
         )
 
-    def _count(self, block: Block) -> int:
-        return self.counter.count(block.text)[0] + (IMAGE_TOKENS if block.image else 0)
-
-    def _row(self, block: Block) -> wire.ReceiptPart:
-        return wire.ReceiptPart(
-            kind=_kind(block.kind),
-            label=block.label,
-            path=block.path,
-            state="cut" if block.label.endswith("(cut)") else "sent",
-            tokens=self._count(block),
-            masked=self.redactor.count(block.text),
-        )
-
-    def _history_row(self, kept: _Kept) -> wire.ReceiptPart:
-        count = len(self.given.history)
-        whole = [
-            sum(self._count(block) for block in turn.blocks) + self.counter.count(answer)[0]
-            for turn, answer in zip(self.given.history, self.answers, strict=True)
-        ]
-        sent = [
-            sum(self._count(block) for block in self._blocks(n, kept)) + self.counter.count(self.answers[n])[0]
-            for n in range(kept.first, count)
-        ]
-        details = []
-        if kept.first:
-            details.append(f"the {kept.first} oldest turns left out")
-        if kept.bare > kept.first:
-            details.append(f"{kept.bare - kept.first} turns without their context")
-        left = count - kept.first
-        return wire.ReceiptPart(
-            kind="history",
-            label=f"{left} earlier turn{'' if left == 1 else 's'}",
-            state="left_out" if not left else "cut" if details else "sent",
-            tokens=sum(sent),
-            left_out_tokens=sum(whole) - sum(sent),
-            detail=", ".join(details),
-            masked=sum(self.redactor.count(text) for n in range(kept.first, count) for text in self._texts(n, kept)),
-        )
-
-    def _item_row(self, item: Item, one: Rendered) -> wire.ReceiptPart:
-        pictures = IMAGE_TOKENS * len(one.pictures) + sum(self.counter.count(p.caption)[0] for p in one.pictures)
-        return wire.ReceiptPart(
-            kind=item.kind,
-            label=item.label,
-            path=item.path,
-            state=one.state,
-            tokens=self.counter.count(one.text)[0] + pictures,
-            left_out_tokens=-(-one.left_out * 10 // 35),
-            detail=one.detail,
-            masked=self.redactor.count(one.text),
-        )
-
 
 def _copied(sent: SentTurn | None) -> tuple[Block, ...]:
     """The context of a turn that is asked again: all but what this prompt says by itself."""
     if sent is None:
         return ()
     return tuple(block for block in sent.blocks if block.kind not in ("rules", "mode", "question"))
-
-
-class _Unreadable(msgspec.Struct, frozen=True):
-    kind: str
-    path: str
-    detail: str
-
-
-def _items(given: PromptInput) -> tuple[list[Item], list[_Unreadable]]:
-    """Items in the order of the message (notebooks first: the others refer to their cells), each only once; and what the
-    edge could not read."""
-    unreadable = [_Unreadable(notice.kind, notice.path, notice.detail) for notice in given.notices]
-    told = {notice.path for notice in given.notices}
-    items: list[Item] = []
-    for part in dict.fromkeys(sorted(given.parts, key=lambda part: not isinstance(part, wire.NotebookPart))):
-        match part:
-            case wire.NotebookPart():
-                items.append(NotebookItem(part))
-            case wire.CellsPart() | wire.ErrorPart():
-                items.append(CellsItem(part))
-            case wire.SelectionPart():
-                items.append(TextItem(part))
-            case wire.FilePart():
-                if part.text is not None:
-                    items.append(TextItem(part))
-                elif part.path not in told:
-                    unreadable.append(_Unreadable("file", part.path, "not read"))
-            case wire.FolderPart():
-                folder = given.folders.get(part.path)
-                if folder is not None:
-                    items.append(FolderItem(part, folder))
-                elif part.path not in told:
-                    unreadable.append(_Unreadable("folder", part.path, "not read"))
-            case wire.ImagePart():
-                items.append(ImageItem(part))
-    return items, unreadable
-
-
-def _pinned(parts: Sequence[wire.ContextPart]) -> frozenset[str]:
-    """The cells the user points at."""
-    keys: set[str] = set()
-    for part in parts:
-        match part:
-            case wire.NotebookPart(path=path, active_cell=str(cell)):
-                keys.add(cell_key(path, cell))
-            case wire.SelectionPart(path=path, cell_id=str(cell)):
-                keys.add(cell_key(path, cell))
-            case wire.CellsPart(path=path, cells=cells):
-                keys.update(cell_key(path, one.id) for one in cells)
-            case wire.ErrorPart(path=path, cell=error):
-                keys.add(cell_key(path, error.id))
-            case _:
-                pass
-    return frozenset(keys)
-
-
-_KINDS = frozenset("system rules summary history notebook cells selection file folder error image question".split())
-
-
-def _kind(kind: str) -> Any:
-    return cast(Any, kind if kind in _KINDS else "system")

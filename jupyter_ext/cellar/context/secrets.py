@@ -248,8 +248,7 @@ _STRING = re.compile(r"(?i:[rbuf]{0,2})(?P<quote>\\{0,2}(?:\"\"\"|'''|[\"'`]))")
 _BARE = re.compile(r"[^\s\"'`,;&|<>(){}\[\]]{4,512}")
 _DOTTED_NAME = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
 _WORDS = frozenset(
-    "password passwd passphrase secret token string str none null true false required optional hidden text bearer basic "
-    "input undefined int bytes any bool number object api_key apikey username user email float self value public".split()
+    ["password", "passwd", "passphrase", "secret", "token", "string", "str", "none", "null", "true", "false", "required", "optional", "hidden", "text", "bearer", "basic", "input", "undefined", "int", "bytes", "any", "bool", "number", "object", "api_key", "apikey", "username", "user", "email", "float", "self", "value", "public"]
 )
 _NOT_AUTH = re.compile(
     r"(?i:max|min|num|n|pad|eos|bos|unk|sep|cls|mask|special|stop|next|last|first|per|page|csrf|per)[_-]?$"
@@ -399,8 +398,7 @@ _SENSITIVE = re.compile(
     re.IGNORECASE,
 )
 _COMMON = frozenset(
-    "true false none null default localhost 127.0.0.1 0.0.0.0 disabled enabled production development testing staging "
-    "password secret string root admin jovyan jupyter ubuntu python python3 notebook 123456".split()
+    ["true", "false", "none", "null", "default", "localhost", "127.0.0.1", "0.0.0.0", "disabled", "enabled", "production", "development", "testing", "staging", "password", "secret", "string", "root", "admin", "jovyan", "jupyter", "ubuntu", "python", "python3", "notebook", "123456"]
 )
 
 

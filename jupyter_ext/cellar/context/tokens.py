@@ -12,8 +12,9 @@ from hashlib import blake2b
 from math import ceil
 
 _KEPT = 20_000  # texts whose counts are remembered; the oldest leave first
+_LETTERS = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _DIGITS = b"0123456789"
-_SPACE = b" \t"
+_BLANKS = b" \t"
 _BEYOND_ASCII = bytes(range(128, 256))
 
 MARGIN = 0.10  # added to what is only estimated when it is held against the budget
@@ -23,16 +24,23 @@ IMAGE_TOKENS = 1_200  # what a picture costs where the server cannot tell; Qwen2
 def estimate(text: str) -> int:
     """Tokens of a text, from its UTF-8 bytes alone (a few ns per byte).
 
-    Byte-pair vocabularies of 50,000 to 150,000 entries read about 4 letters of English or code per token, 1 to 3 digits (Qwen: one),
-    runs of blanks at once, and one Korean syllable (3 bytes) as about one token.
+    The weights are a least-squares fit to the tokenizer of SmolLM2 (49,000 entries) over Python, TypeScript, TOML, English,
+    tables of numbers and JSON; texts of 2,500 characters came out between 0.84 and 1.29 of the truth. Bigger vocabularies
+    need a little less. A Korean syllable (3 bytes) counts as one token, which holds for vocabularies made for many
+    languages (one made for English needs two); `TokenCounter.calibrate` learns the rest from `usage`.
     """
     data = text.encode("utf-8", "replace")
-    total = len(data)
-    high = total - len(data.translate(None, _BEYOND_ASCII))
-    digits = total - len(data.translate(None, _DIGITS))
-    blanks = total - len(data.translate(None, _SPACE))
-    letters = total - high - digits - blanks
-    return ceil(letters / 3.7 + digits / 1.1 + blanks / 9 + high / 3)
+    rest = data.translate(None, _LETTERS)
+    letters = len(data) - len(rest)
+    count, rest = len(rest), rest.translate(None, _DIGITS)
+    digits = count - len(rest)
+    count, rest = len(rest), rest.translate(None, _BLANKS)
+    blanks = count - len(rest)
+    count, rest = len(rest), rest.translate(None, _BEYOND_ASCII)
+    high = count - len(rest)
+    lines = rest.count(b"\n")
+    signs = len(rest) - lines
+    return ceil(0.23 * letters + 1.15 * digits + 0.15 * blanks + 0.33 * high + 0.75 * lines + 0.6 * signs)
 
 
 class TokenCounter:

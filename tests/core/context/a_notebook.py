@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import msgspec
-
 from cellar import wire
 from cellar.context import Prompt, PromptInput, Redactor, Rule, SentTurn, TokenCounter, build_prompt
 

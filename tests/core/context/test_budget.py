@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-
 from cellar import wire
 from cellar.context import PromptInput, TokenCounter, build_prompt
 from cellar.errors import ContextTooLong
+
 from tests.core.context.a_notebook import AConversation, a_cell, a_model, a_notebook, edited, newest, row, text_of
 
 

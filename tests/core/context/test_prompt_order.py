@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import msgspec
-from tests.core.context.a_notebook import AConversation, a_cell, a_model, a_notebook, edited, newest, row, text_of
-
 from cellar import prompts, wire
 from cellar.context import Rule
+
+from tests.core.context.a_notebook import AConversation, a_cell, a_model, a_notebook, edited, newest, row, text_of
 
 
 def begins_with(later: list[dict[str, object]], earlier: list[dict[str, object]]) -> bool:

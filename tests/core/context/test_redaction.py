@@ -6,7 +6,6 @@ import json
 
 import msgspec
 import pytest
-
 from cellar.context import RedactionState, Redactor
 from cellar.context.secrets import environment_values, find_secrets
 

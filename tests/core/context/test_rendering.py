@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 import pytest
-
 from cellar import wire
 from cellar.context import Folder, Notice, PromptInput, Redactor, build_prompt
 from cellar.context.clean import clean, clean_cut, clean_traceback, harmless, strip_ansi
+
 from tests.core.context.a_notebook import AConversation, a_cell, a_model, a_notebook, newest, row, text_of
 
 PNG = wire.Image(mime="image/png", data="iVBORw0KGgo=")
@@ -182,7 +182,7 @@ def test_a_long_traceback_loses_the_frames_inside_libraries() -> None:
 
     text = (
         "-----\nKeyError                 Traceback (most recent call last)\n"
-        + "Cell \x1b[32mIn[3], line 1\x1b[0m\n----> 1 df['x']\n\n"
+         "Cell \x1b[32mIn[3], line 1\x1b[0m\n----> 1 df['x']\n\n"
         + "".join(frame(f"/opt/lib/python3.11/site-packages/pandas/core/f{n}.py") for n in range(12))
         + "KeyError: 'x'"
     )

@@ -1,0 +1,66 @@
+"""From what a browser or a kernel posted to the items of a message."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from cellar import wire
+from cellar.context.items import CellsItem, FolderItem, ImageItem, Item, TextItem, cell_key
+from cellar.context.notebook import NotebookItem
+from cellar.context.records import PromptInput
+
+
+class Unreadable(msgspec.Struct, frozen=True):
+    kind: str
+    path: str
+    detail: str
+
+
+def items_of(given: PromptInput) -> tuple[list[Item], list[Unreadable]]:
+    """Items in the order of the message (notebooks first: the others refer to their cells), each only once; and what
+    the edge could not read."""
+    unreadable = [Unreadable(notice.kind, notice.path, notice.detail) for notice in given.notices]
+    told = {notice.path for notice in given.notices}
+    items: list[Item] = []
+    for part in dict.fromkeys(sorted(given.parts, key=lambda part: not isinstance(part, wire.NotebookPart))):
+        match part:
+            case wire.NotebookPart():
+                items.append(NotebookItem(part))
+            case wire.CellsPart() | wire.ErrorPart():
+                items.append(CellsItem(part))
+            case wire.SelectionPart():
+                items.append(TextItem(part))
+            case wire.FilePart():
+                if part.text is not None:
+                    items.append(TextItem(part))
+                elif part.path not in told:
+                    unreadable.append(Unreadable("file", part.path, "not read"))
+            case wire.FolderPart():
+                folder = given.folders.get(part.path)
+                if folder is not None:
+                    items.append(FolderItem(part, folder))
+                elif part.path not in told:
+                    unreadable.append(Unreadable("folder", part.path, "not read"))
+            case wire.ImagePart():
+                items.append(ImageItem(part))
+    return items, unreadable
+
+
+def pinned_cells(parts: Sequence[wire.ContextPart]) -> frozenset[str]:
+    """The cells the user points at."""
+    keys: set[str] = set()
+    for part in parts:
+        match part:
+            case wire.NotebookPart(path=path, active_cell=str(cell)):
+                keys.add(cell_key(path, cell))
+            case wire.SelectionPart(path=path, cell_id=str(cell)):
+                keys.add(cell_key(path, cell))
+            case wire.CellsPart(path=path, cells=cells):
+                keys.update(cell_key(path, one.id) for one in cells)
+            case wire.ErrorPart(path=path, cell=error):
+                keys.add(cell_key(path, error.id))
+            case _:
+                pass
+    return frozenset(keys)

@@ -34,7 +34,7 @@ from cellar.wire import ErrorInfo
 
 
 class CellarError(Exception):
-    """Root. `message` is English; `hint` says what helps; `retry_after` in seconds; `detail` are numbers for the wording."""
+    """Root. `message` is English; `hint` says what helps; `retry_after` in seconds; `detail`: numbers for wording."""
 
     code = "internal"
 

@@ -161,7 +161,7 @@ class TurnRequest(Posted):
     request_key: RequestKey
     mode: Mode = "ask"
     conversation_id: Id | None = None
-    parent_id: Id | None | msgspec.UnsetType = msgspec.UNSET
+    parent_id: Id | msgspec.UnsetType | None = msgspec.UNSET
     model: Name | None = None
     text: Text | None = None
     context: ContextParts | None = None
@@ -181,7 +181,7 @@ class PreviewRequest(Posted):
     """`POST context/preview`: what would this question cost? Answers a `Receipt`."""
 
     conversation_id: Id | None = None
-    parent_id: Id | None | msgspec.UnsetType = msgspec.UNSET
+    parent_id: Id | msgspec.UnsetType | None = msgspec.UNSET
     mode: Mode = "ask"
     model: Name | None = None
     text: Text = ""

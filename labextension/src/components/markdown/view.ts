@@ -23,7 +23,7 @@ export interface IMarkdownKit {
  * paint included) it rests for c / SHARE - c. A fast machine draws each frame.
  */
 const SHARE = 0.12;
-/** Milliseconds: however slow the machine is, text comes this often. */
+/** Milliseconds: text comes at least this often, unless drawing alone takes half of it. */
 const LONGEST_REST = 250;
 /** Milliseconds of work before the page gets a chance to breathe. */
 const BREATH = 24;
@@ -148,7 +148,8 @@ export class MarkdownView {
     afterPaint(() => {
       const now = performance.now();
       const cost = now - from;
-      this.nextAt = now + Math.min(LONGEST_REST, cost / SHARE - cost);
+      const longest = Math.max(LONGEST_REST, 2 * cost);
+      this.nextAt = now + Math.min(longest, cost / SHARE - cost);
     });
   }
 

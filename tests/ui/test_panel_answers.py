@@ -1,0 +1,196 @@
+"""What an answer shows while it comes and when it has ended, and what can be done with it."""
+
+from __future__ import annotations
+
+import re
+
+from playwright.sync_api import expect
+
+from tests.fakes.scenarios import Scenario
+from tests.fakes.vllm import FakeVLLM
+from tests.ui.panel import Panel
+
+TABLE = "A table:\n\n| month | sold |\n|---|---|\n| May | 12 |\n\n```python\nprint('May')\n```\n\nDone."
+
+
+def test_text_appears_token_by_token(panel: Panel, model: FakeVLLM) -> None:
+    model.use("gated")
+    panel.open()
+    panel.ask("Count")
+    model.release(2)
+    expect(panel.last_answer).to_contain_text("one two")
+    panel.expect_state("running")
+    expect(panel.last_answer).not_to_contain_text("three")
+    model.release_all()
+    panel.expect_answer("one two three four five six")
+
+
+def test_markdown_is_drawn_with_tables_and_highlighted_code(panel: Panel, model: FakeVLLM) -> None:
+    model.use(Scenario(text=TABLE))
+    panel.open()
+    panel.ask("Show me")
+    panel.expect_answer("Done.")
+    expect(panel.last_answer.locator("td").first).to_have_text("May")
+    expect(panel.last_answer.locator(".jp-Cellar-code-language")).to_have_text("python")
+    expect(panel.last_answer.locator("pre span").first).to_be_attached()
+
+
+def test_an_open_code_block_is_shown_while_it_is_written(panel: Panel, model: FakeVLLM) -> None:
+    model.use(Scenario(tokens=["Look:\n\n```python\n", "x = 1\n", "y = 2\n", "```\n\nEnd."], gated=True))
+    panel.open()
+    panel.ask("Code")
+    model.release(2)
+    code = panel.last_answer.locator(".jp-Cellar-code pre")
+    expect(code).to_have_text("x = 1\n")
+    model.release_all()
+    panel.expect_answer("End.")
+    expect(code).to_have_text("x = 1\ny = 2")
+
+
+def test_prefill_says_how_much_is_being_read(panel: Panel, model: FakeVLLM) -> None:
+    model.use("slow_prefill")
+    panel.open()
+    panel.ask("What is this?")
+    expect(panel.last_answer.locator(".jp-Cellar-waiting")).to_contain_text(re.compile(r"Reading [\d.]+k? tokens"))
+    model.release_all()
+    panel.expect_answer("at last")
+
+
+def test_a_queued_question_says_how_many_are_ahead(panel: Panel, model: FakeVLLM) -> None:
+    model.use(Scenario(text="my turn", queue=[(4, 3)], prefill="after_headers"))
+    panel.open()
+    panel.ask("Me too")
+    expect(panel.last_answer.locator(".jp-Cellar-waiting")).to_contain_text("3 questions ahead")
+    panel.expect_state("queued")
+    model.release_all()
+    panel.expect_answer("my turn")
+
+
+def test_stop_keeps_what_was_written_and_continue_goes_on(panel: Panel, model: FakeVLLM) -> None:
+    model.use("gated")
+    panel.open()
+    panel.ask("Count")
+    model.release(3)
+    expect(panel.last_answer).to_contain_text("one two three")
+    panel.stop()
+    panel.expect_answer("one two three", state="stopped")
+    model.wait_for(lambda fake: fake.aborted == 1)
+    model.use(Scenario(text=" four and more"))
+    panel.button("Continue", panel.last_turn).click()
+    panel.expect_answer("four and more")
+
+
+def test_an_answer_cut_by_its_length_offers_continue(panel: Panel, model: FakeVLLM) -> None:
+    model.use(Scenario(text="half a sen", finish="length"))
+    panel.open()
+    panel.ask("Tell me")
+    panel.expect_answer("longest length", state="length")
+    expect(panel.button("Continue", panel.last_turn)).to_be_visible()
+
+
+def test_an_answer_that_breaks_off_says_so(panel: Panel, model: FakeVLLM) -> None:
+    model.use("cut")
+    panel.open()
+    panel.ask("Tell me")
+    panel.expect_state("interrupted", "error")
+    expect(panel.button("Continue", panel.last_turn)).to_be_visible()
+
+
+def test_reasoning_is_folded_and_can_be_read(panel: Panel, model: FakeVLLM) -> None:
+    model.use(Scenario(text="It is 42.", reasoning="Six times seven."))
+    panel.open()
+    panel.ask("What is it?")
+    panel.expect_answer("It is 42.")
+    expect(panel.last_answer).not_to_contain_text("Six times seven.")
+    panel.last_answer.locator(".jp-Cellar-reasoning-title").click()
+    expect(panel.last_answer).to_contain_text("Six times seven.")
+
+
+def test_the_receipt_lists_what_was_sent_and_what_it_cost(panel: Panel, model: FakeVLLM) -> None:
+    panel.open()
+    expect(panel.pills.first).to_contain_text("sample.ipynb")
+    panel.ask("hello")
+    panel.expect_answer("hello")
+    panel.last_turn.locator(".jp-Cellar-receiptButton").click()
+    receipt = panel.last_turn.get_by_role("group", name="Receipt")
+    expect(receipt).to_contain_text("sample.ipynb")
+    expect(receipt).to_contain_text("Instructions")
+    expect(receipt).to_contain_text("In all")
+
+
+def test_answering_again_makes_a_version_one_can_page_to(panel: Panel, model: FakeVLLM) -> None:
+    model.use(Scenario(text="first version", times=1), Scenario(text="second version"))
+    panel.open()
+    panel.ask("hello")
+    panel.expect_answer("first version")
+    panel.button("Answer again", panel.last_turn).click()
+    panel.expect_answer("second version")
+    expect(panel.turns).to_have_count(1)
+    panel.button("Earlier version", panel.last_turn).click()
+    panel.expect_answer("first version")
+    panel.reload()
+    panel.expect_answer("first version")
+    panel.button("Later version", panel.last_turn).click()
+    panel.expect_answer("second version")
+
+
+def test_an_edited_question_is_asked_again_as_a_branch(panel: Panel, model: FakeVLLM) -> None:
+    model.use(Scenario(text="about cats", times=1), Scenario(text="about dogs"))
+    panel.open()
+    panel.ask("cats?")
+    panel.expect_answer("about cats")
+    panel.questions.first.hover()
+    panel.button("Edit and ask again", panel.last_turn).click()
+    edit = panel.root.get_by_label("Edit the question")
+    edit.fill("dogs?")
+    edit.press("Enter")
+    panel.expect_answer("about dogs")
+    expect(panel.questions).to_have_text([re.compile("dogs\\?")])
+    panel.button("Earlier version", panel.last_turn).click()
+    panel.expect_answer("about cats")
+    expect(panel.questions).to_have_text([re.compile("cats\\?")])
+
+
+def test_an_error_is_worded_and_can_be_tried_again(panel: Panel, model: FakeVLLM) -> None:
+    broken = Scenario(status=400, body={"error": {"message": "no", "type": "BadRequest", "code": 400}}, times=1)
+    model.use(broken, Scenario(text="better now"))
+    panel.open()
+    panel.ask("hello")
+    panel.expect_state("error")
+    expect(panel.last_answer).to_contain_text("The model server refused the request")
+    panel.button("Try again", panel.last_turn).click()
+    panel.expect_answer("better now")
+
+
+def test_too_many_requests_counts_down(panel: Panel, model: FakeVLLM) -> None:
+    body = {"error": {"message": "slow down", "type": "x", "code": 429}}
+    model.use(Scenario(status=429, body=body, headers={"Retry-After": "30"}))
+    panel.open()
+    panel.ask("hello")
+    panel.expect_state("error")
+    again = panel.last_answer.get_by_role("button", name=re.compile(r"Try again in \d+ s"))
+    expect(again).to_be_disabled()
+
+
+def test_code_is_copied_over_plain_http(panel: Panel, model: FakeVLLM) -> None:
+    """An intranet has no secure context: `navigator.clipboard` is not there."""
+    panel.page.add_init_script("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
+    model.use("code")
+    panel.open()
+    panel.ask("code")
+    panel.expect_answer("Then run it.")
+    panel.last_answer.get_by_role("button", name="Copy", exact=True).click()
+    expect(panel.last_answer.get_by_role("button", name="Copied")).to_be_attached()
+    panel.text.focus()
+    panel.page.keyboard.press("Control+v")
+    expect(panel.text).to_have_value("import math\n\nprint(math.sqrt(2))")
+
+
+def test_turn_boundaries_are_announced_and_tokens_are_not(panel: Panel, model: FakeVLLM) -> None:
+    model.use("gated")
+    panel.open()
+    panel.ask("Count")
+    status = panel.root.locator(".jp-Cellar-transcriptBox > [role=status]")
+    expect(status).to_have_text("Cellar is answering")
+    model.release_all()
+    expect(status).to_have_text("The answer is there")

@@ -1,8 +1,8 @@
 """The parts of a question, rendered one by one: selection, file, folder, single cells, error, picture.
 
 An item renders itself for the newest message, given what the messages before it already show (`Scene.known`) and how
-much room it has (`Room`). What did not change is not sent again: it becomes a line of the focus block. The rendering says
-what was left out, so that the receipt can.
+much room it has (`Room`). What did not change is not sent again: it becomes a line of the focus block. The rendering
+says what was left out, so that the receipt can.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ class Rendered(msgspec.Struct, frozen=True):
 
 
 class Scene(msgspec.Struct, frozen=True):
-    """What stands around an item. `pinned` are the cells the user points at (keys): they keep `pinned_output` characters
-    of an output when room is short. `more`: send such a cell again when it was only sent shortened."""
+    """What stands around an item. `pinned` are the cells the user points at (keys): they keep `pinned_output`
+    characters of an output when room is short. `more`: send such a cell again when it was only sent shortened."""
 
     redactor: Redactor
     known: Mapping[str, str]

@@ -1,7 +1,8 @@
 """The live notebook: whole the first time, then only the cells that changed, came, went or moved.
 
-The copy in the history stays as it was sent. So nothing that changes by itself may be in it: which cell is active stands
-in the focus block of the newest message, and a cell that only ran again with the same output is one word in a line.
+The copy in the history stays as it was sent. So nothing that changes by itself may be in it: which cell is active
+stands in the focus block of the newest message, and a cell that only ran again with the same output is one word in a
+line.
 """
 
 from __future__ import annotations

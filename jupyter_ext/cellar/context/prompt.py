@@ -8,11 +8,11 @@ prefix):
     newest message      context that is new or changed, what the user points at, the mode, the question
 
 Nothing before the newest message is rendered again. The head is kept with the turn that began it (`SentTurn.head`):
-when rules change, the new ones are told in the newest message. When the budget is reached, the oldest turns leave in one
-step, down to `DROP_TO` of it, and `SentTurn.dropped` makes the next prompts leave out the same ones; only then the head
-is made anew. What only a turn that left had shown is sent again whole, because its digest left with it. Where not even
-the last turn could stay whole (its notebook alone is bigger than that), the last questions and answers stay without
-their context: the prefix is new at that point anyway.
+when rules change, the new ones are told in the newest message. When the budget is reached, the oldest turns leave in
+one step, down to `DROP_TO` of it, and `SentTurn.dropped` makes the next prompts leave out the same ones; only then
+the head is made anew. What only a turn that left had shown is sent again whole, because its digest left with it.
+Where not even the last turn could stay whole (its notebook alone is bigger than that), the last questions and answers
+stay without their context: the prefix is new at that point anyway.
 """
 
 from __future__ import annotations
@@ -172,13 +172,12 @@ class _Builder:
         most = int(self.budget.prompt * CONTEXT_SHARE)
         room = min(self.budget.prompt - fixed - self._history_cost(kept), most)
         scene = self._scene(known)
-        if room < most and kept.first < len(history):
+        if room < most and kept.first < len(history) and not fits_gently(self.items, scene, room, self.counter):
+            scene = msgspec.structs.replace(scene, more=False)
             if not fits_gently(self.items, scene, room, self.counter):
-                scene = msgspec.structs.replace(scene, more=False)
-                if not fits_gently(self.items, scene, room, self.counter):
-                    kept, room = self._drop(kept)
-                    old_head, head, changed = None, self.fresh_head, ()
-                    scene, fixed = self._scene(self._known(kept.bare)), self._fixed(head, changed)
+                kept, room = self._drop(kept)
+                old_head, head, changed = None, self.fresh_head, ()
+                scene, fixed = self._scene(self._known(kept.bare)), self._fixed(head, changed)
         if fixed > self.budget.prompt:
             raise ContextTooLong(
                 f"the question needs {fixed} tokens with the system prompt, the model reads {self.budget.prompt} "

@@ -13,8 +13,10 @@ from cellar.context.tokens import IMAGE_TOKENS, TokenCounter
 
 _CHARACTERS = 3.5  # per token, for what was left out and never counted
 _KINDS = frozenset(
-    ("system", "rules", "summary", "history", "notebook", "cells", "selection", "file", "folder", "error", "image")
-    + ("question",)
+    (
+        *("system", "rules", "summary", "history", "notebook", "cells", "selection", "file", "folder", "error"),
+        *("image", "question"),
+    )
 )
 
 

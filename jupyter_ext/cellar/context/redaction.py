@@ -1,5 +1,5 @@
-"""Secrets do not leave the workspace: what looks like one becomes «secret:N», the same N for the same value throughout
-a conversation. `secrets.py` knows what a secret looks like; this module names, counts and remembers.
+"""Secrets do not leave the workspace: what looks like one becomes «secret:N», the same N for the same value in all of a
+conversation. `secrets.py` and `assignments.py` know what a secret looks like; this module names, counts, remembers.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from secrets import token_bytes
 import msgspec
 
 from cellar import wire
-from cellar.context.secrets import Span, environment_values, find_secrets
+from cellar.context.secrets import environment_values, find_secrets
+from cellar.context.spans import Span
 
 _PLACEHOLDER = re.compile(r"«secret:(\d{1,6})»")
 _KEPT = 20_000  # texts

@@ -24,10 +24,10 @@ IMAGE_TOKENS = 1_200  # what a picture costs where the server cannot tell; Qwen2
 def estimate(text: str) -> int:
     """Tokens of a text, from its UTF-8 bytes alone (a few ns per byte).
 
-    The weights are a least-squares fit to the tokenizer of SmolLM2 (49,000 entries) over Python, TypeScript, TOML, English,
-    tables of numbers and JSON; texts of 2,500 characters came out between 0.84 and 1.29 of the truth. Bigger vocabularies
-    need a little less. A Korean syllable (3 bytes) counts as one token, which holds for vocabularies made for many
-    languages (one made for English needs two); `TokenCounter.calibrate` learns the rest from `usage`.
+    The weights are a least-squares fit to the tokenizer of SmolLM2 (49,000 entries) over Python, TypeScript, TOML,
+    English, tables of numbers and JSON; texts of 2,500 characters came out between 0.84 and 1.29 of the truth. Bigger
+    vocabularies need a little less. A Korean syllable (3 bytes) counts as one token, which holds for vocabularies
+    made for many languages (one made for English needs two); `TokenCounter.calibrate` learns the rest from `usage`.
     """
     data = text.encode("utf-8", "replace")
     rest = data.translate(None, _LETTERS)

@@ -202,3 +202,14 @@ def test_a_single_endless_line_is_cut() -> None:
         "Why?", [wire.NotebookPart(path="a.ipynb", cells=(a_cell(1, source="x" * 900_000),), active_cell=None)]
     )
     assert fits(prompt) and len(newest(prompt)) < 8_000
+
+
+def test_a_summary_can_still_be_asked_for_when_the_budget_is_reached() -> None:
+    chat = AConversation(model=a_model(8_192))
+    last = chat.ask("Question?", answer="because " * 100)
+    while last.receipt.prompt_tokens < last.receipt.budget * 0.88:
+        last = chat.ask("Question? " + "why " * 50, answer="because " * 100)
+    compact = chat.ask("", mode="compact")
+    assert compact.receipt.left_out_turns == last.receipt.left_out_turns == 0
+    assert compact.messages[: len(last.messages)] == last.messages
+    assert compact.max_tokens == 1_024

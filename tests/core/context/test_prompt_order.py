@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import random
+
 import msgspec
+import pytest
 from cellar import prompts, wire
-from cellar.context import Rule
+from cellar.context import PromptInput, Rule, build_prompt
 
 from tests.core.context.a_notebook import AConversation, a_cell, a_model, a_notebook, edited, newest, row, text_of
 
@@ -113,7 +116,7 @@ def test_rules_stand_in_the_head_in_the_order_of_their_paths() -> None:
     )
     head = str(chat.ask("One?").messages[0]["content"])
     assert head.index("ZZZ") < head.index("AAA") < head.index("BBB")
-    assert [part.path for part in chat.prompts[0].receipt.parts if part.kind == "rules"][0] == "AGENTS.md"
+    assert row(chat.prompts[0], "rules").path == "AGENTS.md"
 
 
 def test_a_turn_without_an_answer_keeps_roles_alternating() -> None:
@@ -174,3 +177,58 @@ def test_the_same_input_gives_the_same_bytes() -> None:
         chat.ask("password = 'abc12345'?", [a_notebook(10, output="1\n" * 4000)])
         chat.ask("And now?")
     assert text_of(one.prompts[-1]) == text_of(two.prompts[-1])
+
+
+def test_a_question_asked_again_sends_the_same_context_byte_for_byte() -> None:
+    chat = AConversation()
+    chat.ask("One?", [a_notebook(5)])
+    second = chat.ask("Two?", [edited(a_notebook(5), 1, source="y = 1"), wire.FilePart(path="a.py", text="x")])
+    again = build_prompt(
+        PromptInput(
+            model=chat.model,
+            question="Two?",
+            history=tuple(chat.history[:1]),
+            copied=chat.history[1],
+            counter=chat.counter,
+            redactor=chat.redactor,
+        )
+    )
+    assert again.messages == second.messages
+    assert [part.kind for part in again.receipt.parts] == [part.kind for part in second.receipt.parts]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_whatever_happens_in_between_a_prompt_fits_and_begins_with_the_one_before_unless_turns_left(seed: int) -> None:
+    chance = random.Random(seed)
+    chat = AConversation(model=a_model(chance.choice([2_048, 4_096, 8_192, 32_768])))
+    cells = [a_cell(n, output="1.25 row\n" * chance.randrange(80)) for n in range(chance.randrange(1, 60))]
+    fresh = 1_000
+    for turn in range(25):
+        for _ in range(chance.randrange(4)):
+            at = chance.randrange(len(cells) + 1)
+            match chance.randrange(4):
+                case 0:
+                    fresh += 1
+                    cells.insert(at, a_cell(fresh, source="new = 1\n" * chance.randrange(1, 40)))
+                case 1 if len(cells) > 1:
+                    cells.pop(at % len(cells))
+                case 2 if len(cells) > 1:
+                    cells.insert(at % len(cells), cells.pop(chance.randrange(len(cells))))
+                case _ if cells:
+                    cells[at % len(cells)] = msgspec.structs.replace(
+                        cells[at % len(cells)], source=f"x = {turn}", execution_count=turn
+                    )
+        active = chance.choice(cells).id
+        part = wire.NotebookPart(path="a.ipynb", cells=tuple(cells), active_cell=active)
+        file = wire.FilePart(path="a.py", text="z = 1\n" * chance.randrange(400))
+        prompt = chat.ask(
+            "why " * chance.randrange(1, 50), [file, part][chance.randrange(2) :], "so " * chance.randrange(90)
+        )
+        assert prompt.receipt.prompt_tokens <= prompt.receipt.budget
+        assert [m["role"] for m in prompt.messages[1:]] == [
+            ("user", "assistant")[n % 2] for n in range(len(prompt.messages) - 1)
+        ]
+        if turn:
+            before, now = chat.history[-2], chat.history[-1]
+            same = (before.dropped, before.bare) == (now.dropped, now.bare)
+            assert begins_with(prompt.messages, chat.prompts[-2].messages) == same

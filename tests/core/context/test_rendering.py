@@ -67,7 +67,8 @@ def test_every_kind_of_part_is_rendered() -> None:
     content = prompt.messages[-1]["content"]
     text = "\n\n".join(block["text"] for block in content if block["type"] == "text")
     for piece in (
-        '<ctx-cells path="a.ipynb"', '<ctx-selection path="b.py" lines="3-4" language="python">\nx = 1\n</ctx-selection>',
+        '<ctx-cells path="a.ipynb"',
+        '<ctx-selection path="b.py" lines="3-4" language="python">\nx = 1\n</ctx-selection>',
         '<ctx-file path="dir/c.py">\ny = 2\n</ctx-file>', "a.csv\nb.csv\n[... more entries left out ...]",
         '<ctx-file path="data/a.csv">\n1,2', '<ctx-error path="a.ipynb"', "NameError: boom", '(picture "shot.png")',
         "Could not be read: file: gone.bin (binary file)", "Selected: lines 3-4 of b.py",
@@ -77,7 +78,8 @@ def test_every_kind_of_part_is_rendered() -> None:
     assert {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}} in content
     states = [(part.kind, part.label, part.state) for part in prompt.receipt.parts]
     assert states == [
-        ("system", "", "sent"), ("cells", "2 cells", "sent"), ("selection", "lines 3-4", "sent"), ("file", "c.py", "sent"),
+        ("system", "", "sent"), ("cells", "2 cells", "sent"), ("selection", "lines 3-4", "sent"),
+        ("file", "c.py", "sent"),
         ("folder", "data", "sent"), ("error", "NameError: boom", "sent"), ("image", "shot.png", "sent"),
         ("file", "gone.bin", "unreadable"), ("file", "unheard.of", "unreadable"), ("question", "", "sent"),
     ]  # fmt: skip
@@ -112,7 +114,8 @@ def test_generics_and_html_of_the_user_stay_as_they_are() -> None:
 
 
 def test_escapes_controls_and_direction_marks_do_not_reach_the_model() -> None:
-    text = "\x1b[31mred\x1b[0m \x1b]8;;http://x\x07link\x1b]8;;\x07 a\x00b\x07c \u202eevil\u202c x\u2028y \ufeffz \U000e0041 \ud800."
+    text = "\x1b[31mred\x1b[0m \x1b]8;;http://x\x07link\x1b]8;;\x07 a\x00b\x07c \u202eevil\u202c"
+    text += " x\u2028y \ufeffz \U000e0041 \ud800."
     assert clean(text, Redactor()) == "red link abc [U+202E]evil[U+202C] x\ny z  \ufffd."
 
 
@@ -182,7 +185,7 @@ def test_a_long_traceback_loses_the_frames_inside_libraries() -> None:
 
     text = (
         "-----\nKeyError                 Traceback (most recent call last)\n"
-         "Cell \x1b[32mIn[3], line 1\x1b[0m\n----> 1 df['x']\n\n"
+        "Cell \x1b[32mIn[3], line 1\x1b[0m\n----> 1 df['x']\n\n"
         + "".join(frame(f"/opt/lib/python3.11/site-packages/pandas/core/f{n}.py") for n in range(12))
         + "KeyError: 'x'"
     )

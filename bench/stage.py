@@ -129,7 +129,7 @@ class Stage:
         return self.page.locator(".jp-Cellar-composer textarea")
 
     def new_conversation(self) -> None:
-        self.page.evaluate("window.jupyterapp?.commands.execute('cellar:new-conversation')")
+        self.page.locator(".jp-Cellar-header").get_by_role("button", name="New conversation", exact=True).click()
 
     def ask(self, text: str = "What does this notebook do?") -> None:
         """Type, wait until the page is calm, press Enter."""

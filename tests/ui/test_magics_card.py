@@ -10,8 +10,10 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.fakes.scenarios import Scenario
 from tests.fakes.vllm import FakeVLLM
+from tests.ui.conftest import AllowConsole
 from tests.ui.lab import Lab, wait_until
 from tests.ui.notebook import Notebook, code, open_notebook
+from tests.ui.notebook import notebook as document
 from tests.ui.panel import Panel
 
 LOAD = code("%load_ext cellar_jupyter", "load")
@@ -99,9 +101,7 @@ def test_insert_below_makes_a_cell_of_the_code(panel: Panel, lab: Lab, model: Fa
     notebook.expect_sources("%load_ext cellar_jupyter", "%%ai\nwrite it", "x = 41 + 1\nprint(x)", "# after")
 
 
-def test_insert_below_makes_a_markdown_cell_of_an_answer_without_code(
-    panel: Panel, lab: Lab, model: FakeVLLM
-) -> None:
+def test_insert_below_makes_a_markdown_cell_of_an_answer_without_code(panel: Panel, lab: Lab, model: FakeVLLM) -> None:
     notebook = ready(panel, lab, code("%%ai\nwhy", "ask"))
     model.use(Scenario(text="Because **so**."))
     notebook.run(1)
@@ -184,7 +184,7 @@ def test_an_error_is_one_line_without_an_empty_card(panel: Panel, lab: Lab, mode
 
 def test_scripts_and_pictures_of_a_model_stay_dead(panel: Panel, lab: Lab, model: FakeVLLM) -> None:
     notebook = ready(panel, lab, code("%%ai\nhello", "ask"))
-    bad = "Hi <img src=x onerror=\"window.bad=1\"> <script>window.bad=1</script> ![p](http://127.0.0.1:9/p.png) end"
+    bad = 'Hi <img src=x onerror="window.bad=1"> <script>window.bad=1</script> ![p](http://127.0.0.1:9/p.png) end'
     model.use(Scenario(text=bad))
     notebook.run(1)
     expect(cards(panel.page)).to_contain_text("end")
@@ -192,9 +192,9 @@ def test_scripts_and_pictures_of_a_model_stay_dead(panel: Panel, lab: Lab, model
     expect(cards(panel.page).locator("img, script")).to_have_count(0)
 
 
-def test_the_card_works_in_notebook_7(page: Page, lab: Lab, model: FakeVLLM) -> None:
-    from tests.ui.notebook import notebook as document
-
+def test_the_card_works_in_notebook_7(page: Page, lab: Lab, model: FakeVLLM, allow_console: AllowConsole) -> None:
+    # Notebook 7.6 complains of a file browser that its notebook page does not have
+    allow_console("filebrowser:open-path|reading 'schema'")
     lab.write("seven.ipynb", document(LOAD, code("%%ai\ncount", "ask")))
     page.goto(lab.page_url("notebooks/seven.ipynb"))
     panel = Panel(page, lab)

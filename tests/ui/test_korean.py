@@ -1,0 +1,67 @@
+"""JupyterLab in Korean: the panel and the card speak Korean."""
+
+from __future__ import annotations
+
+import re
+
+from playwright.sync_api import Page, expect
+
+from tests.fakes.scenarios import Scenario
+from tests.fakes.vllm import FakeVLLM
+from tests.ui.lab import Lab
+from tests.ui.notebook import Notebook, code, notebook
+from tests.ui.panel import Panel
+
+HANGUL = re.compile(r"[가-힣]")
+
+
+def test_the_panel_is_in_korean(page: Page, lab_ko: Lab, model: FakeVLLM) -> None:
+    panel = Panel(page, lab_ko).open()
+    expect(panel.root.get_by_role("heading", name="새 대화")).to_be_visible()
+    expect(panel.root.get_by_text("이 노트북 요약")).to_be_visible()
+    panel.ask("안녕하세요")
+    panel.expect_answer("안녕하세요")
+    expect(panel.button("다시 답변", panel.last_turn)).to_be_attached()
+
+
+def test_every_button_of_the_panel_has_a_korean_name(page: Page, lab_ko: Lab, model: FakeVLLM) -> None:
+    panel = Panel(page, lab_ko).open()
+    model.use(Scenario(text="```python\nx = 1\n```"))
+    panel.ask("코드를 작성해 주세요")
+    panel.expect_answer("x = 1")
+    names = panel.root.get_by_role("button").evaluate_all(
+        "buttons => buttons.map(b => b.getAttribute('aria-label') || b.title || b.textContent.trim())"
+    )
+    english = [name for name in names if name and not HANGUL.search(name) and re.search(r"[A-Za-z]{3}", name)]
+    assert [name for name in english if "fake-coder" not in name and ".ipynb" not in name] == []
+
+
+def test_a_failure_is_worded_in_korean(page: Page, lab_ko: Lab, model: FakeVLLM) -> None:
+    panel = Panel(page, lab_ko).open()
+    model.use("unauthorized")
+    panel.ask("안녕하세요")
+    panel.expect_state("error")
+    expect(panel.last_turn).to_contain_text("모델 서버가 키를 받아들이지 않습니다")
+
+
+def test_the_card_is_in_korean(page: Page, lab_ko: Lab, model: FakeVLLM) -> None:
+    lab_ko.write("work.ipynb", notebook(code("%load_ext cellar_jupyter", "load"), code("%ai 안녕?", "ask")))
+    panel = Panel(page, lab_ko)
+    page.goto(lab_ko.page_url("lab/tree/work.ipynb"))
+    panel.wait_for_app()
+    opened = Notebook(page)
+    expect(opened.cells).to_have_count(2)
+    page.evaluate(
+        """async () => {
+          const context = window.jupyterapp.shell.currentWidget.sessionContext;
+          await context.ready;
+          await context.session.kernel.info;
+        }"""
+    )
+    opened.run(0)
+    expect(opened.cells.first.locator(".jp-InputPrompt")).to_have_text("[1]:")
+    opened.run(1)
+    card = page.locator(".jp-Cellar-card")
+    expect(card).to_contain_text("안녕?")
+    expect(card.locator(".jp-Cellar-card-button").first).to_have_text("복사")
+    expect(card.get_by_text("아래에 삽입")).to_be_visible()

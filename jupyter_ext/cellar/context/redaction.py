@@ -5,17 +5,18 @@ conversation. `secrets.py` and `assignments.py` know what a secret looks like; t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from secrets import token_bytes
 
 import msgspec
 
 from cellar import wire
-from cellar.context.secrets import environment_values, find_secrets
+from cellar.context.secrets import environment_values, find_secrets, merge
 from cellar.context.spans import Span
 
 _PLACEHOLDER = re.compile(r"«secret:(\d{1,6})»")
+_WORD = re.compile(r"[\w+/=.$!@#%^&*~?-]{8,200}")
 _KEPT = 20_000  # texts
 
 # Looking for secrets is most of the work of a prompt, and most of a notebook stays as it is: where secrets stand in a
@@ -43,7 +44,7 @@ class Redactor:
         """The text with every secret replaced. Masking twice changes nothing more."""
         return self.apply(text, self.spans(text))
 
-    def spans(self, text: str) -> tuple[Span, ...]:
+    def spans(self, text: str) -> Sequence[Span]:
         """Where the secrets are: sorted, apart from each other."""
         if len(text) < 6:
             return ()
@@ -53,7 +54,20 @@ class Redactor:
             if len(_FOUND) >= _KEPT:
                 _FOUND.clear()
             spans = _FOUND[key] = tuple(find_secrets(text, self._values))
-        return spans
+        for span in spans:
+            self.placeholder(text[span.start : span.end], span.kind)
+        return merge([*spans, *self._seen_before(text)]) if self.state.numbers else spans
+
+    def _seen_before(self, text: str) -> Iterator[Span]:
+        """Words that were a secret elsewhere in this conversation, where a name or a form gave them away: the password
+        of one cell in the output of another. Known by their keyed hash, so this works after a restart too."""
+        for match in _WORD.finditer(text):
+            word = match[0].rstrip(".,:;!?")
+            if word.isalpha() or len(word) < 8 or word.lower() == word.upper():
+                continue
+            number = self.state.numbers.get(self._keyed(word))
+            if number is not None:
+                yield Span(match.start(), match.start() + len(word), self.state.kinds[number - 1])
 
     def apply(self, text: str, spans: Sequence[Span], start: int = 0, end: int | None = None) -> str:
         """`text[start:end]` with its secrets replaced. A secret that is only partly inside is replaced as a whole."""
@@ -73,12 +87,15 @@ class Redactor:
 
     def placeholder(self, secret: str, kind: str) -> str:
         """«secret:N» for this value."""
-        key = blake2b(secret.encode("utf-8", "surrogatepass"), key=self.state.salt, digest_size=16).hexdigest()
+        key = self._keyed(secret)
         number = self.state.numbers.get(key)
         if number is None:
             self.state.kinds.append(kind)
             number = self.state.numbers[key] = len(self.state.kinds)
         return f"«secret:{number}»"
+
+    def _keyed(self, secret: str) -> str:
+        return blake2b(secret.encode("utf-8", "surrogatepass"), key=self.state.salt, digest_size=16).hexdigest()
 
     def found(self, texts: Iterable[str]) -> tuple[wire.Masked, ...]:
         """The placeholders in masked texts, by number."""

@@ -25,10 +25,11 @@ def find_secrets(text: str, values: Sequence[str] = ()) -> list[Span]:
     spans = [*_private_keys(text), *_tokens(text), *_url_passwords(text), *headers_and_assignments(text)]
     for value in values:
         spans.extend(_exact(text, value))
-    return _merge(spans)
+    return merge(spans)
 
 
-def _merge(spans: list[Span]) -> list[Span]:
+def merge(spans: list[Span]) -> list[Span]:
+    """Sorted, and one span for those that overlap."""
     merged: list[Span] = []
     for span in sorted(spans, key=lambda span: (span.start, -span.end)):
         if merged and span.start < merged[-1].end:

@@ -184,6 +184,15 @@ def test_the_same_secret_has_the_same_number_in_a_conversation_also_after_a_rest
     assert again.mask('api_key = "something-new-1"') == 'api_key = "«secret:3»"'
 
 
+def test_a_secret_that_a_name_gave_away_is_masked_without_the_name_too() -> None:
+    redactor = Redactor()
+    assert redactor.mask("print('hunter2abc')\npassword = 'hunter2abc'").count("«secret:1»") == 2
+    assert redactor.mask("connected as me with hunter2abc.") == "connected as me with «secret:1»."
+    again = Redactor(msgspec.json.decode(msgspec.json.encode(redactor.state), type=RedactionState))
+    assert again.mask("hunter2abc, hunter2abcd") == "«secret:1», hunter2abcd"
+    assert Redactor().mask("hunter2abc") == "hunter2abc"
+
+
 def test_two_conversations_remember_the_same_secret_under_different_hashes() -> None:
     one, two = Redactor(), Redactor()
     for redactor in (one, two):

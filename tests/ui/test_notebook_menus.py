@@ -108,8 +108,8 @@ def test_the_editors_context_menu_asks_about_the_selection(panel: Panel, lab: La
 def test_the_palette_has_a_category(panel: Panel, lab: Lab, model: FakeVLLM) -> None:
     open_notebook(panel, lab, code("a = 1", "one"))
     panel.execute("apputils:activate-command-palette")
-    panel.page.keyboard.type("Cellar")
     palette = panel.page.locator(".lm-CommandPalette")
+    palette.locator("input").fill("Cellar")
     expect(palette.locator(".lm-CommandPalette-header").filter(has_text="Cellar")).to_be_visible()
     palette.locator(".lm-CommandPalette-item").filter(has_text="Explain Cell or Selection").click()
     panel.expect_state("complete")

@@ -71,13 +71,13 @@ def test_the_chat_and_the_document_are_one_key_apart(panel: Panel, lab: Lab) -> 
 def test_the_active_cell_and_then_a_selection_are_added_by_key(panel: Panel, lab: Lab) -> None:
     opened = open_notebook(panel, lab, code("a = 1\nb = 2", "one"))
     opened.click(0)
-    panel.page.keyboard.press("Control+Shift+a")
+    panel.page.keyboard.press("Control+Shift+A")
     expect(panel.text).to_be_focused()
     expect(panel.pills.filter(has_text="Cell 1")).to_have_count(1)
     opened.click(0)
     panel.page.keyboard.press("Control+Home")
     panel.page.keyboard.press("Shift+End")
-    panel.page.keyboard.press("Control+Shift+a")
+    panel.page.keyboard.press("Control+Shift+A")
     expect(panel.pills.filter(has_text="Cell 1, line 1").last).to_be_visible()
 
 

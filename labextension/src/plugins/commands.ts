@@ -55,7 +55,13 @@ export const commandsPlugin: JupyterFrontEndPlugin<void> = {
   }
 };
 
-const CHAT_COMMANDS = ['cellar:toggle-focus', 'cellar:stop'];
+/** `open-chat` is the panel's own. */
+const CHAT_COMMANDS = [
+  'cellar:open-chat',
+  'cellar:toggle-focus',
+  'cellar:new-conversation',
+  'cellar:stop'
+];
 
 function addChatCommands(
   app: JupyterFrontEnd,
@@ -75,6 +81,12 @@ function addChatCommands(
         chat.open();
       }
     },
+    describedBy: NO_ARGUMENTS
+  });
+  app.commands.addCommand('cellar:new-conversation', {
+    label: trans.__('New Conversation'),
+    caption: trans.__('Begin a new conversation'),
+    execute: () => chat.newConversation(),
     describedBy: NO_ARGUMENTS
   });
   app.commands.addCommand('cellar:stop', {

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from secrets import token_bytes
 
@@ -16,7 +17,8 @@ from cellar.context.secrets import environment_values, find_secrets, merge
 from cellar.context.spans import Span
 
 _PLACEHOLDER = re.compile(r"«secret:(\d{1,6})»")
-_WORD = re.compile(r"[\w+/=.$!@#%^&*~?-]{8,200}")
+_LETTER = r"[\w+/=$@#%^&*~-]"  # of a word that may be a secret
+_INNER = r"[\w+/=.$!@#%^&*~?-]"
 _KEPT = 20_000  # texts
 
 # Looking for secrets is most of the work of a prompt, and most of a notebook stays as it is: where secrets stand in a
@@ -30,6 +32,7 @@ class RedactionState(msgspec.Struct):
     salt: bytes = msgspec.field(default_factory=lambda: token_bytes(16))
     numbers: dict[str, int] = msgspec.field(default_factory=dict)
     kinds: list[str] = msgspec.field(default_factory=list)  # of placeholder 1, 2, ...
+    lengths: list[int] = msgspec.field(default_factory=list)  # of the secrets, each once: to find them again quickly
 
 
 class Redactor:
@@ -61,13 +64,10 @@ class Redactor:
     def _seen_before(self, text: str) -> Iterator[Span]:
         """Words that were a secret elsewhere in this conversation, where a name or a form gave them away: the password
         of one cell in the output of another. Known by their keyed hash, so this works after a restart too."""
-        for match in _WORD.finditer(text):
-            word = match[0].rstrip(".,:;!?")
-            if word.isalpha() or len(word) < 8 or word.lower() == word.upper():
-                continue
-            number = self.state.numbers.get(self._keyed(word))
+        for match in _words(tuple(self.state.lengths)).finditer(text) if self.state.lengths else ():
+            number = self.state.numbers.get(self._keyed(match[0])) if not match[0].isalpha() else None
             if number is not None:
-                yield Span(match.start(), match.start() + len(word), self.state.kinds[number - 1])
+                yield Span(match.start(), match.end(), self.state.kinds[number - 1])
 
     def apply(self, text: str, spans: Sequence[Span], start: int = 0, end: int | None = None) -> str:
         """`text[start:end]` with its secrets replaced. A secret that is only partly inside is replaced as a whole."""
@@ -91,6 +91,8 @@ class Redactor:
         number = self.state.numbers.get(key)
         if number is None:
             self.state.kinds.append(kind)
+            if 8 <= len(secret) <= 100 and len(secret) not in self.state.lengths:
+                self.state.lengths.append(len(secret))
             number = self.state.numbers[key] = len(self.state.kinds)
         return f"«secret:{number}»"
 
@@ -123,6 +125,13 @@ class Redactor:
             state.update(len(data).to_bytes(8, "little"))
             state.update(data)
         return state.digest()
+
+
+@lru_cache(maxsize=64)
+def _words(lengths: tuple[int, ...]) -> re.Pattern[str]:
+    """Words as long as one of the known secrets; punctuation may follow them."""
+    any_length = "|".join(f"{_INNER}{{{length - 1}}}" for length in sorted(lengths))
+    return re.compile(rf"(?<!{_INNER})(?={_LETTER})(?:{any_length})(?:{_INNER})(?=[.!?]{{0,3}}(?!{_INNER}))")
 
 
 def _hash(text: str) -> bytes:

@@ -33,7 +33,7 @@ export function Composer(props: IComposerProps): JSX.Element {
   const state = React.useSyncExternalStore(model.subscribe, model.getState);
   const seen = React.useSyncExternalStore(preview.subscribe, preview.getState);
   const text = useText(model, state, chat.questions);
-  const menu = useMenu(trans, text.trigger, model);
+  const menu = useMenu(trans, text.trigger, model, state.automatic);
   const { send, error, clearError } = useSend(props, state);
   const attach = useAttach(props);
   const root = React.useRef<HTMLDivElement>(null);

@@ -79,11 +79,17 @@ export interface IMenu {
 export function useMenu(
   trans: TranslationBundle,
   trigger: ITrigger | null,
-  model: ComposerModel
+  model: ComposerModel,
+  /** what is open; when it changes the sources are asked again */
+  automatic: readonly IContextItem[]
 ): IMenu {
   const kind = trigger?.kind ?? null;
   const query = trigger?.query ?? '';
-  const found = useMentions(kind === 'mention' ? query : null, model);
+  const found = useMentions(
+    kind === 'mention' ? query : null,
+    model,
+    automatic
+  );
   const rows = React.useMemo(() => {
     switch (kind) {
       case 'command':
@@ -109,7 +115,8 @@ export function useMenu(
 /** The last answer stays until the next one is there: a list that blinks is unreadable. */
 function useMentions(
   query: string | null,
-  model: ComposerModel
+  model: ComposerModel,
+  automatic: readonly IContextItem[]
 ): readonly IContextItem[] | null {
   const [found, setFound] = React.useState<readonly IContextItem[] | null>(
     null
@@ -134,6 +141,6 @@ function useMentions(
       late = true;
       clearTimeout(timer);
     };
-  }, [query, model]);
+  }, [query, model, automatic]);
   return found;
 }

@@ -77,7 +77,8 @@ def summary_block(text: str) -> str:
 # ---------------------------------------------------------------------------------------------------------------------
 # Slash commands that ask the model something (`/clear` and `/help` belong to the panel)
 
-_THIS = "what <ctx-focus> points at (the selection if there is one, else the attached cells, else the active cell)"
+# no angle brackets: this becomes a part of the question, where our tags are made harmless
+_THIS = "what ctx-focus points at (the selection if there is one, else the attached cells, else the active cell)"
 
 COMMANDS: Mapping[str, str] = {
     "explain": (

@@ -199,7 +199,10 @@ class TextItem:
         path = attribute(scene.redactor.mask(self.path))
         where = f"{self.label} of {path}" if self.kind == "selection" else path
         if scene.known.get(self.key) == digest:
-            return Rendered(state="unchanged", focus=(f"Attached again, unchanged, shown above: {self.kind}: {where}",))
+            word = (
+                "Selected, shown above" if self.kind == "selection" else "Attached again, unchanged, shown above: file"
+            )
+            return Rendered(state="unchanged", focus=(f"{word}: {where}",))
         if room.chars is None:
             text, left_out = clean(self.text, scene.redactor), 0
         else:
@@ -274,7 +277,9 @@ class CellsItem:
             fresh.append(text)
             digests[key] = str(CellState(digest, str(cell.execution_count or ""), 0))
         path = attribute(scene.redactor.mask(self.path))
-        word = "The last error is in cell" if self.kind == "error" else "Attached cells, shown above:"
+        word = "Attached cells, shown above:"
+        if self.kind == "error":
+            word = f"The last error ({attribute(scene.redactor.mask(self.label))}) is in cell"
         focus = (f"{word} {', '.join(attribute(name) for name in seen)} of {path}",) if seen else ()
         if not fresh:
             return Rendered(state="unchanged", focus=focus, detail="shown before")

@@ -280,3 +280,20 @@ def test_a_notebook_with_doubled_missing_or_odd_ids_is_rendered() -> None:
 
 def test_an_empty_notebook_is_rendered() -> None:
     assert '<ctx-notebook path="a.ipynb"' in ask(wire.NotebookPart(path="a.ipynb", cells=()))
+
+
+def test_an_error_that_the_notebook_shows_is_only_named() -> None:
+    error = wire.Output(kind="error", text="Traceback\nNameError: name 'foo' is not defined")
+    cell = wire.Cell(id="e", kind="code", source="foo()", outputs=(error,))
+    notebook = wire.NotebookPart(path="a.ipynb", cells=(a_cell(1), cell))
+    text = ask(notebook, wire.ErrorPart(path="a.ipynb", cell=cell))
+    assert "The last error (NameError: name 'foo' is not defined) is in cell e of a.ipynb" in text
+    assert text.count("foo()") == 1
+
+
+def test_a_selection_that_did_not_change_is_only_named() -> None:
+    chat = AConversation()
+    part = wire.SelectionPart(path="b.py", text="x = 1", start_line=3, end_line=4)
+    chat.ask("One?", [part])
+    text = newest(chat.ask("Two?", [part]))
+    assert "Selected, shown above: lines 3-4 of b.py" in text and "x = 1" not in text

@@ -54,6 +54,11 @@ def test_the_prompt_expands_a_command_by_itself() -> None:
     assert newest(prompt).startswith(prompts.COMMANDS["plot"])
 
 
+@pytest.mark.parametrize("name", prompts.COMMANDS)
+def test_a_command_reaches_the_model_as_it_is_written(name: str) -> None:
+    assert newest(build_prompt(PromptInput(model=a_model(), question=f"/{name}"))) == prompts.COMMANDS[name]
+
+
 def test_every_mode_of_the_wire_has_its_sentences() -> None:
     assert set(prompts.MODES) == set(typing.get_args(wire.Mode))
 

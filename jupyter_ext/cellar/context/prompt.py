@@ -197,10 +197,20 @@ class _Builder:
         """Which turns stay, and the room of the newest context then."""
         fixed = self._fixed(self.fresh_head, ())
         goal, count = int(self.budget.prompt * DROP_TO), len(self.given.history)
-        for start in range(max(before.first + 1, before.bare), count):
+
+        def room_from(start: int) -> int | None:
             room = goal - fixed - sum(self.costs[start:])
-            if room > 0 and need(self.items, self._scene(self._known(start)), room, self.counter) <= room:
-                return _Kept(start, start), room
+            fits = room > 0 and need(self.items, self._scene(self._known(start)), room, self.counter) <= room
+            return room if fits else None
+
+        # the later the start the more room, all in all: halving finds a good start without trying every turn
+        start, end = max(before.first + 1, before.bare), count
+        while start < end:
+            middle = (start + end) // 2
+            start, end = (start, middle) if room_from(middle) is not None else (middle + 1, end)
+        room = room_from(start) if start < count else None
+        if room is not None:
+            return _Kept(start, start), room
         spent, first = 0, count
         while first > before.first:
             spent += self._turn_cost(first - 1, bare=True)

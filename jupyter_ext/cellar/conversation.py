@@ -15,11 +15,12 @@ from typing import Literal
 import msgspec
 
 from cellar import wire
-from cellar.context import RedactionState, SentTurn
+from cellar.context.records import SentTurn
+from cellar.context.redaction import RedactionState
+from cellar.context.title import title_from
 
 SCHEMA = 1
 WAITING: frozenset[str] = frozenset({"pending", "held"})
-MAX_TITLE = 80
 
 
 class TurnRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -290,17 +291,10 @@ def _pill(part: wire.ContextPart) -> wire.Pill:
     return wire.Pill(kind=kind, label=label, path=part.path, auto=part.auto)
 
 
-def title_from(text: str, created: float, automatic: bool = True) -> str:
-    """A title from the first question: its first line, cut at a word. Without one: the date, in no language."""
-    line = next((line.strip(" #>*`\t") for line in text.splitlines() if line.strip(" #>*`\t")), "") if automatic else ""
-    if not line:
-        return datetime.fromtimestamp(created).strftime("%Y-%m-%d %H:%M")
-    line = re.sub(r"\s+", " ", line)
-    if len(line) <= MAX_TITLE:
-        return line
-    cut = line[: MAX_TITLE - 1]
-    space = cut.rfind(" ")
-    return (cut[:space] if space > MAX_TITLE // 2 else cut) + "…"
+def title_of(text: str, created: float, automatic: bool = True) -> str:
+    """A title from the first question; without one, or without the wish for one, the date, in no language."""
+    title = title_from(text) if automatic else ""
+    return title or datetime.fromtimestamp(created).strftime("%Y-%m-%d %H:%M")
 
 
 def find(conversation: ConversationRecord, query: str, width: int = 120) -> str | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import msgspec
-import pytest
 from cellar import wire
 from cellar.context import Block, SentTurn
 from cellar.conversation import (
@@ -20,7 +19,7 @@ from cellar.conversation import (
     leaf_below,
     pills_of,
     rechain,
-    title_from,
+    title_of,
     waiting,
     with_turn,
     without_turn,
@@ -159,23 +158,9 @@ def test_an_error_ends_a_turn_and_keeps_its_text() -> None:
 # -- words ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("text", "title"),
-    [
-        ("Plot the sales", "Plot the sales"),
-        ("\n\n  # A   heading\nmore", "A heading"),
-        ("x" * 200, "x" * 79 + "…"),
-        ("word " * 40, ("word " * 15).strip() + "…"),
-        ("데이터를 그려 줘", "데이터를 그려 줘"),
-    ],
-)
-def test_a_title_is_the_first_line(text: str, title: str) -> None:
-    assert title_from(text, 0.0) == title
-
-
 def test_without_words_or_wish_a_title_is_the_date() -> None:
-    assert title_from("Plot", 0.0, automatic=False).startswith("19")
-    assert title_from(" \n ", 86400.0).startswith("1970-01-0")
+    assert title_of("Plot", 0.0, automatic=False).startswith("19")
+    assert title_of(" \n ", 86400.0).startswith("1970-01-0")
 
 
 def test_search_shows_where_the_words_stand() -> None:

@@ -70,6 +70,18 @@ def test_every_route_is_behind_jupyters_own_door() -> None:
         assert issubclass(route, Route) and issubclass(route, APIHandler)
 
 
+async def test_the_server_finds_no_route_without_a_rule(server: JupyterServer, panel: Panel) -> None:
+    assert (await panel.http.get("status")).status_code == 200
+    assert "without @allow_unauthenticated" not in server.log()
+
+
+async def test_an_id_that_is_a_path_leads_nowhere(server: JupyterServer, panel: Panel) -> None:
+    (server.home / "data" / "cellar" / "stolen.jsonl").write_text("{}")
+    for query in ("turn=../stolen:0", "turn=..%2Fstolen-1:", "turn=/etc/passwd:"):
+        assert (await panel.http.get(f"events?{query}")).status_code == 404
+    assert (await panel.http.get("turns/..%2Fstolen")).status_code == 404
+
+
 def test_every_error_has_a_status() -> None:
     assert set(STATUS) == set(errors.all_errors())
 

@@ -211,6 +211,34 @@ async def test_deleting_a_conversation_stops_what_runs_and_removes_its_files(
     assert not server.conversation_files
 
 
+async def test_a_disk_that_refuses_loses_nothing_and_is_told(a_server: StartServer) -> None:
+    server = a_server()
+    folder = server.home / "data" / "cellar" / "conversations"
+    async with server.panel() as panel:
+        await panel.finished("while the disk is well")
+        for directory in (folder, folder.with_name("journals")):
+            directory.rename(directory.with_name(f"{directory.name}-away"))
+            directory.write_text("in the way")
+        turn = await panel.finished("while it is not")
+        assert turn["state"] == "complete"
+
+        async def told() -> bool:
+            announcements = (await panel.http.get("status")).json().get("announcements", ())
+            return any(told["id"] == "unsaved" for told in announcements)
+
+        await until(told)
+        assert (await panel.conversation(turn["conversation_id"]))["turns"][0] == turn
+        for directory in (folder, folder.with_name("journals")):
+            directory.unlink()
+            directory.with_name(f"{directory.name}-away").rename(directory)
+
+        async def well() -> bool:
+            return not await told()
+
+        await until(well)
+        assert [path.stem for path in server.conversation_files].count(turn["conversation_id"]) == 1
+
+
 # -- nobody reads -----------------------------------------------------------------------------------------------------
 
 

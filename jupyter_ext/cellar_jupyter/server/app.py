@@ -10,10 +10,9 @@ import os
 from typing import Any, Literal
 
 from cellar import wire
+from cellar.settings import endpoint_from_env, parse_base_url
 from traitlets import Bool, Dict, Enum, Float, Int, List, Unicode, default
 from traitlets.config import Configurable
-
-DEFAULT_BASE_URL = "http://localhost:8001/v1"
 
 
 class Cellar(Configurable):
@@ -46,18 +45,31 @@ class Cellar(Configurable):
     ).tag(config=True)
 
     ca_bundle = Unicode(
-        "",
-        help="PEM file with the certificate authorities to trust for an https base_url. Empty: the system's.",
+        help="""
+        PEM file with the certificate authorities to trust for an https base_url. Default: the environment's
+        CELLAR_CA_BUNDLE. Empty: the system's.
+        """
+    ).tag(config=True)
+
+    proxy = Unicode(
+        help="""
+        Proxy on the way to base_url (http://host:port). Default: the environment's CELLAR_PROXY. Empty: none, whatever
+        the usual proxy variables say.
+        """
     ).tag(config=True)
 
     read_timeout = Float(
-        300.0,
-        help="Seconds of silence of the model server after which a turn ends with an error.",
+        help="""
+        Seconds of silence of the model server after which a turn ends with an error. Default: the environment's
+        CELLAR_READ_TIMEOUT, else 300.
+        """
     ).tag(config=True)
 
     model = Unicode(
-        "",
-        help="Model that is asked when the user has chosen none. Empty: the first one the model server lists.",
+        help="""
+        Model that is asked when the user has chosen none. Default: the environment's CELLAR_MODEL. Empty: the first one
+        the model server lists.
+        """
     ).tag(config=True)
 
     tiny = Bool(
@@ -141,15 +153,31 @@ class Cellar(Configurable):
 
     @default("base_url")
     def _base_url(self) -> str:
-        return os.environ.get("VLLM_BASE_URL") or DEFAULT_BASE_URL
+        return endpoint_from_env(os.environ).base_url
 
     @default("api_key")
     def _api_key(self) -> str:
-        return os.environ.get("VLLM_API_KEY", "")
+        return endpoint_from_env(os.environ).api_key
 
     @default("gateway")
     def _gateway(self) -> bool:
-        return os.environ.get("CELLAR_GATEWAY") == "1"
+        return endpoint_from_env(os.environ).gateway
+
+    @default("ca_bundle")
+    def _ca_bundle(self) -> str:
+        return endpoint_from_env(os.environ).ca_bundle
+
+    @default("proxy")
+    def _proxy(self) -> str:
+        return endpoint_from_env(os.environ).proxy
+
+    @default("read_timeout")
+    def _read_timeout(self) -> float:
+        return endpoint_from_env(os.environ).read_timeout
+
+    @default("model")
+    def _model(self) -> str:
+        return endpoint_from_env(os.environ).model
 
     @default("tiny")
     def _tiny(self) -> bool:
@@ -179,7 +207,7 @@ def load(server_app: Any) -> None:
     from .routes import handlers
 
     config = Cellar(parent=server_app)
-    config.base_url = config.base_url.rstrip("/")
+    config.base_url = parse_base_url(config.base_url, "c.Cellar.base_url")
     config.feature_switches()
     publish_endpoint(config, server_app.log)
     door = Door(config, server_app)

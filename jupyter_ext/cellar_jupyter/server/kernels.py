@@ -8,31 +8,32 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
+from cellar.settings import ENDPOINT_FILE, Endpoint, endpoint_to_json
 
 from .disk import private_directory, replace_private
 
 if TYPE_CHECKING:
     from .app import Cellar
 
-FILE_NAME = "cellar-endpoint.json"
-
 
 def publish_endpoint(config: Cellar, log: logging.Logger) -> None:
     """Tell kernels started from now on. A runtime directory that cannot be written is a warning, not the end."""
     from jupyter_core.paths import jupyter_runtime_dir
 
-    os.environ["VLLM_BASE_URL"] = config.base_url
-    if config.api_key:
-        os.environ["VLLM_API_KEY"] = config.api_key
-    endpoint = {
-        "base_url": config.base_url,
-        "api_key": config.api_key,
-        "model": config.model,
-        "gateway": config.gateway,
-    }
+    endpoint = Endpoint(
+        base_url=config.base_url,
+        api_key=config.api_key,
+        gateway=config.gateway,
+        model=config.model,
+        ca_bundle=config.ca_bundle,
+        proxy=config.proxy,
+        read_timeout=config.read_timeout,
+    )
+    os.environ["VLLM_BASE_URL"] = endpoint.base_url
+    if endpoint.api_key:
+        os.environ["VLLM_API_KEY"] = endpoint.api_key
     try:
         directory = private_directory(Path(jupyter_runtime_dir()))
-        replace_private(directory / FILE_NAME, [msgspec.json.encode(endpoint)])
+        replace_private(directory / ENDPOINT_FILE, [endpoint_to_json(endpoint)])
     except OSError as error:
-        log.warning("Cellar could not write %s for kernels: %s", FILE_NAME, error.strerror)
+        log.warning("Cellar could not write %s for kernels: %s", ENDPOINT_FILE, error.strerror)

@@ -163,6 +163,6 @@ def make_client(config: Cellar) -> ModelClient:
     """A client for the configured server. Imports httpx: call it in a thread, after start-up."""
     from cellar.client import NO_RETRIES, ModelClient, RetryPolicy, make_http
 
-    http = make_http(config.base_url, ca_bundle=config.ca_bundle, read_timeout=config.read_timeout)
+    http = make_http(config.base_url, ca_bundle=config.ca_bundle, proxy=config.proxy, read_timeout=config.read_timeout)
     retries = RetryPolicy() if config.retry else NO_RETRIES
     return ModelClient(http, config.base_url, config.api_key, retries=retries, gateway=config.gateway)

@@ -32,6 +32,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 def _question(order: Order) -> str:
     if order.continues:
         return prompts.CONTINUE
+    if order.mode == "compact":
+        return prompts.compact_question(order.question)
     return prompts.expand_command(order.question)
 
 

@@ -95,6 +95,14 @@ class Shelf:
         if _same_head(record, current) and all(turn.id in saved for turn in current.turns):
             del self._open[conversation_id]
 
+    async def save_again(self) -> None:
+        """Try once more what the disk refused."""
+        for conversation_id in list(self.unsaved):
+            try:
+                await self.save(conversation_id)
+            except Unsaved:
+                return
+
     async def delete(self, conversation_id: str) -> None:
         self._deleted.add(conversation_id)
         was_open = self._open.pop(conversation_id, None) is not None

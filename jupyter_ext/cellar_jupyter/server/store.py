@@ -108,6 +108,8 @@ class DiskStore:
     # -- one conversation ---------------------------------------------------------------------------------------------
 
     def load(self, conversation_id: str) -> ConversationRecord | None:
+        if not _is_id(conversation_id):  # part of an address somebody typed; it becomes a file's name below
+            return None
         path = self._path(conversation_id)
         with self._lock:
             signature = _signature(path)
@@ -143,6 +145,8 @@ class DiskStore:
         return conversation
 
     def delete(self, conversation_id: str) -> bool:
+        if not _is_id(conversation_id):
+            return False
         with self._lock, locked(self.directory / ".lock"):
             self._forget(conversation_id)
             try:
@@ -193,9 +197,14 @@ class DiskStore:
         return self._conversations / f"{conversation_id}.jsonl"
 
     def _refresh(self) -> None:
-        """Read the headers of files that are new or changed."""
+        """Read the headers of files that are new or changed. A directory that cannot be read leaves what is known."""
         seen: set[str] = set()
-        for entry in os.scandir(self._conversations):
+        try:
+            entries = list(os.scandir(self._conversations))
+        except OSError as error:
+            self._problem(f"The conversations' directory cannot be read: {error.strerror}")
+            return
+        for entry in entries:
             if not entry.name.endswith(".jsonl"):
                 continue
             conversation_id = entry.name.removesuffix(".jsonl")
@@ -279,6 +288,10 @@ class DiskStore:
         self._cache.pop(conversation_id, None)
 
 
+def _is_id(conversation_id: str) -> bool:
+    return conversation_id.isascii() and conversation_id.isalnum() and len(conversation_id) <= 64
+
+
 def _lines(conversation: ConversationRecord) -> Iterator[bytes]:
     encode = msgspec.json.encode
     yield encode(_header(conversation)) + b"\n"
@@ -290,7 +303,7 @@ def _lines(conversation: ConversationRecord) -> Iterator[bytes]:
 def _signature(path: Path) -> _Signature | None:
     try:
         stat = path.stat()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     return stat.st_mtime_ns, stat.st_size, stat.st_ino
 

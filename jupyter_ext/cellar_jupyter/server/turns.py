@@ -21,7 +21,7 @@ from cellar.conversation import (
     leaf_below,
     pills_of,
     rechain,
-    title_from,
+    title_of,
     turn_to_wire,
     waiting,
     with_turn,
@@ -102,7 +102,7 @@ class Turns:
         conversation = self._shelf.current(conversation.id) or conversation
         turn = self._new_turn(conversation, request, now)
         if not conversation.title:
-            title = title_from(turn.text, now, self._answering.config.auto_title)
+            title = title_of(turn.text, now, self._answering.config.auto_title)
             conversation = msgspec.structs.replace(conversation, title=title)
         conversation = with_turn(conversation, turn)
         conversation = msgspec.structs.replace(conversation, head_id=turn.id)
@@ -145,6 +145,8 @@ class Turns:
         context: tuple[wire.ContextPart, ...] | None = request.context
         if context is None:
             context = (copied.context or ()) if copied else ()
+        if request.mode == "compact" and not conversation.turns:
+            raise BadRequest("There is nothing to summarise yet")
         needs_text = request.mode != "compact" and continued is None
         if needs_text and not text.strip() and not context and not (copied and copied.pills):
             raise BadRequest("The question is empty")
@@ -176,8 +178,17 @@ class Turns:
         """Begin the turn's journal; done when the question is on the disk."""
         if run.journal is None:
             return None
-        run.journaled = self._shelf.in_disk_thread(run.journal.begin, _question(run, conversation))
+        begun = self._shelf.in_disk_thread(run.journal.begin, _question(run, conversation))
+        run.journaled = asyncio.ensure_future(self._journal_begun(run, begun))
         return run.journaled
+
+    async def _journal_begun(self, run: TurnRun, begun: asyncio.Future[None]) -> None:
+        """A disk that refuses does not refuse the question: the turn lives in memory, and the panel is told."""
+        try:
+            await begun
+        except OSError:
+            run.journal = None
+            self._shelf.unsaved.add(run.conversation_id)
 
     # -- running ------------------------------------------------------------------------------------------------------
 
@@ -441,6 +452,7 @@ class Turns:
     def adopt_waiting(self, conversation: ConversationRecord, held: list[TurnRecord]) -> None:
         """A server before this one left these waiting turns: they wait for a click now."""
         self._shelf.put(conversation)
+        self.know_keys([(turn.request_key, turn.id, conversation.id) for turn in held])
         for turn in held:
             run = self._adopt(turn, conversation.id)
             run.emit(wire.PendingEvent(held=True))
@@ -449,7 +461,7 @@ class Turns:
     def know_keys(self, keys: list[tuple[str, str, str]]) -> None:
         """(request_key, turn id, conversation id) of earlier servers."""
         for key, turn_id, conversation_id in keys:
-            if key not in self._keys:
+            if key and key not in self._keys:
                 taken: asyncio.Future[wire.TurnCreated] = asyncio.get_running_loop().create_future()
                 taken.set_result(
                     wire.TurnCreated(turn_id=turn_id, conversation_id=conversation_id, state="interrupted")

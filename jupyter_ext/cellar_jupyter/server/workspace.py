@@ -45,6 +45,7 @@ class Workspace:
         self.turns = Turns(self.shelf, self.answering, self.log, self.touch)
         self.conversations = Conversations(self.shelf, self.turns)
         self.search = Search(self.files)
+        self._saving: asyncio.Task[None] | None = None
 
     def _make_store(self) -> Store:
         if self.config.history == "memory":
@@ -81,6 +82,8 @@ class Workspace:
     # -- answers of small routes --------------------------------------------------------------------------------------
 
     async def status(self) -> wire.Status:
+        if self.shelf.unsaved and (self._saving is None or self._saving.done()):
+            self._saving = asyncio.create_task(self.shelf.save_again())
         await self.models.look()
         return wire.Status(
             version=version(),

@@ -55,6 +55,10 @@ class Route(APIHandler):
 
     cellar: Workspace
 
+    def set_default_headers(self) -> None:
+        super().set_default_headers()
+        self.set_header("Cache-Control", "no-store")  # no conversation in a browser's cache
+
     async def prepare(self) -> None:  # type: ignore[override]  # as APIHandler itself does
         """Jupyter's own door; the XSRF check also for reading: an answer is worth as much as a question."""
         await super().prepare()

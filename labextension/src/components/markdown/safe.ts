@@ -92,11 +92,17 @@ function safeLink(node: Element): void {
     node.replaceWith(...Array.from(node.childNodes));
     return;
   }
-  node.setAttribute('target', '_blank');
-  node.setAttribute('rel', 'noopener noreferrer nofollow');
+  leaving(node);
   if (!node.getAttribute('title')) {
     node.setAttribute('title', address);
   }
+}
+
+/** A new tab that learns nothing of this one (Lab itself sets `rel` anew). */
+function leaving(link: Element): void {
+  link.setAttribute('target', '_blank');
+  link.setAttribute('rel', 'noopener');
+  link.setAttribute('referrerpolicy', 'no-referrer');
 }
 
 function safePicture(node: Element, words: ISafeWords): void {
@@ -115,8 +121,7 @@ function safePicture(node: Element, words: ISafeWords): void {
   stand.setAttribute('title', words.picture(address));
   if (stand.localName === 'a') {
     stand.setAttribute('href', address);
-    stand.setAttribute('target', '_blank');
-    stand.setAttribute('rel', 'noopener noreferrer nofollow');
+    leaving(stand);
   }
   node.replaceWith(stand);
 }

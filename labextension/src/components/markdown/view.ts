@@ -218,6 +218,10 @@ export class MarkdownView {
       latexTypesetter: this.kit.typesetter,
       markdownParser: this.kit.parser
     });
+    // Lab gives headings an anchor: in a chat it would lead out of the page's place.
+    host
+      .querySelectorAll('a.jp-InternalAnchorLink')
+      .forEach(anchor => anchor.remove());
     frameCode(host, this.kit.words, final);
     return host;
   }

@@ -1,0 +1,278 @@
+"""What goes with a question: mentions, commands, pills, pictures, uploads, drops."""
+
+from __future__ import annotations
+
+import base64
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Locator, Page, expect
+
+from tests.ui.lab import Lab
+from tests.ui.panel import Panel
+
+
+def png() -> bytes:
+    """A red pixel."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = struct.pack(">IIBBBBB", 1, 1, 8, 2, 0, 0, 0)
+    pixels = zlib.compress(b"\0\xff\0\0")
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+
+def drop_files(panel: Panel, kind: str, *files: tuple[str, str, bytes]) -> None:
+    """A paste or drop of files (name, mime, bytes), as the browser makes it of the clipboard or the desktop."""
+    panel.text.evaluate(
+        """(area, [kind, files]) => {
+            const data = new DataTransfer();
+            for (const [name, type, text] of files) {
+                const bytes = Uint8Array.from(atob(text), c => c.charCodeAt(0));
+                data.items.add(new File([bytes], name, {type}));
+            }
+            const event = kind === 'paste'
+                ? new ClipboardEvent('paste', {clipboardData: data, bubbles: true, cancelable: true})
+                : new DragEvent('drop', {dataTransfer: data, bubbles: true, cancelable: true});
+            area.dispatchEvent(event);
+        }""",
+        [kind, [(name, mime, base64.b64encode(content).decode()) for name, mime, content in files]],
+    )
+
+
+def attached(panel: Panel, key: str) -> Locator:
+    """The pill of a thing that will travel (not of one that is still being uploaded)."""
+    return panel.composer.locator(f'.jp-Cellar-pill[data-key="{key}"]')
+
+
+def drag(page: Page, source: Locator, target: Locator) -> None:
+    """Press on the source and move over the target; the caller lets go."""
+    expect(source).to_be_visible()
+    start, end = source.bounding_box(), target.bounding_box()
+    assert start and end
+    page.mouse.move(start["x"] + 12, start["y"] + 8)
+    page.mouse.down()
+    page.mouse.move(start["x"] + 60, start["y"] + 30, steps=4)
+    page.mouse.move(end["x"] + 30, end["y"] + 10, steps=8)
+
+
+def test_a_mention_is_found_by_typing_and_picked_by_keyboard(panel: Panel, lab: Lab, model: Any) -> None:
+    lab.write("sales.csv", "month,sum\nmay,12345\n")
+    lab.write("other.txt", "nothing")
+    panel.open("lab")
+    panel.text.press_sequentially("sum up @")
+    menu = panel.composer.get_by_role("listbox")
+    expect(menu).to_be_visible()
+    panel.text.press_sequentially("sal")
+    expect(menu.get_by_role("option").first).to_contain_text("sales.csv")
+    expect(menu.get_by_role("option", name="other.txt")).to_have_count(0)
+    panel.text.press("Enter")
+    expect(menu).to_have_count(0)
+    expect(panel.text).to_have_value("sum up sales.csv ")
+    expect(panel.pills.filter(has_text="sales.csv")).to_be_visible()
+    panel.text.press("Enter")
+    panel.expect_answer("sum up")
+    assert "may,12345" in str(model.requests[-1].body["messages"])
+
+
+def test_the_menu_is_a_listbox_that_the_text_points_into(panel: Panel) -> None:
+    panel.open("lab")
+    panel.text.press_sequentially("/")
+    expect(panel.text).to_have_attribute("role", "combobox")
+    expect(panel.text).to_have_attribute("aria-expanded", "true")
+    menu = panel.composer.get_by_role("listbox", name="Commands")
+    expect(panel.text).to_have_attribute("aria-controls", menu.get_attribute("id") or "?")
+    options = menu.get_by_role("option")
+    expect(options).to_have_count(10)
+    for index in (0, 1):
+        expect(options.nth(index)).to_have_attribute("aria-selected", "true")
+        expect(panel.text).to_have_attribute("aria-activedescendant", options.nth(index).get_attribute("id") or "?")
+        panel.text.press("ArrowDown")
+    panel.text.press("Escape")
+    expect(menu).to_have_count(0)
+    expect(panel.text).to_have_value("/")
+
+
+def test_cells_and_the_last_error_can_be_mentioned(panel: Panel, model: Any) -> None:
+    panel.open()
+    panel.wait_for_kernel()
+    panel.text.press_sequentially("@")
+    options = panel.composer.get_by_role("option")
+    expect(options.filter(has_text="AttributeError")).to_be_visible()
+    options.filter(has_text="Cell 2").first.click()
+    expect(panel.text).to_have_value("")
+    pill = panel.pills.filter(has_text="Cell 2")
+    expect(pill).to_be_visible()
+    pill.get_by_role("button").click()
+    expect(pill).to_have_count(0)
+
+
+def test_the_active_notebook_can_be_taken_off_and_put_back(panel: Panel, model: Any) -> None:
+    panel.open()
+    auto = panel.composer.locator(".jp-Cellar-pill.jp-mod-auto")
+    expect(auto).to_contain_text("sample.ipynb")
+    panel.button("Remove sample.ipynb", auto).click()
+    expect(auto).to_have_count(0)
+    panel.ask("without")
+    panel.expect_answer("without")
+    assert "bike" not in str(model.requests[-1].body["messages"])
+    panel.button("Add sample.ipynb again").click()
+    expect(auto).to_be_visible()
+    panel.ask("with")
+    panel.expect_answer("with")
+    assert "bike" in str(model.requests[-1].body["messages"])
+
+
+def test_nothing_is_attached_by_itself_when_the_setting_is_off(panel: Panel, lab: Lab) -> None:
+    lab.setting("@cellar/lab:panel", autoContext=False)
+    panel.open()
+    expect(panel.root).to_contain_text("No notebook or file is open")
+    expect(panel.pills).to_have_count(0)
+
+
+def test_a_command_is_picked_and_expanded_by_the_server(panel: Panel, model: Any) -> None:
+    panel.open("lab")
+    panel.text.press_sequentially("/tr")
+    panel.text.press("Tab")
+    expect(panel.text).to_have_value("/translate ")
+    panel.text.press_sequentially("bonjour")
+    panel.text.press("Enter")
+    panel.expect_state("complete")
+    sent = str(model.requests[-1].body["messages"][-1])
+    assert "bonjour" in sent
+    assert "/translate" not in sent
+
+
+def test_help_shows_commands_and_keys_and_clear_begins_anew(panel: Panel, page: Page, model: Any) -> None:
+    panel.open("lab")
+    panel.ask("something")
+    panel.expect_answer("something")
+    panel.write("/help")
+    panel.text.press("Enter")
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("/optimize")
+    expect(dialog).to_contain_text("Shift+Enter")
+    dialog.get_by_role("button", name="Close").last.click()
+    panel.write("/clear")
+    panel.text.press("Enter")
+    expect(panel.turns).to_have_count(0)
+    expect(panel.text).to_have_value("")
+    assert len(model.requests) == 1
+
+
+def test_a_pasted_picture_becomes_a_pill_with_its_thumbnail(panel: Panel, model: Any) -> None:
+    panel.open("lab")
+    drop_files(panel, "paste", ("shot.png", "image/png", png()))
+    pill = panel.pills.filter(has_text="shot.png")
+    image = pill.locator("img")
+    expect(image).to_be_visible()
+    assert image.evaluate("img => img.complete && img.naturalWidth") == 1
+    panel.reload()
+    expect(panel.pills.filter(has_text="shot.png").locator("img")).to_be_visible()
+
+
+def test_a_picture_says_so_when_the_model_cannot_see(new_lab: Callable[..., Lab], page: Page, model: Any) -> None:
+    lab = new_lab(config='c.Cellar.vision = {"fake-coder": False}', VLLM_BASE_URL=model.url)
+    panel = Panel(page, lab).open("lab")
+    drop_files(panel, "paste", ("shot.png", "image/png", png()))
+    expect(panel.pills.filter(has_text="shot.png")).to_contain_text("this model cannot see pictures")
+
+
+def test_a_file_of_the_computer_is_uploaded_and_attached(
+    panel: Panel, lab: Lab, model: Any, tmp_path: Path, allow_console: Any
+) -> None:
+    allow_console("404.*Not Found")  # asking whether the name is taken
+    panel.open("lab")
+    source = tmp_path / "measured.csv"
+    source.write_text("x,y\n1,98765\n")
+    panel.composer.locator("input[type=file]").set_input_files(source)
+    expect(attached(panel, "file:measured.csv")).to_be_visible()
+    assert (lab.root / "measured.csv").read_text() == source.read_text()
+    panel.ask("what is in it")
+    panel.expect_state("complete")
+    assert "98765" in str(model.requests[-1].body["messages"])
+
+
+def test_an_upload_asks_before_it_overwrites(
+    panel: Panel, page: Page, lab: Lab, tmp_path: Path, allow_console: Any
+) -> None:
+    allow_console("404.*Not Found")
+    lab.write("a.csv", "old")
+    source = tmp_path / "a.csv"
+    source.write_text("new")
+    panel.open("lab")
+    chooser = panel.composer.locator("input[type=file]")
+    chooser.set_input_files(source)
+    page.get_by_role("button", name="Cancel").click()
+    expect(panel.pills).to_have_count(0)
+    assert (lab.root / "a.csv").read_text() == "old"
+
+    chooser.set_input_files(source)
+    page.get_by_role("button", name="Keep both").click()
+    expect(attached(panel, "file:a (1).csv")).to_be_visible()
+    assert (lab.root / "a (1).csv").read_text() == "new"
+
+    chooser.set_input_files(source)
+    page.get_by_role("button", name="Replace it").click()
+    expect(attached(panel, "file:a.csv")).to_be_visible()
+    assert (lab.root / "a.csv").read_text() == "new"
+
+
+def test_a_file_dropped_from_the_desktop_is_uploaded(panel: Panel, lab: Lab, allow_console: Any) -> None:
+    allow_console("404.*Not Found")
+    panel.open("lab")
+    drop_files(panel, "drop", ("dropped.txt", "text/plain", b"from the desktop"))
+    expect(attached(panel, "file:dropped.txt")).to_be_visible()
+    assert (lab.root / "dropped.txt").read_text() == "from the desktop"
+
+
+def test_an_upload_that_fails_says_why(panel: Panel, page: Page, tmp_path: Path, allow_console: Any) -> None:
+    allow_console("Failed to load resource")
+    panel.open("lab")
+    page.route("**/api/contents/no.csv*", lambda route: route.fulfill(status=500, body='{"message": "disk full"}'))
+    source = tmp_path / "no.csv"
+    source.write_text("x")
+    panel.composer.locator("input[type=file]").set_input_files(source)
+    alert = panel.composer.get_by_role("alert")
+    expect(alert).to_contain_text("Could not upload")
+    panel.button("Dismiss", alert).click()
+    expect(panel.pills).to_have_count(0)
+
+
+def test_a_locked_upload_shows_the_lock_and_the_reason(new_lab: Callable[..., Lab], page: Page, model: Any) -> None:
+    reason = "Files leave this network only by the data office."
+    lab = new_lab(
+        config=f'c.Cellar.features = {{"upload": {{"enabled": False, "locked": True, "reason": "{reason}"}}}}',
+        VLLM_BASE_URL=model.url,
+    )
+    panel = Panel(page, lab).open("lab")
+    button = panel.composer.locator(".jp-Cellar-attach")
+    expect(button).to_have_attribute("title", reason)
+    expect(button).to_have_attribute("aria-disabled", "true")
+    expect(button.locator(".jp-Cellar-lock")).to_be_visible()
+    drop_files(panel, "drop", ("dropped.txt", "text/plain", b"x"))
+    expect(panel.composer.get_by_role("alert")).to_contain_text(reason)
+    assert not (lab.root / "dropped.txt").exists()
+
+
+def test_a_file_dragged_from_the_file_browser_becomes_a_pill(panel: Panel, page: Page, lab: Lab) -> None:
+    lab.write("drag me.txt", "dragged")
+    panel.open("lab")
+    drag(page, page.locator(".jp-DirListing-item", has_text="drag me.txt"), panel.text)
+    expect(panel.composer).to_have_class("jp-Cellar-composer jp-mod-drop")
+    page.mouse.up()
+    expect(panel.pills.filter(has_text="drag me.txt")).to_be_visible()
+
+
+def test_a_cell_dragged_from_the_notebook_becomes_a_pill(panel: Panel, page: Page) -> None:
+    panel.open()
+    cells = page.locator(".jp-Notebook .jp-Cell")
+    expect(cells).to_have_count(20)
+    drag(page, cells.nth(1).locator(".jp-InputArea-prompt"), panel.text)
+    page.mouse.up()
+    expect(panel.pills.filter(has_text="2")).to_be_visible()
+    expect(cells).to_have_count(20)

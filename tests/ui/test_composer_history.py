@@ -1,0 +1,119 @@
+"""Conversations: begin, find, rename, export, delete, by mouse and by keyboard."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Page, expect
+
+from tests.ui.lab import Lab
+from tests.ui.panel import Panel
+
+
+def two_conversations(panel: Panel) -> None:
+    panel.open("lab")
+    panel.ask("How do glaciers move?")
+    panel.expect_answer("glaciers")
+    panel.button("New conversation").click()
+    panel.ask("Why is the sky blue?")
+    panel.expect_answer("sky")
+    panel.button("Earlier conversations").click()
+    expect(panel.root.locator(".jp-Cellar-historyRow")).to_have_count(2)
+
+
+def test_the_list_is_searched_by_title_and_text_with_an_excerpt(panel: Panel, model: Any) -> None:
+    two_conversations(panel)
+    rows = panel.root.locator(".jp-Cellar-historyRow")
+    expect(rows.first).to_contain_text("just now")
+    panel.root.get_by_role("searchbox").fill("glacier")
+    expect(rows).to_have_count(1)
+    expect(rows).to_contain_text("glaciers move")
+    expect(rows.locator(".jp-Cellar-excerpt")).to_contain_text("glacier")
+    panel.root.get_by_role("searchbox").fill("nowhere to be found")
+    expect(panel.root.locator(".jp-Cellar-historyNote")).to_have_text("Nothing found")
+
+
+def test_the_keyboard_walks_the_list_and_opens_a_conversation(panel: Panel, page: Page, model: Any) -> None:
+    two_conversations(panel)
+    expect(panel.root.get_by_role("searchbox")).to_be_focused()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    expect(panel.root.locator(".jp-Cellar-historyOpen").nth(1)).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(panel.questions).to_contain_text("How do glaciers move?")
+    expect(panel.text).to_be_focused()
+
+
+def test_a_conversation_is_renamed_in_its_place(panel: Panel, page: Page, model: Any) -> None:
+    two_conversations(panel)
+    row = panel.root.locator(".jp-Cellar-historyRow").first
+    row.locator(".jp-Cellar-historyOpen").focus()
+    page.keyboard.press("F2")
+    field = panel.root.get_by_role("textbox", name="Title of the conversation")
+    expect(field).to_be_focused()
+    field.fill("하늘색")
+    field.press("Enter")
+    expect(row).to_contain_text("하늘색")
+    expect(panel.root.locator(".jp-Cellar-title")).to_have_text("하늘색")
+
+
+def test_deleting_asks_first_and_says_how_much(panel: Panel, page: Page, lab: Lab, model: Any) -> None:
+    two_conversations(panel)
+    row = panel.root.locator(".jp-Cellar-historyRow", has_text="glaciers")
+    row.hover()
+    row.get_by_role("button", name="Delete").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("1 question")
+    expect(dialog).to_contain_text("kB")
+    dialog.get_by_role("button", name="Cancel").click()
+    expect(row).to_have_count(1)
+    row.hover()
+    row.get_by_role("button", name="Delete").click()
+    dialog.get_by_role("button", name="Delete").click()
+    expect(row).to_have_count(0)
+    assert len(lab.cellar("GET", "conversations")["conversations"]) == 1
+
+
+def test_a_conversation_is_exported_as_markdown_notebook_and_json(panel: Panel, page: Page, model: Any) -> None:
+    panel.open("lab")
+    panel.ask("Export me")
+    panel.expect_answer("Export me")
+    for name, ending in (("Markdown", "md"), ("Notebook", "ipynb"), ("Everything", "json")):
+        panel.button("Export Export me").click()
+        with page.expect_download() as download:
+            panel.root.get_by_role("menuitem", name=name).click()
+        assert download.value.suggested_filename == f"Export me.{ending}"
+        text = Path(download.value.path()).read_text()
+        assert "Export me" in text
+        if ending != "md":
+            json.loads(text)
+
+
+def test_a_locked_export_shows_the_lock_and_the_reason(new_lab: Callable[..., Lab], page: Page, model: Any) -> None:
+    reason = "Answers stay in this room."
+    lab = new_lab(
+        config=f'c.Cellar.features = {{"export": {{"enabled": False, "locked": True, "reason": "{reason}"}}}}',
+        VLLM_BASE_URL=model.url,
+    )
+    panel = Panel(page, lab).open("lab")
+    panel.ask("Keep me")
+    panel.expect_answer("Keep me")
+    button = panel.root.locator(".jp-Cellar-header .jp-Cellar-export button")
+    expect(button).to_have_attribute("title", reason)
+    button.click()
+    expect(panel.root.get_by_role("menuitem")).to_have_count(0)
+
+
+def test_a_running_conversation_is_marked_in_the_list(panel: Panel, model: Any) -> None:
+    model.use("gated")
+    panel.open("lab")
+    panel.ask("still running")
+    model.wait_for(lambda m: m.waiting == 1)
+    panel.button("New conversation").click()
+    panel.button("Earlier conversations").click()
+    mark = panel.root.locator(".jp-Cellar-historyRow").get_by_role("img", name="An answer is being written")
+    expect(mark).to_be_visible()
+    model.release_all()

@@ -1,0 +1,77 @@
+"""Messages typed while an answer runs: listed in every tab, changed, removed, sent before their turn, held."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from playwright.sync_api import Page, expect
+
+from tests.ui.lab import Lab
+from tests.ui.panel import Panel
+
+
+def running(panel: Panel, model: Any, *waiting: str) -> None:
+    """One answer at its gate, and these messages behind it."""
+    model.use("gated")
+    panel.open("lab")
+    panel.ask("the first")
+    model.wait_for(lambda m: m.waiting == 1)
+    for number, text in enumerate(waiting, 1):
+        panel.write(text)
+        panel.text.press("Enter")
+        expect(panel.pending).to_have_count(number)
+
+
+def test_waiting_messages_go_out_in_order_when_the_answer_ends(panel: Panel, model: Any) -> None:
+    running(panel, model, "the second", "the third")
+    expect(panel.pending).to_have_text(["the second", "the third"])
+    model.use("echo")
+    model.release_all()
+    expect(panel.questions).to_have_count(3)
+    expect(panel.pending).to_have_count(0)
+    expect(panel.questions.nth(1)).to_contain_text("the second")
+    expect(panel.questions.nth(2)).to_contain_text("the third")
+    panel.expect_answer("the third")
+
+
+def test_a_waiting_message_is_edited_in_the_composer_and_the_draft_waits_underneath(panel: Panel, model: Any) -> None:
+    running(panel, model, "with a mistaek")
+    panel.write("my draft")
+    panel.button("Edit", panel.pending).click()
+    expect(panel.text).to_have_value("with a mistaek")
+    panel.write("without a mistake")
+    panel.text.press("Enter")
+    expect(panel.pending).to_have_text("without a mistake")
+    expect(panel.text).to_have_value("my draft")
+    panel.button("Edit", panel.pending).click()
+    panel.text.press("Escape")
+    expect(panel.text).to_have_value("my draft")
+    expect(panel.pending).to_have_text("without a mistake")
+
+
+def test_a_waiting_message_is_removed(panel: Panel, model: Any) -> None:
+    running(panel, model, "never mind")
+    panel.button("Remove", panel.pending).click()
+    expect(panel.pending).to_have_count(0)
+    model.release_all()
+    panel.expect_state("complete")
+    assert len(model.requests) == 1
+
+
+def test_every_tab_sees_the_same_list(panel: Panel, lab: Lab, new_page: Callable[[], Page], model: Any) -> None:
+    running(panel, model, "seen everywhere")
+    other = Panel(new_page(), lab).open("lab")
+    expect(other.pending).to_have_text("seen everywhere")
+    other.button("Remove", other.pending).click()
+    expect(panel.pending).to_have_count(0)
+
+
+def test_after_a_stop_the_rest_is_held_and_goes_with_a_click(panel: Panel, model: Any) -> None:
+    running(panel, model, "held until I say so")
+    panel.text.press("Escape")
+    expect(panel.pending).to_have_class("jp-Cellar-pendingRow jp-mod-held")
+    model.use("echo")
+    panel.button("Send", panel.pending).click()
+    panel.expect_answer("held until I say so")
+    expect(panel.pending).to_have_count(0)

@@ -1,0 +1,150 @@
+"""What the panel says before anything is asked, and when something is not as it should be."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from playwright.sync_api import Page, expect
+
+from tests.ui.lab import Lab
+from tests.ui.panel import Panel
+
+
+def banner(panel: Panel, key: str) -> Any:
+    return panel.root.locator(f'[data-banner="{key}"]')
+
+
+def test_an_empty_conversation_says_what_it_sees_and_offers_starters(panel: Panel, model: Any) -> None:
+    panel.open()
+    sees = panel.root.locator(".jp-Cellar-sees")
+    expect(sees).to_contain_text("sample.ipynb · 20 cells")
+    expect(sees).to_contain_text("an error")
+    starters = panel.root.locator(".jp-Cellar-starters button")
+    expect(starters.first).to_contain_text("Fix this error")
+    expect(panel.root).to_contain_text("your own model server and nowhere else")
+    starters.first.click()
+    expect(panel.text).to_be_focused()
+    expect(panel.text).to_have_value("/fix ")
+    expect(panel.pills.filter(has_text="AttributeError")).to_be_visible()
+    panel.text.press("Enter")
+    panel.expect_state("complete")
+    assert "Traceback" in str(model.requests[-1].body["messages"]) or "isoformat" in str(model.requests[-1].body)
+
+
+def test_a_starter_does_not_overwrite_what_is_typed(panel: Panel, model: Any) -> None:
+    panel.open()
+    panel.write("in two sentences")
+    panel.root.get_by_role("button", name="Draw a chart of the data").click()
+    expect(panel.text).to_have_value("/plot in two sentences")
+
+
+def test_memory_history_and_the_tiny_model_are_said_beforehand(
+    new_lab: Callable[..., Lab], page: Page, model: Any
+) -> None:
+    lab = new_lab(config='c.Cellar.history = "memory"\nc.Cellar.tiny = True', VLLM_BASE_URL=model.url)
+    panel = Panel(page, lab).open("lab")
+    expect(panel.root.locator(".jp-mod-memory")).to_contain_text("gone when the server restarts")
+    expect(panel.root.locator(".jp-mod-tiny")).to_contain_text("demonstration model")
+
+
+def test_a_model_server_that_is_down_is_said_and_looked_at_again(
+    new_lab: Callable[..., Lab], page: Page, model: Any
+) -> None:
+    lab = new_lab(VLLM_BASE_URL="http://127.0.0.1:9/v1")
+    panel = Panel(page, lab).open("lab")
+    expect(banner(panel, "model_down")).to_contain_text("does not answer")
+    panel.write("typed all the same")
+    panel.button("Try again", banner(panel, "model_down")).click()
+    expect(panel.text).to_have_value("typed all the same")
+    expect(banner(panel, "model_down")).to_be_visible()
+
+
+def test_a_missing_server_part_is_explained(
+    new_lab: Callable[..., Lab], page: Page, model: Any, allow_console: Any
+) -> None:
+    allow_console("404")
+    lab = new_lab(config='c.ServerApp.jpserver_extensions = {"cellar_jupyter": False}', VLLM_BASE_URL=model.url)
+    panel = Panel(page, lab).open("lab")
+    expect(banner(panel, "extension_missing")).to_contain_text("pip install jupyter-cellar")
+    panel.write("kept")
+    expect(panel.send).to_be_disabled()
+    panel.text.press("Enter")
+    expect(panel.text).to_have_value("kept")
+
+
+def test_an_announcement_is_shown_until_it_is_dismissed(new_lab: Callable[..., Lab], page: Page, model: Any) -> None:
+    lab = new_lab(
+        config='c.Cellar.announcements = [{"id": "m1", "level": "warning", "text": "Maintenance on Friday"}]',
+        VLLM_BASE_URL=model.url,
+    )
+    panel = Panel(page, lab).open("lab")
+    shown = banner(panel, "announcement-m1")
+    expect(shown).to_contain_text("Maintenance on Friday")
+    panel.button("Dismiss", shown).click()
+    expect(shown).to_have_count(0)
+    panel.reload()
+    expect(panel.root.locator(".jp-Cellar-dot")).to_be_visible()
+    expect(shown).to_have_count(0)
+
+
+def test_the_model_picker_shows_the_context_length_and_remembers_the_choice(panel: Panel, model: Any) -> None:
+    model.options.models = ["fake-coder", "fake-thinker"]
+    panel.open("lab")
+    picker = panel.composer.get_by_role("combobox", name="Model")
+    expect(picker.get_by_role("option")).to_have_text(
+        [re.compile("fake-coder · 33k"), re.compile("fake-thinker · 33k")]
+    )
+    picker.select_option("fake-thinker")
+    panel.reload()
+    expect(picker).to_have_value("fake-thinker")
+    panel.ask("who are you")
+    panel.expect_state("complete")
+    assert model.requests[-1].body["model"] == "fake-thinker"
+
+
+def test_the_meter_shows_what_fills_the_context(panel: Panel, model: Any) -> None:
+    panel.open()
+    meter = panel.composer.locator(".jp-Cellar-meterButton")
+    expect(meter).to_have_text(re.compile(r"\d+%"))
+    meter.click()
+    parts = panel.composer.get_by_role("dialog", name="What fills the context")
+    for row in ("Instructions to the model", "sample.ipynb", "Your question", "Kept for the answer", "Free"):
+        expect(parts.get_by_role("rowheader", name=row)).to_be_visible()
+    panel.page.keyboard.press("Escape")
+    expect(parts).to_have_count(0)
+
+
+def test_a_full_context_offers_to_compact_and_says_what_it_brought(
+    new_lab: Callable[..., Lab], page: Page, model: Any
+) -> None:
+    lab = new_lab(config='c.Cellar.context_length = {"fake-coder": 4096}', VLLM_BASE_URL=model.url)
+    panel = Panel(page, lab).open("lab")
+    for number in range(3):
+        panel.ask(f"question {number} " + "with many words to read " * 180)
+        panel.expect_state("complete", "length")
+    offer = panel.composer.locator(".jp-Cellar-notice.jp-mod-warn")
+    expect(offer).to_contain_text("nearly full")
+    panel.button("Compact", offer).click()
+    expect(panel.composer.locator(".jp-Cellar-notice")).to_contain_text(
+        re.compile(r"Summed up: [\d,]+ → [\d,]+ tokens")
+    )
+
+
+def test_an_answer_that_ends_while_the_panel_is_hidden_marks_tab_and_title(
+    panel: Panel, page: Page, model: Any
+) -> None:
+    model.use("gated")
+    panel.open("lab")
+    panel.ask("take your time")
+    model.wait_for(lambda m: m.waiting == 1)
+    page.locator('.lm-TabBar-tab[data-id="jp-property-inspector"]').click()
+    expect(panel.root).to_be_hidden()
+    model.release_all()
+    tab = page.locator('.lm-TabBar-tab[data-id="cellar-panel"]')
+    expect(tab).to_have_class(re.compile("jp-Cellar-unseen"))
+    expect(page).to_have_title(re.compile(r"^\(1\) "))
+    panel.show()
+    expect(tab).not_to_have_class(re.compile("jp-Cellar-unseen"))
+    expect(page).not_to_have_title(re.compile(r"^\(1\) "))

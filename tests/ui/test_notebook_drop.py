@@ -14,6 +14,7 @@ from tests.ui.panel import Panel
 
 def drag(page: Page, source: Locator, target: Locator) -> None:
     """With the mouse, in steps, as JupyterLab's drags want it."""
+    source.hover()
     start, end = source.bounding_box(), target.bounding_box()
     assert start and end
     page.mouse.move(start["x"] + start["width"] / 2, start["y"] + start["height"] / 2)
@@ -21,6 +22,11 @@ def drag(page: Page, source: Locator, target: Locator) -> None:
     page.mouse.move(start["x"] + 30, start["y"] + 30, steps=5)
     page.mouse.move(end["x"] + end["width"] / 2, end["y"] + end["height"] / 2, steps=10)
     page.mouse.up()
+
+
+def listed(panel: Panel, name: str) -> Locator:
+    """An entry of the file browser."""
+    return panel.page.locator(".jp-DirListing-item").filter(has_text=name)
 
 
 def test_a_cell_is_dropped_into_the_chat_and_stays_in_the_notebook(panel: Panel, lab: Lab, model: FakeVLLM) -> None:
@@ -52,7 +58,7 @@ def test_a_dropped_cell_travels_as_it_is_when_the_question_is_sent(panel: Panel,
 def test_a_file_is_dropped_into_the_chat_and_stays_where_it_is(panel: Panel, lab: Lab, model: FakeVLLM) -> None:
     lab.write("notes.txt", "bicycles are counted\n")
     panel.open("lab")
-    drag(panel.page, panel.page.locator(".jp-DirListing-content").get_by_text("notes.txt", exact=True), panel.text)
+    drag(panel.page, listed(panel, "notes.txt"), panel.text)
     expect(panel.pills.filter(has_text="notes.txt")).to_have_count(1)
     panel.ask("what does it say?")
     panel.expect_answer("what does it say?")
@@ -63,7 +69,7 @@ def test_a_file_is_dropped_into_the_chat_and_stays_where_it_is(panel: Panel, lab
 def test_a_folder_is_dropped_as_a_folder(panel: Panel, lab: Lab) -> None:
     lab.write("more/deep.txt", "deep words\n")
     panel.open("lab")
-    drag(panel.page, panel.page.locator(".jp-DirListing-content").get_by_text("more", exact=True), panel.text)
+    drag(panel.page, listed(panel, "more"), panel.text)
     expect(panel.pills.filter(has_text="more/")).to_have_count(1)
 
 

@@ -110,7 +110,7 @@ def test_the_palette_has_a_category(panel: Panel, lab: Lab, model: FakeVLLM) -> 
     panel.execute("apputils:activate-command-palette")
     palette = panel.page.locator(".lm-CommandPalette")
     palette.locator("input").fill("Cellar")
-    expect(palette.locator(".lm-CommandPalette-header").filter(has_text="Cellar")).to_be_visible()
+    expect(palette.locator(".lm-CommandPalette-header").filter(has_text="Cellar").first).to_be_visible()
     palette.locator(".lm-CommandPalette-item").filter(has_text="Explain Cell or Selection").click()
     panel.expect_state("complete")
     expect(panel.questions.last).to_contain_text("/explain")

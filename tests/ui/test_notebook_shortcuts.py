@@ -64,6 +64,7 @@ def test_the_chat_and_the_document_are_one_key_apart(panel: Panel, lab: Lab) -> 
     panel.page.keyboard.press("Control+Alt+i")
     expect(panel.text).not_to_be_focused()
     panel.page.keyboard.press("Enter")
+    panel.page.keyboard.press("Home")
     panel.page.keyboard.type("# back ")
     opened.expect_sources("# back a = 1")
 

@@ -80,9 +80,10 @@ class Panel:
     def stop(self) -> None:
         self.stop_button.click()
 
-    def expect_state(self, *states: str) -> None:
-        """The last turn is in one of these states of wire.TurnState."""
-        expect(self.last_turn).to_have_attribute("data-state", re.compile(f"^({'|'.join(states)})$"))
+    def expect_state(self, *states: str, seconds: float = 15) -> None:
+        """The last turn is in one of these states of wire.TurnState within `seconds`."""
+        wanted = re.compile(f"^({'|'.join(states)})$")
+        expect(self.last_turn).to_have_attribute("data-state", wanted, timeout=1000 * seconds)
 
     def expect_answer(self, text: str | re.Pattern[str], state: str = "complete") -> None:
         """The last answer contains the text and ended as `state` says."""

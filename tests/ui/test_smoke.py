@@ -26,8 +26,9 @@ def test_a_question_is_answered_in_notebook_7(panel: Panel, lab: Lab, path: str)
 
 
 @pytest.mark.real_model
+@pytest.mark.timeout(240)
 def test_the_embedded_model_answers(page: Page, lab_real: Lab) -> None:
     panel = Panel(page, lab_real).open("lab")
     panel.ask("Say hello.")
-    panel.expect_state("complete", "length")
+    panel.expect_state("complete", "length", seconds=150)
     expect(panel.last_answer).not_to_be_empty()

@@ -62,7 +62,8 @@ FLAGS = [
 ORDINARY = [
     re.compile(r"Failed to load resource.*40[34].*/api/(contents|me|kernels|sessions|workspaces|settings)"),
     re.compile(r"favicon"),
-    # Notebook 7.6, also without Cellar: a settings plugin of JupyterLab's that it does not ship, and a missing command.
+    # Notebook 7.6: a settings plugin of JupyterLab's that it does not ship (also with Cellar switched off), and a
+    # command that JupyterLab's code inside it calls and it does not have.
     re.compile(r"Cannot read properties of undefined \(reading 'schema'\)"),
     re.compile(r"Command 'filebrowser:open-path' not registered"),
 ]

@@ -505,7 +505,9 @@ export class ChatStore extends Observable<IChatState> {
     const turns = new Map(
       (conversation?.turns ?? []).map(turn => [turn.id, this.merged(turn)])
     );
-    const wanted = head && turns.has(head) ? head : conversation?.head_id;
+    const newer = conversation?.head_id;
+    const kept = head && turns.has(head) && !goesOn(turns, newer, head);
+    const wanted = kept ? head : newer;
     const shown = wanted ? this.settledHead(turns, wanted) : newest(turns);
     for (const id of [...this.lives.keys()]) {
       const turn = turns.get(id);

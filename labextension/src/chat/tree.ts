@@ -53,6 +53,23 @@ export function leafOf(turns: Turns, id: string): string {
   return id;
 }
 
+/** Does the branch that ends at `id` run through `earlier`? */
+export function goesOn(
+  turns: Turns,
+  id: string | null | undefined,
+  earlier: string
+): boolean {
+  const seen = new Set<string>();
+  while (id && !seen.has(id)) {
+    if (id === earlier) {
+      return true;
+    }
+    seen.add(id);
+    id = turns.get(id)?.parent_id;
+  }
+  return false;
+}
+
 /** What waits for the running turn, in the order it will be asked. */
 export function waiting(turns: Turns): ITurn[] {
   return [...turns.values()]

@@ -1,5 +1,5 @@
 import type { ITurn, TurnState } from '../../wire/types';
-import { branchTo, leafOf, newest, siblings, waiting } from '../tree';
+import { branchTo, goesOn, leafOf, newest, siblings, waiting } from '../tree';
 
 function turns(
   ...rows: [id: string, parent: string | null, state?: TurnState][]
@@ -52,6 +52,12 @@ describe('a conversation as a tree', () => {
     expect(leafOf(tree, 'b')).toBe('c');
     expect(leafOf(tree, 'a')).toBe('c2');
     expect(leafOf(tree, 'c')).toBe('c');
+  });
+
+  it('knows whether a branch goes on from a turn', () => {
+    expect(goesOn(tree, 'c', 'b')).toBe(true);
+    expect(goesOn(tree, 'c2', 'b')).toBe(false);
+    expect(goesOn(tree, null, 'b')).toBe(false);
   });
 
   it('ends at a circle or a gap instead of running on', () => {

@@ -22,7 +22,7 @@ import type { IMemory } from './memory';
 import { EventsReader } from './reader';
 import { EMPTY_CHAT, Observable } from './state';
 import type { IChatState } from './state';
-import { branchTo, isRunning, isWaiting, leafOf, newest } from './tree';
+import { goesOn, isRunning, isWaiting, leafOf, newest } from './tree';
 
 /** What a question is made of; the parts were read a moment ago. */
 export interface IQuestion {
@@ -384,10 +384,13 @@ export class ChatStore extends Observable<IChatState> {
     try {
       const conversation = await this.api.conversation(id);
       if (opened === this.opened && id === this.state.conversationId) {
-        this.show(conversation, grownHead(conversation, this.state.head));
+        this.show(conversation, this.state.head);
       }
     } catch (error) {
-      if (error instanceof ApiError && error.status === 404) {
+      if (!(error instanceof ApiError)) {
+        throw error;
+      }
+      if (error.status === 404) {
         this.newConversation();
       }
     }
@@ -505,6 +508,8 @@ export class ChatStore extends Observable<IChatState> {
     const turns = new Map(
       (conversation?.turns ?? []).map(turn => [turn.id, this.merged(turn)])
     );
+    // Where the branch shown grew meanwhile (a waiting turn started, another tab
+    // asked), its new end is shown; another branch is not switched to.
     const newer = conversation?.head_id;
     const kept = head && turns.has(head) && !goesOn(turns, newer, head);
     const wanted = kept ? head : newer;
@@ -605,21 +610,6 @@ export class ChatStore extends Observable<IChatState> {
   private readonly lives = new Map<string, LiveTurn>();
   /** Grows with each conversation shown: a late answer must not win. */
   private opened = 0;
-}
-
-/**
- * The end of the branch that is shown: where it grew meanwhile (a waiting turn
- * started, another tab asked), its new end; another branch is not switched to.
- */
-function grownHead(
-  conversation: IConversation,
-  head: string | null
-): string | null {
-  const turns = new Map(conversation.turns.map(turn => [turn.id, turn]));
-  const branch = branchTo(turns, conversation.head_id ?? null);
-  return branch.some(turn => turn.id === head)
-    ? (conversation.head_id ?? null)
-    : head;
 }
 
 export type { IChatState, IErrorInfo };

@@ -86,7 +86,7 @@ def extract() -> list[str]:
     """Every key that the catalogue must have, sorted."""
     found: set[str] = set()
     for path in sorted([*SOURCES.rglob("*.ts"), *SOURCES.rglob("*.tsx")]):
-        if "__tests__" in path.parts or ".test." in path.name:
+        if "__tests__" in path.parts or ".spec." in path.name:
             continue
         try:
             found.update(messages_of(path.read_text("utf-8")))

@@ -310,3 +310,15 @@ def test_a_key_is_sent_and_never_printed(terminal: Terminal, model: FakeVLLM, mo
     model.options = ServerOptions(api_key="sk-right-key-0123456789")
     monkeypatch.setenv("VLLM_API_KEY", "sk-right-key-0123456789")
     assert "hello" in terminal.run("%ai hello")
+
+
+def test_explain_points_at_the_cell_that_ran_last(terminal: Terminal, model: FakeVLLM) -> None:
+    terminal.run("total = sum(range(10))")
+    terminal.run("%ai explain")
+    question = model.requests[-1].body["messages"][-1]["content"]
+    assert "total = sum(range(10))" in question and "xplain" in question
+
+
+def test_code_below_explain_is_what_is_explained(terminal: Terminal, model: FakeVLLM) -> None:
+    terminal.run("%%ai explain\nlambda x: x")
+    assert "lambda x: x" in sent(model)

@@ -101,6 +101,25 @@ def test_insert_below_makes_a_cell_of_the_code(panel: Panel, lab: Lab, model: Fa
     notebook.expect_sources("%load_ext cellar_jupyter", "%%ai\nwrite it", "x = 41 + 1\nprint(x)", "# after")
 
 
+def test_the_buttons_work_by_keyboard(panel: Panel, lab: Lab, model: FakeVLLM) -> None:
+    notebook = ready(panel, lab, code("%%ai\nwrite it", "ask"))
+    model.use(Scenario(text=CODE))
+    notebook.run(1)
+    button(panel.page, "Copy").focus()
+    panel.page.keyboard.press("Tab")
+    panel.page.keyboard.press("Enter")
+    notebook.expect_sources("%load_ext cellar_jupyter", "%%ai\nwrite it", "x = 41 + 1\nprint(x)")
+
+
+def test_a_stopped_answer_offers_no_explanation_of_its_end(panel: Panel, lab: Lab, model: FakeVLLM) -> None:
+    notebook = ready(panel, lab, code("%%ai\nhello", "ask"))
+    model.use("silent")
+    notebook.run(1)
+    button(panel.page, "Stop").click()
+    expect(notebook.cells.nth(1).locator(".jp-OutputArea")).to_contain_text("Stopped. The text so far is kept.")
+    expect(notebook.error_buttons).to_have_count(0)
+
+
 def test_insert_below_makes_a_markdown_cell_of_an_answer_without_code(panel: Panel, lab: Lab, model: FakeVLLM) -> None:
     notebook = ready(panel, lab, code("%%ai\nwhy", "ask"))
     model.use(Scenario(text="Because **so**."))

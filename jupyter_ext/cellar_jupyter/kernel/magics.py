@@ -1,7 +1,7 @@
 """`%ai` and `%%ai`.
 
 A cell that fails has failed: a question that got no answer, or was stopped, ends its cell as an error, so that Run All
-and nbconvert stop there. The error is one readable line; `Halt` is what IPython shows instead of a traceback.
+and nbconvert stop there. The error is one readable line; `AiHalt` is what IPython shows instead of a traceback.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .session import Session
 
 
-class Halt(Exception):
+class AiHalt(Exception):
     """Ends the cell with one line."""
 
     def _render_traceback_(self) -> list[str]:
@@ -56,12 +56,12 @@ class AiMagics(Magics):
             else:
                 self._run(options, words)
         except Spoken as error:
-            raise Halt(words.say(error.key, **error.values)) from None
+            raise AiHalt(words.say(error.key, **error.values)) from None
         except KeyboardInterrupt:
-            raise Halt(words.say("stopped")) from None
+            raise AiHalt(words.say("stopped")) from None
         except CellarError as error:
             url = self._session.url if self._session is not None else ""
-            raise Halt(words.error(error, url)) from None
+            raise AiHalt(words.error(error, url)) from None
 
     def close(self) -> None:
         self._executed.forget()

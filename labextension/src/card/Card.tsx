@@ -1,6 +1,7 @@
 /** The card: an answer, and what can be done with it. The same while it streams and in a saved notebook. */
 import type { TranslationBundle } from '@jupyterlab/translation';
 import { useState } from 'react';
+import type { KeyboardEvent } from 'react';
 
 import { copyText } from '../components/clipboard';
 import type { IMarkdownKit } from '../components/markdown/view';
@@ -33,6 +34,7 @@ export function Card(props: ICardProps): JSX.Element | null {
       aria-label={trans.__('Answer of %1', answer.model)}
       aria-busy={streaming}
       data-state={answer.state}
+      onKeyDown={keepKeys}
     >
       <div className="jp-Cellar-card-head">
         <span className="jp-Cellar-card-model">{answer.model}</span>
@@ -50,6 +52,14 @@ export function Card(props: ICardProps): JSX.Element | null {
       {!streaming && answer.text && <Actions {...props} />}
     </div>
   );
+}
+
+/** Enter on a button is the button's: the notebook would go into edit mode. */
+function keepKeys(event: KeyboardEvent): void {
+  const control = (event.target as Element).closest('button, summary, a');
+  if (control && (event.key === 'Enter' || event.key === ' ')) {
+    event.stopPropagation();
+  }
 }
 
 function stateLabel(state: CardState, trans: TranslationBundle): string {

@@ -32,7 +32,7 @@ export function Prose(props: IProseProps): JSX.Element {
   return (
     <div
       ref={place}
-      className={`jp-Cellar-card-prose jp-RenderedHTMLCommon${
+      className={`jp-Cellar-card-prose jp-Cellar-markdown jp-RenderedHTMLCommon${
         props.hasHost ? ' jp-mod-inCell' : ''
       }`}
       onClick={event => act(event, props.host)}

@@ -20,6 +20,8 @@ const ERROR_MIME = 'application/vnd.jupyter.error';
 const STDERR_MIME = 'application/vnd.jupyter.stderr';
 /** Before the stderr form (110). */
 const RANK = 105;
+/** The magics' own sentences ("Stopped.", "The model is loading."): no code to explain or fix. */
+const MAGIC_ERROR = 'AiHalt';
 
 const QUESTIONS = ['fix', 'explain'] as const satisfies readonly CellQuestion[];
 
@@ -62,13 +64,15 @@ export class ErrorOutput extends Panel implements IRenderMime.IRenderer {
   }
 
   renderModel(model: IRenderMime.IMimeModel): Promise<void> {
+    const error = model.data[ERROR_MIME] as { ename?: unknown } | undefined;
+    this.hasButtons = error?.ename !== MAGIC_ERROR;
     return this.traceback.renderModel(model);
   }
 
   protected onAfterAttach(message: Message): void {
     super.onAfterAttach(message);
     const inCell = this.node.closest('.jp-Notebook .jp-CodeCell') !== null;
-    if (inCell && !this.bar) {
+    if (inCell && this.hasButtons && !this.bar) {
       this.bar = new Widget({ node: this.toolbar() });
       this.addWidget(this.bar);
     }
@@ -111,4 +115,5 @@ export class ErrorOutput extends Panel implements IRenderMime.IRenderer {
   }
 
   private bar: Widget | null = null;
+  private hasButtons = true;
 }

@@ -1,0 +1,83 @@
+import {
+  ANSWER_MIME,
+  answerToCode,
+  bundleToAnswer,
+  isMarkdown
+} from '../answer';
+import type { IAnswer } from '../answer';
+
+const CARD = { version: 1, id: 'a', model: 'm', format: 'markdown', notes: [] };
+
+function read(
+  card: Record<string, unknown>,
+  others: Record<string, unknown> = {}
+): IAnswer {
+  const answer = bundleToAnswer({
+    [ANSWER_MIME]: { ...CARD, ...card },
+    ...others
+  });
+  if (!answer) {
+    throw new Error('no answer');
+  }
+  return answer;
+}
+
+describe('a saved answer', () => {
+  it('has its text in the Markdown beside it', () => {
+    const answer = read(
+      { state: 'stopped' },
+      { 'text/markdown': 'so **far**' }
+    );
+    expect(answer.text).toBe('so **far**');
+    expect(answer.state).toBe('stopped');
+  });
+
+  it('prefers the text the model wrote to what was made inert', () => {
+    const beside = { 'text/markdown': 'a &lt;b>' };
+    expect(read({ text: 'a <b>' }, beside).text).toBe('a <b>');
+  });
+
+  it('has plain text where no Markdown was asked for', () => {
+    const beside = { 'text/plain': '# not a title' };
+    expect(read({ format: 'text' }, beside).text).toBe('# not a title');
+  });
+
+  it('may be written as a list of lines', () => {
+    expect(read({}, { 'text/markdown': ['a\n', 'b'] }).text).toBe('a\nb');
+  });
+
+  it('is nothing when the bundle is damaged', () => {
+    expect(bundleToAnswer({})).toBeNull();
+    expect(bundleToAnswer({ [ANSWER_MIME]: 'text' })).toBeNull();
+    expect(read({ state: 7, notes: 'x', model: null }).state).toBe('complete');
+  });
+});
+
+describe('the code of an answer', () => {
+  it('is all fenced blocks, parted by an empty line', () => {
+    const text = 'a\n```python\nx = 1\n```\nb\n~~~\ny\n~~~\n';
+    expect(answerToCode(read({ text }))).toBe('x = 1\n\ny');
+  });
+
+  it('counts a block that is not finished', () => {
+    expect(answerToCode(read({ text: '```\nx = 1' }))).toBe('x = 1');
+  });
+
+  it('keeps a shorter fence inside', () => {
+    const text = '````\n```\nx\n```\n````';
+    expect(answerToCode(read({ text }))).toBe('```\nx\n```');
+  });
+
+  it('is empty without a fence, and in plain text', () => {
+    expect(answerToCode(read({ text: 'x = 1' }))).toBe('');
+    expect(answerToCode(read({ format: 'text', text: '```\nx\n```' }))).toBe(
+      ''
+    );
+  });
+});
+
+it('source formats are drawn as source while they stream', () => {
+  const html = read({ format: 'html', text: '<b>' });
+  expect(isMarkdown({ ...html, state: 'streaming' })).toBe(false);
+  expect(isMarkdown(html)).toBe(true);
+});

@@ -48,3 +48,9 @@ def test_jupyterlab_finds_the_catalogue() -> None:
     pack, message = get_language_pack("ko_KR")
     assert not message
     assert pack["cellar"]["Stop"] == ["중지"]
+
+
+def test_a_plural_has_two_forms_because_jupyterlab_ignores_it_otherwise() -> None:
+    catalogue = messages.read_catalogue()
+    for key in messages.plurals() & set(catalogue):
+        assert len(catalogue[key]) == 2, key

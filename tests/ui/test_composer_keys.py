@@ -1,4 +1,4 @@
-"""The composer by keyboard: what sends, what breaks the line, what stops, what recalls, and what an input method owns."""
+"""The composer by keyboard: what sends, breaks the line, stops, recalls, and what belongs to an input method."""
 
 from __future__ import annotations
 

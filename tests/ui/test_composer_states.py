@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.ui.lab import Lab
 from tests.ui.panel import Panel
@@ -74,18 +74,20 @@ def test_a_missing_server_part_is_explained(
     expect(panel.text).to_have_value("kept")
 
 
-def test_an_announcement_is_shown_until_it_is_dismissed(new_lab: Callable[..., Lab], page: Page, model: Any) -> None:
-    lab = new_lab(
-        config='c.Cellar.announcements = [{"id": "m1", "level": "warning", "text": "Maintenance on Friday"}]',
-        VLLM_BASE_URL=model.url,
-    )
-    panel = Panel(page, lab).open("lab")
+def test_an_announcement_is_shown_until_it_is_dismissed(panel: Panel, page: Page, model: Any) -> None:
+    def announce(route: Route) -> None:
+        answer = route.fetch()
+        told = {"id": "m1", "level": "warning", "text": "Maintenance on Friday"}
+        route.fulfill(response=answer, json=answer.json() | {"announcements": [told]})
+
+    page.route("**/cellar/api/status*", announce)
+    panel.open("lab")
     shown = banner(panel, "announcement-m1")
     expect(shown).to_contain_text("Maintenance on Friday")
     panel.button("Dismiss", shown).click()
     expect(shown).to_have_count(0)
     panel.reload()
-    expect(panel.root.locator(".jp-Cellar-dot")).to_be_visible()
+    expect(panel.root.locator(".jp-Cellar-dot.jp-mod-up")).to_be_visible()
     expect(shown).to_have_count(0)
 
 

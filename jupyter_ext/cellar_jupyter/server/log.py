@@ -73,6 +73,7 @@ class EventLog:
         self._entries: list[_Entry] = []
         self._starts: list[int] = []
         self._wakes: set[asyncio.Event] = set()
+        self._ends: set[asyncio.Event] = set()
         self.length = 0
         self.ended = False
 
@@ -85,6 +86,8 @@ class EventLog:
         self.length += 1
         if isinstance(event, FinishedEvent | ErrorEvent):
             self.ended = True
+            for end in self._ends:
+                end.set()
         for wake in self._wakes:
             wake.set()
 
@@ -139,13 +142,13 @@ class EventLog:
         position = int(digits)
         return position if position <= self.length else None
 
-    def subscribe(self, wake: asyncio.Event) -> None:
-        """Set `wake` at every event from now on."""
+    def subscribe(self, wake: asyncio.Event, end: asyncio.Event | None = None) -> None:
+        """Set `wake` at every event from now on, and `end` at the last one."""
         self._wakes.add(wake)
+        if end is not None:
+            self._ends.add(end)
 
-    def unsubscribe(self, wake: asyncio.Event) -> None:
+    def unsubscribe(self, wake: asyncio.Event, end: asyncio.Event | None = None) -> None:
         self._wakes.discard(wake)
-
-    @property
-    def readers(self) -> int:
-        return len(self._wakes)
+        if end is not None:
+            self._ends.discard(end)

@@ -98,8 +98,9 @@ class Turns:
                 conversation = ConversationRecord(id=secrets.token_hex(8), title="", created=now, updated=now)
         else:
             conversation = await self._shelf.open(request.conversation_id)
-        await self._check_size(conversation.id)
-        conversation = self._shelf.current(conversation.id) or conversation
+        if conversation.turns:
+            await self._check_size(conversation.id)
+            conversation = self._shelf.current(conversation.id) or conversation
         turn = self._new_turn(conversation, request, now)
         if not conversation.title:
             title = title_of(turn.text, now, self._answering.config.auto_title)

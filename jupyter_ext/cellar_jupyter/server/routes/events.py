@@ -8,7 +8,6 @@ handler at its `flush`: while it waits nothing is collected for it, and then it 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -55,10 +54,10 @@ class _Followed:
             _encode(events[-1]), cursor
         )
 
-    def take(self) -> bytes:
-        """What is new, encoded."""
+    def take(self) -> tuple[bytes, bool]:
+        """What is new, encoded, and whether text is in it."""
         events, self.position = self.log.read(self.position), self.log.length
-        return self.encode(events)
+        return self.encode(events), any(isinstance(event, wire.TextEvent | wire.ReasoningEvent) for event in events)
 
     def begin(self, cursor: str) -> bytes:
         first, self.position = self.log.open(cursor)
@@ -68,21 +67,23 @@ class _Followed:
 class _Stream(Route):
     """A response that follows turns until all of them have ended."""
 
-    _gone = False
+    def initialize(self) -> None:
+        self._gone = False
+        self._wake, self._end = asyncio.Event(), asyncio.Event()
 
     def on_connection_close(self) -> None:
         self._gone = True
         self._wake.set()
+        self._end.set()
 
     async def follow(self, followed: list[_Followed], cursors: list[str]) -> None:
-        self._wake = asyncio.Event()
         self.set_header("Content-Type", "text/event-stream; charset=utf-8")
         self.set_header("Cache-Control", "no-cache, no-transform")
         self.set_header("X-Accel-Buffering", "no")
         self.set_header("Content-Encoding", "identity")  # Jupyter's own compression would hold events back
         self.update_api_activity()
         for turn in followed:
-            turn.log.subscribe(self._wake)
+            turn.log.subscribe(self._wake, self._end)
             if turn.run is not None:
                 turn.run.reader_came()
         try:
@@ -95,33 +96,37 @@ class _Stream(Route):
             pass
         finally:
             for turn in followed:
-                turn.log.unsubscribe(self._wake)
+                turn.log.unsubscribe(self._wake, self._end)
                 if turn.run is not None:
                     turn.run.reader_left()
         if not self._gone:
             self.finish(set_content_type="text/event-stream; charset=utf-8")
 
     async def _pump(self, followed: list[_Followed]) -> None:
-        sent = 0.0
         while not self._gone:
             self._wake.clear()
-            data = b"".join(turn.take() for turn in followed)
+            self._end.clear()
+            taken = [turn.take() for turn in followed]
+            data = b"".join(encoded for encoded, _ in taken)
             if data:
-                sent = time.monotonic()
                 self.write(data)
                 await self.flush()
             if all(turn.done for turn in followed):
                 return
-            try:
-                async with asyncio.timeout(PING):
-                    await self._wake.wait()
-            except TimeoutError:
+            if any(has_text for _, has_text in taken):
+                await _within(self._end, FRAME)  # what comes within this frame goes together; an end does not wait
+            elif not await _within(self._wake, PING):
                 self.write(encode_comment("ping"))
                 await self.flush()
-                continue
-            early = sent + FRAME - time.monotonic()
-            if early > 0 and not any(turn.log.ended and not turn.done for turn in followed):
-                await asyncio.sleep(early)
+
+
+async def _within(event: asyncio.Event, seconds: float) -> bool:
+    """Wait for it; False: it did not come."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await event.wait()
+    except TimeoutError:
+        return False
 
 
 class TurnEventsRoute(_Stream):

@@ -120,6 +120,13 @@ export function Composer(props: IComposerProps): JSX.Element {
           </button>
         </div>
       ) : null}
+      <div className="jp-Cellar-srOnly" role="status">
+        {trans._n(
+          '%1 attachment',
+          '%1 attachments',
+          attachedItems(state).length
+        )}
+      </div>
       <div className="jp-Cellar-box">
         <Pills
           trans={trans}

@@ -141,9 +141,7 @@ export function useBinding(
   );
   const chat: IComposerChat = {
     status,
-    running:
-      [...turns.values()].some(isRunning) ||
-      state.sending.some(sending => sending.text !== ''),
+    running: [...turns.values()].some(isRunning),
     pending: React.useMemo(() => waiting(turns), [turns]),
     questions,
     model,

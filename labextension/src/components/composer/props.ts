@@ -13,7 +13,7 @@ import type { IStatus, ITurn, Mode } from '../../wire/types';
 /** The chat's side that changes: drawn again when it does. */
 export interface IComposerChat {
   status: IStatus | null;
-  /** a turn of the conversation shown runs, is queued or is being posted */
+  /** a turn of the conversation shown runs or is queued */
   running: boolean;
   /** pending and held turns of the conversation shown, first to be sent first */
   pending: readonly ITurn[];

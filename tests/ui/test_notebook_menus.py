@@ -106,7 +106,9 @@ def test_the_editors_context_menu_asks_about_the_selection(panel: Panel, lab: La
 
 
 def test_the_palette_has_a_category(panel: Panel, lab: Lab, model: FakeVLLM) -> None:
-    open_notebook(panel, lab, code("a = 1", "one"))
+    opened = open_notebook(panel, lab, code("a = 1", "one"))
+    opened.wait_for_kernel()
+    opened.click(0)
     panel.execute("apputils:activate-command-palette")
     palette = panel.page.locator(".lm-CommandPalette")
     palette.locator("input").fill("Cellar")

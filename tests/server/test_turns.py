@@ -294,6 +294,11 @@ async def test_continue_goes_on_after_the_partial_answer(panel: Panel, model: Fa
     assert turn["continue_of"] == first["id"] == turn["parent_id"]
     roles = [message["role"] for message in model.requests[-1].body["messages"]]
     assert roles == ["system", "user", "assistant", "user"]
+    again = {"request_key": secrets.token_hex(8), "conversation_id": first["conversation_id"], "copy_of": turn["id"]}
+    repeated = (await panel.http.post("turns", json=again)).json()
+    await panel.all_events(repeated["turn_id"])
+    assert (await panel.turn(repeated["turn_id"]))["continue_of"] == first["id"]
+    assert model.requests[-1].body["messages"] == model.requests[-2].body["messages"]
 
 
 async def test_null_parent_begins_a_branch_at_the_root(panel: Panel, model: FakeVLLM) -> None:

@@ -19,7 +19,7 @@ from cellar.conversation import (
 )
 from cellar.errors import Conflict, NotFound
 
-from .turns import conversation_id_of
+from .asking import conversation_id_of
 
 if TYPE_CHECKING:
     from .shelf import Shelf

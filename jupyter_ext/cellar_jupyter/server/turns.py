@@ -18,7 +18,6 @@ from cellar.conversation import (
     ConversationRecord,
     TurnRecord,
     last_settled,
-    leaf_below,
     pills_of,
     rechain,
     title_of,
@@ -27,12 +26,14 @@ from cellar.conversation import (
     with_turn,
     without_turn,
 )
-from cellar.errors import BadRequest, CellarError, Conflict, NotFound, TooLarge
+from cellar.errors import CellarError, Conflict, NotFound, TooLarge
 
 from .answer import Answering
+from .asking import conversation_id_of, named_conversation, new_turn
 from .defects import describe
 from .journal import Journal, Question
 from .log import EventLog
+from .replay import rebuilt_log
 from .run import StoppedBy, TurnRun
 from .shelf import Shelf
 from .store import DiskStore, Unsaved
@@ -90,18 +91,15 @@ class Turns:
     async def _take(self, request: wire.TurnRequest) -> wire.TurnCreated:
         self._answering.check(request)
         now = time.time()
-        if request.conversation_id is None:
-            source = await self._source(request)
-            if source is not None:
-                conversation = await self._shelf.open(source)
-            else:
-                conversation = ConversationRecord(id=secrets.token_hex(8), title="", created=now, updated=now)
+        named = named_conversation(request)
+        if named is not None:
+            conversation = await self._shelf.open(named)
         else:
-            conversation = await self._shelf.open(request.conversation_id)
+            conversation = ConversationRecord(id=secrets.token_hex(8), title="", created=now, updated=now)
         if conversation.turns:
             await self._check_size(conversation.id)
             conversation = self._shelf.current(conversation.id) or conversation
-        turn = self._new_turn(conversation, request, now)
+        turn = new_turn(conversation, request, now)
         if not conversation.title:
             title = title_of(turn.text, now, self._answering.config.auto_title)
             conversation = msgspec.structs.replace(conversation, title=title)
@@ -122,12 +120,6 @@ class Turns:
         state = run.settled().state
         return wire.TurnCreated(turn_id=turn.id, conversation_id=conversation.id, state=state)
 
-    async def _source(self, request: wire.TurnRequest) -> str | None:
-        """The conversation that `parent_id`, `copy_of` or `continue_of` names when the request names none."""
-        parent = request.parent_id if request.parent_id is not msgspec.UNSET else None
-        named = request.copy_of or request.continue_of or parent
-        return conversation_id_of(named) if named else None
-
     async def _check_size(self, conversation_id: str) -> None:
         limit = self._answering.config.max_conversation_bytes
         size = await asyncio.to_thread(self._shelf.store.size, conversation_id)
@@ -136,37 +128,6 @@ class Turns:
                 f"The conversation has {size:,} bytes; at most {limit:,} are kept",
                 hint="Start a new chat, or a new one from a summary of this one.",
             )
-
-    def _new_turn(self, conversation: ConversationRecord, request: wire.TurnRequest, now: float) -> TurnRecord:
-        copied = _named(conversation, request.copy_of)
-        continued = _named(conversation, request.continue_of)
-        if continued is not None and not continued.final:
-            raise Conflict("The turn to continue has not ended")
-        text = request.text if request.text is not None else copied.text if copied else ""
-        context: tuple[wire.ContextPart, ...] | None = request.context
-        if context is None:
-            context = (copied.context or ()) if copied else ()
-        if request.mode == "compact" and not conversation.turns:
-            raise BadRequest("There is nothing to summarise yet")
-        needs_text = request.mode != "compact" and continued is None
-        if needs_text and not text.strip() and not context and not (copied and copied.pills):
-            raise BadRequest("The question is empty")
-        follows, parent = _place(conversation, request, copied, continued)
-        return TurnRecord(
-            id=f"{conversation.id}-{secrets.token_hex(5)}",
-            parent_id=parent,
-            mode=request.mode,
-            state="pending",
-            text=text,
-            created=now,
-            request_key=request.request_key,
-            model=request.model or "",
-            pills=pills_of(context) if request.context is not None or not copied else copied.pills,
-            continue_of=request.continue_of,
-            copy_of=request.copy_of if request.context is None else None,
-            context=context,
-            follows=follows,
-        )
 
     def _adopt(self, turn: TurnRecord, conversation_id: str) -> TurnRun:
         store = self._shelf.store
@@ -478,64 +439,7 @@ class Turns:
             run.flush_blocking()
 
 
-def conversation_id_of(turn_id: str) -> str:
-    """A turn's id begins with its conversation's."""
-    return turn_id.partition("-")[0]
-
-
-def rebuilt_log(turn: TurnRecord) -> EventLog:
-    """A log of a turn that was read from disk: its cursors are its own, so old ones lead to a snapshot."""
-    log = EventLog()
-    if turn.model:
-        log.append(wire.StartedEvent(model=turn.model))
-    if turn.receipt is not None:
-        log.append(wire.ReceiptEvent(receipt=turn.receipt))
-    for part in turn.parts:
-        text = part.text
-        log.append(wire.TextEvent(delta=text) if isinstance(part, wire.TextPart) else wire.ReasoningEvent(delta=text))
-    if turn.usage is not None:
-        log.append(wire.UsageEvent(usage=turn.usage))
-    if turn.state == "error":
-        log.append(wire.ErrorEvent(error=turn.error or wire.ErrorInfo(code="internal", message="")))
-    else:
-        reason = turn.state if turn.state in wire.FINAL_STATES else "interrupted"
-        log.append(wire.FinishedEvent(reason=reason, stopped_by=turn.stopped_by))  # type: ignore[arg-type]
-    return log
-
-
 def _question(run: TurnRun, conversation: ConversationRecord) -> Question:
     return Question(
         conversation_id=conversation.id, title=conversation.title, created=conversation.created, turn=run.record
     )
-
-
-def _named(conversation: ConversationRecord, turn_id: str | None) -> TurnRecord | None:
-    if turn_id is None:
-        return None
-    turn = conversation.turn(turn_id)
-    if turn is None:
-        raise NotFound("No such turn in the conversation")
-    return turn
-
-
-def _place(
-    conversation: ConversationRecord,
-    request: wire.TurnRequest,
-    copied: TurnRecord | None,
-    continued: TurnRecord | None,
-) -> tuple[bool, str | None]:
-    """(stands behind whatever is last when it starts, its parent as of now)."""
-    if request.parent_id is not msgspec.UNSET:
-        parent = _named(conversation, request.parent_id)
-        return False, parent.id if parent else None
-    if continued is not None:
-        return False, continued.id
-    if copied is not None:
-        return False, copied.parent_id
-    line = waiting(conversation)
-    if line:
-        return True, line[-1].id
-    head = conversation.head_id if conversation.turn(conversation.head_id) else None
-    if head is None and conversation.turns:
-        head = leaf_below(conversation, conversation.turns[-1].id)
-    return True, head

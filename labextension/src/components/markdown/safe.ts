@@ -140,10 +140,8 @@ export function safeSanitizer(
 // Embeddings, overrides and isolates reorder what is read ("Trojan source").
 const BIDI = /[\u202A-\u202E\u2066-\u2069]/g;
 // C0 without tab and line ends, DEL, C1: escape sequences among them.
-// eslint-disable-next-line no-control-regex
 const CONTROL = /[\u0000-\u0008\u000B\u000C\u000E-\u001F\u007F-\u009F]/g;
 const SUSPECT =
-  // eslint-disable-next-line no-control-regex
   /[\u0000-\u0008\u000B\u000C\u000E-\u001F\u007F-\u009F\u202A-\u202E\u2066-\u2069]/;
 
 /** Characters that nobody can see become ones that everybody can. */

@@ -25,9 +25,9 @@ export interface ITurnViewProps {
   observe(node: HTMLElement, show: () => void): () => void;
 }
 
-export const TurnView = React.memo(function TurnView(
-  props: ITurnViewProps
-): JSX.Element {
+export const TurnView = React.memo(Turn, sameTurn);
+
+function Turn(props: ITurnViewProps): JSX.Element {
   const { turn, last, fresh, near, observe } = props;
   const host = React.useRef<HTMLDivElement>(null);
   const [shown, setShown] = React.useState(near);
@@ -50,7 +50,7 @@ export const TurnView = React.memo(function TurnView(
       {shown ? <TurnBody {...props} /> : null}
     </div>
   );
-}, sameTurn);
+}
 
 function sameTurn(a: ITurnViewProps, b: ITurnViewProps): boolean {
   return (

@@ -2,11 +2,11 @@
 import { readFileSync } from 'fs';
 import { join } from 'path';
 
-import { foldTurn } from '../../chat/fold';
-import { LiveTurn } from '../../chat/live';
-import { parseEvent } from '../events';
-import { SSEDecoder, type ISSEMessage } from '../sse';
-import type { AnswerPart, ITurn, TurnEvent } from '../types';
+import { foldTurn } from '../fold';
+import { LiveTurn } from '../live';
+import { parseEvent } from '../../wire/events';
+import { SSEDecoder, type ISSEMessage } from '../../wire/sse';
+import type { AnswerPart, ITurn, TurnEvent } from '../../wire/types';
 
 const HERE = join(__dirname, '../../../../tests/contract');
 

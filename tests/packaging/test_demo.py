@@ -24,14 +24,12 @@ class RunningDemo:
     def __init__(self, home: Path, **env: str) -> None:
         self.home = home
         self.out = home / "out.txt"
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "tools.demo"],
-            cwd=ROOT,
-            env={**os.environ, "CELLAR_DEMO_HOME": str(home), "HEADLESS": "1", **env},
-            stdout=self.out.open("wb"),
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        env = {**os.environ, "CELLAR_DEMO_HOME": str(home), "HEADLESS": "1", **env}
+        command = [sys.executable, "-m", "tools.demo"]
+        with self.out.open("wb") as out:
+            self.process = subprocess.Popen(
+                command, cwd=ROOT, env=env, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
+            )
 
     def text(self) -> str:
         return self.out.read_text()

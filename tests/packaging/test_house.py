@@ -74,7 +74,7 @@ def test_the_lock_file_holds_no_address_of_a_registry() -> None:
 
 
 def test_no_file_holds_a_path_of_the_machine_it_was_written_on() -> None:
-    suspicious = re.compile(rb"(?<![\w.])/(work|root)/[a-z]")
+    suspicious = re.compile(rb"(?<![\w.])/(work/(main|shared)|root/[a-z.]|home/[a-z]+/(src|git|dev))\b")
     found = [
         path.relative_to(ROOT).as_posix()
         for path in tracked_files()

@@ -91,9 +91,11 @@ def test_an_announcement_is_shown_until_it_is_dismissed(panel: Panel, page: Page
     expect(shown).to_have_count(0)
 
 
-def test_the_model_picker_shows_the_context_length_and_remembers_the_choice(panel: Panel, model: Any) -> None:
+def test_the_model_picker_shows_the_context_length_and_remembers_the_choice(
+    new_lab: Callable[..., Lab], page: Page, model: Any
+) -> None:
     model.options.models = ["fake-coder", "fake-thinker"]
-    panel.open("lab")
+    panel = Panel(page, new_lab(VLLM_BASE_URL=model.url)).open("lab")
     picker = panel.composer.get_by_role("combobox", name="Model")
     expect(picker.get_by_role("option")).to_have_text(
         [re.compile("fake-coder · 33k"), re.compile("fake-thinker · 33k")]

@@ -6,8 +6,10 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from cellar.settings import ENDPOINT_FILE, Endpoint, endpoint_to_json
 
 from tests.fakes.scenarios import Scenario
 from tests.fakes.vllm import FakeVLLM, ServerOptions
@@ -322,3 +324,22 @@ def test_explain_points_at_the_cell_that_ran_last(terminal: Terminal, model: Fak
 def test_code_below_explain_is_what_is_explained(terminal: Terminal, model: FakeVLLM) -> None:
     terminal.run("%%ai explain\nlambda x: x")
     assert "lambda x: x" in sent(model)
+
+
+def test_without_variables_the_server_s_endpoint_file_says_where_the_model_is(
+    terminal: Terminal, model: FakeVLLM, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    model.options = ServerOptions(api_key="sk-from-the-file-0123456789")
+    monkeypatch.delenv("VLLM_BASE_URL")
+    file = tmp_path / "runtime" / ENDPOINT_FILE
+    file.parent.mkdir()
+    file.write_bytes(endpoint_to_json(Endpoint(base_url=model.url, api_key="sk-from-the-file-0123456789")))
+    assert terminal.run("%ai hello there").startswith("hello there")
+
+
+def test_a_broken_repr_and_a_huge_result_do_not_break_the_question(terminal: Terminal, model: FakeVLLM) -> None:
+    terminal.run("class Odd:\n    def __repr__(self): raise ValueError('no')\nodd = Odd()")
+    terminal.run("'x' * 100_000")
+    terminal.run("%ai hello there")
+    assert len(sent(model)) < 40_000
+    assert terminal.result.success

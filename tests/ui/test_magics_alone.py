@@ -1,4 +1,4 @@
-"""The panel and the magics where ipywidgets' front end is switched off: one missing neighbour does not take both down."""
+"""Panel and magics where ipywidgets' front end is switched off: one missing neighbour does not take both down."""
 
 from __future__ import annotations
 

@@ -29,6 +29,7 @@ class Executed:
     def __init__(self, shell: InteractiveShell) -> None:
         self._shell: Any = shell  # its parts are optional to mypy, never to a shell that runs
         self._errors: dict[int, str] = {}
+        self._shown: dict[int, str] = {}  # results as they were first told: the same prompt prefix, and one repr each
         self._last_error: tuple[int, str] | None = None
         shell.events.register("post_run_cell", self._remember)
 
@@ -81,7 +82,9 @@ class Executed:
         outputs: list[Output] = []
         results: dict[int, object] = self._shell.user_ns.get("Out", {})
         if number in results:
-            text = cut_middle(show_value(self._shell, results[number]), MAX_RESULT)
+            text = self._shown.get(number)
+            if text is None:
+                text = self._shown[number] = cut_middle(show_value(self._shell, results[number]), MAX_RESULT)
             outputs.append(Output(kind="result", text=text))
         if number in self._errors:
             outputs.append(Output(kind="error", text=self._errors[number]))

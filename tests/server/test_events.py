@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import msgspec
+import pytest
 from cellar import wire
 from cellar.sse import Message, SSEDecoder
 
@@ -126,6 +127,19 @@ async def test_one_response_follows_several_turns(panel: Panel, gated_model: Fak
                         ended.append(index)
     assert texts == {"0": "one two three four five six", "1": "one two three four five six"}
     assert sorted(ended) == ["0", "1"]
+
+
+@pytest.mark.slow
+async def test_a_line_on_which_nothing_happens_is_kept_alive(panel: Panel, silent_model: FakeVLLM) -> None:
+    created = await panel.ask("hello?")
+    seen = b""
+    async with panel.http.stream("GET", f"turns/{created['turn_id']}/events") as response:
+        async for chunk in response.aiter_raw():
+            seen += chunk
+            if b": ping\n\n" in seen:
+                break
+    assert seen.endswith(b": ping\n\n")
+    await panel.http.post(f"turns/{created['turn_id']}/stop")
 
 
 async def test_events_of_an_unknown_turn_are_refused(panel: Panel) -> None:

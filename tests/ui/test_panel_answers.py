@@ -194,3 +194,17 @@ def test_turn_boundaries_are_announced_and_tokens_are_not(panel: Panel, model: F
     expect(status).to_have_text("Cellar is answering")
     model.release_all()
     expect(status).to_have_text("The answer is there")
+
+
+def test_paging_through_versions_by_keyboard_keeps_the_focus(panel: Panel, model: FakeVLLM) -> None:
+    model.use(Scenario(text="first version", times=1), Scenario(text="second version"))
+    panel.open()
+    panel.ask("hello")
+    panel.expect_answer("first version")
+    panel.button("Answer again", panel.last_turn).press("Enter")
+    panel.expect_answer("second version")
+    panel.button("Earlier version", panel.last_turn).press("Enter")
+    panel.expect_answer("first version")
+    expect(panel.button("Earlier version", panel.last_turn)).to_be_focused()
+    panel.button("Later version", panel.last_turn).press("Enter")
+    panel.expect_answer("second version")

@@ -43,6 +43,7 @@ export interface IIconButtonProps {
   name: IconName;
   label: string;
   onClick(): void;
+  /** stays where it is and keeps the focus, but does nothing */
   disabled?: boolean;
   pressed?: boolean;
 }
@@ -55,8 +56,9 @@ export function IconButton(props: IIconButtonProps): JSX.Element {
       title={props.label}
       aria-label={props.label}
       aria-pressed={props.pressed}
-      disabled={props.disabled}
-      onClick={props.onClick}
+      aria-disabled={props.disabled || undefined}
+      data-way={props.name}
+      onClick={props.disabled ? undefined : props.onClick}
     >
       <Icon name={props.name} />
     </button>

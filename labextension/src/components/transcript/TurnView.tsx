@@ -120,7 +120,9 @@ function Footer(props: IFooterProps): JSX.Element {
         <IconButton
           name="again"
           label={trans.__('Answer again')}
-          onClick={() => void store.regenerate(turn.id)}
+          onClick={() => {
+            void store.regenerate(turn.id).then(keepFocus);
+          }}
         />
       )}
       {turn.receipt || turn.usage ? (
@@ -142,7 +144,12 @@ function Pager(props: { turn: ITurn; places: readonly string[] }): JSX.Element {
   const { turn, places } = props;
   const { trans, store } = useRoom();
   const at = places.indexOf(turn.id);
-  const go = (index: number) => void store.showBranch(places[index]);
+  const go = (index: number, way: string) => {
+    void store.showBranch(places[index]);
+    keepFocus(
+      `[data-turn="${places[index]}"] .jp-Cellar-pager [data-way=${way}]`
+    );
+  };
   return (
     <span
       className="jp-Cellar-pager"
@@ -153,7 +160,7 @@ function Pager(props: { turn: ITurn; places: readonly string[] }): JSX.Element {
         name="left"
         label={trans.__('Earlier version')}
         disabled={at <= 0}
-        onClick={() => go(at - 1)}
+        onClick={() => go(at - 1, 'left')}
       />
       <span aria-live="polite">
         {at + 1}/{places.length}
@@ -162,10 +169,27 @@ function Pager(props: { turn: ITurn; places: readonly string[] }): JSX.Element {
         name="right"
         label={trans.__('Later version')}
         disabled={at >= places.length - 1}
-        onClick={() => go(at + 1)}
+        onClick={() => go(at + 1, 'right')}
       />
     </span>
   );
+}
+
+/** The button that was pressed is gone with its turn: the focus goes on nearby. */
+function keepFocus(selector?: unknown): void {
+  requestAnimationFrame(() => {
+    if (document.activeElement !== document.body) {
+      return;
+    }
+    const place =
+      typeof selector === 'string'
+        ? document.querySelector<HTMLElement>(selector)
+        : null;
+    const transcript = document.querySelector<HTMLElement>(
+      '.jp-Cellar-transcript'
+    );
+    (place ?? transcript)?.focus({ preventScroll: true });
+  });
 }
 
 export function answerText(turn: ITurn): string {

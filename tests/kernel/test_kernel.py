@@ -101,6 +101,12 @@ def test_the_card_streams_each_piece_once_and_ends_as_markdown(kernel: Kernel, m
     assert "".join(kernel.deltas()) == "one two three four five six"
 
 
+def test_a_finished_card_leaves_no_widget_in_the_kernel(kernel: Kernel, model: FakeVLLM) -> None:
+    kernel.run("%%ai\nhello")
+    kernel.run("from ipywidgets.widgets import widget; print(len(widget._instances))")
+    assert kernel.published("stream")[0]["text"] == "0\n"
+
+
 def test_an_interrupt_ends_the_card_as_stopped(kernel: Kernel, model: FakeVLLM) -> None:
     model.use("gated")
     model.release(2)

@@ -155,6 +155,7 @@ class CardDisplay:
 
     def finish(self, answer: Answer) -> None:
         _publish(answer_to_bundle(answer, self._id), self._id, update=True)
+        self._card.layout.close()  # a widget of its own, made by ipywidgets
         self._card.close()
 
 

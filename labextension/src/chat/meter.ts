@@ -22,7 +22,7 @@ export interface IMeterRow {
 export interface IMeter {
   used: number;
   budget: number;
-  /** 0 to 1 of the budget; what was left out counts, or a full prompt looks fine */
+  /** 0 to 1 of the budget */
   share: number;
   level: MeterLevel;
   rows: IMeterRow[];
@@ -44,14 +44,15 @@ export function meterOf(receipt: IReceipt): IMeter {
   const leftOut = rows.reduce((sum, row) => sum + row.leftOut, 0);
   const leftOutTurns = receipt.left_out_turns ?? 0;
   const used = receipt.prompt_tokens;
-  const share =
-    receipt.budget > 0 ? Math.min(1, (used + leftOut) / receipt.budget) : 1;
+  const share = receipt.budget > 0 ? Math.min(1, used / receipt.budget) : 1;
+  // Turns that fell out are what compacting mends; a part that was cut is not.
   const full = share >= FULL || leftOutTurns > 0;
+  const warm = share >= WARM || leftOut > 0;
   return {
     used,
     budget: receipt.budget,
     share,
-    level: full ? 'full' : share >= WARM ? 'warm' : 'calm',
+    level: full ? 'full' : warm ? 'warm' : 'calm',
     rows: [
       ...rows,
       freeRow('answer', receipt.max_tokens),

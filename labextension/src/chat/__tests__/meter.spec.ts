@@ -33,11 +33,11 @@ describe('the token meter', () => {
     expect(meterOf(receipt({ prompt_tokens: 950 })).level).toBe('full');
   });
 
-  it('is full when turns or parts had to be left out', () => {
+  it('is full when turns fell out, warm when a part was cut', () => {
     expect(meterOf(receipt({ left_out_turns: 2 })).level).toBe('full');
     const parts = receipt().parts;
     parts[2] = { ...parts[2], left_out_tokens: 900 };
-    expect(meterOf(receipt({ parts })).level).toBe('full');
+    expect(meterOf(receipt({ parts })).level).toBe('warm');
   });
 
   it('does not divide by a budget of nothing', () => {

@@ -8,6 +8,7 @@ from typing import Any
 
 from playwright.sync_api import Page, Route, expect
 
+from tests.fakes.scenarios import Scenario
 from tests.ui.lab import Lab
 from tests.ui.panel import Panel
 
@@ -152,3 +153,49 @@ def test_an_answer_that_ends_while_the_panel_is_hidden_marks_tab_and_title(
     panel.show()
     expect(tab).not_to_have_class(re.compile("jp-Cellar-unseen"))
     expect(page).not_to_have_title(re.compile(r"^\(1\) "))
+
+
+def test_a_new_chat_begins_with_the_summary_and_the_old_one_stays(
+    new_lab: Callable[..., Lab], page: Page, model: Any
+) -> None:
+    lab = new_lab(config='c.Cellar.context_length = {"fake-coder": 4096}', VLLM_BASE_URL=model.url)
+    panel = Panel(page, lab).open("lab")
+    for number in range(3):
+        panel.ask(f"question {number} " + "with many words to read " * 180)
+        panel.expect_state("complete", "length")
+    model.use(Scenario(text="What matters is the number 4711."))
+    panel.button("New chat from summary").first.click()
+    expect(panel.questions.filter(has_text="question 0")).to_have_count(0)
+    model.use("echo")
+    panel.write("go on")
+    panel.text.press("Enter")
+    panel.expect_state("complete")
+    assert "4711" in str(model.requests[-1].body["messages"])
+    assert len(lab.cellar("GET", "conversations")) == 2
+
+
+def test_a_notification_comes_when_the_user_asked_for_it_and_the_page_is_hidden(
+    panel: Panel, page: Page, model: Any
+) -> None:
+    page.add_init_script("""
+        window.told = [];
+        window.Notification = class {
+            static permission = 'default';
+            static requestPermission() { Notification.permission = 'granted'; return Promise.resolve('granted'); }
+            constructor(title, options) { window.told.push(title); }
+            close() {}
+        };
+    """)
+    model.use("gated")
+    panel.open("lab")
+    assert page.evaluate("Notification.permission") == "default"  # nobody asks unasked
+    panel.button("Earlier conversations").click()
+    panel.root.get_by_role("checkbox", name="Notify me").check()
+    expect(panel.root.get_by_role("checkbox", name="Notify me")).to_be_checked()
+    panel.button("Back to the conversation").click()
+    panel.ask("tell me later")
+    model.wait_for(lambda m: m.waiting == 1)
+    page.locator('.lm-TabBar-tab[data-id="jp-property-inspector"]').click()
+    model.release_all()
+    page.wait_for_function("window.told.length === 1")
+    assert page.evaluate("window.told") == ["Cellar: the answer is ready"]

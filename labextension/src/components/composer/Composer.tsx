@@ -296,7 +296,7 @@ interface IAreaProps extends IComposerProps {
 }
 
 function Area(props: IAreaProps): JSX.Element {
-  const { trans, chat, state, text, active, attach } = props;
+  const { trans, state, text, active, attach } = props;
   const placeholder = attachedItems(state).length
     ? trans.__('Ask about this…')
     : trans.__('Ask… (@ adds context, / for commands)');
@@ -323,7 +323,6 @@ function Area(props: IAreaProps): JSX.Element {
       aria-controls={active ? MENU_ID : undefined}
       aria-activedescendant={active ?? undefined}
       spellCheck={false}
-      maxLength={chat.status?.limits.max_text}
       onChange={text.changed}
       onSelect={text.caretMoved}
       onFocus={props.focused}

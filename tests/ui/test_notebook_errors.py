@@ -81,6 +81,16 @@ def test_the_buttons_are_there_again_after_scrolling_in_a_windowed_notebook(
     assert "NameError: first" in prompt(model)
 
 
+def test_a_wide_traceback_scrolls_and_the_buttons_stay_in_view(panel: Panel, lab: Lab) -> None:
+    wide = error("ValueError", "x" * 20)
+    wide["traceback"] = ["wide " * 400]
+    opened = open_notebook(panel, lab, code("f()", "one", [wide], 1))
+    button = opened.error_buttons.get_by_role("button", name="Fix")
+    expect(button).to_be_in_viewport()
+    opened.root.locator(".jp-Cellar-errorOutput .jp-RenderedText").evaluate("node => node.scrollTo({left: 9999})")
+    expect(button).to_be_in_viewport(ratio=1)
+
+
 def test_two_errors_each_have_their_own_buttons(panel: Panel, lab: Lab, model: FakeVLLM) -> None:
     opened = open_notebook(
         panel,

@@ -105,14 +105,15 @@ def test_the_editors_context_menu_asks_about_the_selection(panel: Panel, lab: La
     expect(sent.first).to_be_visible()
 
 
-def test_the_palette_has_a_category(panel: Panel, lab: Lab, model: FakeVLLM) -> None:
+def test_the_palette_finds_everything_under_cellar(panel: Panel, lab: Lab, model: FakeVLLM) -> None:
     opened = open_notebook(panel, lab, code("a = 1", "one"))
     opened.wait_for_kernel()
     opened.click(0)
     panel.execute("apputils:activate-command-palette")
     palette = panel.page.locator(".lm-CommandPalette")
     palette.locator("input").fill("Cellar")
-    expect(palette.locator(".lm-CommandPalette-header").filter(has_text="Cellar").first).to_be_visible()
+    for label in ("Open the Cellar chat", "New Conversation", "Stop the Answer", "Add Cell or Selection to Chat"):
+        expect(palette.locator(".lm-CommandPalette-item").filter(has_text=label)).to_be_visible()
     palette.locator(".lm-CommandPalette-item").filter(has_text="Explain Cell or Selection").click()
     panel.expect_state("complete")
     expect(panel.questions.last).to_contain_text("/explain")

@@ -59,7 +59,7 @@ export class ErrorOutput extends Panel implements IRenderMime.IRenderer {
     private readonly options: IErrorButtonsOptions
   ) {
     super();
-    this.addClass('jp-Cellar-error');
+    this.addClass('jp-Cellar-errorOutput');
     this.addWidget(traceback);
   }
 

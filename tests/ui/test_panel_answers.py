@@ -78,6 +78,7 @@ def test_stop_keeps_what_was_written_and_continue_goes_on(panel: Panel, model: F
     model.use(Scenario(text=" four and more"))
     panel.button("Continue", panel.last_turn).click()
     panel.expect_answer("four and more")
+    expect(panel.button("Continue")).to_have_count(0)
 
 
 def test_an_answer_cut_by_its_length_offers_continue(panel: Panel, model: FakeVLLM) -> None:

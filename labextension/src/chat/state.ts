@@ -11,6 +11,8 @@ import type { Turns } from './tree';
 /** A question that was sent and not yet acknowledged. */
 export interface ISending {
   key: string;
+  /** where it was asked; '' is the conversation that does not exist yet */
+  conversationId: string;
   text: string;
   pills: IPill[];
 }

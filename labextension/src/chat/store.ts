@@ -137,6 +137,7 @@ export class ChatStore extends Observable<IChatState> {
     };
     const sending = {
       key: request.request_key,
+      conversationId,
       text: question.text ?? '',
       pills: question.pills ?? []
     };

@@ -70,7 +70,11 @@ export function Panel(props: IPanelProps): JSX.Element {
 /** Nothing asked yet: what Cellar sees, and what to begin with. */
 function Body({ composer }: { composer: IComposerRoom }): JSX.Element {
   const { trans } = useRoom();
-  const empty = useChat(state => !state.turns.size && !state.sending.length);
+  const empty = useChat(
+    state =>
+      !state.turns.size &&
+      !state.sending.some(each => each.conversationId === state.conversationId)
+  );
   const opening = useChat(state => state.opening);
   const status = useChat(state => state.status);
   if (opening && empty) {

@@ -9,6 +9,7 @@ import type { IRenderMime } from '@jupyterlab/rendermime-interfaces';
 
 import { BlockSplitter, type IBlock } from '../../chat/splitter';
 import { CodeFrame, frameCode, type ICodeWords } from './code';
+import { dollarMaths } from './maths';
 import { visible } from './safe';
 
 export interface IMarkdownKit {
@@ -208,7 +209,7 @@ export class MarkdownView {
     const host = blockHost();
     await renderMarkdown({
       host,
-      source,
+      source: dollarMaths(source),
       trusted: false,
       sanitizer: this.kit.sanitizer,
       resolver: null,

@@ -14,8 +14,11 @@ import { ErrorCard } from './ErrorCard';
  * Drawn again when a part is added, not when one grows; and when the turn ends,
  * the same parts stay on the page: what was drawn live is the answer.
  */
-export function Answer(props: { turn: ITurn }): JSX.Element {
-  const { turn } = props;
+export function Answer(props: {
+  turn: ITurn;
+  continued: boolean;
+}): JSX.Element {
+  const { turn, continued } = props;
   const { store } = useRoom();
   const live = store.live(turn.id);
   React.useSyncExternalStore(live?.subscribe ?? NEVER, () =>
@@ -27,7 +30,7 @@ export function Answer(props: { turn: ITurn }): JSX.Element {
     <div className="jp-Cellar-answer">
       <Parts parts={parts} live={live} open={running} />
       {running && parts.length === 0 ? <Waiting turn={turn} /> : null}
-      <Ending turn={turn} />
+      {continued ? null : <Ending turn={turn} />}
     </div>
   );
 }

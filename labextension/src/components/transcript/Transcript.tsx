@@ -18,8 +18,12 @@ export function Transcript(): JSX.Element {
   const { trans, targets } = useRoom();
   const turns = useChat(state => state.turns);
   const head = useChat(state => state.head);
-  const sending = useChat(state => state.sending);
   const conversation = useChat(state => state.conversationId);
+  const allSending = useChat(state => state.sending);
+  const sending = React.useMemo(
+    () => allSending.filter(each => each.conversationId === conversation),
+    [allSending, conversation]
+  );
   const branch = React.useMemo(() => branchTo(turns, head), [turns, head]);
   const places = React.useMemo(() => placesOf(turns), [turns]);
   const scroller = React.useRef<HTMLDivElement>(null);
@@ -60,6 +64,7 @@ export function Transcript(): JSX.Element {
               turn={turn}
               places={places.get(turn.id) ?? []}
               last={index === branch.length - 1 && sending.length === 0}
+              continued={branch[index + 1]?.continue_of === turn.id}
               fresh={turn.id === fresh}
               near={index >= branch.length - AT_ONCE}
               observe={observe}

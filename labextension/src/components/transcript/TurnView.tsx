@@ -18,6 +18,8 @@ export interface ITurnViewProps {
   /** the turns that stand in this place, this one among them */
   places: readonly string[];
   last: boolean;
+  /** the next turn goes on with this answer */
+  continued: boolean;
   /** asked on this page just now: its question goes to the top */
   fresh: boolean;
   /** draw it at once, wherever it is */
@@ -56,13 +58,14 @@ function sameTurn(a: ITurnViewProps, b: ITurnViewProps): boolean {
   return (
     a.turn === b.turn &&
     a.last === b.last &&
+    a.continued === b.continued &&
     a.fresh === b.fresh &&
     a.places.join() === b.places.join()
   );
 }
 
 function TurnBody(props: ITurnViewProps): JSX.Element {
-  const { turn, places, last } = props;
+  const { turn, places, last, continued } = props;
   const { trans } = useRoom();
   const [receipt, setReceipt] = React.useState(false);
   const running = isRunning(turn);
@@ -82,7 +85,7 @@ function TurnBody(props: ITurnViewProps): JSX.Element {
         aria-label={trans.__('Answer')}
         aria-busy={running}
       >
-        <Answer turn={turn} />
+        <Answer turn={turn} continued={continued} />
         {running ? null : (
           <Footer
             turn={turn}

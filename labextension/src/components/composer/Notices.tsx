@@ -1,0 +1,95 @@
+/** Lines between the transcript and the text: what failed, what is full, what is edited. */
+import { closeIcon } from '@jupyterlab/ui-components';
+
+import { attachedItems, type IComposerState } from '../../chat/composer';
+import { meterOf } from '../../chat/meter';
+import type { IReceipt } from '../../wire/types';
+import { MakeRoom } from './Meter';
+import type { IComposerProps } from './props';
+
+export interface INoticesProps extends IComposerProps {
+  state: IComposerState;
+  receipt: IReceipt | null;
+  canCompact: boolean;
+  error: string | null;
+  clearError(): void;
+}
+
+export function Notices(props: INoticesProps): JSX.Element {
+  const { trans, model, state, error } = props;
+  return (
+    <>
+      <Room {...props} />
+      {error !== null ? (
+        <Failure trans={trans} words={error} close={props.clearError} />
+      ) : null}
+      {state.editing ? (
+        <div className="jp-Cellar-notice">
+          <span>{trans.__('Editing a waiting message')}</span>
+          <button
+            type="button"
+            className="jp-Cellar-textButton"
+            title={trans.__('Leave it as it was (Esc)')}
+            onClick={() => model.endEdit()}
+          >
+            {trans.__('Cancel')}
+          </button>
+        </div>
+      ) : null}
+      <div className="jp-Cellar-srOnly" role="status">
+        {trans._n(
+          '%1 attachment',
+          '%1 attachments',
+          attachedItems(state).length
+        )}
+      </div>
+    </>
+  );
+}
+
+/** Summing up goes on or has ended; or there is reason to begin it. */
+function Room(props: INoticesProps): JSX.Element | null {
+  const { trans, chat, actions, receipt, canCompact } = props;
+  if (chat.compacting) {
+    return (
+      <div className="jp-Cellar-notice" role="status">
+        {chat.compacting}
+      </div>
+    );
+  }
+  if (!canCompact || !receipt || meterOf(receipt).level !== 'full') {
+    return null;
+  }
+  return (
+    <div className="jp-Cellar-notice jp-mod-warn" role="status">
+      <span>{trans.__('The model’s memory is nearly full.')}</span>
+      <MakeRoom
+        trans={trans}
+        canCompact={canCompact}
+        compact={actions.compact}
+        newFromSummary={actions.newFromSummary}
+      />
+    </div>
+  );
+}
+
+function Failure(props: {
+  trans: IComposerProps['trans'];
+  words: string;
+  close(): void;
+}): JSX.Element {
+  return (
+    <div className="jp-Cellar-notice jp-mod-error" role="alert">
+      <span>{props.words}</span>
+      <button
+        type="button"
+        className="jp-Cellar-iconButton"
+        aria-label={props.trans.__('Dismiss')}
+        title={props.trans.__('Dismiss')}
+        onClick={props.close}
+      >
+        <closeIcon.react tag="span" />
+      </button>
+    </div>
+  );
+}

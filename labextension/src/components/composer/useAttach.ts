@@ -1,0 +1,33 @@
+import * as React from 'react';
+
+import type { IComposerState } from '../../chat/composer';
+import { featureOf } from '../../chat/features';
+import { attachFiles, type IAttachOptions } from './attach';
+import type { IComposerProps } from './props';
+
+/** Beside the active document; '' is the workspace's root. */
+function uploadFolder(state: IComposerState): string {
+  const path = state.automatic.find(item => item.path)?.path ?? '';
+  return path.slice(0, Math.max(0, path.lastIndexOf('/')));
+}
+
+/** A function that stays the same: drop targets hold on to it. */
+export function useAttach(
+  props: IComposerProps
+): (files: readonly File[]) => void {
+  const { trans, model, chat, files } = props;
+  const options = React.useRef<IAttachOptions>();
+  options.current = {
+    trans,
+    model,
+    files,
+    folder: uploadFolder(model.getState()),
+    images: featureOf(chat.status, 'images'),
+    uploads: featureOf(chat.status, 'upload')
+  };
+  return React.useCallback(list => {
+    if (options.current) {
+      void attachFiles(list, options.current);
+    }
+  }, []);
+}

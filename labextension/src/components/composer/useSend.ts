@@ -1,0 +1,53 @@
+/** What Enter does: a command of the browser, an edit, or a question. */
+import * as React from 'react';
+
+import { localCommand } from '../../chat/commands';
+import type { IComposerState } from '../../chat/composer';
+import { describe } from '../describe';
+import { showHelp } from './Help';
+import type { IComposerProps } from './props';
+
+export function runLocal(props: IComposerProps, name: string): void {
+  if (name === 'help') {
+    showHelp(props.trans, props.sendWith);
+  } else {
+    props.actions.newConversation();
+  }
+}
+
+export interface ISend {
+  send(now: boolean): void;
+  error: string | null;
+  clearError(): void;
+}
+
+export function useSend(props: IComposerProps, state: IComposerState): ISend {
+  const { trans, model, chat, actions } = props;
+  const [error, setError] = React.useState<string | null>(null);
+  const failed = (why: unknown): void => setError(describe(trans, why));
+  const send = (now: boolean): void => {
+    if (state.text.trim() === '' || chat.blocked !== null) {
+      return;
+    }
+    setError(null);
+    const local = localCommand(state.text);
+    if (local) {
+      model.fill('');
+      runLocal(props, local);
+      return;
+    }
+    const editing = state.editing;
+    if (editing) {
+      actions
+        .changePending(editing, state.text)
+        .then(() => model.endEdit(), failed);
+      return;
+    }
+    const taken = model.take();
+    actions.send(taken, { now }).catch((why: unknown) => {
+      model.putBack(taken);
+      failed(why);
+    });
+  };
+  return { send, error, clearError: () => setError(null) };
+}

@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Request, expect
 
 from tests.fakes.vllm import FakeVLLM
 from tests.ui.lab import Lab
@@ -49,6 +49,13 @@ def prompt(model: FakeVLLM, number: int = -1) -> str:
     """All text of the last message of a request: the newest question with its context."""
     content = model.requests[number].body["messages"][-1]["content"]
     return content if isinstance(content, str) else "\n".join(part.get("text", "") for part in content)
+
+
+def posted_parts(request: Request) -> dict[str, Any]:
+    """The context parts of a posted turn, by type."""
+    body = request.post_data_json
+    assert body is not None
+    return {part["type"]: part for part in body["context"]}
 
 
 class Notebook:

@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 
 from tests.fakes.vllm import FakeVLLM
 from tests.ui.lab import Lab
-from tests.ui.notebook import code, error, markdown, notebook, open_notebook, prompt
+from tests.ui.notebook import code, error, markdown, notebook, open_notebook, posted_parts, prompt
 from tests.ui.panel import Panel
 
 
@@ -75,8 +75,7 @@ def test_a_long_output_is_cut_before_it_is_posted(panel: Panel, lab: Lab, model:
     open_notebook(panel, lab, code("f()", "one", [stream], 1))
     with panel.page.expect_request(re.compile(r"cellar/api/turns(\?|$)")) as posted:
         panel.ask("long?")
-    body = posted.value.post_data_json
-    output = body["context"][0]["cells"][0]["outputs"][0]
+    output = posted_parts(posted.value)["notebook"]["cells"][0]["outputs"][0]
     assert len(output["text"]) < 5000
     assert output["cut"] > 190_000
     assert output["text"].startswith("begin") and output["text"].endswith("end")

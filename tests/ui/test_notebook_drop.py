@@ -8,7 +8,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.fakes.vllm import FakeVLLM
 from tests.ui.lab import Lab
-from tests.ui.notebook import code, open_notebook, prompt
+from tests.ui.notebook import code, open_notebook, posted_parts, prompt
 from tests.ui.panel import Panel
 
 
@@ -51,8 +51,7 @@ def test_a_dropped_cell_travels_as_it_is_when_the_question_is_sent(panel: Panel,
     panel.page.keyboard.type("0  # changed after the drop")
     with panel.page.expect_request(re.compile(r"cellar/api/turns(\?|$)")) as posted:
         panel.ask("what is it?")
-    parts = {part["type"]: part for part in posted.value.post_data_json["context"]}
-    assert parts["cells"]["cells"][0]["source"] == "a = 10  # changed after the drop"
+    assert posted_parts(posted.value)["cells"]["cells"][0]["source"] == "a = 10  # changed after the drop"
 
 
 def test_a_file_is_dropped_into_the_chat_and_stays_where_it_is(panel: Panel, lab: Lab, model: FakeVLLM) -> None:

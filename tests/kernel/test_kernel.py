@@ -37,7 +37,7 @@ class Kernel:
     def receive_until(self, word: str) -> None:
         """Until a piece of an answer with this word has arrived."""
         while word not in "".join(self.deltas()):
-            self.messages.append(self.client.get_iopub_msg(timeout=20))
+            self.messages.append(self.client.get_iopub_msg(timeout=40))
 
     def deltas(self) -> list[str]:
         sent = [content["data"] for content in self.published("comm_msg")]
@@ -46,14 +46,14 @@ class Kernel:
     def finish(self, request: str) -> dict[str, Any]:
         """The reply, when the cell has ended; everything it published is in `messages`."""
         while True:
-            message = self.client.get_iopub_msg(timeout=20)
+            message = self.client.get_iopub_msg(timeout=40)
             if message["parent_header"].get("msg_id") != request:
                 continue
             self.messages.append(message)
             if message["msg_type"] == "status" and message["content"]["execution_state"] == "idle":
                 break
         while True:
-            reply: dict[str, Any] = self.client.get_shell_msg(timeout=20)
+            reply: dict[str, Any] = self.client.get_shell_msg(timeout=40)
             if reply["parent_header"].get("msg_id") == request:
                 return reply["content"]
 

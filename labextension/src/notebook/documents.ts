@@ -128,10 +128,16 @@ export class Documents {
     void widget.context.ready.then(() => this.onCell());
   }
 
-  /** Listens to the selection of the one editor that has the caret. */
+  /**
+   * Listens to the selection in the one editor that has the caret. By the cell's model:
+   * the editor of a cell that was never on screen comes later than the cell.
+   */
   private follow(): void {
     const document = this.current();
-    const model = document ? (this.editor(document)?.model ?? null) : null;
+    const model =
+      document?.kind === 'notebook'
+        ? (document.widget.content.activeCell?.model ?? null)
+        : (document?.widget.content.editor.model ?? null);
     if (model === this.followed) {
       return;
     }

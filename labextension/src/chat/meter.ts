@@ -103,8 +103,3 @@ export function rowsOfParts(
 function labelOfImage(part: ContextPart): string {
   return part.type === 'image' ? part.name : '';
 }
-
-/** A first guess before the server answered: UTF-8 bytes / 3, as the gateway counts. */
-export function roughTokens(text: string): number {
-  return Math.ceil(new TextEncoder().encode(text).length / 3);
-}

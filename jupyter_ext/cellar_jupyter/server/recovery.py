@@ -74,9 +74,9 @@ def _fold(
         if turn.waiting:
             held.append(msgspec.structs.replace(turn, state="held"))
             continue
-        if not turn.final:
-            ended = path.stat().st_mtime if path.exists() else time.time()
-            turn = msgspec.structs.replace(turn, state="interrupted", finished=ended, queue=None)
+        ended = path.stat().st_mtime if path.exists() else time.time()
+        state = turn.state if turn.final else "interrupted"
+        turn = msgspec.structs.replace(turn, state=state, finished=ended, queue=None)
         conversation = with_turn(conversation, turn)
         redaction = recovered.redaction or conversation.redaction
         conversation = msgspec.structs.replace(conversation, redaction=redaction, head_id=turn.id)

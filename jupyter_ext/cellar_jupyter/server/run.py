@@ -101,10 +101,11 @@ class TurnRun:
         return turn_to_wire(self.settled(), self.conversation_id, cursor)
 
     def finish(self, event: wire.FinishedEvent | wire.ErrorEvent) -> None:
+        """The last event."""
         if self._flush_due is not None:
             self._flush_due.cancel()
-            self._flush_due = None
         self.log.append(event)
+        self._flush()  # with its end: from here on a crash costs nothing of it
 
     # -- readers ------------------------------------------------------------------------------------------------------
 

@@ -250,14 +250,14 @@ class Turns:
             run.emit(wire.PendingEvent(held=changes["state"] == "held"))
 
     async def _keep(self, run: TurnRun, ended: TurnRecord) -> None:
-        await self._answering.count_use(ended)
         try:
             await self._shelf.save(run.conversation_id)
         except Unsaved:
             if run.journal is not None:  # the journal is what is left on the disk: let the next server find it whole
                 self._shelf.in_disk_thread(run.journal.append, run.log.read(0))
-            return
-        await self._drop_journal(run)
+        else:
+            await self._drop_journal(run)
+        await self._answering.count_use(ended)
 
     async def _drop_journal(self, run: TurnRun) -> None:
         if run.journal is not None:

@@ -131,7 +131,10 @@ _END = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 _KEY_LINES = re.compile(
     r"(?:[\s\"',\\]{0,12}[A-Za-z0-9+/=]{16,4096}){0,400}(?:[\s\"',\\]{0,12}[A-Za-z0-9+/=]{1,15}(?![\w ]))?"
 )
-_KEY_LINE = re.compile(r"[\s\"',\\rn]{0,12}[A-Za-z0-9+/=]{1,4096}[\s\"',\\]{0,12}")
+_BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
+_AROUND_KEY = " \t\r\n\f\v\"',\\"  # beside the base64 of a line of a key
+_SHORTEST_WORD = 16  # characters of a key's line behind other text
+_MOST_BLANK = 4  # characters between a key's last line and its END line
 _KEY_HEADER = re.compile(r"(?:\s{0,8}(?:\\n)?(?:Proc-Type|DEK-Info|Version|Comment): ?[^\n\\]{0,200}){1,6}")
 _LONGEST_KEY = 20_000
 
@@ -170,23 +173,29 @@ def _key_tails(text: str) -> Iterator[Span]:
         last = _END.match(text, at)
         if last is None:
             continue
-        separator = "\\n" if text[max(0, at - 2) : at] == "\\n" else "\n"
-        start = at
-        while start > floor and at - start < _LONGEST_KEY:
-            line = max(text.rfind(separator, max(floor, start - 4200), start - len(separator) + 1), floor - 1)
-            first = line + len(separator) if line >= floor else max(floor, start - 4200)
-            if _KEY_LINE.fullmatch(text, first, start) is None and text[first:start].strip():
-                word = re.compile(r"[A-Za-z0-9+/=]{16,4096}\s{0,4}(?:\\n)?$").search(text, first, start)
-                start = word.start() if word else start
-                break
-            if line < floor:
-                start = first
-                break
-            start = line if line > floor else floor
-            if text[start:at].strip() == "" and at - start > 4:
-                break
+        start = _start_of_tail(text, max(floor, at - _LONGEST_KEY), at)
         floor = last.end()
         yield Span(start, last.end(), "private-key")
+
+
+def _start_of_tail(text: str, floor: int, end: int) -> int:
+    """Backwards, line by line, while a line is base64; each character is looked at a fixed number of times."""
+    separator = "\\n" if text.endswith("\\n", floor, end) else "\n"
+    start = stop = end
+    while stop > floor:
+        newline = text.rfind(separator, floor, stop)
+        first = newline + len(separator) if newline >= 0 else floor
+        line = text[first:stop].strip(_AROUND_KEY)
+        if line.strip(_BASE64):  # something else stands in this line; the key may have begun behind it
+            stop = first + len(text[first:stop].rstrip(_AROUND_KEY))
+            word = stop - len(line) + len(line.rstrip(_BASE64))
+            return word if stop - word >= _SHORTEST_WORD else start
+        if line:
+            start = first
+        elif start == end and end - stop > _MOST_BLANK:
+            break
+        stop = newline
+    return start
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -193,6 +193,67 @@ def test_a_secret_that_a_name_gave_away_is_masked_without_the_name_too() -> None
     assert Redactor().mask("hunter2abc") == "hunter2abc"
 
 
+def test_a_secret_is_found_again_as_a_word_of_its_own_whatever_stands_around_it() -> None:
+    redactor = Redactor()
+    redactor.mask("password = 'hunter2hunter2X'")
+    for text in (
+        "as hunter2hunter2X.",
+        "(hunter2hunter2X)",
+        "암호 “hunter2hunter2X”?",
+        "hunter2hunter2X!?!",
+        "x\thunter2hunter2X",
+    ):
+        assert redactor.mask(text) == text.replace("hunter2hunter2X", "«secret:1»")
+    for text in ("hunter2hunter2XX is longer", "ahunter2hunter2X", "hunter2.hunter2X"):
+        assert redactor.mask(text) == text
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "12345678 ",
+        "0.123456\n",
+        "1234567.",
+        "abcdefg1.!?",
+        "a" * 7,
+        ".!?" * 5,
+        "x" * 107 + " ",
+        "한글12345 ",
+        "\u00e9" * 8 + " ",
+    ],
+)
+def test_a_megabyte_of_words_as_long_as_a_known_secret_is_compared_with_it_in_linear_time(piece: str) -> None:
+    redactor = Redactor()
+    redactor.mask("password = 'hunter2X'; api_key = 'hunter2hunter2X'; token = '" + "q9" * 50 + "'")
+    text = piece * (1_000_000 // len(piece))
+    assert redactor.mask(f"{text} hunter2X") == f"{text} «secret:1»"
+
+
+@pytest.mark.parametrize(
+    "before_the_end",
+    [
+        "!" + "A" * 4_190 + "!\n",
+        "A" * 4_190 + "!\n",
+        "A\n" * 2_000,
+        "\n" * 4_000,
+        "A" * 4_190 + "!\\n",
+        "' \", " * 1_000 + "!",
+    ],
+)
+def test_what_stands_before_the_end_of_a_key_is_read_in_linear_time(before_the_end: str) -> None:
+    text = (before_the_end + "-----END PRIVATE KEY-----\n") * (1_000_000 // len(before_the_end))
+    assert find_secrets(text)[-1].kind == "private-key"
+
+
+def test_of_a_key_whose_beginning_is_missing_all_lines_are_masked_and_nothing_else() -> None:
+    lines = PEM_BODY.split("\n")[10:]
+    end = "-----END RSA PRIVATE KEY-----"
+    assert Redactor().mask("\n".join(["before:", *lines, end, "after"])) == "before:\n«secret:1»\nafter"
+    assert Redactor().mask("\\n".join(["'before:", *lines, end]) + "'") == "'before:\\n«secret:1»'"
+    assert Redactor().mask(f"see {lines[0]}\n{lines[1]}\n{end}") == "see «secret:1»"
+    assert Redactor().mask(f"prose, not a key\n{end}") == "prose, not a key\n«secret:1»"
+
+
 def test_two_conversations_remember_the_same_secret_under_different_hashes() -> None:
     one, two = Redactor(), Redactor()
     for redactor in (one, two):

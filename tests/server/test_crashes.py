@@ -13,7 +13,7 @@ import pytest
 from tests.fakes.scenarios import Scenario
 from tests.fakes.vllm import FakeVLLM
 from tests.server.conftest import StartServer
-from tests.server.servers import JupyterServer, text_of, until
+from tests.server.servers import JupyterServer, Panel, text_of, until
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -49,12 +49,30 @@ async def until_written(journal: Path, wanted: bytes) -> None:
     await until(written)
 
 
+async def _told(panel: Panel) -> bool:
+    announcements = (await panel.http.get("status")).json().get("announcements", ())
+    return any(told["id"] == "unsaved" for told in announcements)
+
+
+async def until_told(panel: Panel) -> None:
+    """The panel says that the disk refuses."""
+    await until(lambda: _told(panel))
+
+
+async def until_well(panel: Panel) -> None:
+    async def well() -> bool:
+        return not await _told(panel)
+
+    await until(well)
+
+
 async def test_an_answer_that_ended_is_whole_though_the_server_dies_before_it_is_saved(
     a_server: StartServer, model: FakeVLLM
 ) -> None:
     server = a_server()
     model.use(Scenario(words=300))
     async with server.panel() as panel:
+        await panel.http.get("conversations")  # the directory is there
         with nobody_saves(server):
             turn = await panel.finished("a burst")
             [journal] = server.journals
@@ -65,3 +83,50 @@ async def test_an_answer_that_ended_is_whole_though_the_server_dies_before_it_is
         assert kept["state"] == "complete"
         assert text_of(kept) == text_of(turn)
         assert kept["finished"] >= kept["created"]
+
+
+async def test_an_answer_that_could_not_be_saved_is_there_once_after_a_restart(
+    a_server: StartServer, gated_model: FakeVLLM
+) -> None:
+    server = a_server()
+    async with server.panel() as panel:
+        created = await panel.ask("count")
+        gated_model.release(2)
+        [journal] = server.journals
+        await until_written(journal, b" two")
+        with full_disk(server):
+            gated_model.release_all()
+            await panel.all_events(created["turn_id"])
+            await until_told(panel)
+            turn = await panel.turn(created["turn_id"])
+            server.kill()
+    async with a_server().panel() as panel:
+        [kept] = (await panel.conversation(created["conversation_id"]))["turns"]
+        assert (kept["state"], text_of(kept)) == ("complete", text_of(turn))
+
+
+async def test_what_the_disk_refuses_is_done_in_memory_and_told(a_server: StartServer, gated_model: FakeVLLM) -> None:
+    server = a_server()
+    async with server.panel() as panel:
+        gated_model.release_all()
+        first = await panel.finished("first")
+        address = f"conversations/{first['conversation_id']}"
+        gated_model.use("gated")
+        summary = await panel.ask("", conversation_id=first["conversation_id"], mode="compact")
+        waiting = await panel.ask("waits", conversation_id=first["conversation_id"])
+        with full_disk(server):
+            renamed = await panel.http.patch(address, json={"title": "Renamed"})
+            assert (renamed.status_code, renamed.json()["title"]) == (200, "Renamed")
+            assert (await panel.http.delete(f"turns/{waiting['turn_id']}")).status_code == 204
+            gated_model.release_all()
+            await panel.all_events(summary["turn_id"])
+            begun = await panel.http.post("conversations", json={"from_turn": summary["turn_id"]})
+            assert begun.status_code == 201
+            await until_told(panel)
+        await until_well(panel)
+    server.stop()
+    async with a_server().panel() as panel:
+        kept = (await panel.http.get(address)).json()
+        assert kept["title"] == "Renamed"
+        assert [turn["mode"] for turn in kept["turns"]] == ["ask", "compact"]
+        assert (await panel.conversation(begun.json()["id"]))["turns"]

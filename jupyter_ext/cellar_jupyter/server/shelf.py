@@ -70,22 +70,23 @@ class Shelf:
         if conversation.id not in self._deleted:
             self._open[conversation.id] = conversation
 
-    async def save(self, conversation_id: str) -> None:
-        """Write the finished turns. When the disk refuses, the record stays in memory and the next save tries again."""
+    async def save(self, conversation_id: str) -> bool:
+        """Write the finished turns. False: the disk refused; the record stays in memory, the panel is told, and the next
+        save tries again."""
         record = self._open.get(conversation_id)
         if record is None:
-            return
+            return True
         kept = _finished(record)
         try:
             written = await self.in_disk_thread(self.store.save, kept)
         except Unsaved as error:
             self._log.warning("Cellar could not save a conversation: %s", error)
             self.unsaved.add(conversation_id)
-            raise
+            return False
         self.unsaved.discard(conversation_id)
         current = self._open.get(conversation_id)
         if current is None:
-            return
+            return True
         known = {turn.id for turn in current.turns}
         for turn in written.turns:
             if turn.id not in known:  # another server on this directory wrote it
@@ -94,13 +95,12 @@ class Shelf:
         saved = {turn.id for turn in written.turns}
         if _same_head(record, current) and all(turn.id in saved for turn in current.turns):
             del self._open[conversation_id]
+        return True
 
     async def save_again(self) -> None:
         """Try once more what the disk refused."""
         for conversation_id in list(self.unsaved):
-            try:
-                await self.save(conversation_id)
-            except Unsaved:
+            if not await self.save(conversation_id):
                 return
 
     async def delete(self, conversation_id: str) -> None:

@@ -36,7 +36,7 @@ from .log import EventLog
 from .replay import rebuilt_log
 from .run import StoppedBy, TurnRun
 from .shelf import Shelf
-from .store import DiskStore, Unsaved
+from .store import DiskStore
 
 READABLE_FOR = 600.0
 """Seconds a finished turn's events stay readable from their beginning."""
@@ -250,13 +250,10 @@ class Turns:
             run.emit(wire.PendingEvent(held=changes["state"] == "held"))
 
     async def _keep(self, run: TurnRun, ended: TurnRecord) -> None:
-        try:
-            await self._shelf.save(run.conversation_id)
-        except Unsaved:
-            if run.journal is not None:  # the journal is what is left on the disk: let the next server find it whole
-                self._shelf.in_disk_thread(run.journal.append, run.log.read(0))
-        else:
+        if await self._shelf.save(run.conversation_id):
             await self._drop_journal(run)
+        elif run.journal is not None:  # all that the disk has of it: whole, whatever was refused before
+            self._shelf.in_disk_thread(run.journal.append, run.log.snapshot())
         await self._answering.count_use(ended)
 
     async def _drop_journal(self, run: TurnRun) -> None:

@@ -13,13 +13,16 @@ from typing import Literal, Protocol
 import msgspec
 
 from cellar import wire
-from cellar.context.clean import attribute, clean, clean_cut, clean_traceback, harmless, note
+from cellar.context.clean import attribute, clean, clean_cut, clean_traceback, harmless, note, strip_ansi
 from cellar.context.records import Folder
 from cellar.context.redaction import Redactor
 from cellar.context.tokens import estimate
 
 OUTPUT_CAP = 6_000  # characters of one output while there is room
 CELL_CAP = 16_000  # characters of all outputs of one cell
+ERROR_LABEL = 120  # characters of the line that names an error
+_LAST_LINE = 20_000  # characters of it that are looked at: more than the longest secret
+CUT = " cut"  # behind the digest of what was sent in part
 MAX_IMAGES = 8  # pictures of outputs in one message, the last ones
 
 State = Literal["sent", "changes", "unchanged", "cut", "left_out", "unreadable"]
@@ -172,8 +175,17 @@ def envelope(tag: str, body: str, **attributes: str | int | None) -> str:
 # ---------------------------------------------------------------------------------------------------------------------
 
 
+def _above(scene: Scene, key: str, digest: str) -> str | None:
+    """How the messages above show this content; None: it is to be sent. What they show cut is sent again when it is
+    attached again and there is room: it may be whole, or longer, this time."""
+    known = scene.known.get(key)
+    if known == digest:
+        return "shown above"
+    return "shown above in part" if known == digest + CUT and not scene.more else None
+
+
 class TextItem:
-    """A selection or a file: one text, known by one digest."""
+    """A selection or a file: one text, known by one digest. See `_above` for one that was cut."""
 
     def __init__(self, part: wire.SelectionPart | wire.FilePart) -> None:
         self.path = part.path
@@ -189,7 +201,7 @@ class TextItem:
             self.key = f"file:{part.path}"
 
     def size(self, scene: Scene, outputs: int) -> int:
-        return 0 if scene.known.get(self.key) == self._digest(scene) else estimate(self.text)
+        return 0 if _above(scene, self.key, self._digest(scene)) else estimate(self.text)
 
     def _digest(self, scene: Scene) -> str:
         return scene.redactor.digest(self.text, self.label).hex()
@@ -198,11 +210,10 @@ class TextItem:
         digest = self._digest(scene)
         path = attribute(scene.redactor.mask(self.path))
         where = f"{self.label} of {path}" if self.kind == "selection" else path
-        if scene.known.get(self.key) == digest:
-            word = (
-                "Selected, shown above" if self.kind == "selection" else "Attached again, unchanged, shown above: file"
-            )
-            return Rendered(state="unchanged", focus=(f"{word}: {where}",))
+        above = _above(scene, self.key, digest)
+        if above is not None:
+            word = f"Selected, {above}" if self.kind == "selection" else f"Attached again, unchanged, {above}: file"
+            return Rendered(state="unchanged", detail=above, focus=(f"{word}: {where}",))
         if room.chars is None:
             text, left_out = clean(self.text, scene.redactor), 0
         else:
@@ -213,13 +224,14 @@ class TextItem:
             body = envelope("selection", text, path=path, cell=cell, lines=_numbers(part), language=part.language)
         else:
             body = envelope("file", text, path=path)
-        detail = "changed since it was sent before" if self.key in scene.known else ""
+        before = scene.known.get(self.key)
+        detail = "changed since it was sent before" if before not in (None, digest + CUT) else ""
         return Rendered(
             text=body,
             state="cut" if left_out else "sent",
             detail=f"{left_out:,} of {len(self.text):,} characters left out" if left_out else detail,
             left_out=left_out,
-            digests={self.key: digest},
+            digests={self.key: digest + CUT if left_out else digest},
             focus=(f"Selected: {where}",) if self.kind == "selection" else (),
         )
 
@@ -260,7 +272,7 @@ class CellsItem:
         for cell in self.cells:
             key, digest = cell_key(self.path, cell.id), cell_digest(cell, scene.redactor)
             before = CellState.parse(scene.known.get(key))
-            if before is not None and before.digest == digest and before.level == 0:
+            if before is not None and before.digest == digest and (before.level == 0 or not scene.more):
                 seen.append(cell.id[:8])
                 continue
             text = render_cell(cell, scene, max(room.outputs, scene.pinned_output), number=None, name=cell.id[:8])
@@ -275,11 +287,11 @@ class CellsItem:
             if each is not None and len(text.text) > each:
                 text = halve(text, each, scene.redactor)
             fresh.append(text)
-            digests[key] = str(CellState(digest, str(cell.execution_count or ""), 0))
+            digests[key] = str(CellState(digest, str(cell.execution_count or ""), text.level))
         path = attribute(scene.redactor.mask(self.path))
         word = "Attached cells, shown above:"
         if self.kind == "error":
-            word = f"The last error ({attribute(scene.redactor.mask(self.label))}) is in cell"
+            word = f"The last error ({attribute(masked_label(self, scene.redactor))}) is in cell"
         focus = (f"{word} {', '.join(attribute(name) for name in seen)} of {path}",) if seen else ()
         if not fresh:
             return Rendered(state="unchanged", focus=focus, detail="shown before")
@@ -303,15 +315,20 @@ def halve(cell: CellText, limit: int, redactor: Redactor) -> CellText:
         return cell
     start, end = body[: size * 2 // 3], body[len(body) - size // 3 :] if size >= 3 else ""
     lost = len(body) - len(start) - len(end)
-    return CellText(f"{head}\n{start}\n{note(lost)}\n{end}", cell.left_out + lost, True, cell.pictures)
+    return CellText(f"{head}\n{start}\n{note(lost)}\n{end}", cell.left_out + lost, True, cell.pictures, level=1)
 
 
 def _last_line(cell: wire.Cell) -> str:
     for output in reversed(cell.outputs):
         if output.kind == "error" and output.text:
-            tail = output.text[-2_000:].rstrip().rpartition("\n")[2]
-            return tail[:120]
+            return strip_ansi(output.text.rstrip().rpartition("\n")[2][:_LAST_LINE])
     return "error"
+
+
+def masked_label(item: Item, redactor: Redactor) -> str:
+    """What a person reads of the item. An error's is the last line of its traceback: masked first, then cut."""
+    label = redactor.mask(item.label)
+    return label[:ERROR_LABEL] if item.kind == "error" else label
 
 
 class FolderItem:
@@ -332,8 +349,10 @@ class FolderItem:
         contents = [piece for file in folder.files for piece in (file.path, file.text or "")]
         digest = scene.redactor.digest(*folder.entries, "", *contents).hex()
         path = attribute(scene.redactor.mask(self.path))
-        if scene.known.get(key) == digest:
-            return Rendered(state="unchanged", focus=(f"Attached again, unchanged, shown above: folder: {path}",))
+        above = _above(scene, key, digest)
+        if above is not None:
+            focus = f"Attached again, unchanged, {above}: folder: {path}"
+            return Rendered(state="unchanged", detail=above, focus=(focus,))
         listing = "\n".join(folder.entries) + ("\n[... more entries left out ...]" if folder.truncated else "")
         limit = room.chars if room.chars is not None else len(listing) + 80
         listing, lost = clean_cut(listing, limit, scene.redactor, head=1.0)
@@ -353,7 +372,7 @@ class FolderItem:
             state="cut" if lost else "sent",
             detail=f"{len(folder.entries)} entries, {shown} of {len(folder.files)} files",
             left_out=lost,
-            digests={key: digest},
+            digests={key: digest + CUT if lost else digest},
         )
 
 

@@ -34,7 +34,7 @@ from cellar.context.budget import (
     need,
 )
 from cellar.context.clean import attribute, clean, clean_cut
-from cellar.context.items import Rendered, Scene, envelope
+from cellar.context.items import Rendered, Scene, envelope, masked_label
 from cellar.context.parts import items_of, pinned_cells
 from cellar.context.receipt import Ledger, row_kind
 from cellar.context.records import Block, Prompt, PromptInput, SentTurn
@@ -241,7 +241,7 @@ class _Builder:
             digests |= {key: value for key, value in self.given.copied.digests.items() if key != "rules"}
         for item, one in zip(self.items, rendered, strict=True):
             digests.update(one.digests)
-            label, path = self.redactor.mask(item.label), self.redactor.mask(item.path)
+            label, path = masked_label(item, self.redactor), self.redactor.mask(item.path)
             if one.text:
                 context.append(Block(item.kind, one.text, label=label, path=path))
             context.extend(Block(item.kind, p.caption, label=label, path=path, image=p.image) for p in one.pictures)
@@ -291,7 +291,8 @@ class _Builder:
     def _focus(self, rendered: Sequence[Rendered]) -> tuple[Block, ...]:
         lines = [line for one in rendered for line in one.focus]
         lines += [
-            f"Left out, no room: {item.kind}: {attribute(self.redactor.mask(item.path or item.label))}"
+            f"Left out, no room: {item.kind}: "
+            + attribute(self.redactor.mask(item.path) or masked_label(item, self.redactor))
             for item, one in zip(self.items, rendered, strict=True)
             if one.state == "left_out" and not one.text
         ]

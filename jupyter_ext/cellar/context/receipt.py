@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from cellar import wire
-from cellar.context.items import Item, Rendered
+from cellar.context.items import Item, Rendered, masked_label
 from cellar.context.records import Block
 from cellar.context.redaction import Redactor
 from cellar.context.tokens import IMAGE_TOKENS, TokenCounter
@@ -44,7 +44,7 @@ class Ledger:
         pictures = IMAGE_TOKENS * len(one.pictures) + sum(self.counter.count(p.caption)[0] for p in one.pictures)
         return wire.ReceiptPart(
             kind=item.kind,
-            label=self.redactor.mask(item.label),
+            label=masked_label(item, self.redactor),
             path=item.path,
             state=one.state,
             tokens=self.counter.count(one.text)[0] + pictures,

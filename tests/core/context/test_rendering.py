@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
+import msgspec
 import pytest
 from cellar import wire
-from cellar.context import Folder, Notice, PromptInput, Redactor, build_prompt
+from cellar.context import Folder, Notice, Prompt, PromptInput, Redactor, SentTurn, build_prompt
 from cellar.context.clean import clean, clean_cut, clean_traceback, harmless, strip_ansi
 
 from tests.core.context.a_notebook import AConversation, a_cell, a_model, a_notebook, newest, row, text_of
@@ -234,6 +235,63 @@ def test_a_changed_file_is_sent_again_and_an_unchanged_one_is_named() -> None:
     other = chat.ask("Three?", [wire.FilePart(path="a.py", text="x = 2")])
     assert row(same, "file").state == "unchanged" and "shown above: file: a.py" in newest(same)
     assert row(other, "file").state == "sent" and "x = 2" in newest(other)
+
+
+def lines_of_code(count: int) -> str:
+    return "".join(f"value_{number} = {number}\n" for number in range(count))
+
+
+def test_a_file_that_was_shown_cut_is_sent_again_once_there_is_room() -> None:
+    chat = AConversation(model=a_model(4_096))
+    file = wire.FilePart(path="a.py", text=lines_of_code(2_000))
+    assert row(chat.ask("One?", [file]), "file").state == "cut"
+    crowded = chat.ask("Two?", [file])
+    assert row(crowded, "file").state == "unchanged" and "shown above in part: file: a.py" in newest(crowded)
+    chat.model = a_model(128_000)
+    whole = chat.ask("Three?", [file])
+    assert row(whole, "file").state == "sent" and "value_1000 = 1000" in newest(whole)
+    assert "unchanged, shown above: file: a.py" in newest(chat.ask("Four?", [file]))
+
+
+def test_a_cell_that_was_shown_cut_is_sent_again_once_there_is_room() -> None:
+    chat = AConversation(model=a_model(4_096))
+    cells = wire.CellsPart(path="a.ipynb", cells=(a_cell(1, source=lines_of_code(2_000)),))
+    assert row(chat.ask("One?", [cells]), "cells").state == "cut"
+    chat.model = a_model(128_000)
+    whole = chat.ask("Two?", [cells])
+    assert row(whole, "cells").state == "sent" and "value_1000 = 1000" in newest(whole)
+    assert row(chat.ask("Three?", [cells]), "cells").state == "unchanged"
+
+
+def test_a_folder_whose_files_did_not_fit_is_sent_again_once_there_is_room() -> None:
+    files = tuple(wire.FilePart(path=f"src/{name}.py", text=lines_of_code(600)) for name in "abc")
+    folders = {"src": Folder(path="src", entries=("a.py", "b.py", "c.py"), files=files)}
+    part = wire.FolderPart(path="src")
+    counter, redactor = AConversation().counter, Redactor()
+
+    def ask_with(context: int, *before: SentTurn) -> Prompt:
+        given = PromptInput(
+            model=a_model(context), question="?", parts=[part], folders=folders, history=before, counter=counter,
+            redactor=redactor,
+        )  # fmt: skip
+        return build_prompt(given)
+
+    first = ask_with(4_096)
+    assert row(first, "folder").state == "cut"
+    second = ask_with(128_000, msgspec.structs.replace(first.sent, answer="So."))
+    assert row(second, "folder").state == "sent" and newest(second).count("value_599 = 599") == 3
+
+
+@pytest.mark.parametrize("filler", range(70, 121, 7))
+def test_the_line_that_names_an_error_is_masked_before_it_is_cut(filler: int) -> None:
+    password = "Sup3rS3cretPassw0rdXYZ"
+    line = f"OperationalError: {'c' * filler} postgres://user:{password}@db.host/x refused"
+    error = wire.Output(kind="error", text=f"Traceback\n{line}")
+    cell = wire.Cell(id="e", kind="code", source="connect()", outputs=(error,))
+    notebook = wire.NotebookPart(path="a.ipynb", cells=(cell,))
+    prompt = AConversation().ask("Why?", [notebook, wire.ErrorPart(path="a.ipynb", cell=cell)])
+    told = text_of(prompt) + row(prompt, "error").label
+    assert not any(password[:size] in told for size in range(4, len(password) + 1))
 
 
 def test_secrets_are_masked_in_everything_that_leaves() -> None:

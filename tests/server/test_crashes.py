@@ -130,3 +130,38 @@ async def test_what_the_disk_refuses_is_done_in_memory_and_told(a_server: StartS
         assert kept["title"] == "Renamed"
         assert [turn["mode"] for turn in kept["turns"]] == ["ask", "compact"]
         assert (await panel.conversation(begun.json()["id"]))["turns"]
+
+
+async def test_what_could_be_saved_later_leaves_no_journal(a_server: StartServer, model: FakeVLLM) -> None:
+    server = a_server()
+    async with server.panel() as panel:
+        await panel.finished("while the disk is well")
+        with full_disk(server):
+            await panel.finished("while it is not")
+            await until_told(panel)
+            assert len(server.journals) == 1
+        await until_well(panel)
+
+        async def gone() -> bool:
+            return not server.journals
+
+        await until(gone)
+
+
+async def test_a_deleted_conversation_does_not_come_back(a_server: StartServer, gated_model: FakeVLLM) -> None:
+    server = a_server()
+    async with server.panel() as panel:
+        created = await panel.ask("count")
+        address = f"conversations/{created['conversation_id']}"
+        with full_disk(server):
+            gated_model.release_all()
+            await panel.all_events(created["turn_id"])
+            await until_told(panel)
+            [journal] = server.journals
+            of_a_forgotten_turn = journal.with_name(f"{created['conversation_id']}-0123456789.jsonl")
+            of_a_forgotten_turn.write_bytes(journal.read_bytes())
+        assert (await panel.http.delete(address)).status_code == 204
+        assert not server.journals
+    server.stop()
+    async with a_server().panel() as panel:
+        assert (await panel.http.get(address)).status_code == 404

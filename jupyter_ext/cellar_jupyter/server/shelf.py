@@ -97,12 +97,6 @@ class Shelf:
             del self._open[conversation_id]
         return True
 
-    async def save_again(self) -> None:
-        """Try once more what the disk refused."""
-        for conversation_id in list(self.unsaved):
-            if not await self.save(conversation_id):
-                return
-
     async def delete(self, conversation_id: str) -> None:
         self._deleted.add(conversation_id)
         was_open = self._open.pop(conversation_id, None) is not None

@@ -145,10 +145,13 @@ class DiskStore:
         return conversation
 
     def delete(self, conversation_id: str) -> bool:
+        """With its journals: none may bring it back at the next start."""
         if not _is_id(conversation_id):
             return False
         with self._lock, locked(self.directory / ".lock"):
             self._forget(conversation_id)
+            for journal in self.journals.glob(f"{conversation_id}-*.jsonl"):
+                journal.unlink(missing_ok=True)
             try:
                 self._path(conversation_id).unlink()
             except FileNotFoundError:

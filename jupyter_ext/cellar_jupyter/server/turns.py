@@ -250,11 +250,25 @@ class Turns:
             run.emit(wire.PendingEvent(held=changes["state"] == "held"))
 
     async def _keep(self, run: TurnRun, ended: TurnRecord) -> None:
-        if await self._shelf.save(run.conversation_id):
-            await self._drop_journal(run)
-        elif run.journal is not None:  # all that the disk has of it: whole, whatever was refused before
+        if not await self._save(run.conversation_id) and run.journal is not None:
+            # all that the disk has of it: whole, whatever was refused before
             self._shelf.in_disk_thread(run.journal.append, run.log.snapshot())
         await self._answering.count_use(ended)
+
+    async def _save(self, conversation_id: str) -> bool:
+        """Save it; the journals of its ended turns go. False: the disk refused."""
+        runs = [run for run in self._runs.values() if run.conversation_id == conversation_id and run.ended is not None]
+        saved = await self._shelf.save(conversation_id)
+        if saved:
+            for run in runs:
+                await self._drop_journal(run)
+        return saved
+
+    async def save_again(self) -> None:
+        """Try once more what the disk refused."""
+        for conversation_id in list(self._shelf.unsaved):
+            if not await self._save(conversation_id):
+                return
 
     async def _drop_journal(self, run: TurnRun) -> None:
         if run.journal is not None:
@@ -348,7 +362,7 @@ class Turns:
         await self._drop_journal(run)
         conversation = self._shelf.current(run.conversation_id)
         if conversation is not None and conversation.turns:
-            await self._shelf.save(run.conversation_id)
+            await self._save(run.conversation_id)
 
     def _withdraw(self, run: TurnRun) -> None:
         run.finish(wire.FinishedEvent(reason="stopped", stopped_by="user"))
@@ -397,6 +411,7 @@ class Turns:
             run.discarded = True
             if run.log.ended:
                 self._runs.pop(run.id, None)
+                await self._drop_journal(run)
             elif run.task is None:
                 self._withdraw(run)
                 await self._drop_journal(run)

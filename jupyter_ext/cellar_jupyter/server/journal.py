@@ -120,10 +120,12 @@ def recover(content: bytes) -> Recovered | None:
         if isinstance(line, Dispatched):
             redaction = line.redaction
             turn = msgspec.structs.replace(
-                turn, model=line.model, parent_id=line.parent_id, sent=line.sent, context=None
+                turn, state="running", model=line.model, parent_id=line.parent_id, sent=line.sent, context=None
             )
         elif isinstance(line, Question):
-            turn = line.turn  # edited while it waited
+            turn = line.turn  # edited while it waited, or started
         else:
             events.append(line)
+    if not turn.waiting:  # it waits no longer, whatever was told before its start
+        events = [event for event in events if not isinstance(event, wire.PendingEvent)]
     return Recovered(question, fold(turn, events), redaction)

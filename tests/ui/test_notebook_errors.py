@@ -23,6 +23,16 @@ def test_fix_sends_the_error_and_its_cell(panel: Panel, lab: Lab, model: FakeVLL
     expect(panel.questions.last).to_contain_text("/fix")
 
 
+def test_fix_sends_the_notebook_around_the_error_too(panel: Panel, lab: Lab, model: FakeVLLM) -> None:
+    opened = open_notebook(
+        panel, lab, code("days = [1, 2]", "before"), code("days[9]", "one", [error("IndexError", "out of range")], 4)
+    )
+    opened.error_buttons.get_by_role("button", name="Fix").click()
+    panel.expect_state("complete")
+    assert "IndexError: out of range" in prompt(model)
+    assert "days = [1, 2]" in prompt(model)
+
+
 def test_explain_asks_about_an_error_that_was_saved_with_the_notebook(panel: Panel, lab: Lab, model: FakeVLLM) -> None:
     opened = open_notebook(panel, lab, code("f()", "one", [error("NameError", "name 'f' is not defined")], 4))
     opened.error_buttons.get_by_role("button", name="Explain").click()

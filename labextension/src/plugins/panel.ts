@@ -15,6 +15,7 @@ import {
 
 import { Api } from '../api';
 import { browserChannel } from '../chat/channel';
+import { attachedItems } from '../chat/composer';
 import { browserMemory } from '../chat/memory';
 import { ChatStore } from '../chat/store';
 import { IChat, type IAskOptions } from '../chat/tokens';
@@ -199,7 +200,8 @@ function chatOf(
         conversation: store.getState().conversationId,
         text: options.text,
         items,
-        attached: items
+        // What is offered by itself travels too, as if it had been typed here.
+        attached: attachedItems({ ...composer.model.getState(), items })
       };
       try {
         await composer.ask(taken, { now: false });

@@ -13,8 +13,15 @@ export interface ICutText {
 const LONE_SURROGATE =
   /[\uD800-\uDBFF](?![\uDC00-\uDFFF])|(?<![\uD800-\uDBFF])[\uDC00-\uDFFF]/g;
 
-/** How far from the limit a line's end is looked for, in characters. */
-const SNAP = 160;
+/** How far from the limit a place to cut is looked for, in characters. */
+const SNAP = 512;
+
+/**
+ * Where to cut, the best first: between lines, between the items of a list,
+ * between words. Never inside of a word when it can be helped: secrets are masked
+ * by the server, and half a secret looks like none.
+ */
+const GAPS = [/\n/g, /[,;]\s/g, /\s/g, /["',;&<>()[\]{}]/g];
 
 /** The text without halves of surrogate pairs (a program may print them). */
 export function wellFormed(text: string): string {
@@ -44,15 +51,31 @@ export function cutText(
 }
 
 function headEndOf(text: string, near: number): number {
-  const line = text.lastIndexOf('\n', near);
-  const end = line > near - SNAP && line > 0 ? line : near;
-  return splitsPair(text, end) ? end - 1 : end;
+  const from = Math.max(0, near - SNAP);
+  const window = text.slice(from, near + 2);
+  for (const gap of GAPS) {
+    const places = [...window.matchAll(gap)]
+      .map(match => from + match.index)
+      .filter(place => place <= near);
+    if (places.length > 0) {
+      return places[places.length - 1];
+    }
+  }
+  return splitsPair(text, near) ? near - 1 : near;
 }
 
 function tailStartOf(text: string, near: number): number {
-  const line = text.indexOf('\n', near);
-  const start = line >= 0 && line < near + SNAP ? line + 1 : near;
-  return splitsPair(text, start) ? start + 1 : start;
+  const from = Math.max(0, near - 2);
+  const window = text.slice(from, near + SNAP);
+  for (const gap of GAPS) {
+    for (const match of window.matchAll(gap)) {
+      const start = from + match.index + match[0].length;
+      if (start >= near) {
+        return start;
+      }
+    }
+  }
+  return splitsPair(text, near) ? near + 1 : near;
 }
 
 function splitsPair(text: string, at: number): boolean {

@@ -21,6 +21,32 @@ describe('long text', () => {
     }
   });
 
+  it.each([
+    ['in a line of its own', 'a line of a log\n', '\n'],
+    ['in one long line', "'NAME': '/opt/path', ", "', 'NEXT': '"],
+    ['in JSON without a blank', '{"name":"/opt/path"},', '"},{"next":"']
+  ])('leaves no part of a word at a cut: %s', (_, filler, behind) => {
+    const word = 'kQ7vN2xW9bT4mZ8rL1cY6hJ3dF5gS0pA7uE2iO9n';
+    const around = filler.repeat(Math.ceil(12_000 / filler.length));
+    const text = (start: number) =>
+      around.slice(0, start) + filler + word + behind + around;
+    for (const edge of [2666, 12_000]) {
+      for (let shift = -80; shift <= 80; shift++) {
+        const whole = text(edge + shift);
+        const { text: kept } = cutText(whole, 4000);
+        const rest = kept.split(word).join('');
+        expect(rest).not.toContain(word.slice(0, 6));
+        expect(rest).not.toContain(word.slice(-6));
+      }
+    }
+  });
+
+  it('is cut in the middle of what has no gap at all', () => {
+    const { text, cut } = cutText('x'.repeat(100_000), 4000);
+    expect(text.length).toBe(4000 + '\n…\n'.length);
+    expect(cut).toBe(96_000);
+  });
+
   it('never parts a surrogate pair', () => {
     for (let shift = 0; shift < 4; shift++) {
       const { text } = cutText('x'.repeat(shift) + '😀'.repeat(900), 500);

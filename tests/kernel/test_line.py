@@ -76,6 +76,14 @@ def test_a_huge_value_is_cut_in_its_middle() -> None:
     assert len(text) < 21_000 and text.endswith("end") and "left out" in text
 
 
+def test_a_long_value_is_cut_between_words_because_half_a_secret_cannot_be_masked() -> None:
+    secret = "zq-Very.Long_Env-Secret.Value.98765-abcdef"
+    for start in range(13_250, 13_340, 7):
+        value = ("log line\n" * 3_000)[:start] + " " + secret + "\n" + "tail\n" * 3_000
+        rest = interpolate("{x}", {"x": value}, repr).replace(secret, "")
+        assert secret[:6] not in rest
+
+
 def test_nothing_is_called() -> None:
     with pytest.raises(UsageError):
         interpolate("{x['missing']}", {"x": {}}, repr)

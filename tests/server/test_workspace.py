@@ -11,6 +11,7 @@ import pytest
 from cellar import wire
 from cellar.errors import NotFound, OutsideWorkspace, TooLarge, Unreadable
 from cellar_jupyter.server.files import MAX_FILE_BYTES, Files
+from cellar_jupyter.server.notebooks import notebook_part
 from cellar_jupyter.server.routes.conversations import disposition
 from cellar_jupyter.server.search import Search
 
@@ -41,6 +42,21 @@ def last_message(model: FakeVLLM) -> str:
 
 
 # -- files ------------------------------------------------------------------------------------------------------------
+
+
+def notebook_that_printed(text: str) -> bytes:
+    output = {"output_type": "stream", "name": "stdout", "text": text}
+    cells = [{"cell_type": "code", "id": "a", "source": "x", "outputs": [output]}]
+    return json.dumps({"cells": cells, "metadata": {}}).encode()
+
+
+def test_a_long_output_of_a_notebook_file_is_cut_between_words() -> None:
+    secret = "zq-Very.Long_Env-Secret.Value.98765-abcdef"
+    for start in range(9_900, 10_000, 7):
+        text = ("log line\n" * 2_000)[:start] + " " + secret + "\n" + "tail\n" * 5_000
+        output = notebook_part("a.ipynb", notebook_that_printed(text)).cells[0].outputs[0]
+        assert secret[:6] not in output.text.replace(secret, "")
+        assert len(output.text) - len("\n…\n") + output.cut == len(text)
 
 
 @pytest.mark.parametrize("path", ["../secret.txt", "a/../../secret.txt", "/../secret.txt", "a\0b"])

@@ -111,6 +111,34 @@ def _cut_masked(text: str, limit: int, share: float) -> Cut:
     return Cut(harmless(_around(text[:before], left_out, text[after:])), left_out)
 
 
+_BROKEN = 512  # characters given up at each inner edge of a cut, at most
+_GAPS = tuple(re.compile(gap) for gap in (r"\n", r"[,;]\s", r"\s", r"[\"',;&<>()\[\]{}]"))  # the best first
+
+
+def raw_edges(text: str, head: int, tail: int) -> tuple[int, int]:
+    """For a cut that cannot wait until the secrets are masked (masking needs the whole conversation): where the head of
+    at most `head` characters ends and the tail of at most `tail` begins. At the end of a line, else between two words:
+    half a secret looks like none and would leave."""
+    return _edge_before(text, head), _edge_behind(text, len(text) - tail)
+
+
+def _edge_before(text: str, near: int) -> int:
+    for gap in _GAPS:
+        places = [match.start() for match in gap.finditer(text, max(0, near - _BROKEN), near + 2)]
+        places = [place for place in places if place <= near]
+        if places:
+            return places[-1]
+    return near
+
+
+def _edge_behind(text: str, near: int) -> int:
+    for gap in _GAPS:
+        for match in gap.finditer(text, max(0, near - 2), near + _BROKEN):
+            if match.end() >= near:
+                return match.end()
+    return near
+
+
 def _around(head: str, left_out: int, tail: str) -> str:
     pieces = (head.rstrip("\n"), note(left_out), tail.lstrip("\n"))
     return "\n".join(piece for piece in pieces if piece)

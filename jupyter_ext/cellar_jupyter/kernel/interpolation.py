@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
+from cellar.context.clean import raw_edges
+
 from .options import UsageError
 
 MAX_VALUE = 20_000  # characters of one value; more is cut in the middle
@@ -54,8 +56,8 @@ def _key(step: str) -> int | str:
 
 
 def cut_middle(text: str, limit: int = MAX_VALUE) -> str:
-    """At most about `limit` characters, head and tail kept."""
+    """At most about `limit` characters, head and tail kept. Secrets are masked later, so no word is cut in two."""
     if len(text) <= limit:
         return text
-    head, tail = limit * 2 // 3, limit // 3
-    return f"{text[:head]}\n… {len(text) - head - tail} characters left out …\n{text[-tail:]}"
+    end, start = raw_edges(text, limit * 2 // 3, limit // 3)
+    return f"{text[:end]}\n… {start - end} characters left out …\n{text[start:]}"

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 from cellar import wire
+from cellar.context.clean import raw_edges
 from cellar.errors import Unreadable
 
 MAX_OUTPUT = 20_000
@@ -19,8 +20,8 @@ def notebook_part(path: str, data: bytes, auto: bool = False) -> wire.NotebookPa
     """Raises `Unreadable` when the file is no notebook."""
     try:
         document = msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeError):
-        raise Unreadable("The notebook is not JSON") from None
+    except (msgspec.DecodeError, UnicodeError, RecursionError):  # the last one: nested deeper than anything sensible
+        raise Unreadable("The notebook is not JSON that can be read") from None
     cells = document.get("cells") if isinstance(document, dict) else None
     if not isinstance(cells, list):
         raise Unreadable("The file is JSON, but no notebook of format 4")
@@ -43,7 +44,7 @@ def _cell(index: int, cell: dict[str, Any]) -> wire.Cell:
     return wire.Cell(
         id=identity[:256] if isinstance(identity, str) and identity else f"cell-{index}",
         kind=kind if kind in _KINDS else "raw",
-        source=_text(cell.get("source"))[: wire.MAX_TEXT],
+        source=_source(_text(cell.get("source"))),
         execution_count=count if isinstance(count, int) else None,
         outputs=tuple(_output(o) for o in outputs if isinstance(o, dict)) if isinstance(outputs, list) else (),
     )
@@ -81,8 +82,12 @@ def _text(value: object, between: str = "") -> str:
     return value if isinstance(value, str) else ""
 
 
+def _source(text: str) -> str:
+    return text if len(text) <= wire.MAX_TEXT else text[: raw_edges(text, wire.MAX_TEXT, 0)[0]]
+
+
 def _cut(text: str) -> tuple[str, int]:
     if len(text) <= MAX_OUTPUT:
         return text, 0
-    half = MAX_OUTPUT // 2
-    return text[:half] + "\n…\n" + text[-half:], len(text) - 2 * half
+    end, start = raw_edges(text, MAX_OUTPUT // 2, MAX_OUTPUT // 2)
+    return f"{text[:end]}\n…\n{text[start:]}", start - end

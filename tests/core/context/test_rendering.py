@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from cellar import wire
 from cellar.context import Folder, Notice, Prompt, PromptInput, Redactor, SentTurn, build_prompt
-from cellar.context.clean import clean, clean_cut, clean_traceback, harmless, strip_ansi
+from cellar.context.clean import clean, clean_cut, clean_traceback, harmless, raw_edges, strip_ansi
 
 from tests.core.context.a_notebook import AConversation, a_cell, a_model, a_notebook, newest, row, text_of
 
@@ -167,6 +167,24 @@ def test_a_secret_across_a_cut_leaves_no_half(offset: int, filler: int) -> None:
     cut = clean_cut(text, limit, Redactor())
     assert cut.left_out or filler == 100
     assert "aB3d" not in cut.text and "abcd" not in cut.text and "pQ4r" not in cut.text
+
+
+@pytest.mark.parametrize(
+    ("filler", "behind"),
+    [("a line of a log\n", "\n"), ("'NAME': '/opt/path', ", "', 'NEXT': '"), ('{"name":"/opt"},', '"},{"next":"')],
+)
+def test_a_cut_before_the_masking_leaves_no_part_of_a_word(filler: str, behind: str) -> None:
+    around = filler * (6_000 // len(filler))
+    for near in range(2_900, 3_100):
+        text = around[:near] + filler + SECRET + behind + around
+        for end, start in (raw_edges(text, 3_000, 0), raw_edges(text, 0, len(text) - 3_000)):
+            rest = (text[:end] + "\n" + text[start:]).replace(SECRET, "")
+            assert SECRET[:6] not in rest and SECRET[-6:] not in rest
+
+
+def test_a_cut_before_the_masking_goes_through_what_has_no_gap() -> None:
+    assert raw_edges("x" * 10_000, 2_000, 1_000) == (2_000, 9_000)
+    assert raw_edges("\n" * 10_000, 2_000, 1_000) == (2_000, 9_000)
 
 
 def test_a_private_key_across_a_cut_leaves_nothing() -> None:

@@ -165,3 +165,29 @@ async def test_a_deleted_conversation_does_not_come_back(a_server: StartServer, 
     server.stop()
     async with a_server().panel() as panel:
         assert (await panel.http.get(address)).status_code == 404
+
+
+async def test_what_waits_survives_every_crash(a_server: StartServer, gated_model: FakeVLLM) -> None:
+    server = a_server()
+    async with server.panel() as panel:
+        first = await panel.ask("first")
+        second = await panel.ask("second", conversation_id=first["conversation_id"])
+        await gated_model.until(lambda fake: fake.waiting == 1)
+        server.kill()
+    [waits] = [path for path in server.journals if path.stem == second["turn_id"]]
+    written = waits.read_bytes()
+    for text in ("edited once", "edited twice"):
+        again = a_server()
+        async with again.panel() as panel:
+            held = await panel.turn(second["turn_id"])
+            assert (held["state"], held["parent_id"]) == ("held", first["turn_id"])
+            assert again.journals == [waits]
+            await panel.http.patch(f"turns/{second['turn_id']}", json={"text": text})
+            again.kill()
+        assert waits.read_bytes().startswith(written)
+    gated_model.release_all()
+    async with a_server().panel() as panel:
+        await panel.http.patch(f"turns/{second['turn_id']}", json={"release": True})
+        await panel.all_events(second["turn_id"])
+        turn = await panel.turn(second["turn_id"])
+        assert (turn["text"], turn["state"]) == ("edited twice", "complete")

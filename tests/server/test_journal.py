@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
+import pytest
 from cellar import wire
 from cellar.context import RedactionState, SentTurn
 from cellar.conversation import TurnRecord
-from cellar_jupyter.server.journal import Dispatched, Question, recover
+from cellar_jupyter.server.journal import Dispatched, Journal, Question, adopt, recover
 
 CONTEXT = (wire.SelectionPart(path="a.py", text="x = 1"),)
 WAITING = Question(
@@ -58,3 +61,35 @@ def test_a_snapshot_stands_for_all_text_before_it() -> None:
     events = (wire.TextEvent(delta="one "), wire.SnapshotEvent(parts=(wire.TextPart(text="one two"),)))
     turn = turn_in(STARTED, SENT, *events, wire.FinishedEvent(reason="complete"))
     assert (turn.state, turn.parts) == ("complete", (wire.TextPart(text="one two"),))
+
+
+def test_a_journal_that_is_taken_over_stays_as_it_is_and_locked(tmp_path: Path) -> None:
+    path = tmp_path / "c-1.jsonl"
+    begun = Journal(path)
+    begun.put(WAITING)
+    assert adopt(path) is None
+    begun.release()
+    content = path.read_bytes()
+    path.write_bytes(content + b'{"type":"pend')  # the crash came in the middle of a line
+    taken = adopt(path)
+    assert taken is not None
+    journal = Journal(path, taken[0])
+    assert path.read_bytes().startswith(content)
+    assert adopt(path) is None
+    journal.put(STARTED)
+    recovered = recover(path.read_bytes())
+    assert recovered is not None
+    assert recovered.turn.state == "running"
+    journal.remove()
+    assert not path.exists()
+
+
+def test_a_journal_that_cannot_be_begun_leaves_no_file_and_swallows_what_follows(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "away" / "c-1.jsonl")
+    with pytest.raises(FileNotFoundError):
+        journal.put(WAITING)
+    journal.append([wire.TextEvent(delta="late")])
+    journal.path.parent.mkdir()
+    journal.put(STARTED)
+    assert recover(journal.path.read_bytes()) is not None
+    journal.remove()

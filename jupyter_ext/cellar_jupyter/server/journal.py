@@ -55,23 +55,39 @@ class Recovered(msgspec.Struct, frozen=True):
 
 
 class Journal:
-    """An open journal; holds its file's lock until closed."""
+    """An open journal; holds its file's lock until closed. `fd`: of one that was adopted, with its lock."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, fd: int | None = None) -> None:
         self.path = path
-        self._fd: int | None = None
+        self._fd = fd
+        self._torn = fd is not None  # its last line may have been cut
 
-    def begin(self, question: Question) -> None:
-        """Write the question and wait until it is on the disk."""
-        self._fd = open_private(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_TRUNC)
-        try_lock(self._fd)
+    def put(self, question: Question) -> None:
+        """Write the question as it is now, and wait until it is on the disk. Raises `OSError`; a journal that could not
+        be begun leaves no file."""
+        if self._fd is None:
+            self._fd = open_private(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_EXCL)
+            try_lock(self._fd)
+            try:
+                self._put(question)
+            except OSError:
+                self.remove()
+                raise
+        else:
+            self._put(question)
+
+    def _put(self, question: Question) -> None:
+        assert self._fd is not None
         self.append([question])
         os.fsync(self._fd)
 
     def append(self, lines: Iterable[Line]) -> None:
-        """Add lines; a no-op after `remove`, so that a late flush is harmless."""
+        """Add lines; a no-op before `put` and after `remove`, so that a late flush is harmless."""
         if self._fd is not None:
-            write_all(self._fd, b"".join(_encode(line) + b"\n" for line in lines))
+            data = b"".join(_encode(line) + b"\n" for line in lines)
+            torn, self._torn = self._torn, True
+            write_all(self._fd, b"\n" + data if torn else data)
+            self._torn = False
 
     def remove(self) -> None:
         """The turn is kept elsewhere now."""
@@ -88,14 +104,16 @@ class Journal:
 
 
 def adopt(path: Path) -> tuple[int, bytes] | None:
-    """A journal that nobody holds: its file descriptor, with the lock, and its content. None: another server's."""
+    """A journal that nobody holds: its file descriptor, with the lock, and its content. None: another server's, or one
+    that cannot be read now."""
     try:
-        fd = os.open(path, os.O_RDWR)
-    except FileNotFoundError:
+        fd = open_private(path, os.O_RDWR | os.O_APPEND)
+    except OSError:
         return None
     if not try_lock(fd) or not path.exists():
         os.close(fd)
         return None
+    os.lseek(fd, 0, os.SEEK_SET)
     with os.fdopen(os.dup(fd), "rb") as file:
         return fd, file.read()
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from cellar.conversation import ConversationRecord, TurnRecord, with_turn
 
-from .journal import Recovered, adopt, recover
+from .journal import Journal, Recovered, adopt, recover
 from .store import DiskStore
 
 if TYPE_CHECKING:
@@ -26,13 +26,16 @@ async def adopt_journals(shelf: Shelf, turns: Turns) -> None:
     store = shelf.store
     if not isinstance(store, DiskStore):
         return
-    left = await shelf.in_disk_thread(_adopt_all, store)
-    for conversation, held in left:
+    for conversation, held in await shelf.in_disk_thread(_adopt_all, store):
         turns.adopt_waiting(conversation, held)
     turns.know_keys(await shelf.in_disk_thread(store.keys))
 
 
-def _adopt_all(store: DiskStore) -> list[tuple[ConversationRecord, list[TurnRecord]]]:
+_Held = list[tuple[TurnRecord, Journal]]
+"""Turns that waited; each keeps its journal as it is, and its lock."""
+
+
+def _adopt_all(store: DiskStore) -> list[tuple[ConversationRecord, _Held]]:
     """Fold the journals of turns that ran into their conversations; answer those with turns that waited."""
     found: dict[str, list[tuple[Path, int, Recovered]]] = {}
     for path in sorted(store.journals.glob("*.jsonl")):
@@ -48,21 +51,23 @@ def _adopt_all(store: DiskStore) -> list[tuple[ConversationRecord, list[TurnReco
         found.setdefault(recovered.question.conversation_id, []).append((path, fd, recovered))
     left = []
     for conversation_id, journals in found.items():
-        left.append(_fold(store, conversation_id, journals))
-        for path, fd, recovered in journals:
-            if not recovered.turn.waiting:
-                path.unlink(missing_ok=True)
-            os.close(fd)
-    return [(conversation, held) for conversation, held in left if held]
+        conversation, held = _fold(store, conversation_id, journals)
+        if held:
+            left.append((conversation, held))
+        waits = {journal.path for _, journal in held}
+        for path, fd, _ in journals:
+            if path not in waits:
+                Journal(path, fd).remove()
+    return left
 
 
 def _fold(
     store: DiskStore, conversation_id: str, journals: list[tuple[Path, int, Recovered]]
-) -> tuple[ConversationRecord, list[TurnRecord]]:
+) -> tuple[ConversationRecord, _Held]:
     conversation = store.load(conversation_id)
-    held: list[TurnRecord] = []
+    held: _Held = []
     ran = False
-    for path, _, recovered in sorted(journals, key=lambda journal: journal[2].turn.created):
+    for path, fd, recovered in sorted(journals, key=lambda journal: journal[2].turn.created):
         question, turn = recovered.question, recovered.turn
         if conversation is None:
             conversation = ConversationRecord(
@@ -72,7 +77,7 @@ def _fold(
         if known is not None and known.final:
             continue  # it was folded; only the journal had not gone yet
         if turn.waiting:
-            held.append(msgspec.structs.replace(turn, state="held"))
+            held.append((msgspec.structs.replace(turn, state="held"), Journal(path, fd)))
             continue
         ended = path.stat().st_mtime if path.exists() else time.time()
         state = turn.state if turn.final else "interrupted"
@@ -84,6 +89,6 @@ def _fold(
     assert conversation is not None
     if ran:
         conversation = store.save(conversation)
-    for turn in held:
+    for turn, _ in held:
         conversation = msgspec.structs.replace(with_turn(conversation, turn), head_id=turn.id)
     return conversation, held

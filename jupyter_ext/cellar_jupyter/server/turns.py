@@ -106,17 +106,17 @@ class Turns:
         conversation = with_turn(conversation, turn)
         conversation = msgspec.structs.replace(conversation, head_id=turn.id)
         self._shelf.put(conversation)
-        run = self._adopt(turn, conversation.id)
+        run = self._own(turn, conversation.id, self._new_journal(turn))
         blocked = conversation.id in self._running or any(
             other.state == "pending" for other in waiting(conversation) if other.id != turn.id
         )
         if blocked:
             run.emit(wire.PendingEvent())
+            self._journal(run, conversation)
         else:
             self._start(conversation, run)
-        journaled = self._journal(run, conversation)  # in the same tick as its start: the answer waits for it
-        if journaled is not None:
-            await asyncio.shield(journaled)
+        if run.journaled is not None:
+            await asyncio.shield(run.journaled)
         state = run.settled().state
         return wire.TurnCreated(turn_id=turn.id, conversation_id=conversation.id, state=state)
 
@@ -129,27 +129,26 @@ class Turns:
                 hint="Start a new chat, or a new one from a summary of this one.",
             )
 
-    def _adopt(self, turn: TurnRecord, conversation_id: str) -> TurnRun:
+    def _new_journal(self, turn: TurnRecord) -> Journal | None:
         store = self._shelf.store
-        journal = Journal(store.journals / f"{turn.id}.jsonl") if isinstance(store, DiskStore) else None
+        return Journal(store.journals / f"{turn.id}.jsonl") if isinstance(store, DiskStore) else None
+
+    def _own(self, turn: TurnRecord, conversation_id: str, journal: Journal | None) -> TurnRun:
         run = TurnRun(turn, conversation_id, journal, self._shelf.in_disk_thread)
         self._runs[turn.id] = run
         return run
 
-    def _journal(self, run: TurnRun, conversation: ConversationRecord) -> asyncio.Future[None] | None:
-        """Begin the turn's journal; done when the question is on the disk."""
-        if run.journal is None:
-            return None
-        begun = self._shelf.in_disk_thread(run.journal.begin, _question(run, conversation))
-        run.journaled = asyncio.ensure_future(self._journal_begun(run, begun))
-        return run.journaled
+    def _journal(self, run: TurnRun, conversation: ConversationRecord) -> None:
+        """Write the turn's question into its journal; `run.journaled` is done when it is on the disk."""
+        if run.journal is not None:
+            written = self._shelf.in_disk_thread(run.journal.put, _question(run, conversation))
+            run.journaled = asyncio.ensure_future(self._journal_written(run, written))
 
-    async def _journal_begun(self, run: TurnRun, begun: asyncio.Future[None]) -> None:
+    async def _journal_written(self, run: TurnRun, written: asyncio.Future[None]) -> None:
         """A disk that refuses does not refuse the question: the turn lives in memory, and the panel is told."""
         try:
-            await begun
+            await written
         except OSError:
-            run.journal = None
             self._shelf.unsaved.add(run.conversation_id)
 
     # -- running ------------------------------------------------------------------------------------------------------
@@ -161,8 +160,7 @@ class Turns:
             turn = msgspec.structs.replace(turn, parent_id=last_settled(conversation, turn.parent_id))
         turn = msgspec.structs.replace(turn, state="running", follows=False)
         run.record = turn
-        if run.journal is not None and run.journaled is not None:  # it waited until now; say so to a later server
-            self._shelf.in_disk_thread(run.journal.append, [_question(run, conversation)])
+        self._journal(run, conversation)  # in the same tick as its start: the answer waits for it
         conversation = rechain(with_turn(conversation, turn), turn.id)
         self._shelf.put(conversation)
         self._running[conversation.id] = run
@@ -330,8 +328,10 @@ class Turns:
         if changes:
             self._change_waiting(run.conversation_id, turn_id, **changes)
             conversation = self._shelf.current(run.conversation_id)
-            if run.journal is not None and conversation is not None:
-                await self._shelf.in_disk_thread(run.journal.append, [_question(run, conversation)])
+            if conversation is not None:
+                self._journal(run, conversation)
+            if run.journaled is not None:
+                await asyncio.shield(run.journaled)
         if change.release and turn_id in self._runs and run.task is None:
             self._release(run)
         return self._shown(run)
@@ -423,14 +423,12 @@ class Turns:
 
     # -- the process --------------------------------------------------------------------------------------------------
 
-    def adopt_waiting(self, conversation: ConversationRecord, held: list[TurnRecord]) -> None:
+    def adopt_waiting(self, conversation: ConversationRecord, held: list[tuple[TurnRecord, Journal]]) -> None:
         """A server before this one left these waiting turns: they wait for a click now."""
         self._shelf.put(conversation)
-        self.know_keys([(turn.request_key, turn.id, conversation.id) for turn in held])
-        for turn in held:
-            run = self._adopt(turn, conversation.id)
-            run.emit(wire.PendingEvent(held=True))
-            self._journal(run, conversation)
+        self.know_keys([(turn.request_key, turn.id, conversation.id) for turn, _ in held])
+        for turn, journal in held:
+            self._own(turn, conversation.id, journal).emit(wire.PendingEvent(held=True))
 
     def know_keys(self, keys: list[tuple[str, str, str]]) -> None:
         """(request_key, turn id, conversation id) of earlier servers."""

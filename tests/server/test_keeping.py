@@ -1,0 +1,96 @@
+"""Turns and their disk, in one process: what waits for what when the disk is slow."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from cellar import wire
+from cellar_jupyter.server.answer import Answering
+from cellar_jupyter.server.app import Cellar
+from cellar_jupyter.server.files import Files
+from cellar_jupyter.server.models import Models
+from cellar_jupyter.server.shelf import Shelf
+from cellar_jupyter.server.store import DiskStore
+from cellar_jupyter.server.turns import Turns
+from cellar_jupyter.server.usage import UsageBook
+
+from tests.fakes.vllm import FakeVLLM
+
+pytestmark = pytest.mark.timeout(60)
+LOG = logging.getLogger(__name__)
+
+
+@pytest.fixture
+async def shelf(tmp_path: Path) -> AsyncIterator[Shelf]:
+    shelf = Shelf(DiskStore(tmp_path / "cellar", LOG.warning), LOG)
+    yield shelf
+    await asyncio.to_thread(shelf.close)
+
+
+@pytest.fixture
+async def turns(shelf: Shelf, tmp_path: Path, model: FakeVLLM) -> AsyncIterator[Turns]:
+    config = Cellar(base_url=model.url)
+    models = Models(config)
+    turns = Turns(shelf, Answering(config, models, Files(str(tmp_path)), shelf, UsageBook(None)), LOG, lambda: None)
+    turns.ready.set()
+    yield turns
+    await models.close()
+
+
+@contextmanager
+def slow_disk(shelf: Shelf) -> Iterator[None]:
+    """Nothing is written until the block ends."""
+    gate = threading.Event()
+    shelf.in_disk_thread(gate.wait)
+    try:
+        yield
+    finally:
+        gate.set()
+
+
+def question(text: str, conversation_id: str | None = None) -> wire.TurnRequest:
+    return wire.TurnRequest(request_key=secrets.token_hex(8), text=text, conversation_id=conversation_id)
+
+
+async def seen(turns: Turns, turn_id: str, kind: type[object]) -> None:
+    """The turn's log has such an event."""
+    log, _ = await turns.reading(turn_id)
+    news = asyncio.Event()
+    log.subscribe(news)
+    while not any(isinstance(event, kind) for event in log.read(0)):
+        news.clear()
+        await news.wait()
+    log.unsubscribe(news)
+
+
+async def kept(turns: Turns, turn_id: str) -> None:
+    """It has ended and is saved."""
+    _, run = await turns.reading(turn_id)
+    assert run is not None and run.task is not None
+    await run.task
+
+
+async def test_a_question_that_waited_is_on_the_disk_as_edited_before_it_leaves(
+    turns: Turns, shelf: Shelf, gated_model: FakeVLLM
+) -> None:
+    first = await turns.post(question("first"))
+    second = await turns.post(question("secnd", first.conversation_id))
+    await gated_model.until(lambda fake: fake.waiting == 1)
+    await turns.stop(first.turn_id)
+    await turns.patch(second.turn_id, wire.TurnPatch(text="second"))
+    with slow_disk(shelf):
+        await turns.patch(second.turn_id, wire.TurnPatch(release=True))
+        await seen(turns, second.turn_id, wire.ReceiptEvent)  # the prompt is built
+        _, run = await turns.reading(second.turn_id)
+        assert run is not None and run.journaled is not None and not run.journaled.done()
+        assert len(gated_model.requests) == 1
+    gated_model.release_all()
+    await kept(turns, second.turn_id)
+    assert gated_model.requests[-1].body["messages"][-1]["content"].endswith("second")

@@ -44,6 +44,43 @@ def last_message(model: FakeVLLM) -> str:
 # -- files ------------------------------------------------------------------------------------------------------------
 
 
+ODD_IGNORE_LINES = ["!", "\\", "foo\\", "*[z-a]", "[", "*.py[z-a]", "*a*a*a*a*a*a*b", "**/a/" * 8 + "b"]
+
+
+@pytest.mark.parametrize("line", ODD_IGNORE_LINES)
+async def test_an_ignore_line_that_is_none_or_costs_too_much_is_passed_over(files: Files, line: str) -> None:
+    (files.root / ".gitignore").write_text(f"*.log\n{line}\nbuild/\n")
+    (files.root / "build").mkdir()
+    for name in ("a.py", "x.log", "build/b.py", "a" * 200):
+        (files.root / name).write_text("def f(): ...")
+    deep = files.root.joinpath(*"a" * 50)
+    deep.mkdir(parents=True)
+    listed = files.folder("").entries
+    assert "a.py" in listed and "a" * 200 in listed and not {"x.log", "build/", "build/b.py"} & {*listed}
+    assert [hit.path for hit in (await Search(files).find("f")).hits if hit.kind == "symbol"] == ["a.py"]
+
+
+async def test_folders_nested_without_end_are_listed_as_far_as_anybody_looks(files: Files) -> None:
+    place = os.open(files.root, os.O_RDONLY)
+    for _ in range(1_100):
+        os.mkdir("a", dir_fd=place)
+        inner = os.open("a", os.O_RDONLY, dir_fd=place)
+        os.close(place)
+        place = inner
+    os.close(place)
+    (files.root / "b.py").write_text("x = 1")
+    assert "b.py" in files.folder("").entries
+    assert [hit.path for hit in (await Search(files).find("b.py")).hits] == ["b.py"]
+
+
+async def test_a_notebook_nested_deeper_than_can_be_read_is_told_and_spoils_nothing(files: Files) -> None:
+    (files.root / "deep.ipynb").write_text('{"cells":' + "[" * 20_000)
+    (files.root / "b.py").write_text("def fine(): ...")
+    gathered = files.gather([wire.FilePart(path="deep.ipynb"), wire.FilePart(path="b.py")])
+    assert [notice.path for notice in gathered.notices] == ["deep.ipynb"]
+    assert [hit.path for hit in (await Search(files).find("fine")).hits] == ["b.py"]
+
+
 def notebook_that_printed(text: str) -> bytes:
     output = {"output_type": "stream", "name": "stdout", "text": text}
     cells = [{"cell_type": "code", "id": "a", "source": "x", "outputs": [output]}]

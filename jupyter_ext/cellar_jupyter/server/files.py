@@ -7,7 +7,9 @@ must end inside the root; hidden files follow the server's own `allow_hidden`. W
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -30,6 +32,8 @@ MAX_RULES = 20
 FOLDER_ENTRIES = 500
 FOLDER_FILES = 40
 FOLDER_FILE_BYTES = 32 * 1024
+MAX_DEPTH = 60  # folders inside of folders
+MAX_STARS = 3  # in one name of a `.gitignore` line
 NEVER = frozenset({".git", "node_modules", "__pycache__", ".ipynb_checkpoints", ".venv", ".mypy_cache"})
 
 
@@ -173,14 +177,28 @@ class _Ignore:
             lines = decode(_read_regular(path, MAX_RULE_BYTES)).splitlines()
         except (OSError, CellarError):
             return None
-        from pathspec import GitIgnoreSpec
-
-        return cls(folder, GitIgnoreSpec.from_lines(lines))
+        return cls(folder, _spec(lines))
 
     def says(self, path: Path, is_folder: bool) -> bool | None:
         """True: ignored; False: taken back by a `!` line; None: not named here."""
         relative = path.relative_to(self.folder).as_posix() + ("/" if is_folder else "")
         return self.spec.check_file(relative).include
+
+
+def _spec(lines: Iterable[str]) -> GitIgnoreSpec:
+    """The lines that are patterns. A line that is none is passed over (as git does), and so is one with so many stars
+    in one name that the regular expression made of it could take seconds for a name that it does not fit."""
+    from pathspec import GitIgnoreSpec
+
+    good: list[str] = []
+    for line in lines:
+        names = line.split("/")
+        if names.count("**") > MAX_STARS or any(len(re.findall(r"\*+", name)) > MAX_STARS for name in names):
+            continue
+        with contextlib.suppress(ValueError, re.error):
+            GitIgnoreSpec.from_lines([line])
+            good.append(line)
+    return GitIgnoreSpec.from_lines(good)
 
 
 def _ignored(path: Path, is_folder: bool, rules: Iterable[_Ignore]) -> bool:
@@ -192,7 +210,9 @@ def _ignored(path: Path, is_folder: bool, rules: Iterable[_Ignore]) -> bool:
     return verdict
 
 
-def _walk(top: Path, folder: Path, rules: tuple[_Ignore, ...], hidden: bool) -> Iterator[tuple[str, bool, int]]:
+def _walk(
+    top: Path, folder: Path, rules: tuple[_Ignore, ...], hidden: bool, depth: int = MAX_DEPTH
+) -> Iterator[tuple[str, bool, int]]:
     own = _Ignore.read(folder)
     if own is not None:
         rules = (*rules, own)
@@ -214,8 +234,8 @@ def _walk(top: Path, folder: Path, rules: tuple[_Ignore, ...], hidden: bool) -> 
         if _ignored(path, is_folder, rules):
             continue
         yield path.relative_to(top).as_posix(), is_folder, size
-        if is_folder:
-            yield from _walk(top, path, rules, hidden)
+        if is_folder and depth:
+            yield from _walk(top, path, rules, hidden, depth - 1)
 
 
 def _read_regular(path: Path, limit: int) -> bytes:

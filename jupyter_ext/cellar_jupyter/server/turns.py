@@ -156,9 +156,8 @@ class Turns:
     def _start(self, conversation: ConversationRecord, run: TurnRun) -> None:
         """Let a waiting turn go: it gets its place in the tree and a task. Puts the changed conversation."""
         turn = conversation.turn(run.id) or run.record
-        if turn.follows:
-            turn = msgspec.structs.replace(turn, parent_id=last_settled(conversation, turn.parent_id))
-        turn = msgspec.structs.replace(turn, state="running", follows=False)
+        parent = last_settled(conversation, turn.parent_id)  # what waits may yet be removed; nothing hangs on it
+        turn = msgspec.structs.replace(turn, state="running", parent_id=parent, follows=False)
         run.record = turn
         self._journal(run, conversation)  # in the same tick as its start: the answer waits for it
         conversation = rechain(with_turn(conversation, turn), turn.id)
@@ -394,13 +393,12 @@ class Turns:
 
     async def _end_waiting(self, run: TurnRun) -> None:
         """A waiting turn was stopped: it is kept, with its question, and nothing else changes."""
-        ended = msgspec.structs.replace(run.settled(), finished=time.time(), follows=False)
-        run.ended = ended
         asyncio.get_running_loop().call_later(READABLE_FOR, self._runs.pop, run.id, None)
         conversation = self._shelf.current(run.conversation_id)
+        place = (conversation.turn(run.id) if conversation else None) or run.record
+        ended = msgspec.structs.replace(run.settled(), finished=time.time(), follows=False, parent_id=place.parent_id)
+        run.ended = ended
         if conversation is not None:
-            stored = conversation.turn(run.id)
-            ended = msgspec.structs.replace(ended, parent_id=stored.parent_id if stored else ended.parent_id)
             self._shelf.put(with_turn(conversation, ended))
             await self._keep(run, ended)
 

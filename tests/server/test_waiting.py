@@ -1,0 +1,41 @@
+"""Where a question that waited stands once it runs, and what may be done to it before."""
+
+from __future__ import annotations
+
+import secrets
+
+import pytest
+
+from tests.fakes.vllm import FakeVLLM
+from tests.server.servers import Panel
+
+pytestmark = pytest.mark.timeout(60)
+
+
+async def test_a_question_behind_a_held_one_keeps_the_history_when_that_is_removed(
+    panel: Panel, gated_model: FakeVLLM
+) -> None:
+    first = await panel.ask("whales?")
+    conversation = first["conversation_id"]
+    held = await panel.ask("held", conversation_id=conversation)
+    await gated_model.until(lambda fake: fake.waiting == 1)
+    await panel.http.post(f"turns/{first['turn_id']}/stop")
+    child = await panel.ask("child", conversation_id=conversation, parent_id=held["turn_id"])
+    await gated_model.until(lambda fake: fake.waiting == 1)
+    assert (await panel.http.delete(f"turns/{held['turn_id']}")).status_code == 204
+    gated_model.release_all()
+    await panel.all_events(child["turn_id"])
+    assert (await panel.turn(child["turn_id"]))["parent_id"] == first["turn_id"]
+    export = await panel.http.get(f"conversations/{conversation}/export", params={"format": "md"})
+    assert "whales?" in export.text
+
+
+async def test_stop_of_a_waiting_question_answers_its_place_as_it_is(panel: Panel, gated_model: FakeVLLM) -> None:
+    first = await panel.ask("first")
+    second = await panel.ask("second", conversation_id=first["conversation_id"])
+    third = await panel.ask("third", conversation_id=first["conversation_id"])
+    assert (await panel.http.delete(f"turns/{second['turn_id']}")).status_code == 204
+    stopped = await panel.http.post(f"turns/{third['turn_id']}/stop")
+    assert stopped.json()["parent_id"] == first["turn_id"]
+    gated_model.release_all()
+    await panel.all_events(first["turn_id"])

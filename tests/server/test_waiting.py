@@ -39,3 +39,17 @@ async def test_stop_of_a_waiting_question_answers_its_place_as_it_is(panel: Pane
     assert stopped.json()["parent_id"] == first["turn_id"]
     gated_model.release_all()
     await panel.all_events(first["turn_id"])
+
+
+async def test_a_waiting_question_cannot_become_empty(panel: Panel, gated_model: FakeVLLM) -> None:
+    first = await panel.ask("first")
+    second = await panel.ask("second", conversation_id=first["conversation_id"])
+    address = f"turns/{second['turn_id']}"
+    refused = await panel.http.patch(address, json={"text": " "})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "bad_request")
+    part = {"type": "selection", "path": "a.py", "text": "x = 1", "start_line": 1, "end_line": 1}
+    assert (await panel.http.patch(address, json={"text": "", "context": [part]})).status_code == 200
+    assert (await panel.http.patch(address, json={"context": []})).status_code == 400
+    assert (await panel.turn(second["turn_id"]))["pills"]
+    gated_model.release_all()
+    await panel.all_events(second["turn_id"])

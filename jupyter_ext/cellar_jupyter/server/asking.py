@@ -42,11 +42,8 @@ def new_turn(conversation: ConversationRecord, request: wire.TurnRequest, now: f
         context = (copied.context or ()) if copied else ()
     if mode == "compact" and not conversation.turns:
         raise BadRequest("There is nothing to summarise yet")
-    needs_text = mode != "compact" and continued is None
-    if needs_text and not text.strip() and not context and not (copied and copied.pills):
-        raise BadRequest("The question is empty")
     follows, parent = _place(conversation, request, copied, continued)
-    return TurnRecord(
+    turn = TurnRecord(
         id=f"{conversation.id}-{secrets.token_hex(5)}",
         parent_id=parent,
         mode=mode,
@@ -61,6 +58,14 @@ def new_turn(conversation: ConversationRecord, request: wire.TurnRequest, now: f
         context=context,
         follows=follows,
     )
+    refuse_empty(turn)
+    return turn
+
+
+def refuse_empty(turn: TurnRecord) -> None:
+    """Raises `BadRequest` for a turn that asks nothing and attaches nothing."""
+    if turn.mode != "compact" and turn.continue_of is None and not turn.text.strip() and not turn.pills:
+        raise BadRequest("The question is empty")
 
 
 def _named(conversation: ConversationRecord, turn_id: str | None) -> TurnRecord | None:

@@ -29,7 +29,7 @@ from cellar.conversation import (
 from cellar.errors import CellarError, Conflict, NotFound, TooLarge
 
 from .answer import Answering
-from .asking import conversation_id_of, named_conversation, new_turn
+from .asking import conversation_id_of, named_conversation, new_turn, refuse_empty
 from .defects import describe
 from .journal import Journal, Question
 from .log import EventLog
@@ -325,6 +325,7 @@ class Turns:
         if change.context is not None:
             changes |= {"context": change.context, "pills": pills_of(change.context), "copy_of": None}
         if changes:
+            refuse_empty(msgspec.structs.replace(run.record, **changes))
             self._change_waiting(run.conversation_id, turn_id, **changes)
             conversation = self._shelf.current(run.conversation_id)
             if conversation is not None:

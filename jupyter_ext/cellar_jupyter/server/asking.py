@@ -86,7 +86,10 @@ def _place(
     """(stands behind whatever is last when it starts, its parent as of now)."""
     if request.parent_id is not msgspec.UNSET:
         parent = _named(conversation, request.parent_id)
-        return False, parent.id if parent else None
+        place = parent.id if parent else None
+        if copied is not None and request.context is None and place != copied.parent_id:
+            raise Conflict("The context of that turn was written for its own place", hint="Send the context anew.")
+        return False, place
     if copied is not None:
         return False, copied.parent_id
     if continued is not None:

@@ -14,6 +14,7 @@ import pytest
 from cellar import wire
 from cellar_jupyter.server.answer import Answering
 from cellar_jupyter.server.app import Cellar
+from cellar_jupyter.server.conversations import Conversations
 from cellar_jupyter.server.files import Files
 from cellar_jupyter.server.models import Models
 from cellar_jupyter.server.shelf import Shelf
@@ -27,9 +28,29 @@ pytestmark = pytest.mark.timeout(60)
 LOG = logging.getLogger(__name__)
 
 
+class GatedStore(DiskStore):
+    """While `gate` is closed, whoever asks for a size waits; `asked` says that somebody does."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory, LOG.warning)
+        self.gate = threading.Event()
+        self.gate.set()
+        self.asked = threading.Event()
+
+    def size(self, conversation_id: str) -> int:
+        self.asked.set()
+        self.gate.wait()
+        return super().size(conversation_id)
+
+
 @pytest.fixture
-async def shelf(tmp_path: Path) -> AsyncIterator[Shelf]:
-    shelf = Shelf(DiskStore(tmp_path / "cellar", LOG.warning), LOG)
+def store(tmp_path: Path) -> GatedStore:
+    return GatedStore(tmp_path / "cellar")
+
+
+@pytest.fixture
+async def shelf(store: GatedStore) -> AsyncIterator[Shelf]:
+    shelf = Shelf(store, LOG)
     yield shelf
     await asyncio.to_thread(shelf.close)
 
@@ -94,3 +115,38 @@ async def test_a_question_that_waited_is_on_the_disk_as_edited_before_it_leaves(
     gated_model.release_all()
     await kept(turns, second.turn_id)
     assert gated_model.requests[-1].body["messages"][-1]["content"].endswith("second")
+
+
+async def test_a_question_finds_the_conversation_as_it_is_when_it_is_taken(
+    turns: Turns, shelf: Shelf, store: GatedStore, model: FakeVLLM
+) -> None:
+    first = await turns.post(question("first"))
+    await kept(turns, first.turn_id)
+    store.asked.clear()
+    store.gate.clear()
+    taking = asyncio.create_task(turns.post(question("second", first.conversation_id)))
+    await asyncio.to_thread(store.asked.wait)
+    await Conversations(shelf, turns).change(first.conversation_id, wire.ConversationPatch(title="Renamed"))
+    store.gate.set()
+    second = await taking
+    await kept(turns, second.turn_id)
+    conversation = await shelf.open(first.conversation_id)
+    assert (conversation.title, len(conversation.turns)) == ("Renamed", 2)
+
+
+async def test_a_request_that_is_cut_off_after_its_turn_was_taken_is_no_second_question(
+    turns: Turns, shelf: Shelf, gated_model: FakeVLLM
+) -> None:
+    request = question("only once")
+    with slow_disk(shelf):
+        cut_off = asyncio.create_task(turns.post(request))
+        await gated_model.until(lambda fake: turns.active)
+        cut_off.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await cut_off
+        again = asyncio.create_task(turns.post(request))
+    created = await again
+    gated_model.release_all()
+    await kept(turns, created.turn_id)
+    assert len((await shelf.open(created.conversation_id)).turns) == 1
+    assert len(gated_model.requests) == 1

@@ -159,7 +159,7 @@ class DiskStore:
             return True
 
     def size(self, conversation_id: str) -> int:
-        signature = _signature(self._path(conversation_id))
+        signature = _signature(self._path(conversation_id)) if _is_id(conversation_id) else None
         return signature[1] if signature else 0
 
     # -- all of them --------------------------------------------------------------------------------------------------

@@ -93,12 +93,10 @@ class Turns:
         now = time.time()
         named = named_conversation(request)
         if named is not None:
-            conversation = await self._shelf.open(named)
+            await self._check_size(named)
+            conversation = await self._shelf.open(named)  # last, so that nothing happens to it in between
         else:
             conversation = ConversationRecord(id=secrets.token_hex(8), title="", created=now, updated=now)
-        if conversation.turns:
-            await self._check_size(conversation.id)
-            conversation = self._shelf.current(conversation.id) or conversation
         turn = new_turn(conversation, request, now)
         if not conversation.title:
             title = title_of(turn.text, now, self._answering.config.auto_title)

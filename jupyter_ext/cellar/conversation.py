@@ -184,6 +184,19 @@ def history(conversation: ConversationRecord, leaf_id: str | None) -> History:
     return History(summary, tuple(turns))
 
 
+def question_of(conversation: ConversationRecord, turn: TurnRecord) -> TurnRecord:
+    """The turn whose question is to be asked for `turn`: itself, but to continue an answer that has no text yet (only
+    reasoning, or nothing) is to ask that question again. There is nothing to go on from, and the history would not have
+    the question."""
+    seen = {turn.id}
+    while (continued := conversation.turn(turn.continue_of)) is not None and continued.id not in seen:
+        if answer_text(continued.parts):
+            break
+        seen.add(continued.id)
+        turn = continued
+    return turn
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Events
 
@@ -332,8 +345,8 @@ def _quoted(turn: TurnRecord) -> list[str]:
     return asked or [f"> *({turn.mode})*"]
 
 
-_FENCE = re.compile(r"^(`{3,}|~{3,})[ \t]*([\w+-]*)[^\n]*\n(.*?)^\1[`~]*[ \t]*$\n?", re.MULTILINE | re.DOTALL)
-_CODE = frozenset({"", "python", "py", "python3", "ipython", "ipython3"})
+_FENCE = re.compile(r"^(`{3,}|~{3,})[ \t]*([\w+-]*)[^\n]*$")
+_CODE = frozenset({"python", "py", "python3", "ipython", "ipython3"})
 
 
 def export_notebook(conversation: ConversationRecord) -> bytes:
@@ -356,14 +369,28 @@ def export_notebook(conversation: ConversationRecord) -> bytes:
 
 
 def _add_answer(answer: str, add: Callable[[str, str], None]) -> None:
-    """Split an answer at its Python blocks; other blocks stay in the prose."""
-    at = 0
-    for block in _FENCE.finditer(answer):
-        if block[2].lower() in _CODE and block[2]:
-            add("markdown", answer[at : block.start()].strip())
-            add("code", block[3].rstrip("\n"))
-            at = block.end()
-    add("markdown", answer[at:].strip())
+    """Split an answer at its Python blocks; other blocks, and one that is not finished, stay in the prose. Line by
+    line: an expression over the whole answer takes time without end for one that repeats a mark."""
+    prose: list[str] = []
+    code: list[str] = []
+    fence, python = "", False  # of the block that is open
+    for line in answer.split("\n"):
+        mark = _FENCE.match(line)
+        if not fence:
+            if mark:
+                fence, python = mark[1], mark[2].lower() in _CODE
+            (code if fence else prose).append(line)
+            continue
+        code.append(line)
+        if line.startswith(fence) and not line[len(fence) :].strip("`~ \t\r"):
+            if python:
+                add("markdown", "\n".join(prose).strip())
+                add("code", "\n".join(code[1:-1]).rstrip("\n"))
+                prose = []
+            else:
+                prose += code
+            fence, code = "", []
+    add("markdown", "\n".join([*prose, *code]).strip())
 
 
 def export_json(conversation: ConversationRecord) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 from cellar import wire
 from cellar.context import Block, SentTurn
 from cellar.conversation import (
@@ -18,6 +19,7 @@ from cellar.conversation import (
     last_settled,
     leaf_below,
     pills_of,
+    question_of,
     rechain,
     title_of,
     waiting,
@@ -210,3 +212,41 @@ def test_a_notebook_has_python_as_code_and_the_rest_as_prose() -> None:
     assert code == ["print(1)", "s = '''\n```\n'''"]
     assert any("```bash" in cell["source"] for cell in cells if cell["cell_type"] == "markdown")
     assert len({cell["id"] for cell in cells}) == len(cells)
+
+
+# -- to continue ------------------------------------------------------------------------------------------------------
+
+
+def test_to_continue_an_answer_with_text_is_a_question_of_its_own() -> None:
+    more = turn("b", "a", continue_of="a", state="pending")
+    assert question_of(conversation(turn("a", state="length", parts=(wire.TextPart(text="So"),)), more), more) == more
+
+
+def test_to_continue_an_answer_without_text_asks_its_question_again() -> None:
+    thinking = (wire.ReasoningPart(text="Hmm"),)
+    first = turn("a", state="length", parts=thinking)
+    second = turn("b", "a", continue_of="a", state="length", parts=thinking)
+    third = turn("c", "b", continue_of="b", state="pending")
+    assert question_of(conversation(first, second, third), third) == first
+    looped = turn("a", "b", continue_of="b", state="length", parts=thinking)
+    assert question_of(conversation(looped, second), second) == looped
+
+
+@pytest.mark.parametrize(
+    "piece", ["`" * 400_000, "```\n" * 100_000, "~" * 400_000, "```python\n" * 40_000, "````\n```\n" * 40_000]
+)
+def test_an_answer_that_repeats_a_mark_is_exported_in_linear_time(piece: str) -> None:
+    text = f"{piece}\n" + "x\n" * 200
+    exported = export_notebook(conversation(turn("a", parts=(wire.TextPart(text=text),))))
+    assert msgspec.json.decode(exported)["cells"][-1]["source"].endswith("x")
+
+
+def test_an_exported_answer_keeps_blocks_inside_of_longer_fences_together() -> None:
+    text = "See\n````python\na = 1\n```\nb = 2\n````\nand\n```sh\nls\n```\n```py\nunfinished"
+    exported = export_notebook(conversation(turn("a", parts=(wire.TextPart(text=text),))))
+    cells = [(cell["cell_type"], cell["source"]) for cell in msgspec.json.decode(exported)["cells"][2:]]
+    assert cells == [
+        ("markdown", "See"),
+        ("code", "a = 1\n```\nb = 2"),
+        ("markdown", "and\n```sh\nls\n```\n```py\nunfinished"),
+    ]

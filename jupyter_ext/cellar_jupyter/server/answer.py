@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from cellar import wire
 from cellar.context import Prompt, RedactionState
-from cellar.conversation import History, TurnRecord, history, with_turn
+from cellar.conversation import History, TurnRecord, history, question_of, with_turn
 from cellar.errors import Forbidden, ModelServerError
 
 from .journal import Dispatched
@@ -47,6 +47,12 @@ class Answering:
             if switch is not None and not switch.enabled and any(isinstance(part, kinds) for part in parts):
                 raise Forbidden(switch.reason or f"{name} is switched off on this server")
 
+    def _seeing(self, model: wire.Model) -> wire.Model:
+        """The model as prompts may use it: pictures stand in outputs and notebook files, too, not only among the parts
+        that a page attaches."""
+        switch = self.config.feature_switches().get("images")
+        return model if switch is None or switch.enabled else msgspec.structs.replace(model, vision=False)
+
     async def answer(self, run: TurnRun) -> wire.FinishReason:
         """Ask the model and write the answer into the turn's log. Raises classes of `cellar.errors`."""
         from cellar.client import ChatRequest
@@ -76,15 +82,17 @@ class Answering:
 
     async def _build(self, run: TurnRun, model: wire.Model) -> tuple[Prompt, RedactionState]:
         conversation = await self._shelf.open(run.conversation_id)
-        copied = conversation.turn(run.record.copy_of)
+        asked = question_of(conversation, run.record)
+        copied = conversation.turn(asked.copy_of)
+        repeated = asked.sent if asked.id != run.record.id else copied.sent if copied is not None else None
         order = Order(
-            model=model,
-            mode=run.record.mode,
-            question=run.record.text,
-            history=history(conversation, run.record.parent_id),
-            context=run.record.context or (),
-            copied=copied.sent if copied is not None else None,
-            continues=run.record.continue_of is not None,
+            model=self._seeing(model),
+            mode=asked.mode,
+            question=asked.text,
+            history=history(conversation, asked.parent_id),
+            context=(asked.context or ()) if asked.sent is None else (),
+            copied=repeated,
+            continues=asked.continue_of is not None,
             max_tokens=self.config.max_tokens or None,
         )
         return await asyncio.to_thread(
@@ -125,7 +133,7 @@ class Answering:
         model = await self._models.choose(request.model)
         past, redaction = await self._past(request)
         order = Order(
-            model=model,
+            model=self._seeing(model),
             mode=request.mode,
             question=request.text,
             history=past,

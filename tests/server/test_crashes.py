@@ -1,4 +1,4 @@
-"""What a crash leaves: a server killed at the worst moments, a disk that refuses, and what the next server makes of it."""
+"""What crashes and refusing disks leave: servers killed at the worst moments, and what the next one makes of it."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ async def adopt_journals(shelf: Shelf, turns: Turns) -> None:
         return
     for conversation, held in await shelf.in_disk_thread(_adopt_all, store):
         turns.adopt_waiting(conversation, held)
-    turns.know_keys(await shelf.in_disk_thread(store.keys))
+    turns.keys.learn(await shelf.in_disk_thread(store.keys))
 
 
 _Held = list[tuple[TurnRecord, Journal]]

@@ -71,8 +71,10 @@ class Shelf:
             self._open[conversation.id] = conversation
 
     async def save(self, conversation_id: str) -> bool:
-        """Write the finished turns. False: the disk refused; the record stays in memory, the panel is told, and the next
-        save tries again."""
+        """Write the finished turns.
+
+        False: the disk refused; the record stays in memory, the panel is told, and the next save tries again.
+        """
         record = self._open.get(conversation_id)
         if record is None:
             return True

@@ -9,7 +9,6 @@ import asyncio
 import logging
 import secrets
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 
 import msgspec
@@ -32,6 +31,7 @@ from .answer import Answering
 from .asking import conversation_id_of, named_conversation, new_turn, refuse_empty
 from .defects import describe
 from .journal import Journal, Question
+from .keys import RequestKeys
 from .log import EventLog
 from .replay import rebuilt_log
 from .run import StoppedBy, TurnRun
@@ -40,7 +40,6 @@ from .store import DiskStore
 
 READABLE_FOR = 600.0
 """Seconds a finished turn's events stay readable from their beginning."""
-KEYS = 20_000
 AWAKE = 30.0
 """Seconds between two marks of activity while a turn runs."""
 
@@ -55,7 +54,7 @@ class Turns:
         self._touch = touch
         self._runs: dict[str, TurnRun] = {}
         self._running: dict[str, TurnRun] = {}  # by conversation
-        self._keys: OrderedDict[str, asyncio.Future[wire.TurnCreated]] = OrderedDict()
+        self.keys = RequestKeys()
         self._ending: set[asyncio.Task[None]] = set()
         self.ready = asyncio.Event()  # journals and keys of earlier servers are read
 
@@ -64,23 +63,11 @@ class Turns:
     async def post(self, request: wire.TurnRequest) -> wire.TurnCreated:
         """Take a question; the same `request_key` answers the same turn."""
         await self.ready.wait()
-        known = self._keys.get(request.request_key)
+        known = await self.keys.known(request.request_key)
         if known is not None:
-            created = await asyncio.shield(known)
-            return msgspec.structs.replace(created, state=await self._state_of(created))
-        taken: asyncio.Future[wire.TurnCreated] = asyncio.get_running_loop().create_future()
-        self._keys[request.request_key] = taken
-        try:
-            created = await self._take(request)
-        except BaseException as error:
-            del self._keys[request.request_key]
-            taken.set_exception(error if isinstance(error, CellarError) else NotFound("The turn was not taken"))
-            taken.exception()  # whoever waited has it; nobody has to
-            raise
-        taken.set_result(created)
-        while len(self._keys) > KEYS:
-            self._keys.popitem(last=False)
-        return created
+            return msgspec.structs.replace(known, state=await self._state_of(known))
+        with self.keys.taking(request.request_key) as took:
+            return await self._take(request, took)
 
     async def _state_of(self, created: wire.TurnCreated) -> wire.TurnState:
         try:
@@ -88,7 +75,7 @@ class Turns:
         except NotFound:  # deleted since
             return created.state
 
-    async def _take(self, request: wire.TurnRequest) -> wire.TurnCreated:
+    async def _take(self, request: wire.TurnRequest, took: Callable[[wire.TurnCreated], None]) -> wire.TurnCreated:
         self._answering.check(request)
         now = time.time()
         named = named_conversation(request)
@@ -113,10 +100,11 @@ class Turns:
             self._journal(run, conversation)
         else:
             self._start(conversation, run)
+        created = wire.TurnCreated(turn_id=turn.id, conversation_id=conversation.id, state=run.settled().state)
+        took(created)
         if run.journaled is not None:
             await asyncio.shield(run.journaled)
-        state = run.settled().state
-        return wire.TurnCreated(turn_id=turn.id, conversation_id=conversation.id, state=state)
+        return msgspec.structs.replace(created, state=run.settled().state)
 
     async def _check_size(self, conversation_id: str) -> None:
         limit = self._answering.config.max_conversation_bytes
@@ -423,19 +411,9 @@ class Turns:
     def adopt_waiting(self, conversation: ConversationRecord, held: list[tuple[TurnRecord, Journal]]) -> None:
         """A server before this one left these waiting turns: they wait for a click now."""
         self._shelf.put(conversation)
-        self.know_keys([(turn.request_key, turn.id, conversation.id) for turn, _ in held])
+        self.keys.learn([(turn.request_key, turn.id, conversation.id) for turn, _ in held])
         for turn, journal in held:
             self._own(turn, conversation.id, journal).emit(wire.PendingEvent(held=True))
-
-    def know_keys(self, keys: list[tuple[str, str, str]]) -> None:
-        """(request_key, turn id, conversation id) of earlier servers."""
-        for key, turn_id, conversation_id in keys:
-            if key and key not in self._keys:
-                taken: asyncio.Future[wire.TurnCreated] = asyncio.get_running_loop().create_future()
-                taken.set_result(
-                    wire.TurnCreated(turn_id=turn_id, conversation_id=conversation_id, state="interrupted")
-                )
-                self._keys[key] = taken
 
     @property
     def active(self) -> bool:

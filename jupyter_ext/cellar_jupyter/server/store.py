@@ -229,11 +229,8 @@ class DiskStore:
         try:
             with path.open("rb") as file:
                 header = _decode_header(file.readline(1_000_000))
-        except (msgspec.DecodeError, UnicodeError) as error:
-            self._set_aside(path, error)
-            return None
-        except OSError as error:
-            self._problem(f"A conversation could not be read: {path.name}: {error.strerror}")
+        except (msgspec.DecodeError, UnicodeError, OSError) as error:
+            self._cannot_read(path, error)
             return None
         if header.version > SCHEMA:
             self._problem(f"A conversation was written by a newer Cellar and is left alone: {path.name}")
@@ -249,8 +246,8 @@ class DiskStore:
                 file.readline()
                 redaction = _decode_redaction(file.readline())
                 turns = tuple(_decode_turn(line) for line in file)
-        except (msgspec.DecodeError, UnicodeError) as error:
-            self._set_aside(path, error)
+        except (msgspec.DecodeError, UnicodeError, OSError) as error:
+            self._cannot_read(path, error)
             return None
         return ConversationRecord(
             id=header.id,
@@ -269,7 +266,12 @@ class DiskStore:
             path.rename(aside)
         self._problem(f"A conversation could not be read and was set aside as {aside.name} ({why})")
 
-    def _set_aside(self, path: Path, error: Exception) -> None:
+    def _cannot_read(self, path: Path, error: Exception) -> None:
+        if isinstance(error, FileNotFoundError):
+            return  # deleted meanwhile
+        if isinstance(error, OSError):
+            self._problem(f"A conversation could not be read: {path.name}: {error.strerror}")
+            return
         # a decoding error names the place, never the content
         self.set_aside(path, str(error)[:200] if isinstance(error, msgspec.DecodeError) else type(error).__name__)
         self._forget(path.name.removesuffix(".jsonl"))

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from cellar.conversation import ConversationRecord, TurnRecord
-from cellar_jupyter.server.store import DiskStore, MemoryStore, Unsaved
+from cellar_jupyter.server.store import DiskStore, Unsaved
 
 
 @pytest.fixture
@@ -53,3 +51,28 @@ def test_a_search_during_a_delete_warns_of_nothing(directory: Path, store: DiskS
 
     assert len(fresh.search(Deleting("why"))) == 1
     assert told == fresh.problems == []
+
+
+def test_a_file_of_a_newer_version_is_never_overwritten(directory: Path, store: DiskStore, told: list[str]) -> None:
+    store.save(conversation("a", "of the newer one"))
+    path = file_of(directory, "a")
+    newer = path.read_bytes().replace(b'"version":1', b'"version":2', 1)
+    path.write_bytes(newer)
+    with pytest.raises(Unsaved):
+        DiskStore(directory, told.append).save(conversation("a", "of the older one"))
+    assert path.read_bytes() == newer
+
+
+def test_a_file_that_cannot_be_read_now_is_not_overwritten(directory: Path, store: DiskStore) -> None:
+    path = file_of(directory, "a")
+    path.mkdir()  # reading it fails, as on a broken disk
+    with pytest.raises(Unsaved):
+        store.save(conversation("a"))
+    assert path.is_dir()
+
+
+def test_a_damaged_file_is_set_aside_and_the_conversation_saved(directory: Path, store: DiskStore) -> None:
+    file_of(directory, "a").write_bytes(b"rubbish")
+    saved = store.save(conversation("a"))
+    assert store.load("a") == saved
+    assert len(list(file_of(directory, "a").parent.glob("a.jsonl.unreadable-*"))) == 1

@@ -136,6 +136,8 @@ class DiskStore:
                     theirs = self._read(path)
                     if theirs is not None:
                         conversation = _merge(conversation, theirs)
+                    elif path.exists():  # of a newer Cellar, or unreadable for now: what is in it is not ours to lose
+                        raise Unsaved(f"{path.name} cannot be read")
                 replace_private(path, _lines(conversation))
                 written = _signature(path)
                 if written is not None:
@@ -205,7 +207,7 @@ class DiskStore:
         try:
             entries = list(os.scandir(self._conversations))
         except OSError as error:
-            self._problem(f"The conversations' directory cannot be read: {error.strerror}")
+            self.problem(f"The conversations' directory cannot be read: {error.strerror}")
             return
         for entry in entries:
             if not entry.name.endswith(".jsonl"):
@@ -233,7 +235,7 @@ class DiskStore:
             self._cannot_read(path, error)
             return None
         if header.version > SCHEMA:
-            self._problem(f"A conversation was written by a newer Cellar and is left alone: {path.name}")
+            self.problem(f"A conversation was written by a newer Cellar and is left alone: {path.name}")
             return None
         return header
 
@@ -264,19 +266,20 @@ class DiskStore:
         aside = path.with_name(f"{path.name}.unreadable-{time.strftime('%Y%m%dT%H%M%S')}")
         with contextlib.suppress(OSError):
             path.rename(aside)
-        self._problem(f"A conversation could not be read and was set aside as {aside.name} ({why})")
+        self.problem(f"A conversation could not be read and was set aside as {aside.name} ({why})")
 
     def _cannot_read(self, path: Path, error: Exception) -> None:
         if isinstance(error, FileNotFoundError):
             return  # deleted meanwhile
         if isinstance(error, OSError):
-            self._problem(f"A conversation could not be read: {path.name}: {error.strerror}")
+            self.problem(f"A conversation could not be read: {path.name}: {error.strerror}")
             return
         # a decoding error names the place, never the content
         self.set_aside(path, str(error)[:200] if isinstance(error, msgspec.DecodeError) else type(error).__name__)
         self._forget(path.name.removesuffix(".jsonl"))
 
-    def _problem(self, message: str) -> None:
+    def problem(self, message: str) -> None:
+        """Tell the user and the log, once."""
         if message not in self.problems:
             self.problems.append(message)
             self._report(message)

@@ -12,11 +12,14 @@ from pathlib import Path
 
 import pytest
 from cellar import wire
+from cellar.conversation import ConversationRecord, TurnRecord
 from cellar_jupyter.server.answer import Answering
 from cellar_jupyter.server.app import Cellar
 from cellar_jupyter.server.conversations import Conversations
 from cellar_jupyter.server.files import Files
+from cellar_jupyter.server.journal import Journal, Question
 from cellar_jupyter.server.models import Models
+from cellar_jupyter.server.recovery import adopt_journals
 from cellar_jupyter.server.shelf import Shelf
 from cellar_jupyter.server.store import DiskStore
 from cellar_jupyter.server.turns import Turns
@@ -151,3 +154,34 @@ async def test_a_request_that_is_cut_off_after_its_turn_was_taken_is_no_second_q
     await kept(turns, created.turn_id)
     assert len((await shelf.open(created.conversation_id)).turns) == 1
     assert len(gated_model.requests) == 1
+
+
+def leave(store: DiskStore, name: str, state: wire.TurnState) -> Path:
+    """The journal of a server that died while this turn ran or waited."""
+    turn = TurnRecord(
+        id=f"{name}-1", parent_id=None, mode="ask", state=state, text=name, created=1.0, request_key=f"key-of-{name}"
+    )
+    path = store.journals / f"{turn.id}.jsonl"
+    journal = Journal(path)
+    journal.put(Question(conversation_id=name, title=name, created=1.0, turn=turn))
+    journal.release()
+    return path
+
+
+async def test_a_conversation_that_cannot_be_taken_over_keeps_its_journals_and_stops_no_other(
+    turns: Turns, shelf: Shelf, store: GatedStore, model: FakeVLLM
+) -> None:
+    store.save(ConversationRecord(id="newer", title="of a newer version", created=1.0, updated=1.0))
+    file = store.directory / "conversations" / "newer.jsonl"
+    file.write_bytes(file.read_bytes().replace(b'"version":1', b'"version":2', 1))
+    content = file.read_bytes()
+    left = [leave(store, "newer", "running"), leave(store, "zealous", "running"), leave(store, "zwaits", "pending")]
+    await adopt_journals(shelf, turns)
+    assert [path.exists() for path in left] == [True, False, True]
+    assert file.read_bytes() == content
+    assert any("newer" in told for told in store.problems)
+    assert (await turns.get("zealous-1")).state == "interrupted"
+    assert (await turns.get("zwaits-1")).state == "held"
+    for key, turn_id in (("key-of-zealous", "zealous-1"), ("key-of-zwaits", "zwaits-1")):
+        assert (await turns.post(wire.TurnRequest(request_key=key, text="again"))).turn_id == turn_id
+    await turns.delete("zwaits-1")

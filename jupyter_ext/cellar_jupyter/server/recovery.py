@@ -14,7 +14,7 @@ import msgspec
 from cellar.conversation import ConversationRecord, TurnRecord, with_turn
 
 from .journal import Journal, Recovered, adopt, recover
-from .store import DiskStore
+from .store import DiskStore, Unsaved
 
 if TYPE_CHECKING:
     from .shelf import Shelf
@@ -51,7 +51,13 @@ def _adopt_all(store: DiskStore) -> list[tuple[ConversationRecord, _Held]]:
         found.setdefault(recovered.question.conversation_id, []).append((path, fd, recovered))
     left = []
     for conversation_id, journals in found.items():
-        conversation, held = _fold(store, conversation_id, journals)
+        try:
+            conversation, held = _fold(store, conversation_id, journals)
+        except Unsaved as error:  # the next server tries again
+            store.problem(f"A conversation that was left unfinished stays in its journal: {conversation_id} ({error})")
+            for _, fd, _ in journals:
+                os.close(fd)
+            continue
         if held:
             left.append((conversation, held))
         waits = {journal.path for _, journal in held}
@@ -65,6 +71,8 @@ def _fold(
     store: DiskStore, conversation_id: str, journals: list[tuple[Path, int, Recovered]]
 ) -> tuple[ConversationRecord, _Held]:
     conversation = store.load(conversation_id)
+    if conversation is None and store.size(conversation_id):
+        raise Unsaved("its file cannot be read")
     held: _Held = []
     ran = False
     for path, fd, recovered in sorted(journals, key=lambda journal: journal[2].turn.created):

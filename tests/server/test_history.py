@@ -181,8 +181,11 @@ async def test_two_servers_on_one_directory_leave_each_other_alone(
         assert third["parent_id"] == turn["id"]
 
 
-async def test_a_conversation_that_is_full_takes_no_question_and_loses_nothing(a_server: StartServer) -> None:
-    server = a_server(max_conversation_bytes=2000)
+@pytest.mark.parametrize("history", ["disk", "memory"])
+async def test_a_conversation_that_is_full_takes_no_question_and_loses_nothing(
+    a_server: StartServer, history: str
+) -> None:
+    server = a_server(max_conversation_bytes=2000, history=history)
     async with server.panel() as panel:
         turn = await panel.finished("long " * 500)
         await until_saved(panel, turn["conversation_id"])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from cellar.conversation import ConversationRecord, TurnRecord
-from cellar_jupyter.server.store import DiskStore, Unsaved
+from cellar_jupyter.server.store import DiskStore, MemoryStore, Unsaved
 
 
 @pytest.fixture
@@ -76,3 +76,12 @@ def test_a_damaged_file_is_set_aside_and_the_conversation_saved(directory: Path,
     saved = store.save(conversation("a"))
     assert store.load("a") == saved
     assert len(list(file_of(directory, "a").parent.glob("a.jsonl.unreadable-*"))) == 1
+
+
+def test_a_conversation_in_memory_is_as_large_as_on_the_disk(store: DiskStore) -> None:
+    memory = MemoryStore()
+    kept = store.save(memory.save(conversation("a", "long " * 1000)))
+    assert memory.size("a") == store.size("a") > 5000
+    assert [row.size for row in (*memory.summaries(), *memory.search("long"))] == [memory.size("a")] * 2
+    memory.delete(kept.id)
+    assert memory.size("a") == 0

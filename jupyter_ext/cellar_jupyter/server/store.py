@@ -330,27 +330,30 @@ class MemoryStore:
     def __init__(self) -> None:
         self.problems: list[str] = []
         self._conversations: dict[str, ConversationRecord] = {}
+        self._sizes: dict[str, int] = {}  # what they would have on a disk
 
     def load(self, conversation_id: str) -> ConversationRecord | None:
         return self._conversations.get(conversation_id)
 
     def save(self, conversation: ConversationRecord) -> ConversationRecord:
         self._conversations[conversation.id] = conversation
+        self._sizes[conversation.id] = sum(map(len, _lines(conversation)))
         return conversation
 
     def delete(self, conversation_id: str) -> bool:
+        self._sizes.pop(conversation_id, None)
         return self._conversations.pop(conversation_id, None) is not None
 
     def summaries(self) -> list[wire.ConversationSummary]:
-        return [_summary(_header(conversation), 0) for conversation in list(self._conversations.values())]
+        return [_summary(_header(each), self.size(each.id)) for each in list(self._conversations.values())]
 
     def search(self, query: str) -> list[wire.ConversationSummary]:
         found = []
         for conversation in list(self._conversations.values()):
             excerpt = find(conversation, query)
             if excerpt is not None:
-                found.append(_summary(_header(conversation), 0, excerpt))
+                found.append(_summary(_header(conversation), self.size(conversation.id), excerpt))
         return found
 
     def size(self, conversation_id: str) -> int:
-        return 0
+        return self._sizes.get(conversation_id, 0)

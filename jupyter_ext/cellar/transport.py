@@ -25,6 +25,7 @@ KEEPALIVE = 4.0
 """Seconds an idle connection is kept: less than the 5 s after which uvicorn (vLLM) closes it, or both would race."""
 MAX_CONNECTIONS = 32
 ERROR_BODY_TIMEOUT = 10.0
+_PROXY_HINT = "Check CELLAR_PROXY: it looks like http://HOST:3128"
 
 
 def make_http(
@@ -40,18 +41,30 @@ def make_http(
 
     It follows no proxy variable, no netrc and no redirect: a question goes to `base_url` or nowhere. Certificates are
     checked against `ca_bundle` (a PEM file), else the system's store, which is where an intranet's own authority is.
+    Raises `ModelServerDown` that names the setting when the file or the proxy cannot be used.
     """
     import ssl
 
     import httpx
 
-    if base_url.startswith("https:") or proxy.startswith("https:"):
-        verify = ssl.create_default_context(cafile=ca_bundle or None)
-    else:
-        verify = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusts nobody; never used, and saves 35 ms of reading CAs
+    try:
+        if base_url.startswith("https:") or proxy.startswith("https:"):
+            verify = ssl.create_default_context(cafile=ca_bundle or None)
+        else:
+            verify = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusts nobody; never used, saves 35 ms of reading CAs
+    except OSError as cause:  # no such file, or (ssl.SSLError) one without a certificate
+        raise ModelServerDown(
+            "The file of certificate authorities cannot be used", hint="Check CELLAR_CA_BUNDLE: it names a PEM file"
+        ) from cause
+    try:
+        route = httpx.Proxy(proxy) if proxy else None
+    except (ValueError, httpx.InvalidURL) as cause:
+        raise ModelServerDown("The proxy's address is not usable", hint=_PROXY_HINT) from cause
+    if route is not None and route.url.scheme not in ("http", "https"):
+        raise ModelServerDown("The proxy's kind is not supported", hint=_PROXY_HINT)
     return httpx.AsyncClient(
         verify=verify,
-        proxy=proxy or None,
+        proxy=route,
         trust_env=False,
         follow_redirects=False,
         timeout=httpx.Timeout(connect=connect_timeout, read=read_timeout, write=WRITE_TIMEOUT, pool=POOL_TIMEOUT),

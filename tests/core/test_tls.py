@@ -7,6 +7,7 @@ import ssl
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cellar.client import NO_RETRIES, ModelClient, make_http
@@ -51,3 +52,19 @@ async def test_an_unknown_authority_is_refused_with_the_setting_that_helps(an_ht
         await everything(client)
     assert "CELLAR_CA_BUNDLE" in refused.value.hint
     await client.aclose()
+
+
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [
+        ({"ca_bundle": "/no/such/file.pem"}, "CELLAR_CA_BUNDLE"),
+        ({"ca_bundle": __file__}, "CELLAR_CA_BUNDLE"),
+        ({"proxy": "localhost:3128"}, "CELLAR_PROXY"),
+        ({"proxy": "socks5://127.0.0.1:1080"}, "CELLAR_PROXY"),
+        ({"proxy": "http://:99999999"}, "CELLAR_PROXY"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_named(settings: dict[str, Any], name: str) -> None:
+    with pytest.raises(ModelServerDown) as refused:
+        make_http("https://127.0.0.1:1/v1", **settings)
+    assert name in refused.value.hint

@@ -208,6 +208,7 @@ def load(server_app: Any) -> None:
 
     config = Cellar(parent=server_app)
     config.base_url = parse_base_url(config.base_url, "c.Cellar.base_url")
+    config.proxy = parse_base_url(config.proxy, "c.Cellar.proxy") if config.proxy else ""
     config.feature_switches()
     publish_endpoint(config, server_app.log)
     door = Door(config, server_app)

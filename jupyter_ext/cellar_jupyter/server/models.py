@@ -37,14 +37,14 @@ class Models:
         self._known_at = 0.0
         self._counters: dict[str, TokenCounter] = {}
         self._counting: asyncio.Task[None] | None = None
-        self._to_count: dict[str, None] = {}
+        self._to_count: dict[tuple[str, str], None] = {}  # (model, text), in order
         self.health = wire.ModelServer(state="loading", message="not asked yet", tiny=config.tiny)
         self.known: tuple[wire.Model, ...] = ()
 
     async def client(self) -> ModelClient:
         """The one client; importing httpx happens in a thread, once."""
         if self._client is None:
-            if self._making is None:
+            if self._making is None or self._making.done():  # one that failed is tried again: a file may be there now
                 self._making = asyncio.create_task(self._make())
             self._client = await asyncio.shield(self._making)
         return self._client
@@ -74,7 +74,13 @@ class Models:
         return self._refreshing
 
     async def _refresh(self) -> None:
-        client = await self.client()
+        try:
+            client = await self.client()
+        except CellarError as error:  # a setting that cannot be used: the server is not even asked
+            message = f"{error.message}. {error.hint}" if error.hint else error.message
+            self.health = wire.ModelServer(state="down", message=message, tiny=self._config.tiny)
+            self._known_at = time.monotonic()
+            return
         try:
             known = await client.models()
             self.known = tuple(self._with_overrides(model) for model in known)
@@ -134,29 +140,28 @@ class Models:
         if not model.tokenizer:
             return
         for text in self.counter(model.id).missing(texts):
-            self._to_count.setdefault(text)
+            self._to_count.setdefault((model.id, text))
         if self._to_count and (self._counting is None or self._counting.done()):
-            self._counting = asyncio.create_task(self._count(model.id))
+            self._counting = asyncio.create_task(self._count())
 
     async def counted(self, within: float) -> None:
         """Wait for the counting that is under way, at most `within` seconds."""
         if self._counting is not None and not self._counting.done():
             await asyncio.wait([self._counting], timeout=within)
 
-    async def _count(self, model_id: str) -> None:
-        client, counter = await self.client(), self.counter(model_id)
+    async def _count(self) -> None:
+        client = await self.client()
         while self._to_count:
-            text = next(iter(self._to_count))
-            del self._to_count[text]
+            model_id, text = next(iter(self._to_count))
+            del self._to_count[model_id, text]
             try:
                 tokens = await client.count_tokens(model_id, text=text)
             except CellarError:
-                self._to_count.clear()
-                return
-            if tokens is None:
-                self._to_count.clear()
-                return
-            counter.learn(text, tokens)
+                tokens = None
+            if tokens is None:  # this model's tokenizer does not answer; another one's may
+                self._to_count = {key: None for key in self._to_count if key[0] != model_id}
+            else:
+                self.counter(model_id).learn(text, tokens)
 
 
 def make_client(config: Cellar) -> ModelClient:

@@ -1,0 +1,58 @@
+"""What the workspace knows of its model server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import certifi
+from cellar import wire
+from cellar_jupyter.server.app import Cellar
+from cellar_jupyter.server.models import Models
+
+from tests.fakes.vllm import FakeVLLM
+from tests.server.conftest import StartServer
+from tests.server.servers import Panel, until
+
+
+async def state(panel: Panel) -> dict[str, str]:
+    answer: dict[str, str] = (await panel.http.get("status")).json()["model_server"]
+    return answer
+
+
+async def test_a_wrong_authority_file_is_told_and_forgotten_once_it_is_right(
+    a_server: StartServer, tmp_path: Path
+) -> None:
+    bundle = tmp_path / "authorities.pem"
+    server = a_server(base_url="https://127.0.0.1:1/v1", ca_bundle=str(bundle))
+    async with server.panel() as panel:
+
+        async def told() -> bool:
+            return "CELLAR_CA_BUNDLE" in (await state(panel)).get("message", "")
+
+        await until(told)
+        assert (await state(panel))["state"] == "down"
+        turn = await panel.finished("hello")
+        assert turn["error"]["code"] == "model_down" and "CELLAR_CA_BUNDLE" in turn["error"]["hint"]
+
+        bundle.write_bytes(Path(certifi.where()).read_bytes())
+
+        async def asked() -> bool:
+            return not await told()
+
+        await until(asked)  # the server is asked now; it is not there
+
+
+async def test_each_text_is_counted_by_the_model_that_will_read_it(model: FakeVLLM) -> None:
+    models = Models(Cellar(base_url=model.url))
+    one, other = (wire.Model(id=name, context_length=1_000, tokenizer=True) for name in ("fake-coder", "another"))
+    models.count_later(one, ("for the one", "for both"))
+    models.count_later(other, ("for the other", "for both"))
+    await models.counted(within=20)
+    asked = [(body["model"], body["prompt"]) for body in model.counted]
+    assert sorted(asked) == [
+        ("another", "for both"),
+        ("another", "for the other"),
+        ("fake-coder", "for both"),
+        ("fake-coder", "for the one"),
+    ]
+    await models.close()

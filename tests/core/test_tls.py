@@ -61,7 +61,6 @@ async def test_an_unknown_authority_is_refused_with_the_setting_that_helps(an_ht
         ({"ca_bundle": __file__}, "CELLAR_CA_BUNDLE"),
         ({"proxy": "localhost:3128"}, "CELLAR_PROXY"),
         ({"proxy": "socks5://127.0.0.1:1080"}, "CELLAR_PROXY"),
-        ({"proxy": "http://:99999999"}, "CELLAR_PROXY"),
     ],
 )
 def test_a_setting_that_cannot_be_used_is_named(settings: dict[str, Any], name: str) -> None:

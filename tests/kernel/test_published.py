@@ -75,6 +75,33 @@ def test_a_link_that_runs_something_is_no_link(address: str) -> None:
     assert f"[x]: {address}" not in to_published(f"[x][x]\n\n[x]: {address}")
 
 
+@pytest.mark.parametrize(
+    "live", ["![x](http://evil.example/p.png)", "[c](javascript:alert(1))", "[c]: javascript:alert(1)"]
+)
+@pytest.mark.parametrize(
+    "before",
+    [
+        *(f"a{end}```\n" for end in ("\u2028", "\u2029", "\x0b", "\x0c", "\x1c", "\x85", "\r")),
+        "- a\n\n  ```\n",  # the item ends, and with it its fence
+        "> ```\n",
+        "1. a\n\n   ~~~\n   b\n",
+        "`a\n```\n",
+        "```\nb\r```\r",
+        "> ",
+        "- ",
+    ],
+)
+def test_nothing_is_live_that_only_we_read_as_code(before: str, live: str) -> None:
+    published = to_published(f"{before}{live}\n")
+    assert "![" not in published
+    assert "](javascript" not in published and "]: javascript" not in published
+
+
+def test_code_that_indexes_and_annotates_stays_as_it_is() -> None:
+    for code in ("x[0](y)", "def f(a: list[int]) -> None: ...", "d = {a[0]: 1}", "if a[1:]:\n    b", "!ls"):
+        assert to_published(f"```python\n{code}\n```\n") == f"```python\n{code}\n```\n"
+
+
 def test_code_with_tags_can_still_be_read() -> None:
     import html
 

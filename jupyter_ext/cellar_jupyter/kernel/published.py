@@ -5,9 +5,9 @@ it finds. Our card sanitizes, but the same output is read by front ends without 
 without the extension), and a model can be talked into an answer by a file it was shown. So what leaves the kernel as
 `text/markdown` carries no live HTML, no remote image and no link but to web, mail and relative addresses.
 
-Code keeps its meaning. Fenced and inline code that holds something that looks like a tag is written as HTML entities
-inside `<code>`: inert whatever a parser makes of the fences around it. An answer without `<`, image or odd link stays
-as the model wrote it, byte for byte.
+Code keeps its meaning. Fenced and inline code that holds something that looks like a tag, an image or an odd link is
+written as HTML entities inside `<code>`: inert whatever a parser makes of the fences around it. An answer without such
+things stays as the model wrote it, byte for byte.
 """
 
 from __future__ import annotations
@@ -20,25 +20,35 @@ _FENCE = re.compile(r"^( {0,3})(`{3,}|~{3,})([^\n]*)$")
 _CODE_SPAN = re.compile(r"(?<![\\`])(`+)(?!`)([^\n]*?[^`\n])\1(?!`)")
 _IMAGE = re.compile(r"!(?=\[)")
 _LINK = re.compile(r"\](?=\(\s*<?(?!https?://|mailto:|#|/|\.{0,2}/|[\w./%-]+[)\s#?]))", re.IGNORECASE)
-_DEFINITION = re.compile(r"^( {0,3}\[[^\]\n]+\])(?=:\s*<?(?!https?://|mailto:|#|/))", re.IGNORECASE | re.MULTILINE)
+_DEFINITION = re.compile(
+    r"^([ \t>*+.)\d-]{0,40}\[(?:\\.|[^\]\\\n])+\])(?=:\s*<?(?!https?://|mailto:|#|/))", re.IGNORECASE | re.MULTILINE
+)
 
 
 def to_published(markdown: str) -> str:
     """`markdown` with everything live made inert; unchanged where there is nothing live in it."""
+    if "\r" in markdown:  # the end of a line as well
+        markdown = markdown.replace("\r\n", "\n").replace("\r", "\n")
     pieces: list[str] = []
     for is_code, text in _split_fences(markdown):
         if is_code:
-            pieces.append(_block(text) if _TAG.search(text) else text)
+            pieces.append(_block(text) if _is_live(text) else text)
         else:
             pieces.append(_prose(text))
     return "".join(pieces)
+
+
+def _is_live(code: str) -> bool:
+    """Would it do something where it is not read as code? A parser may end a fence where we do not, with the list
+    item around it for one."""
+    return any(live.search(code) for live in (_TAG, _IMAGE, _LINK, _DEFINITION))
 
 
 def _split_fences(markdown: str) -> list[tuple[bool, str]]:
     """(is a fenced block, its lines), in order; an unfinished fence runs to the end."""
     pieces: list[tuple[bool, list[str]]] = [(False, [])]
     fence = ""
-    for line in markdown.splitlines(keepends=True):
+    for line in re.findall(r"[^\n]*\n|[^\n]+", markdown):  # splitlines ends lines where Markdown does not
         match = _FENCE.match(line.rstrip("\r\n"))
         if not fence and match and not (match.group(2)[0] == "`" and "`" in match.group(3)):
             fence = match.group(2)
@@ -65,7 +75,7 @@ def _prose(text: str) -> str:
     for span in _CODE_SPAN.finditer(text):
         pieces.append(_inert(text[end : span.start()]))
         inside = span.group(2)
-        pieces.append(f"<code>{_entities(inside.strip())}</code>" if _TAG.search(inside) else span.group(0))
+        pieces.append(f"<code>{_entities(inside.strip())}</code>" if _is_live(inside) else span.group(0))
         end = span.end()
     pieces.append(_inert(text[end:]))
     return "".join(pieces)

@@ -30,13 +30,13 @@ from cellar.errors import CellarError, Conflict, NotFound, TooLarge
 from .answer import Answering
 from .asking import conversation_id_of, named_conversation, new_turn, refuse_empty
 from .defects import describe
-from .journal import Journal, Question
+from .journal import Journal
+from .keeping import Keeping
 from .keys import RequestKeys
 from .log import EventLog
 from .replay import rebuilt_log
 from .run import StoppedBy, TurnRun
 from .shelf import Shelf
-from .store import DiskStore
 
 READABLE_FOR = 600.0
 """Seconds a finished turn's events stay readable from their beginning."""
@@ -55,6 +55,7 @@ class Turns:
         self._runs: dict[str, TurnRun] = {}
         self._running: dict[str, TurnRun] = {}  # by conversation
         self.keys = RequestKeys()
+        self.keeping = Keeping(shelf, self._runs)
         self._ending: set[asyncio.Task[None]] = set()
         self.ready = asyncio.Event()  # journals and keys of earlier servers are read
 
@@ -91,13 +92,13 @@ class Turns:
         conversation = with_turn(conversation, turn)
         conversation = msgspec.structs.replace(conversation, head_id=turn.id)
         self._shelf.put(conversation)
-        run = self._own(turn, conversation.id, self._new_journal(turn))
+        run = self._own(turn, conversation.id, self.keeping.journal_for(turn))
         blocked = conversation.id in self._running or any(
             other.state == "pending" for other in waiting(conversation) if other.id != turn.id
         )
         if blocked:
             run.emit(wire.PendingEvent())
-            self._journal(run, conversation)
+            self.keeping.put_question(run, conversation)
         else:
             self._start(conversation, run)
         created = wire.TurnCreated(turn_id=turn.id, conversation_id=conversation.id, state=run.settled().state)
@@ -115,27 +116,10 @@ class Turns:
                 hint="Start a new chat, or a new one from a summary of this one.",
             )
 
-    def _new_journal(self, turn: TurnRecord) -> Journal | None:
-        store = self._shelf.store
-        return Journal(store.journals / f"{turn.id}.jsonl") if isinstance(store, DiskStore) else None
-
     def _own(self, turn: TurnRecord, conversation_id: str, journal: Journal | None) -> TurnRun:
         run = TurnRun(turn, conversation_id, journal, self._shelf.in_disk_thread)
         self._runs[turn.id] = run
         return run
-
-    def _journal(self, run: TurnRun, conversation: ConversationRecord) -> None:
-        """Write the turn's question into its journal; `run.journaled` is done when it is on the disk."""
-        if run.journal is not None:
-            written = self._shelf.in_disk_thread(run.journal.put, _question(run, conversation))
-            run.journaled = asyncio.ensure_future(self._journal_written(run, written))
-
-    async def _journal_written(self, run: TurnRun, written: asyncio.Future[None]) -> None:
-        """A disk that refuses does not refuse the question: the turn lives in memory, and the panel is told."""
-        try:
-            await written
-        except OSError:
-            self._shelf.unsaved.add(run.conversation_id)
 
     # -- running ------------------------------------------------------------------------------------------------------
 
@@ -145,7 +129,7 @@ class Turns:
         parent = last_settled(conversation, turn.parent_id)  # what waits may yet be removed; nothing hangs on it
         turn = msgspec.structs.replace(turn, state="running", parent_id=parent, follows=False)
         run.record = turn
-        self._journal(run, conversation)  # in the same tick as its start: the answer waits for it
+        self.keeping.put_question(run, conversation)  # in the same tick as its start: the answer waits for it
         conversation = rechain(with_turn(conversation, turn), turn.id)
         self._shelf.put(conversation)
         self._running[conversation.id] = run
@@ -199,7 +183,7 @@ class Turns:
         run.ended = ended
         conversation = self._shelf.current(run.conversation_id)
         if run.discarded or conversation is None:
-            await self._drop_journal(run)
+            await self.keeping.drop_journal(run)
             return
         conversation = with_turn(conversation, ended)
         self._shelf.put(conversation)
@@ -233,29 +217,8 @@ class Turns:
             run.emit(wire.PendingEvent(held=changes["state"] == "held"))
 
     async def _keep(self, run: TurnRun, ended: TurnRecord) -> None:
-        if not await self._save(run.conversation_id) and run.journal is not None:
-            # all that the disk has of it: whole, whatever was refused before
-            self._shelf.in_disk_thread(run.journal.append, run.log.snapshot())
+        await self.keeping.keep(run)
         await self._answering.count_use(ended)
-
-    async def _save(self, conversation_id: str) -> bool:
-        """Save it; the journals of its ended turns go. False: the disk refused."""
-        runs = [run for run in self._runs.values() if run.conversation_id == conversation_id and run.ended is not None]
-        saved = await self._shelf.save(conversation_id)
-        if saved:
-            for run in runs:
-                await self._drop_journal(run)
-        return saved
-
-    async def save_again(self) -> None:
-        """Try once more what the disk refused."""
-        for conversation_id in list(self._shelf.unsaved):
-            if not await self._save(conversation_id):
-                return
-
-    async def _drop_journal(self, run: TurnRun) -> None:
-        if run.journal is not None:
-            await self._shelf.in_disk_thread(run.journal.remove)
 
     # -- what a browser does with a turn ------------------------------------------------------------------------------
 
@@ -315,7 +278,7 @@ class Turns:
             self._change_waiting(run.conversation_id, turn_id, **changes)
             conversation = self._shelf.current(run.conversation_id)
             if conversation is not None:
-                self._journal(run, conversation)
+                self.keeping.put_question(run, conversation)
             if run.journaled is not None:
                 await asyncio.shield(run.journaled)
         if change.release and turn_id in self._runs and run.task is None:
@@ -345,10 +308,10 @@ class Turns:
         """Remove a waiting turn."""
         run = self._waiting_run(turn_id)
         self._withdraw(run)
-        await self._drop_journal(run)
+        await self.keeping.drop_journal(run)
         conversation = self._shelf.current(run.conversation_id)
         if conversation is not None and conversation.turns:
-            await self._save(run.conversation_id)
+            await self.keeping.save(run.conversation_id)
 
     def _withdraw(self, run: TurnRun) -> None:
         run.finish(wire.FinishedEvent(reason="stopped", stopped_by="user"))
@@ -396,10 +359,10 @@ class Turns:
             run.discarded = True
             if run.log.ended:
                 self._runs.pop(run.id, None)
-                await self._drop_journal(run)
+                await self.keeping.drop_journal(run)
             elif run.task is None:
                 self._withdraw(run)
-                await self._drop_journal(run)
+                await self.keeping.drop_journal(run)
             else:
                 self._stop_run(run, "user")
                 tasks.append(run.task)
@@ -422,9 +385,3 @@ class Turns:
     def flush_blocking(self) -> None:
         for run in list(self._running.values()):
             run.flush_blocking()
-
-
-def _question(run: TurnRun, conversation: ConversationRecord) -> Question:
-    return Question(
-        conversation_id=conversation.id, title=conversation.title, created=conversation.created, turn=run.record
-    )

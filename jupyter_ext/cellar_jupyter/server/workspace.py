@@ -83,7 +83,7 @@ class Workspace:
 
     async def status(self) -> wire.Status:
         if self.shelf.unsaved and (self._saving is None or self._saving.done()):
-            self._saving = asyncio.create_task(self.turns.save_again())
+            self._saving = asyncio.create_task(self.turns.keeping.save_again())
         await self.models.look()
         return wire.Status(
             version=version(),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from cellar import wire
 from cellar.errors import all_errors
 from cellar_jupyter.kernel.interpolation import interpolate
 from cellar_jupyter.kernel.options import FORMATS, Options, UsageError, parse_line
+from cellar_jupyter.kernel.session import notes_of
 from cellar_jupyter.kernel.words import ENGLISH, KOREAN, Words, language_of
 
 
@@ -127,3 +129,25 @@ def test_every_format_is_explained_to_the_model() -> None:
     from cellar_jupyter.kernel.formats import ASK
 
     assert set(ASK) == set(FORMATS)
+
+
+def a_receipt(*rows: tuple[str, str, str], left_out_turns: int = 0) -> wire.Receipt:
+    parts = tuple(wire.ReceiptPart(kind=kind, label=label, state=state, tokens=1) for kind, label, state in rows)  # type: ignore[arg-type]  # a test's shorthand
+    return wire.Receipt(
+        model="m", parts=parts, prompt_tokens=9, budget=99, context_length=100, max_tokens=1,
+        left_out_turns=left_out_turns,
+    )  # fmt: skip
+
+
+def test_what_the_model_did_not_get_to_read_is_told_in_one_line() -> None:
+    receipt = a_receipt(
+        ("history", "2 earlier turns", "cut"),
+        ("notebook", "this kernel", "cut"),
+        ("error", "NameError", "left_out"),
+        ("question", "", "sent"),
+        left_out_turns=3,
+    )
+    assert notes_of(receipt, "complete", Words("en")) == (
+        "Left out, because it did not fit: NameError. Shortened to fit: this kernel. Oldest questions left out: 3.",
+    )
+    assert notes_of(a_receipt(("notebook", "this kernel", "sent")), "complete", Words("en")) == ()

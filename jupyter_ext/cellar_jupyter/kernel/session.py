@@ -90,7 +90,7 @@ class Session:
         except KeyboardInterrupt:
             state = "stopped"
         finally:
-            notes = _notes(prompt.receipt, state, words)
+            notes = notes_of(prompt.receipt, state, words)
             answer = Answer(reading.text, model.id, options.format, state, notes)
             display.finish(answer)
             self._dialogue.keep(prompt, reading.text, reading.usage)
@@ -171,11 +171,22 @@ def _worded(question: str, format: Format) -> str:
     return f"{text}\n\n{ASK[format]}" if ASK[format] else text
 
 
-def _notes(receipt: wire.Receipt, state: State, words: Words) -> tuple[str, ...]:
+def notes_of(receipt: wire.Receipt, state: State, words: Words) -> tuple[str, ...]:
     notes = [words.say(state)] if state == "length" else []
     if receipt.masked:
         notes.append(words.say("masked", count=len(receipt.masked)))
-    left_out = [part.label for part in receipt.parts if part.state == "left_out"]
-    if left_out:
-        notes.append(words.say("left_out", labels=", ".join(left_out)))
-    return tuple(notes)
+    less = _less(receipt, words)
+    return (*notes, less) if less else tuple(notes)
+
+
+def _less(receipt: wire.Receipt, words: Words) -> str:
+    """One line on what the model did not get to read, "" when it read everything."""
+    parts = [part for part in receipt.parts if part.kind != "history"]
+    left_out = [part.label for part in parts if part.state == "left_out"]
+    cut = [part.label for part in parts if part.state == "cut"]
+    said = [words.say("left_out", labels=", ".join(left_out))] if left_out else []
+    if cut:
+        said.append(words.say("cut", labels=", ".join(cut)))
+    if receipt.left_out_turns:
+        said.append(words.say("left_out_turns", count=receipt.left_out_turns))
+    return " ".join(said)

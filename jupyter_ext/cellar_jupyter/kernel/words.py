@@ -32,6 +32,8 @@ ENGLISH: dict[str, str] = {
     "queued": "Waiting for the model: {ahead} ahead",
     "masked": "{count} secrets were masked before sending.",
     "left_out": "Left out, because it did not fit: {labels}.",
+    "cut": "Shortened to fit: {labels}.",
+    "left_out_turns": "Oldest questions left out: {count}.",
     "forgotten": "The conversation of this kernel begins anew.",
     # %ai models, %ai usage
     "models_title": "Models of {url}",
@@ -107,6 +109,8 @@ KOREAN: dict[str, str] = {
     "queued": "모델을 기다리는 중입니다: 앞에 {ahead}건",
     "masked": "비밀 값 {count}개를 가리고 보냈습니다.",
     "left_out": "공간이 부족하여 제외한 항목: {labels}.",
+    "cut": "길이에 맞추어 줄인 항목: {labels}.",
+    "left_out_turns": "제외한 오래된 질문: {count}개.",
     "forgotten": "이 커널의 대화를 새로 시작합니다.",
     "models_title": "{url}의 모델",
     "models_row": "{id}: 컨텍스트 {context:,}토큰",

@@ -148,11 +148,11 @@ _RUN = re.compile(rf"{_INNER}+")
 def _candidates(text: str, lengths: Sequence[int]) -> set[str]:
     """All that `_words` could find in the text, each once, and found much faster: nearly every text has none of the
     known secrets, and the expression that finds where they stand tries every position."""
-    runs = set(text.translate(_PARTED).split() if text.isascii() else _RUN.findall(text))
     wanted = frozenset(lengths)
     near = {length + marks for length in wanted for marks in range(4)}
+    runs = text.translate(_PARTED).split() if text.isascii() else _RUN.findall(text)
     found: set[str] = set()
-    for run in (run for run in runs if len(run) in near):
+    for run in {run for run in runs if len(run) in near}:
         for marks in range(4):
             if len(run) - marks in wanted and not run[len(run) - marks :].strip(".!?"):
                 found.add(run[: len(run) - marks])

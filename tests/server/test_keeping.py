@@ -185,3 +185,19 @@ async def test_a_conversation_that_cannot_be_taken_over_keeps_its_journals_and_s
     for key, turn_id in (("key-of-zealous", "zealous-1"), ("key-of-zwaits", "zwaits-1")):
         assert (await turns.post(wire.TurnRequest(request_key=key, text="again"))).turn_id == turn_id
     await turns.delete("zwaits-1")
+
+
+async def test_what_is_asked_of_a_turn_right_after_a_start_waits_until_it_is_taken_over(
+    turns: Turns, shelf: Shelf, store: GatedStore, model: FakeVLLM
+) -> None:
+    leave(store, "early", "pending")
+    turns.ready.clear()
+    released = asyncio.create_task(turns.patch("early-1", wire.TurnPatch(release=True)))
+    read = asyncio.create_task(turns.reading("early-1"))
+    await asyncio.sleep(0)  # both have come as far as they can
+    await adopt_journals(shelf, turns)
+    turns.ready.set()
+    assert (await released).state == "running"
+    _, run = await read
+    assert run is not None
+    await kept(turns, "early-1")

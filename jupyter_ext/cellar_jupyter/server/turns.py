@@ -223,7 +223,7 @@ class Turns:
     # -- what a browser does with a turn ------------------------------------------------------------------------------
 
     async def get(self, turn_id: str) -> wire.Turn:
-        run = self._runs.get(turn_id)
+        run = await self._run(turn_id)
         if run is not None:
             run.was_read(self._answering.config.get_counts_for)
             return self._shown(run)
@@ -249,8 +249,12 @@ class Turns:
         run = self._runs.get(turn_id)
         return run.log.cursor() if run is not None and not run.log.ended else None
 
-    async def _stored(self, turn_id: str) -> tuple[TurnRecord, wire.Turn]:
+    async def _run(self, turn_id: str) -> TurnRun | None:
+        """The run of a turn that this server has; right after its start it may yet have to take it over."""
         await self.ready.wait()
+        return self._runs.get(turn_id)
+
+    async def _stored(self, turn_id: str) -> tuple[TurnRecord, wire.Turn]:
         conversation = await self._shelf.open(conversation_id_of(turn_id))
         turn = conversation.turn(turn_id)
         if turn is None:
@@ -259,7 +263,7 @@ class Turns:
 
     async def reading(self, turn_id: str) -> tuple[EventLog, TurnRun | None]:
         """The log to read: the turn's own, or one rebuilt from what is kept."""
-        run = self._runs.get(turn_id)
+        run = await self._run(turn_id)
         if run is not None:
             return run.log, run
         turn, _ = await self._stored(turn_id)
@@ -267,7 +271,7 @@ class Turns:
 
     async def patch(self, turn_id: str, change: wire.TurnPatch) -> wire.Turn:
         """Edit a waiting turn, or let a held one go."""
-        run = self._waiting_run(turn_id)
+        run = await self._waiting_run(turn_id)
         changes: dict[str, object] = {}
         if change.text is not None:
             changes["text"] = change.text
@@ -296,8 +300,8 @@ class Turns:
             run.record = turn
             self._start(conversation, run)
 
-    def _waiting_run(self, turn_id: str) -> TurnRun:
-        run = self._runs.get(turn_id)
+    async def _waiting_run(self, turn_id: str) -> TurnRun:
+        run = await self._run(turn_id)
         if run is None:
             raise NotFound("No such waiting turn")
         if run.task is not None or run.log.ended:
@@ -306,7 +310,7 @@ class Turns:
 
     async def delete(self, turn_id: str) -> None:
         """Remove a waiting turn."""
-        run = self._waiting_run(turn_id)
+        run = await self._waiting_run(turn_id)
         self._withdraw(run)
         await self.keeping.drop_journal(run)
         conversation = self._shelf.current(run.conversation_id)
@@ -322,7 +326,7 @@ class Turns:
 
     async def stop(self, turn_id: str) -> wire.Turn:
         """Idempotent. The partial answer is kept; a waiting turn ends without one."""
-        run = self._runs.get(turn_id)
+        run = await self._run(turn_id)
         if run is None:
             return (await self._stored(turn_id))[1]
         if not run.log.ended:

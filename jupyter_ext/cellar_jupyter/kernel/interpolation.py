@@ -9,8 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-from cellar.context.clean import raw_edges
-
 from .options import UsageError
 
 MAX_VALUE = 20_000  # characters of one value; more is cut in the middle
@@ -59,5 +57,7 @@ def cut_middle(text: str, limit: int = MAX_VALUE) -> str:
     """At most about `limit` characters, head and tail kept. Secrets are masked later, so no word is cut in two."""
     if len(text) <= limit:
         return text
+    from cellar.context.clean import raw_edges  # with the first question, not when the extension is loaded
+
     end, start = raw_edges(text, limit * 2 // 3, limit // 3)
     return f"{text[:end]}\n… {start - end} characters left out …\n{text[start:]}"

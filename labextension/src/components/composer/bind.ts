@@ -87,6 +87,7 @@ async function ask(
   mode: Mode = 'ask'
 ): Promise<void> {
   const context = await readParts(taken.attached);
+  const before = now ? runningIn(store, taken.conversation) : [];
   const id = await store.send({
     text: taken.text,
     context,
@@ -95,19 +96,28 @@ async function ask(
     conversationId: taken.conversation
   });
   if (now) {
-    await sendNow(store, id);
+    await sendNow(store, id, before);
   }
 }
 
+function runningIn(store: ChatStore, conversation: string): ITurn[] {
+  return store.running().filter(turn => turn.conversation_id === conversation);
+}
+
 /**
- * A waiting turn goes before everything else: what runs is stopped; when it has
- * ended this one is let go, unless it started by itself meanwhile.
+ * A waiting turn goes before everything else: what ran `before` it is stopped; when
+ * that has ended this one is let go, unless it started by itself meanwhile.
  */
-async function sendNow(store: ChatStore, id: string): Promise<void> {
-  const before = store.running().filter(turn => turn.id !== id);
-  await store.stop();
+async function sendNow(
+  store: ChatStore,
+  id: string,
+  before: readonly ITurn[]
+): Promise<void> {
+  await Promise.all(before.map(turn => store.stop(turn.id)));
   await Promise.all(before.map(turn => store.ended(turn.id)));
-  await store.reload();
+  if (before.length) {
+    await store.reload();
+  }
   const state = store.getState().turns.get(id)?.state;
   if (state === 'pending' || state === 'held') {
     await store.release(id);
@@ -155,7 +165,8 @@ export function useBinding(
     changePending: (turn: ITurn, text: string) =>
       store.editPending(turn.id, text),
     removePending: turn => store.removePending(turn.id),
-    sendPending: turn => sendNow(store, turn.id),
+    sendPending: turn =>
+      sendNow(store, turn.id, runningIn(store, turn.conversation_id)),
     chooseModel: id => store.setModel(id),
     chooseMode: setMode,
     newConversation: () => store.newConversation(),

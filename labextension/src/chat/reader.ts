@@ -48,33 +48,40 @@ export class EventsReader {
 
   /** Call when the page was hidden or shown, and when the network came back. */
   restart(): void {
-    this.abort?.abort();
-    clearTimeout(this.timer);
+    const epoch = this.next();
     this.wait = FIRST_WAIT;
     this.lost(false);
     if (!this.cursors.size) {
       return;
     }
     if (this.ports.hidden()) {
-      this.timer = setTimeout(() => void this.poll(), HIDDEN_POLL);
+      this.timer = setTimeout(() => void this.poll(epoch), HIDDEN_POLL);
     } else {
-      void this.read();
+      void this.read(epoch);
     }
   }
 
   dispose(): void {
     this.cursors.clear();
-    this.abort?.abort();
-    clearTimeout(this.timer);
+    this.next();
   }
 
-  private async read(): Promise<void> {
+  /** Whatever reads or polls now has been succeeded: it ends without a word. */
+  private next(): number {
+    this.abort?.abort();
+    clearTimeout(this.timer);
+    this.epoch += 1;
+    return this.epoch;
+  }
+
+  private async read(epoch: number): Promise<void> {
     const abort = new AbortController();
+    this.abort?.abort();
     this.abort = abort;
     const from = [...this.cursors].map(([id, cursor]) => ({ id, cursor }));
     try {
       for await (const reads of this.ports.events(from, abort.signal)) {
-        if (abort.signal.aborted) {
+        if (epoch !== this.epoch) {
           return;
         }
         this.wait = FIRST_WAIT;
@@ -82,17 +89,17 @@ export class EventsReader {
         this.deliver(reads);
       }
     } catch (error) {
-      if (abort.signal.aborted) {
+      if (epoch !== this.epoch) {
         return;
       }
       if (statusOf(error) === 404) {
-        await this.poll();
+        await this.poll(epoch);
         return;
       }
     }
-    if (!abort.signal.aborted && this.cursors.size) {
+    if (epoch === this.epoch && this.cursors.size) {
       this.lost(true);
-      this.later(() => this.read());
+      this.later(() => this.read(epoch));
     }
   }
 
@@ -119,12 +126,12 @@ export class EventsReader {
   }
 
   /** Ask for each turn; then go on as the page is (hidden or not). */
-  private async poll(): Promise<void> {
+  private async poll(epoch: number): Promise<void> {
     for (const id of [...this.cursors.keys()]) {
       try {
         const turn = await this.ports.turn(id);
-        if (!this.cursors.has(id)) {
-          continue;
+        if (epoch !== this.epoch) {
+          return;
         }
         if (FINAL_STATES.has(turn.state)) {
           this.cursors.delete(id);
@@ -133,19 +140,22 @@ export class EventsReader {
         }
         this.ports.onTurn(turn);
       } catch (error) {
-        if (statusOf(error) === 404) {
+        if (epoch === this.epoch && statusOf(error) === 404) {
           this.cursors.delete(id);
           this.ports.onGone(id);
         }
+      }
+      if (epoch !== this.epoch) {
+        return;
       }
     }
     if (!this.cursors.size) {
       return;
     }
     if (this.ports.hidden()) {
-      this.timer = setTimeout(() => void this.poll(), HIDDEN_POLL);
+      this.timer = setTimeout(() => void this.poll(epoch), HIDDEN_POLL);
     } else {
-      this.later(() => this.read());
+      this.later(() => this.read(epoch));
     }
   }
 
@@ -166,6 +176,8 @@ export class EventsReader {
 
   private readonly cursors = new Map<string, string>();
   private abort: AbortController | undefined;
+  /** Grows with each restart: only the newest read or poll goes on. */
+  private epoch = 0;
   private timer: ReturnType<typeof setTimeout> | undefined;
   private wait = FIRST_WAIT;
   private lostSince: number | null = null;

@@ -77,7 +77,7 @@ class World implements IReaderPorts {
     events.forEach(event => this.seen.push([id, event.type]));
   }
 
-  onTurn(): void {}
+  onTurn(_: ITurn): void {}
 
   onConnection(lostSince: number | null): void {
     this.connection.push(lostSince);
@@ -211,5 +211,45 @@ describe('EventsReader', () => {
     new EventsReader(world).follow([turn('a')]);
     await jest.advanceTimersByTimeAsync(HIDDEN_POLL + 100);
     expect(world.gone).toEqual(['a']);
+  });
+
+  it('has one response when a poll ends after the page was shown again', async () => {
+    const world = new World();
+    const reader = new EventsReader(world);
+    let fail = (): void => undefined;
+    world.turn = () =>
+      new Promise((_, reject) => (fail = () => reject(new Error('network'))));
+    world.isHidden = true;
+    reader.follow([turn('a')]);
+    await jest.advanceTimersByTimeAsync(HIDDEN_POLL);
+    world.isHidden = false;
+    reader.restart();
+    await settle();
+    fail();
+    await jest.advanceTimersByTimeAsync(10_000);
+    expect(world.lines).toHaveLength(1);
+  });
+
+  it('drops what a poll says when the page reads again', async () => {
+    const world = new World();
+    const reader = new EventsReader(world);
+    let answer = (_: ITurn): void => undefined;
+    const polled: string[] = [];
+    world.onTurn = (found: ITurn) => void polled.push(found.id);
+    world.turn = () => new Promise(resolve => (answer = resolve));
+    world.isHidden = true;
+    reader.follow([turn('a', { cursor: '3' })]);
+    await jest.advanceTimersByTimeAsync(HIDDEN_POLL);
+    world.isHidden = false;
+    reader.restart();
+    await settle();
+    world.lines[0].send('a', '9', { type: 'text', delta: 'x' });
+    await settle();
+    answer(turn('a', { cursor: '5' }));
+    await settle();
+    reader.restart();
+    await settle();
+    expect(polled).toEqual([]);
+    expect(world.open[0].from).toEqual([{ id: 'a', cursor: '9' }]);
   });
 });

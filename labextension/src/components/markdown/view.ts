@@ -10,10 +10,10 @@ import type { IRenderMime } from '@jupyterlab/rendermime-interfaces';
 import { BlockSplitter, type IBlock } from '../../chat/splitter';
 import { CodeFrame, frameCode, type ICodeWords } from './code';
 import { dollarMaths } from './maths';
-import { visible } from './safe';
+import { visible, type ISafeSanitizer } from './safe';
 
 export interface IMarkdownKit {
-  sanitizer: IRenderMime.ISanitizer;
+  sanitizer: ISafeSanitizer;
   parser: IRenderMime.IMarkdownParser | null;
   typesetter: IRenderMime.ILatexTypesetter | null;
   words: ICodeWords;
@@ -23,8 +23,11 @@ export interface IMarkdownKit {
  * Drawing may use this share of the main thread: after a cost of c (layout and
  * paint included) it rests for c / SHARE - c. A fast machine draws each frame.
  */
-const SHARE = 0.12;
-/** Milliseconds: text comes at least this often, unless drawing alone takes half of it. */
+const SHARE = 0.08;
+/**
+ * Milliseconds: text comes at least this often. When a drawing needs a longer
+ * rest, what comes meanwhile is put behind the tail as it was written.
+ */
 const LONGEST_REST = 250;
 /** Milliseconds of work before the page gets a chance to breathe. */
 const BREATH = 24;
@@ -87,16 +90,18 @@ export class MarkdownView {
       return;
     }
     const wait = this.nextAt - performance.now();
-    if (wait > 20) {
-      this.timer = setTimeout(() => {
-        this.timer = 0;
-        this.draw();
-      }, wait) as unknown as number;
-    } else {
+    // In a frame, so that what layout and paint cost is seen right after it.
+    const inFrame = () => {
+      this.timer = 0;
       this.frame = requestAnimationFrame(() => {
         this.frame = 0;
         this.draw();
       });
+    };
+    if (wait > 20) {
+      this.timer = setTimeout(inFrame, wait) as unknown as number;
+    } else {
+      inFrame();
     }
   }
 
@@ -143,14 +148,19 @@ export class MarkdownView {
         }
       }
     }
+    if (this.appendPlain()) {
+      this.nextAt = performance.now() + LONGEST_REST;
+      return;
+    }
     await this.drawTail(epoch);
     const from = Math.max(began, clock.since);
     this.nextAt = performance.now() + LONGEST_REST;
     afterPaint(() => {
       const now = performance.now();
       const cost = now - from;
-      const longest = Math.max(LONGEST_REST, 2 * cost);
-      this.nextAt = now + Math.min(longest, cost / SHARE - cost);
+      const rest = cost / SHARE - cost;
+      this.nextAt = now + Math.min(LONGEST_REST, rest);
+      this.plainUntil = rest > LONGEST_REST ? now + rest : 0;
     });
   }
 
@@ -167,6 +177,26 @@ export class MarkdownView {
       this.host.append(fresh);
     }
     this.drawn[index] = { block, host: fresh };
+  }
+
+  /** The tail's new text as it was written, when drawing it would be too soon. */
+  private appendPlain(): boolean {
+    const { source } = this.splitter.tail;
+    const { tail, tailSource } = this;
+    if (
+      !tail ||
+      this.fence ||
+      performance.now() >= this.plainUntil ||
+      !source.startsWith(tailSource)
+    ) {
+      return false;
+    }
+    if (!this.plain) {
+      this.plain = document.createTextNode('');
+      lastWords(tail).append(this.plain);
+    }
+    this.plain.data = source.slice(tailSource.length);
+    return true;
   }
 
   private async drawTail(epoch: number): Promise<void> {
@@ -196,12 +226,15 @@ export class MarkdownView {
       this.host.append(fresh);
     }
     this.tail = fresh;
+    this.tailSource = source;
+    this.plain = null;
     this.fence = null;
   }
 
   private dropTail(): void {
     this.tail?.remove();
     this.tail = null;
+    this.plain = null;
     this.fence = null;
   }
 
@@ -211,7 +244,7 @@ export class MarkdownView {
       host,
       source: dollarMaths(source),
       trusted: false,
-      sanitizer: this.kit.sanitizer,
+      sanitizer: final ? this.kit.sanitizer : this.kit.sanitizer.draft,
       resolver: null,
       linkHandler: null,
       // Maths is set once, when its block is finished.
@@ -233,6 +266,10 @@ export class MarkdownView {
   private finished = false;
   private drawn: IDrawn[] = [];
   private tail: HTMLElement | null = null;
+  /** what the tail shows as Markdown, and what stands behind it as it was written */
+  private tailSource = '';
+  private plain: Text | null = null;
+  private plainUntil = 0;
   private fence: CodeFrame | null = null;
   private busy: Promise<void> | null = null;
   private again = false;
@@ -247,6 +284,19 @@ function blockHost(): HTMLElement {
   const host = document.createElement('div');
   host.className = 'jp-Cellar-block';
   return host;
+}
+
+/** The element that holds the last words. */
+function lastWords(host: HTMLElement): Element {
+  const texts = document.createTreeWalker(host, NodeFilter.SHOW_TEXT);
+  let last: Element = host;
+  while (texts.nextNode()) {
+    const { data, parentElement } = texts.currentNode as Text;
+    if (parentElement && data.trim() !== '') {
+      last = parentElement;
+    }
+  }
+  return last;
 }
 
 /** Calls back when the frame that is being made has been painted. */

@@ -259,7 +259,7 @@ export class ChatStore extends Observable<IChatState> {
     const opened = ++this.opened;
     this.set({ opening: true, notice: null });
     try {
-      const conversation = await this.api.conversation(id);
+      const conversation = await this.read(id);
       if (opened === this.opened) {
         this.show(conversation);
       }
@@ -383,7 +383,7 @@ export class ChatStore extends Observable<IChatState> {
       return;
     }
     try {
-      const conversation = await this.api.conversation(id);
+      const conversation = await this.read(id);
       if (opened === this.opened && id === this.state.conversationId) {
         this.show(conversation, this.state.head);
       }
@@ -393,6 +393,17 @@ export class ChatStore extends Observable<IChatState> {
       }
       if (error.status === 404) {
         this.newConversation();
+      }
+    }
+  }
+
+  /** Once more when a turn was placed meanwhile: the answer may not have it yet. */
+  private async read(id: string): Promise<IConversation> {
+    for (;;) {
+      const placed = this.placed;
+      const conversation = await this.api.conversation(id);
+      if (placed === this.placed) {
+        return conversation;
       }
     }
   }
@@ -470,6 +481,10 @@ export class ChatStore extends Observable<IChatState> {
     void this.refreshConversations();
     // Meanwhile the user may have gone elsewhere; then the turn runs on unseen.
     if (!from.wasShown || this.state.conversationId !== from.shown) {
+      return;
+    }
+    this.placed += 1;
+    if (this.state.turns.has(id)) {
       return;
     }
     const { question, request } = from;
@@ -611,6 +626,8 @@ export class ChatStore extends Observable<IChatState> {
   private readonly lives = new Map<string, LiveTurn>();
   /** Grows with each conversation shown: a late answer must not win. */
   private opened = 0;
+  /** Grows with each turn asked here. */
+  private placed = 0;
 }
 
 export type { IChatState, IErrorInfo };

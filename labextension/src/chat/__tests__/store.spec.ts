@@ -136,4 +136,16 @@ describe('ChatStore', () => {
     store.dismissNotice();
     expect(store.getState().notice).toBeNull();
   });
+
+  it('keeps a turn that was asked while the conversation was read again', async () => {
+    server.add(turn('a', { created: 1 }));
+    await store.open('c');
+    const answer = server.hold('read');
+    const reading = store.reload();
+    const id = await store.send({ text: 'new' });
+    await answer();
+    await reading;
+    expect([...store.getState().turns.keys()]).toEqual(['a', id]);
+    expect(store.getState().head).toBe(id);
+  });
 });

@@ -130,6 +130,17 @@ export class ComposerModel {
     return answers.flat();
   }
 
+  /** The error that was seen last in what is open. */
+  lastError(): IContextItem | null {
+    for (const source of this.sources) {
+      const error = source.lastError?.();
+      if (error) {
+        return error;
+      }
+    }
+    return null;
+  }
+
   /** A suggestion for the text: what is already typed stays, after a command. */
   propose(text: string): void {
     const typed = this.state.text.trim() === '' ? '' : this.state.text;
@@ -209,7 +220,8 @@ export class ComposerModel {
 
   /** The send failed: nothing typed is lost, also not what was typed meanwhile. */
   putBack(taken: ITaken): void {
-    if (taken.conversation !== this.state.conversation) {
+    const { conversation, editing } = this.state;
+    if (taken.conversation !== conversation || editing !== null) {
       const draft = this.drafts.load(taken.conversation);
       this.drafts.save(taken.conversation, {
         ...draft,
@@ -260,12 +272,20 @@ export class ComposerModel {
     });
   }
 
-  endEdit(): void {
-    if (this.state.editing === null) {
+  /** `keepText`: the pending turn is gone; what was typed becomes a draft. */
+  endEdit(keepText = false): void {
+    const { conversation, editing, text } = this.state;
+    if (editing === null) {
       return;
     }
+    const draft = this.drafts.load(conversation);
+    this.drafts.save(conversation, {
+      ...draft,
+      text: keepText ? joined(text, draft.text) : draft.text,
+      edit: undefined
+    });
     this.update({
-      ...this.restored(this.state.conversation),
+      ...this.restored(conversation),
       revision: this.state.revision + 1
     });
   }
@@ -304,14 +324,21 @@ export class ComposerModel {
 
   private update(change: Partial<IComposerState>): void {
     this.state = { ...this.state, ...change };
-    if (this.state.editing === null) {
-      this.drafts.save(this.state.conversation, {
-        text: this.state.text,
-        items: this.state.items.map(saved),
-        dismissed: [...this.state.dismissed]
-      });
-    }
+    this.save();
     this.listeners.forEach(listener => listener());
+  }
+
+  private save(): void {
+    const { conversation, editing, text, items, dismissed } = this.state;
+    this.drafts.save(
+      conversation,
+      editing
+        ? {
+            ...this.drafts.load(conversation),
+            edit: { turn: editing, text }
+          }
+        : { text, items: items.map(saved), dismissed: [...dismissed] }
+    );
   }
 
   private restored(
@@ -323,10 +350,10 @@ export class ComposerModel {
     const draft = this.drafts.load(conversation);
     return {
       conversation,
-      text: draft.text,
-      items: draft.items.map(item => this.revived(item)),
+      text: draft.edit?.text ?? draft.text,
+      items: draft.edit ? [] : draft.items.map(item => this.revived(item)),
       dismissed: new Set(draft.dismissed),
-      editing: null
+      editing: draft.edit?.turn ?? null
     };
   }
 

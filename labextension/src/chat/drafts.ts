@@ -3,7 +3,7 @@
  * in the browser's own storage, so a reload, a crash or a switch of conversation
  * loses nothing, and no half-typed thought reaches the server.
  */
-import type { ContextPart, IImagePart } from '../wire/types';
+import type { ContextPart, IImagePart, ITurn } from '../wire/types';
 
 /** A context item without its `read`: that is found again after a reload. */
 export interface ISavedItem {
@@ -20,6 +20,8 @@ export interface IDraft {
   items: ISavedItem[];
   /** keys of automatic items that were taken off */
   dismissed: string[];
+  /** the pending turn that is being edited above the draft, and its text so far */
+  edit?: { turn: ITurn; text: string };
 }
 
 export const EMPTY_DRAFT: IDraft = { text: '', items: [], dismissed: [] };
@@ -38,7 +40,9 @@ const MAX_IMAGES = 1_500_000;
 const WRITE_REST = 300;
 
 function isEmpty(draft: IDraft): boolean {
-  return !draft.text && !draft.items.length && !draft.dismissed.length;
+  return (
+    !draft.text && !draft.items.length && !draft.dismissed.length && !draft.edit
+  );
 }
 
 function isDraft(value: unknown): value is IDraft {

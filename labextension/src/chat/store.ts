@@ -228,23 +228,22 @@ export class ChatStore extends Observable<IChatState> {
   // Waiting questions
 
   async release(turnId: string): Promise<void> {
-    await this.patchWaiting(() =>
-      this.api.patchTurn(turnId, { release: true })
+    await this.doing(() =>
+      this.thenReload(() => this.api.patchTurn(turnId, { release: true }))
     );
   }
 
+  /** Rejects with `ApiError` when it was not taken: the text is not lost. */
   async editPending(
     turnId: string,
     text: string,
     context?: ContextPart[]
   ): Promise<void> {
-    await this.patchWaiting(() =>
-      this.api.patchTurn(turnId, { text, context })
-    );
+    await this.thenReload(() => this.api.patchTurn(turnId, { text, context }));
   }
 
   async removePending(turnId: string): Promise<void> {
-    await this.patchWaiting(() => this.api.deleteTurn(turnId));
+    await this.doing(() => this.thenReload(() => this.api.deleteTurn(turnId)));
   }
 
   // Conversations
@@ -600,15 +599,13 @@ export class ChatStore extends Observable<IChatState> {
     }
   }
 
-  private async patchWaiting(action: () => Promise<unknown>): Promise<void> {
-    await this.doing(async () => {
-      try {
-        await action();
-      } finally {
-        await this.reload();
-        this.tell(this.state.conversationId);
-      }
-    });
+  private async thenReload(action: () => Promise<unknown>): Promise<void> {
+    try {
+      await action();
+    } finally {
+      await this.reload();
+      this.tell(this.state.conversationId);
+    }
   }
 
   private tell(conversationId: string): void {

@@ -1,3 +1,4 @@
+import type { ITurn } from '../../wire/types';
 import { attachedItems, ComposerModel, fileItem, readParts } from '../composer';
 import { Drafts, type IDraftStorage } from '../drafts';
 import {
@@ -41,6 +42,16 @@ function auto(kind: 'file' | 'selection', path: string): IContextItem {
     auto: true
   };
 }
+
+const PENDING: ITurn = {
+  id: 't',
+  conversation_id: 'c',
+  parent_id: null,
+  state: 'pending',
+  mode: 'ask',
+  text: 'pending text',
+  created: 0
+};
 
 function keys(model: ComposerModel): string[] {
   return attachedItems(model.getState()).map(item => item.key);
@@ -168,18 +179,56 @@ describe('the composer without its screen', () => {
   it('lets the draft wait under the edit of a pending message', () => {
     const { model } = fresh();
     model.setText('draft');
-    model.edit({
-      id: 't',
-      conversation_id: 'c',
-      parent_id: null,
-      state: 'pending',
-      mode: 'ask',
-      text: 'pending text',
-      created: 0
-    });
+    model.edit(PENDING);
     model.setText('changed');
     model.endEdit();
     expect(model.getState()).toMatchObject({ text: 'draft', editing: null });
+  });
+
+  it('goes on with an edit after another conversation was shown, and after a reload', () => {
+    const shelf = new Shelf();
+    const { model, drafts } = fresh(shelf);
+    model.setText('draft');
+    model.edit(PENDING);
+    model.setText('changed');
+    model.switchTo('c1');
+    expect(model.getState()).toMatchObject({ text: '', editing: null });
+    model.switchTo('');
+    expect(model.getState()).toMatchObject({
+      text: 'changed',
+      editing: { id: 't' }
+    });
+    drafts.flush();
+    const later = fresh(shelf).model;
+    expect(later.getState()).toMatchObject({
+      text: 'changed',
+      editing: { id: 't' }
+    });
+    later.endEdit();
+    expect(later.getState()).toMatchObject({ text: 'draft', editing: null });
+  });
+
+  it('makes a draft of the edit of a message that does not wait any more', () => {
+    const { model } = fresh();
+    model.setText('draft');
+    model.edit(PENDING);
+    model.setText('changed');
+    model.endEdit(true);
+    expect(model.getState()).toMatchObject({
+      text: 'changed\ndraft',
+      editing: null
+    });
+  });
+
+  it('does not mix a question that failed into the edit of another', () => {
+    const { model } = fresh();
+    model.setText('question');
+    const taken = model.take();
+    model.edit(PENDING);
+    model.putBack(taken);
+    expect(model.getState().text).toBe('pending text');
+    model.endEdit();
+    expect(model.getState().text).toBe('question');
   });
 
   it('works on without a storage, and with one that is full', () => {

@@ -1,5 +1,5 @@
 import { ChatStore } from '../store';
-import { memory, Server, tick, turn } from './server';
+import { memory, refusal, Server, tick, turn } from './server';
 
 function made(server: Server, remembered = memory()) {
   const store = new ChatStore({
@@ -147,5 +147,10 @@ describe('ChatStore', () => {
     await reading;
     expect([...store.getState().turns.keys()]).toEqual(['a', id]);
     expect(store.getState().head).toBe(id);
+  });
+
+  it('rejects when the server does not take the edit of a waiting message', async () => {
+    server.refuses.patch = refusal(409, 'conflict');
+    await expect(store.editPending('t', 'edited')).rejects.toThrow('conflict');
   });
 });

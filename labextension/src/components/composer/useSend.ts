@@ -1,6 +1,7 @@
 /** What Enter does: a command of the browser, an edit, or a question. */
 import * as React from 'react';
 
+import { ApiError } from '../../api';
 import { localCommand } from '../../chat/commands';
 import type { IComposerState } from '../../chat/composer';
 import { describe } from '../describe';
@@ -38,9 +39,15 @@ export function useSend(props: IComposerProps, state: IComposerState): ISend {
     }
     const editing = state.editing;
     if (editing) {
-      actions
-        .changePending(editing, state.text)
-        .then(() => model.endEdit(), failed);
+      actions.changePending(editing, state.text).then(
+        () => model.endEdit(),
+        (why: unknown) => {
+          if (isNoLongerWaiting(why)) {
+            model.endEdit(true);
+          }
+          failed(why);
+        }
+      );
       return;
     }
     const taken = model.take();
@@ -50,4 +57,9 @@ export function useSend(props: IComposerProps, state: IComposerState): ISend {
     });
   };
   return { send, error, clearError: () => setError(null) };
+}
+
+/** It started, or was removed elsewhere, while it was edited here. */
+function isNoLongerWaiting(why: unknown): boolean {
+  return why instanceof ApiError && (why.status === 409 || why.status === 404);
 }

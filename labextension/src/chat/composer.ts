@@ -4,7 +4,7 @@
  * plugins) does it here; the view draws it and sends what `take` hands out.
  */
 import type { ContextPart, IImagePart, ITurn } from '../wire/types';
-import type { ISavedItem, Drafts } from './drafts';
+import { EMPTY_DRAFT, type Drafts, type ISavedItem } from './drafts';
 import type { IContextItem, IContextSource, IDragData } from './tokens';
 
 /** A picture: it has no home in the workspace, so the item carries it. */
@@ -258,8 +258,9 @@ export class ComposerModel {
       this.switchTo(conversation);
       return;
     }
-    this.drafts.save('', { text: '', items: [], dismissed: [] });
+    this.drafts.save('', EMPTY_DRAFT);
     this.update({ conversation });
+    this.save();
   }
 
   /** Edit a pending turn here; the draft waits underneath. */
@@ -308,11 +309,15 @@ export class ComposerModel {
       : [];
     const keys = new Set(automatic.map(item => item.key));
     // A selection that went away and comes back is a new one: offer it again.
-    const dismissed = new Set(
-      [...this.state.dismissed].filter(
-        key => keys.has(key) || !this.wasSelection(key)
-      )
+    const back = [...this.state.dismissed].filter(
+      key => !keys.has(key) && this.wasSelection(key)
     );
+    if (!back.length) {
+      this.update({ automatic });
+      return;
+    }
+    const dismissed = new Set(this.state.dismissed);
+    back.forEach(key => dismissed.delete(key));
     this.update({ automatic, dismissed });
   }
 
@@ -323,8 +328,11 @@ export class ComposerModel {
   }
 
   private update(change: Partial<IComposerState>): void {
-    this.state = { ...this.state, ...change };
-    this.save();
+    const before = this.state;
+    this.state = { ...before, ...change };
+    if (isWritten(before, this.state)) {
+      this.save();
+    }
     this.listeners.forEach(listener => listener());
   }
 
@@ -385,6 +393,20 @@ export class ComposerModel {
   private offering = true;
   private readonly listeners = new Set<() => void>();
   private readonly sources: IContextSource[] = [];
+}
+
+/**
+ * Did the user change this draft? Other tabs have drafts, too: one that was only
+ * shown, or that got other automatic items, is not written over theirs.
+ */
+function isWritten(before: IComposerState, now: IComposerState): boolean {
+  return (
+    before.conversation === now.conversation &&
+    (before.text !== now.text ||
+      before.items !== now.items ||
+      before.dismissed !== now.dismissed ||
+      before.editing !== now.editing)
+  );
 }
 
 function joined(first: string, second: string): string {

@@ -231,6 +231,19 @@ describe('the composer without its screen', () => {
     expect(model.getState().text).toBe('question');
   });
 
+  it('leaves the draft of another tab alone when only the cell or the conversation changes', () => {
+    const shelf = new Shelf();
+    const other = fresh(shelf);
+    const here = fresh(shelf);
+    other.model.setText('a long thought');
+    other.drafts.flush();
+    here.source.offer(auto('selection', 'a.py'));
+    here.model.switchTo('c1');
+    here.model.switchTo('');
+    here.drafts.flush();
+    expect(fresh(shelf).model.getState().text).toBe('a long thought');
+  });
+
   it('works on without a storage, and with one that is full', () => {
     const full: IDraftStorage = {
       getItem: () => {

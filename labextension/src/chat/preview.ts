@@ -33,8 +33,9 @@ const NOTHING: IPreviewState = {
   gone: new Set()
 };
 
-/** Milliseconds of rest before asking: typing asks once, at its end. */
+/** Milliseconds of rest before asking, and after a key: each asking reads what is attached. */
 export const PREVIEW_REST = 500;
+export const TYPING_REST = 2_000;
 
 export class Preview {
   constructor(private readonly ask: AskPreview) {}
@@ -47,11 +48,15 @@ export class Preview {
   };
 
   /** Ask soon about this; an earlier question that is under way is dropped. */
-  want(question: PreviewQuestion, items: readonly IContextItem[]): void {
+  want(
+    question: PreviewQuestion,
+    items: readonly IContextItem[],
+    rest = PREVIEW_REST
+  ): void {
     this.cancel();
     this.timer = setTimeout(() => {
       void this.run(question, items);
-    }, PREVIEW_REST);
+    }, rest);
   }
 
   cancel(): void {
@@ -80,7 +85,7 @@ export class Preview {
         return;
       }
       const receipt = await this.ask(
-        { ...question, context: parts },
+        { ...question, context: parts.map(withoutPicture) },
         abort.signal
       );
       if (!abort.signal.aborted) {
@@ -100,6 +105,13 @@ export class Preview {
   private timer: ReturnType<typeof setTimeout> | undefined;
   private running: AbortController | undefined;
   private readonly listeners = new Set<() => void>();
+}
+
+/** A picture counts the same whatever it shows: its megabytes stay here. */
+function withoutPicture(part: ContextPart): ContextPart {
+  return part.type === 'image'
+    ? { ...part, image: { ...part.image, data: '' } }
+    : part;
 }
 
 function matched(

@@ -1,7 +1,7 @@
 import * as React from 'react';
 
 import { attachedItems, type IComposerState } from '../../chat/composer';
-import type { Preview } from '../../chat/preview';
+import { PREVIEW_REST, TYPING_REST, type Preview } from '../../chat/preview';
 import type { IComposerChat } from './props';
 
 /**
@@ -17,10 +17,11 @@ export function usePreview(
 ): () => void {
   const attached = attachedItems(state);
   const keys = attached.map(item => `${item.key}\n${item.label}`).join('\n\n');
-  const latest = React.useRef(() => {});
-  latest.current = () => {
+  const latest = React.useRef((_rest: number) => {});
+  latest.current = rest => {
     const visible = root.current?.offsetParent !== null && !document.hidden;
-    if (!visible || chat.status === null || chat.blocked !== null) {
+    const can = chat.status !== null && chat.blocked === null && !chat.running;
+    if (!visible || !can) {
       return;
     }
     preview.want(
@@ -30,7 +31,8 @@ export function usePreview(
         model: chat.model ?? undefined,
         text: state.text
       },
-      attached
+      attached,
+      rest
     );
   };
   const { running, model, mode, blocked } = chat;
@@ -46,13 +48,17 @@ export function usePreview(
     }
     shown.current = state.conversation;
   }, [preview, state.conversation, running]);
+  // The words alone cost little: what is attached is not read at each pause.
+  React.useEffect(() => latest.current(TYPING_REST), [state.text]);
   React.useEffect(() => {
-    if (!running) {
-      latest.current();
+    if (running) {
+      preview.cancel();
+    } else {
+      latest.current(PREVIEW_REST);
     }
   }, [
+    preview,
     keys,
-    state.text,
     state.conversation,
     running,
     model,
@@ -62,5 +68,5 @@ export function usePreview(
     blocked
   ]);
   React.useEffect(() => () => preview.cancel(), [preview]);
-  return React.useCallback(() => latest.current(), []);
+  return React.useCallback(() => latest.current(PREVIEW_REST), []);
 }

@@ -30,7 +30,7 @@ export interface ISight {
 
 export function sightOf(
   automatic: readonly IContextItem[],
-  mentions: readonly IContextItem[],
+  error: IContextItem | null,
   part: ContextPart | null
 ): ISight {
   const document =
@@ -43,7 +43,7 @@ export function sightOf(
         ? part.cells.filter(cell => (cell.source ?? '').trim() !== '').length
         : null,
     selection: automatic.find(item => item.kind === 'selection') ?? null,
-    error: mentions.find(item => item.kind === 'error') ?? null
+    error
   };
 }
 

@@ -29,6 +29,8 @@ export interface IContextSource {
   onChanged(listener: () => void): () => void;
   /** Mentions that match what was typed after `@` ("" right after it). */
   mentions(query: string): Promise<IContextItem[]>;
+  /** The error that was seen last in what is open; null: none. */
+  lastError?(): IContextItem | null;
   /** The thing this key names, as it is now (a draft that was reloaded); null: not known here. */
   resolve?(key: string): IContextItem | null;
   /** What a drag inside JupyterLab carries: cells, files, folders. */

@@ -9,6 +9,7 @@ import {
   type ISight,
   type IStarter
 } from '../chat/starters';
+import type { IContextItem } from '../chat/tokens';
 import type { ContextPart, IStatus } from '../wire/types';
 
 export interface IEmptyProps {
@@ -20,14 +21,15 @@ export interface IEmptyProps {
 export function Empty(props: IEmptyProps): JSX.Element {
   const { trans, model, status } = props;
   const state = React.useSyncExternalStore(model.subscribe, model.getState);
-  const sight = useSight(model, state);
+  const root = React.useRef<HTMLDivElement>(null);
+  const sight = useSight(model, state, root);
   const start = (starter: IStarter): void => {
     model.add(starter.items);
     model.propose(starterText(trans, starter));
     model.focus();
   };
   return (
-    <div className="jp-Cellar-empty">
+    <div className="jp-Cellar-empty" ref={root}>
       <p className="jp-Cellar-sees">{seesWords(trans, sight)}</p>
       <ul className="jp-Cellar-starters" aria-label={trans.__('Suggestions')}>
         {startersFor(sight).map(starter => (
@@ -127,42 +129,62 @@ function starterText(trans: TranslationBundle, starter: IStarter): string {
   }
 }
 
-/** Asked anew when what is open changes; counting cells reads the live notebook. */
-function useSight(model: ComposerModel, state: IComposerState): ISight {
-  const [sight, setSight] = React.useState<ISight>(() =>
-    sightOf(state.automatic, [], null)
-  );
+/**
+ * What is open, its cells counted when it changes; the last error whenever
+ * something may have run. Nothing is read for a panel that nobody sees.
+ */
+function useSight(
+  model: ComposerModel,
+  state: IComposerState,
+  root: React.RefObject<HTMLElement>
+): ISight {
   const { automatic } = state;
+  const shown = useShown(root);
+  const keys = automatic.map(item => `${item.key}\n${item.label}`).join('\n\n');
+  const [part, setPart] = React.useState<ContextPart | null>(null);
+  const [error, setError] = React.useState<IContextItem | null>(null);
+  const latest = React.useRef(automatic);
+  latest.current = automatic;
   React.useEffect(() => {
+    if (!shown) {
+      return;
+    }
     let late = false;
-    const timer = setTimeout(() => {
-      void look(model, automatic).then(seen => {
-        if (!late) {
-          setSight(seen);
-        }
-      });
-    }, LOOK_REST);
+    const notebook = latest.current.find(item => item.kind === 'notebook');
+    const reading = notebook?.read().catch(() => null) ?? null;
+    void Promise.resolve(reading).then(read => {
+      if (!late) {
+        setPart(read);
+      }
+    });
     return () => {
       late = true;
-      clearTimeout(timer);
     };
-  }, [model, automatic]);
-  return sight;
+  }, [keys, shown]);
+  React.useEffect(() => {
+    if (!shown) {
+      return;
+    }
+    const timer = setTimeout(() => setError(model.lastError()), LOOK_REST);
+    return () => clearTimeout(timer);
+  }, [model, automatic, shown]);
+  return sightOf(automatic, error, part);
 }
 
-/** Milliseconds of rest: a moving selection is not read at each step. */
+/** Milliseconds of rest: a moving selection is not looked at in each step. */
 const LOOK_REST = 200;
 
-async function look(
-  model: ComposerModel,
-  automatic: IComposerState['automatic']
-): Promise<ISight> {
-  const notebook = automatic.find(item => item.kind === 'notebook');
-  const [mentions, part] = await Promise.all([
-    model.mentions(''),
-    notebook
-      ? notebook.read().catch((): ContextPart | null => null)
-      : Promise.resolve(null)
-  ]);
-  return sightOf(automatic, mentions, part);
+function useShown(root: React.RefObject<HTMLElement>): boolean {
+  const [shown, setShown] = React.useState(false);
+  React.useEffect(() => {
+    if (!root.current) {
+      return;
+    }
+    const observer = new IntersectionObserver(entries =>
+      setShown(entries.some(entry => entry.isIntersecting))
+    );
+    observer.observe(root.current);
+    return () => observer.disconnect();
+  }, [root]);
+  return shown;
 }

@@ -72,6 +72,11 @@ export class ContextSource implements IContextSource {
     return uniqueByKey(rows);
   }
 
+  lastError(): IContextItem | null {
+    const { documents, items } = this.options;
+    return items.lastError(documents.current());
+  }
+
   resolve(key: string): IContextItem | null {
     return this.options.items.resolve(key);
   }

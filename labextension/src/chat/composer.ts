@@ -252,14 +252,21 @@ export class ComposerModel {
     });
   }
 
-  /** The new conversation got its id: what is typed since belongs to it. */
-  adopt(conversation: string): void {
-    if (this.state.conversation !== '' || conversation === '') {
-      this.switchTo(conversation);
+  /** Another conversation, and what is typed comes along, before its own draft. */
+  carryTo(conversation: string): void {
+    const before = this.state.conversation;
+    if (conversation === before) {
       return;
     }
-    this.drafts.save('', EMPTY_DRAFT);
-    this.update({ conversation });
+    this.endEdit(true);
+    const { text, items } = this.state;
+    const draft = this.drafts.load(conversation);
+    this.drafts.save(before, EMPTY_DRAFT);
+    this.update({
+      conversation,
+      text: joined(text, draft.text),
+      items: [...items, ...draft.items.map(item => this.revived(item))]
+    });
     this.save();
   }
 
@@ -410,7 +417,7 @@ function isWritten(before: IComposerState, now: IComposerState): boolean {
 }
 
 function joined(first: string, second: string): string {
-  return second === '' ? first : `${first}\n${second}`;
+  return first === '' || second === '' ? first + second : `${first}\n${second}`;
 }
 
 function saved(item: IContextItem): ISavedItem {

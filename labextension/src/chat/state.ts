@@ -30,6 +30,11 @@ export interface IChatState {
   /** '' is the conversation that does not exist yet */
   conversationId: string;
   title: string;
+  /**
+   * What is being typed came along: the conversation before this one was the new
+   * one that got its id, or is gone
+   */
+  carries: boolean;
   /** the conversation shown is being read */
   opening: boolean;
   turns: Turns;
@@ -49,6 +54,7 @@ export const EMPTY_CHAT: IChatState = {
   conversationsLoaded: false,
   conversationId: '',
   title: '',
+  carries: false,
   opening: false,
   turns: new Map<string, ITurn>(),
   head: null,

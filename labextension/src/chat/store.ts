@@ -12,6 +12,7 @@ import type {
   IErrorInfo,
   IPill,
   ITurn,
+  ITurnCreated,
   ITurnRequest,
   Mode,
   TurnEvent
@@ -21,7 +22,7 @@ import { LiveTurn } from './live';
 import type { IMemory } from './memory';
 import { EventsReader } from './reader';
 import { EMPTY_CHAT, Observable } from './state';
-import type { IChatState } from './state';
+import type { IChatState, ISending } from './state';
 import { goesOn, isRunning, isWaiting, leafOf, newest } from './tree';
 
 /** What a question is made of; the parts were read a moment ago. */
@@ -122,10 +123,42 @@ export class ChatStore extends Observable<IChatState> {
 
   /** Ask. Rejects with `ApiError` when nothing was taken: put the text back. */
   async send(question: IQuestion): Promise<string> {
-    const shown = this.state.conversationId;
-    const conversationId = question.conversationId ?? shown;
-    const request: ITurnRequest = {
-      request_key: requestKey(),
+    const opened = this.opened;
+    const asked = question.conversationId ?? this.state.conversationId;
+    const sending: ISending = {
+      key: requestKey(),
+      conversationId: asked,
+      text: question.text ?? '',
+      pills: question.pills ?? []
+    };
+    this.set({ sending: [...this.state.sending, sending], notice: null });
+    try {
+      let id = asked;
+      // Asked before the first question's conversation has an id.
+      while (id === '' && this.founding) {
+        id = await this.founding;
+        this.setSending(sending.key, { ...sending, conversationId: id });
+      }
+      const request = this.requestFor(question, sending.key, id);
+      const posting = this.api.postTurn(request);
+      if (id === '' && opened === this.opened) {
+        this.founds(posting);
+      }
+      const created = await posting;
+      this.placeNew(created, question, request, opened);
+      return created.turn_id;
+    } finally {
+      this.setSending(sending.key, null);
+    }
+  }
+
+  private requestFor(
+    question: IQuestion,
+    key: string,
+    conversationId: string
+  ): ITurnRequest {
+    return {
+      request_key: key,
       mode: question.mode ?? 'ask',
       conversation_id: conversationId || undefined,
       parent_id: question.parentId,
@@ -135,29 +168,25 @@ export class ChatStore extends Observable<IChatState> {
       copy_of: question.copyOf,
       continue_of: question.continueOf
     };
-    const sending = {
-      key: request.request_key,
-      conversationId,
-      text: question.text ?? '',
-      pills: question.pills ?? []
-    };
-    this.set({ sending: [...this.state.sending, sending], notice: null });
-    try {
-      const created = await this.api.postTurn(request);
-      this.placeNew(created.turn_id, created.conversation_id, created.state, {
-        question,
-        request,
-        wasShown: conversationId === shown,
-        shown
-      });
-      return created.turn_id;
-    } finally {
-      this.set({
-        sending: this.state.sending.filter(
-          other => other.key !== request.request_key
-        )
-      });
-    }
+  }
+
+  private founds(posting: Promise<ITurnCreated>): void {
+    const founding = posting.then(
+      created => created.conversation_id,
+      () => {
+        this.founding = this.founding === founding ? null : this.founding;
+        return '';
+      }
+    );
+    this.founding = founding;
+  }
+
+  private setSending(key: string, changed: ISending | null): void {
+    this.set({
+      sending: this.state.sending.flatMap(other =>
+        other.key !== key ? [other] : changed ? [changed] : []
+      )
+    });
   }
 
   /** Stop a turn; without one, whatever runs in the conversation shown. */
@@ -249,13 +278,13 @@ export class ChatStore extends Observable<IChatState> {
   // Conversations
 
   newConversation(): void {
-    this.opened += 1;
+    this.leave();
     this.show(null);
   }
 
   /** `quiet`: a conversation that is gone shows the empty one, no notice. */
   async open(id: string, quiet = false): Promise<void> {
-    const opened = ++this.opened;
+    const opened = this.leave();
     this.set({ opening: true, notice: null });
     try {
       const conversation = await this.read(id);
@@ -334,7 +363,7 @@ export class ChatStore extends Observable<IChatState> {
     if (turn?.state === 'complete') {
       await this.doing(async () => {
         const conversation = await this.api.conversationFrom(id);
-        this.opened += 1;
+        this.leave();
         this.show(await this.api.conversation(conversation.id));
         await this.refreshConversations();
       });
@@ -394,6 +423,13 @@ export class ChatStore extends Observable<IChatState> {
         this.newConversation();
       }
     }
+  }
+
+  /** Another conversation will be shown; what was on its way belongs elsewhere. */
+  private leave(): number {
+    this.founding = null;
+    this.opened += 1;
+    return this.opened;
   }
 
   /** Once more when a turn was placed meanwhile: the answer may not have it yet. */
@@ -466,27 +502,21 @@ export class ChatStore extends Observable<IChatState> {
   }
 
   private placeNew(
-    id: string,
-    conversationId: string,
-    state: ITurn['state'],
-    from: {
-      question: IQuestion;
-      request: ITurnRequest;
-      wasShown: boolean;
-      shown: string;
-    }
+    created: ITurnCreated,
+    question: IQuestion,
+    request: ITurnRequest,
+    opened: number
   ): void {
+    const { turn_id: id, conversation_id: conversationId } = created;
+    const shown = this.state.conversationId;
+    this.placed += 1;
     this.tell(conversationId);
     void this.refreshConversations();
+    const founded = shown === '' && opened === this.opened;
     // Meanwhile the user may have gone elsewhere; then the turn runs on unseen.
-    if (!from.wasShown || this.state.conversationId !== from.shown) {
+    if ((shown !== conversationId && !founded) || this.state.turns.has(id)) {
       return;
     }
-    this.placed += 1;
-    if (this.state.turns.has(id)) {
-      return;
-    }
-    const { question, request } = from;
     const source = question.copyOf
       ? this.state.turns.get(question.copyOf)
       : null;
@@ -495,7 +525,7 @@ export class ChatStore extends Observable<IChatState> {
       conversation_id: conversationId,
       parent_id:
         question.parentId !== undefined ? question.parentId : this.lastInLine(),
-      state,
+      state: created.state,
       mode: request.mode ?? 'ask',
       text: question.text ?? source?.text ?? '',
       created: Date.now() / 1000,
@@ -506,6 +536,7 @@ export class ChatStore extends Observable<IChatState> {
     };
     this.set({
       conversationId,
+      carries: founded || this.state.carries,
       head: isWaiting(turn) ? this.state.head : id,
       turns: new Map(this.state.turns).set(id, turn)
     });
@@ -539,6 +570,7 @@ export class ChatStore extends Observable<IChatState> {
     this.set({
       conversationId: conversation?.id ?? '',
       title: conversation?.title ?? '',
+      carries: false,
       opening: false,
       turns,
       head: shown,
@@ -623,6 +655,8 @@ export class ChatStore extends Observable<IChatState> {
   private readonly lives = new Map<string, LiveTurn>();
   /** Grows with each conversation shown: a late answer must not win. */
   private opened = 0;
+  /** The id that the first question of the new conversation shown brings; '': none. */
+  private founding: Promise<string> | null = null;
   /** Grows with each turn asked here. */
   private placed = 0;
 }

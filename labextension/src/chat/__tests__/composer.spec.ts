@@ -167,7 +167,7 @@ describe('the composer without its screen', () => {
     model.setText('question');
     model.take();
     model.setText('typed meanwhile');
-    model.adopt('c1');
+    model.carryTo('c1');
     expect(model.getState()).toMatchObject({
       conversation: 'c1',
       text: 'typed meanwhile'

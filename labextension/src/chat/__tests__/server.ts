@@ -17,7 +17,7 @@ export class Server {
   posted: ITurnRequest[] = [];
   patched: [string, object][] = [];
   stopped: string[] = [];
-  /** what each kind of request is refused with */
+  /** what the next request of each kind is refused with */
   refuses: Partial<Record<'post' | 'patch' | 'read', ApiError>> = {};
   down = false;
   private emit = new Map<string, (event: TurnEvent) => void>();
@@ -103,6 +103,7 @@ export class Server {
 
   private refuse(kind: 'post' | 'patch' | 'read'): void {
     const error = this.refuses[kind];
+    delete this.refuses[kind];
     if (error) {
       throw error;
     }

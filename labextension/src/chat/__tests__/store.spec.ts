@@ -153,4 +153,39 @@ describe('ChatStore', () => {
     server.refuses.patch = refusal(409, 'conflict');
     await expect(store.editPending('t', 'edited')).rejects.toThrow('conflict');
   });
+
+  it('makes one conversation of two questions asked at once in a new one', async () => {
+    const answer = server.hold('post');
+    const first = store.send({ text: 'one' });
+    const second = store.send({ text: 'two' });
+    await answer();
+    await Promise.all([first, second]);
+    expect(server.posted.map(each => each.conversation_id)).toEqual([
+      undefined,
+      'new'
+    ]);
+    expect([...store.getState().turns.keys()]).toEqual(['t1', 't2']);
+  });
+
+  it('makes two conversations when the second question is for another new one', async () => {
+    const answer = server.hold('post');
+    const first = store.send({ text: 'one' });
+    store.newConversation();
+    const second = store.send({ text: 'two' });
+    await answer();
+    await Promise.all([first, second]);
+    expect([...server.conversations.keys()]).toEqual(['new', 'new2']);
+    expect([...store.getState().turns.keys()]).toEqual([await second]);
+  });
+
+  it('founds with the second question when the first was refused', async () => {
+    server.refuses.post = refusal(400, 'bad_request');
+    const answer = server.hold('post');
+    const first = expect(store.send({ text: 'one' })).rejects.toThrow();
+    const second = store.send({ text: 'two' });
+    await answer();
+    await first;
+    await second;
+    expect(store.getState().conversationId).toBe('new');
+  });
 });

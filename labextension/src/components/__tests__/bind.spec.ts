@@ -1,7 +1,7 @@
 /** The composer's room on the real store; the server is in memory. */
 import type { ITaken } from '../../chat/composer';
 import { ChatStore } from '../../chat/store';
-import { memory, Server, tick } from '../../chat/__tests__/server';
+import { memory, Server, tick, turn } from '../../chat/__tests__/server';
 import { createComposer, type IComposerRoom } from '../composer/bind';
 
 function question(text: string, conversation = ''): ITaken {
@@ -38,5 +38,36 @@ describe('the composer on the store', () => {
     await tick();
     await room.ask(question('two', 'new'), { now: true });
     expect(server.stopped).toEqual([first]);
+  });
+
+  it('takes what is typed meanwhile along into the conversation that a question founded', async () => {
+    const answer = server.hold('post');
+    room.model.setText('one');
+    const asking = room.ask(room.model.take(), { now: false });
+    room.model.setText('typed meanwhile');
+    await answer();
+    await asking;
+    expect(room.model.getState()).toMatchObject({
+      conversation: 'new',
+      text: 'typed meanwhile'
+    });
+  });
+
+  it('leaves the draft of a conversation that is opened while another is founded', async () => {
+    server.add(turn('x', { conversation_id: 'c' }));
+    await store.open('c');
+    room.model.setText('draft of c');
+    store.newConversation();
+    const answer = server.hold('post');
+    room.model.setText('one');
+    const asking = room.ask(room.model.take(), { now: false });
+    await tick();
+    await store.open('c');
+    await answer();
+    await asking;
+    expect(room.model.getState()).toMatchObject({
+      conversation: 'c',
+      text: 'draft of c'
+    });
   });
 });

@@ -39,15 +39,12 @@ export function createComposer(store: ChatStore): IComposerRoom {
   const preview = new Preview((request, signal) =>
     store.api.preview(request, signal)
   );
-  // While the first question of a new conversation is on its way, the id that
-  // appears is its own; any other change is another conversation.
-  let founding = 0;
   const follow = (): void => {
-    const id = store.getState().conversationId;
-    if (founding > 0) {
-      model.adopt(id);
+    const { conversationId, carries } = store.getState();
+    if (carries) {
+      model.carryTo(conversationId);
     } else {
-      model.switchTo(id);
+      model.switchTo(conversationId);
     }
   };
   const flush = (): void => drafts.flush();
@@ -57,15 +54,7 @@ export function createComposer(store: ChatStore): IComposerRoom {
   return {
     model,
     preview,
-    ask: async (taken, { now, mode }) => {
-      const isNew = taken.conversation === '';
-      founding += isNew ? 1 : 0;
-      try {
-        await ask(store, taken, now, mode);
-      } finally {
-        founding -= isNew ? 1 : 0;
-      }
-    },
+    ask: (taken, { now, mode }) => ask(store, taken, now, mode),
     dispose: () => {
       stop();
       flush();

@@ -1,0 +1,57 @@
+"""Many pages of one browser: it has six connections to the server for all of them together."""
+
+from __future__ import annotations
+
+import json
+
+from playwright.sync_api import Page, expect
+
+from tests.fakes.scenarios import Scenario
+from tests.fakes.vllm import FakeVLLM
+from tests.ui.conftest import NewPage
+from tests.ui.lab import Lab, wait_until
+from tests.ui.panel import Panel
+
+PAGES = 8
+
+
+def to_background(page: Page) -> None:
+    """What a browser tells a page when another tab is opened over it; headless Chromium never does."""
+    page.evaluate(
+        """() => {
+            Object.defineProperty(document, 'hidden', { get: () => true, configurable: true });
+            Object.defineProperty(document, 'visibilityState', { get: () => 'hidden', configurable: true });
+            document.dispatchEvent(new Event('visibilitychange'));
+        }"""
+    )
+
+
+def test_eight_pages_with_running_turns_let_a_ninth_save_its_notebook(
+    new_page: NewPage, lab: Lab, model: FakeVLLM
+) -> None:
+    model.use(Scenario(words=50, gated=True))
+    pages = []
+    for number in range(PAGES):
+        panel = Panel(new_page(), lab).open("lab")
+        panel.button("New conversation").click()
+        panel.ask(f"question {number}")
+        model.wait_for(lambda fake, count=number + 1: fake.waiting == count)  # type: ignore[misc]
+        to_background(panel.page)
+        pages.append(panel)
+
+    ninth = Panel(new_page(), lab).open("lab/tree/sample.ipynb")
+    ninth.wait_for_kernel()
+    editor = ninth.page.locator(".jp-CodeCell .cm-content").first
+    editor.click()
+    ninth.page.keyboard.type("# written beside eight answers\n")
+    ninth.execute("docmanager:save")
+    saved = lab.root / "sample.ipynb"
+    wait_until(lambda: "written beside eight answers" in saved.read_text(), "the notebook on the disk")
+    assert json.loads(saved.read_text())["nbformat"] == 4
+    assert model.running == PAGES
+
+    model.release_all()
+    model.wait_for(lambda fake: fake.finished == PAGES)
+    pages[0].reload()
+    pages[0].expect_state("complete")
+    expect(pages[0].last_answer).to_contain_text("w49")

@@ -131,7 +131,9 @@ export class ChatStore extends Observable<IChatState> {
       text: question.text ?? '',
       pills: question.pills ?? []
     };
-    this.set({ sending: [...this.state.sending, sending], notice: null });
+    // Without a text of its own there is nothing to show before the turn is there.
+    const shown = sending.text === '' ? [] : [sending];
+    this.set({ sending: [...this.state.sending, ...shown], notice: null });
     try {
       let id = asked;
       // Asked before the first question's conversation has an id.
@@ -162,12 +164,19 @@ export class ChatStore extends Observable<IChatState> {
       mode: question.mode ?? 'ask',
       conversation_id: conversationId || undefined,
       parent_id: question.parentId,
-      model: this.state.model ?? undefined,
+      model: this.modelNow(),
       text: question.text,
       context: question.context,
       copy_of: question.copyOf,
       continue_of: question.continueOf
     };
+  }
+
+  /** The model chosen, unless the server has it no more: then its default. */
+  private modelNow(): string | undefined {
+    const { status, model } = this.state;
+    const known = status === null || status.models.some(m => m.id === model);
+    return model !== null && known ? model : undefined;
   }
 
   private founds(posting: Promise<ITurnCreated>): void {
@@ -528,7 +537,7 @@ export class ChatStore extends Observable<IChatState> {
       state: created.state,
       mode: request.mode ?? 'ask',
       text: question.text ?? source?.text ?? '',
-      created: Date.now() / 1000,
+      created: this.afterAll(),
       pills: question.pills ?? source?.pills,
       continue_of: question.continueOf,
       model: request.model,
@@ -542,6 +551,12 @@ export class ChatStore extends Observable<IChatState> {
     });
     this.options.memory.set('shown', conversationId);
     this.follow();
+  }
+
+  /** Now, and later than all that is known: the clocks may differ. */
+  private afterAll(): number {
+    const created = [...this.state.turns.values()].map(turn => turn.created);
+    return Math.max(Date.now() / 1000, ...created.map(at => at + 0.001));
   }
 
   private lastInLine(): string | null {

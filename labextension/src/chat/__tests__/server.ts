@@ -46,7 +46,7 @@ export class Server {
   get api(): Api {
     const server = {
       scope: '/',
-      status: async () => ({}),
+      status: async () => ({ models: [{ id: 'm', context_length: 4096 }] }),
       conversations: async () =>
         [...this.conversations.values()].map(each => ({
           ...each,

@@ -1,4 +1,5 @@
 import { ChatStore } from '../store';
+import { waiting } from '../tree';
 import { memory, refusal, Server, tick, turn } from './server';
 
 function made(server: Server, remembered = memory()) {
@@ -187,5 +188,35 @@ describe('ChatStore', () => {
     await first;
     await second;
     expect(store.getState().conversationId).toBe('new');
+  });
+
+  it('asks the default model when the one remembered is gone', async () => {
+    store.setModel('gone');
+    await store.refreshStatus();
+    await store.send({ text: 'hello' });
+    store.setModel('m');
+    await store.send({ text: 'hello' });
+    expect(server.posted.map(each => each.model)).toEqual([undefined, 'm']);
+  });
+
+  it('shows no empty question while it goes on, asks again or compacts', async () => {
+    server.add(turn('x', { state: 'length' }));
+    await store.open('c');
+    const shown: number[] = [];
+    store.subscribe(() => shown.push(store.getState().sending.length));
+    await store.continueTurn('x');
+    await store.regenerate('x');
+    await store.compact();
+    expect(Math.max(...shown)).toBe(0);
+  });
+
+  it('puts a new question last also when the clock of the server is ahead', async () => {
+    const ahead = Date.now() / 1000 + 3600;
+    server.add(turn('a', { state: 'running', created: ahead }));
+    server.add(turn('b', { state: 'pending', created: ahead + 1 }));
+    await store.open('c');
+    const id = await store.send({ text: 'last' });
+    const { turns } = store.getState();
+    expect(waiting(turns).map(each => each.id)).toEqual(['b', id]);
   });
 });

@@ -99,8 +99,11 @@ function MakeRoom({ turn }: { turn: ITurn }): JSX.Element {
 
 /** Seconds until it may be tried again. */
 function useCountdown(turn: ITurn, error: IErrorInfo): number {
-  const until = ((turn.finished ?? 0) + (error.retry_after ?? 0)) * 1000;
-  const left = () => Math.max(0, Math.ceil((until - Date.now()) / 1000));
+  const wait = error.retry_after ?? 0;
+  const until = ((turn.finished ?? 0) + wait) * 1000;
+  // The server's clock may be ahead: never longer than it said.
+  const left = () =>
+    Math.min(wait, Math.max(0, Math.ceil((until - Date.now()) / 1000)));
   const [seconds, setSeconds] = React.useState(left);
   React.useEffect(() => {
     if (seconds <= 0) {

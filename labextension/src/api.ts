@@ -36,6 +36,15 @@ export class ApiError extends Error {
   }
 }
 
+/** The server says that it does not have it; a 404 of a proxy says nothing. */
+export function isGone(error: unknown): boolean {
+  return (
+    error instanceof ApiError &&
+    error.status === 404 &&
+    error.info.code === 'not_found'
+  );
+}
+
 /** What to show of any failure; `network` when it was none of the server's. */
 export function errorInfo(error: unknown): IErrorInfo {
   return error instanceof ApiError

@@ -4,7 +4,7 @@
  * that is shown runs. A hidden page closes it and asks every 20 s. A response that
  * ends too early is opened again from the cursor, sooner first, later last.
  */
-import type { IRead, IReadFrom } from '../api';
+import { isGone, type IRead, type IReadFrom } from '../api';
 import { FINAL_STATES } from '../wire/types';
 import type { ITurn, TurnEvent } from '../wire/types';
 
@@ -92,7 +92,7 @@ export class EventsReader {
       if (epoch !== this.epoch) {
         return;
       }
-      if (statusOf(error) === 404) {
+      if (isGone(error)) {
         await this.poll(epoch);
         return;
       }
@@ -140,7 +140,7 @@ export class EventsReader {
         }
         this.ports.onTurn(turn);
       } catch (error) {
-        if (epoch === this.epoch && statusOf(error) === 404) {
+        if (epoch === this.epoch && isGone(error)) {
           this.cursors.delete(id);
           this.ports.onGone(id);
         }
@@ -181,9 +181,4 @@ export class EventsReader {
   private timer: ReturnType<typeof setTimeout> | undefined;
   private wait = FIRST_WAIT;
   private lostSince: number | null = null;
-}
-
-function statusOf(error: unknown): number {
-  const status = (error as { status?: unknown } | null)?.status;
-  return typeof status === 'number' ? status : 0;
 }

@@ -3,7 +3,7 @@
  * and nothing of the screen. Text being written is not in the state but in
  * `live(turnId)`, so that a token redraws one message and not the panel.
  */
-import { ApiError, errorInfo, requestKey } from '../api';
+import { ApiError, errorInfo, isGone, requestKey } from '../api';
 import type { Api, ExportFormat } from '../api';
 import { FINAL_STATES } from '../wire/types';
 import type {
@@ -303,7 +303,7 @@ export class ChatStore extends Observable<IChatState> {
     } catch (error) {
       if (opened === this.opened) {
         this.set({ opening: false });
-        if (error instanceof ApiError && error.status === 404) {
+        if (isGone(error)) {
           this.options.memory.set('shown', null);
         }
         if (!quiet) {
@@ -328,7 +328,8 @@ export class ChatStore extends Observable<IChatState> {
     await this.doing(async () => {
       await this.api.deleteConversation(id);
       if (id === this.state.conversationId) {
-        this.newConversation();
+        this.leave();
+        this.show(null, null, true);
       }
       await this.refreshConversations();
       this.tell(id);
@@ -428,8 +429,9 @@ export class ChatStore extends Observable<IChatState> {
       if (!(error instanceof ApiError)) {
         throw error;
       }
-      if (error.status === 404) {
-        this.newConversation();
+      if (isGone(error) && opened === this.opened) {
+        this.leave();
+        this.show(null, null, true);
       }
     }
   }
@@ -565,7 +567,11 @@ export class ChatStore extends Observable<IChatState> {
     return waitingOnes[waitingOnes.length - 1]?.id ?? this.state.head;
   }
 
-  private show(conversation: IConversation | null, head?: string | null): void {
+  private show(
+    conversation: IConversation | null,
+    head: string | null = null,
+    carries = false
+  ): void {
     const turns = new Map(
       (conversation?.turns ?? []).map(turn => [turn.id, this.merged(turn)])
     );
@@ -585,7 +591,7 @@ export class ChatStore extends Observable<IChatState> {
     this.set({
       conversationId: conversation?.id ?? '',
       title: conversation?.title ?? '',
-      carries: false,
+      carries,
       opening: false,
       turns,
       head: shown,

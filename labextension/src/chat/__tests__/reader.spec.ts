@@ -1,6 +1,7 @@
 import type { IRead, IReadFrom } from '../../api';
 import type { ITurn, TurnEvent } from '../../wire/types';
 import { EventsReader, HIDDEN_POLL, type IReaderPorts } from '../reader';
+import { refusal } from './server';
 
 function turn(id: string, change: Partial<ITurn> = {}): ITurn {
   return {
@@ -206,7 +207,7 @@ describe('EventsReader', () => {
     const world = new World();
     world.isHidden = true;
     world.answer = () => {
-      throw Object.assign(new Error('gone'), { status: 404 });
+      throw refusal(404, 'not_found');
     };
     new EventsReader(world).follow([turn('a')]);
     await jest.advanceTimersByTimeAsync(HIDDEN_POLL + 100);
@@ -251,5 +252,17 @@ describe('EventsReader', () => {
     await settle();
     expect(polled).toEqual([]);
     expect(world.open[0].from).toEqual([{ id: 'a', cursor: '9' }]);
+  });
+
+  it('reads on when the 404 is that of a proxy', async () => {
+    const world = new World();
+    world.isHidden = true;
+    world.answer = () => {
+      throw refusal(404, 'extension_missing');
+    };
+    new EventsReader(world).follow([turn('a')]);
+    await jest.advanceTimersByTimeAsync(HIDDEN_POLL * 2 + 100);
+    expect(world.gone).toEqual([]);
+    expect(world.polled).toEqual(['a', 'a']);
   });
 });

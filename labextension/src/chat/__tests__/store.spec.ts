@@ -219,4 +219,13 @@ describe('ChatStore', () => {
     const { turns } = store.getState();
     expect(waiting(turns).map(each => each.id)).toEqual(['b', id]);
   });
+
+  it('keeps the conversation shown when a proxy answers 404', async () => {
+    server.add(turn('x'));
+    await store.open('c');
+    server.refuses.read = refusal(404, 'extension_missing');
+    await store.reload();
+    expect(store.getState().conversationId).toBe('c');
+    expect(store.getState().turns.size).toBe(1);
+  });
 });

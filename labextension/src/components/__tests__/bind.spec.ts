@@ -70,4 +70,16 @@ describe('the composer on the store', () => {
       text: 'draft of c'
     });
   });
+
+  it('keeps what is typed when the conversation shown is deleted elsewhere', async () => {
+    server.add(turn('x'));
+    await store.open('c');
+    room.model.setText('half a thought');
+    server.conversations.clear();
+    await store.reload();
+    expect(room.model.getState()).toMatchObject({
+      conversation: '',
+      text: 'half a thought'
+    });
+  });
 });

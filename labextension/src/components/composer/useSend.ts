@@ -1,7 +1,7 @@
 /** What Enter does: a command of the browser, an edit, or a question. */
 import * as React from 'react';
 
-import { ApiError } from '../../api';
+import { ApiError, isGone } from '../../api';
 import { localCommand } from '../../chat/commands';
 import type { IComposerState } from '../../chat/composer';
 import { describe } from '../describe';
@@ -61,5 +61,5 @@ export function useSend(props: IComposerProps, state: IComposerState): ISend {
 
 /** It started, or was removed elsewhere, while it was edited here. */
 function isNoLongerWaiting(why: unknown): boolean {
-  return why instanceof ApiError && (why.status === 409 || why.status === 404);
+  return why instanceof ApiError && (why.status === 409 || isGone(why));
 }

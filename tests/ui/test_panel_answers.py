@@ -77,8 +77,23 @@ def test_stop_keeps_what_was_written_and_continue_goes_on(panel: Panel, model: F
     model.wait_for(lambda fake: fake.aborted == 1)
     model.use(Scenario(text=" four and more"))
     panel.button("Continue", panel.last_turn).click()
-    panel.expect_answer("four and more")
+    expect(panel.answers.first).to_contain_text("one two three four and more")
+    panel.expect_state("complete")
     expect(panel.button("Continue")).to_have_count(0)
+
+
+def test_code_that_was_cut_and_continued_is_one_block(panel: Panel, model: FakeVLLM) -> None:
+    model.use(Scenario(text="So:\n\n```python\nx =", finish="length"))
+    panel.open()
+    panel.ask("Write code")
+    panel.expect_state("length")
+    model.use(Scenario(text=" 1\ny = 2\n```\n\nDone."))
+    panel.button("Continue", panel.last_turn).click()
+    panel.expect_state("complete")
+    expect(panel.root.locator(".jp-Cellar-code")).to_have_count(1)
+    expect(panel.root.locator(".jp-Cellar-code pre")).to_have_text("x = 1\ny = 2\n")
+    expect(panel.answers.first.locator("p").last).to_have_text("Done.")
+    expect(panel.root.locator(".jp-Cellar-ending")).to_have_count(0)
 
 
 def test_an_answer_cut_by_its_length_offers_continue(panel: Panel, model: FakeVLLM) -> None:
@@ -89,12 +104,17 @@ def test_an_answer_cut_by_its_length_offers_continue(panel: Panel, model: FakeVL
     expect(panel.button("Continue", panel.last_turn)).to_be_visible()
 
 
-def test_an_answer_that_breaks_off_says_so(panel: Panel, model: FakeVLLM) -> None:
+def test_an_answer_that_breaks_off_says_so_and_goes_on(panel: Panel, model: FakeVLLM) -> None:
     model.use("cut")
     panel.open()
     panel.ask("Tell me")
-    panel.expect_state("interrupted", "error")
-    expect(panel.button("Continue", panel.last_turn)).to_be_visible()
+    panel.expect_state("interrupted")
+    expect(panel.last_answer).to_contain_text("The answer was cut off.")
+    model.use(Scenario(text=" and the rest"))
+    panel.button("Continue", panel.last_turn).click()
+    panel.expect_state("complete")
+    expect(panel.answers.first).to_contain_text(re.compile(r"\w and the rest"))
+    expect(panel.root).not_to_contain_text("cut off")
 
 
 def test_reasoning_is_folded_and_can_be_read(panel: Panel, model: FakeVLLM) -> None:

@@ -48,7 +48,8 @@ export class MarkdownView {
     if (text === this.raw && open === this.open) {
       return;
     }
-    if (!text.startsWith(this.raw)) {
+    // What was finished and goes on is split anew: its last block was closed.
+    if (!text.startsWith(this.raw) || (this.finished && text !== this.raw)) {
       this.reset();
     }
     const first = this.raw === '';

@@ -3,11 +3,13 @@ import * as React from 'react';
 
 import type { LiveTurn } from '../../chat/live';
 import { shortTokens } from '../../chat/meter';
+import type { ChatStore } from '../../chat/store';
 import { isRunning } from '../../chat/tree';
 import type { AnswerPart, ITurn } from '../../wire/types';
 import { MarkdownView } from '../markdown/view';
 import { useRoom } from '../room';
 import { seconds } from '../words';
+import { shownParts, textOf, type IShownPart } from './chain';
 import { ErrorCard } from './ErrorCard';
 
 /**
@@ -16,70 +18,61 @@ import { ErrorCard } from './ErrorCard';
  */
 export function Answer(props: {
   turn: ITurn;
-  continued: boolean;
+  /** the answers that this one goes on with or is gone on with, itself included */
+  chain: readonly ITurn[];
 }): JSX.Element {
-  const { turn, continued } = props;
+  const { turn, chain } = props;
   const { store } = useRoom();
-  const live = store.live(turn.id);
+  const last = chain[chain.length - 1];
+  // Only the last one grows.
+  const live = store.live(last.id);
   React.useSyncExternalStore(live?.subscribe ?? NEVER, () =>
     live ? live.generation * 10_000 + live.parts.length : 0
   );
   const running = isRunning(turn);
-  const parts = live?.parts ?? turn.parts ?? [];
+  const empty = partsOf(store, turn).length === 0;
   return (
     <div className="jp-Cellar-answer">
-      <Parts parts={parts} live={live} open={running} />
-      {running && parts.length === 0 ? <Waiting turn={turn} /> : null}
-      {continued ? null : <Ending turn={turn} />}
+      {turn === chain[0] ? <Parts chain={chain} /> : null}
+      {running && empty ? <Waiting turn={turn} /> : null}
+      {turn === last ? <Ending turn={turn} /> : null}
     </div>
   );
 }
 
 const NEVER = () => () => undefined;
 
-interface IPartsProps {
-  parts: readonly AnswerPart[];
-  live: LiveTurn | null;
-  open: boolean;
+function partsOf(store: ChatStore, turn: ITurn): readonly AnswerPart[] {
+  return store.live(turn.id)?.parts ?? turn.parts ?? [];
 }
 
-function Parts({ parts, live, open }: IPartsProps): JSX.Element {
+function Parts({ chain }: { chain: readonly ITurn[] }): JSX.Element {
+  const { store } = useRoom();
+  const last = chain[chain.length - 1];
+  const growing = isRunning(last) ? partsOf(store, last).length - 1 : -1;
   return (
     <>
-      {parts.map((part, index) => {
-        const last = open && index === parts.length - 1;
-        return part.type === 'text' ? (
-          <Markdown
-            key={index}
-            part={part}
-            live={live}
-            index={index}
-            open={last}
-          />
-        ) : (
-          <Reasoning
-            key={index}
-            part={part}
-            live={live}
-            index={index}
-            open={last}
-          />
-        );
+      {shownParts(chain, turn => partsOf(store, turn)).map((part, index) => {
+        const { turn, index: at } = part.pieces[part.pieces.length - 1];
+        const open = turn === last && at === growing;
+        const live = store.live(turn.id);
+        const Part = part.type === 'text' ? Markdown : Reasoning;
+        return <Part key={index} part={part} live={live} open={open} />;
       })}
     </>
   );
 }
 
 interface IPartProps {
-  part: AnswerPart;
+  part: IShownPart;
+  /** of the turn that writes it now */
   live: LiveTurn | null;
-  index: number;
   open: boolean;
 }
 
 /** A host that React never looks into; the view draws there. */
-function Markdown({ part, live, index, open }: IPartProps): JSX.Element {
-  const { kit } = useRoom();
+function Markdown({ part, live, open }: IPartProps): JSX.Element {
+  const { kit, store } = useRoom();
   const host = React.useRef<HTMLDivElement>(null);
   const view = React.useRef<MarkdownView | null>(null);
   React.useLayoutEffect(() => {
@@ -94,13 +87,14 @@ function Markdown({ part, live, index, open }: IPartProps): JSX.Element {
     };
   }, [kit]);
   React.useLayoutEffect(() => {
-    const draw = () => {
-      const text = live?.parts[index]?.text ?? part.text;
-      view.current?.update(text, open);
-    };
+    const draw = () =>
+      view.current?.update(
+        textOf(part, turn => partsOf(store, turn)),
+        open
+      );
     draw();
     return live && open ? live.subscribe(draw) : undefined;
-  }, [kit, live, index, part, open]);
+  }, [kit, store, live, part, open]);
   return (
     <div
       ref={host}

@@ -6,6 +6,7 @@ import type { ITurn } from '../../wire/types';
 import { useChat, useRoom } from '../room';
 import { Icon } from '../icons';
 import { Announcer } from './Announcer';
+import { chainsOf } from './chain';
 import { actOnCode } from './codeactions';
 import { SendingQuestion } from './Question';
 import { ScrollKeeper } from './scroll';
@@ -26,6 +27,7 @@ export function Transcript(): JSX.Element {
   );
   const branch = React.useMemo(() => branchTo(turns, head), [turns, head]);
   const places = React.useMemo(() => placesOf(turns), [turns]);
+  const chains = React.useMemo(() => chainsOf(branch), [branch]);
   const scroller = React.useRef<HTMLDivElement>(null);
   const content = React.useRef<HTMLDivElement>(null);
   const { keeper, atEnd } = useKeeper(scroller, content);
@@ -64,8 +66,8 @@ export function Transcript(): JSX.Element {
               turn={turn}
               places={places.get(turn.id) ?? []}
               last={index === branch.length - 1 && sending.length === 0}
-              continued={branch[index + 1]?.continue_of === turn.id}
-              fresh={turn.id === fresh}
+              chain={chains.get(turn.id) ?? [turn]}
+              fresh={turn.id === fresh && !turn.continue_of}
               near={index >= branch.length - AT_ONCE}
               observe={observe}
             />

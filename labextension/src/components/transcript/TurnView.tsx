@@ -10,6 +10,7 @@ import type { ITurn } from '../../wire/types';
 import { IconButton } from '../icons';
 import { useRoom } from '../room';
 import { Answer } from './Answer';
+import { answerText } from './chain';
 import { CopyButton, Question } from './Question';
 import { Receipt, speedOf } from './Receipt';
 
@@ -18,8 +19,8 @@ export interface ITurnViewProps {
   /** the turns that stand in this place, this one among them */
   places: readonly string[];
   last: boolean;
-  /** the next turn goes on with this answer */
-  continued: boolean;
+  /** the answers that go on with one another, this one among them */
+  chain: readonly ITurn[];
   /** asked on this page just now: its question goes to the top */
   fresh: boolean;
   /** draw it at once, wherever it is */
@@ -47,7 +48,7 @@ function Turn(props: ITurnViewProps): JSX.Element {
       data-state={turn.state}
       data-last={last || undefined}
       data-fresh={(last && fresh) || undefined}
-      style={shown ? undefined : { height: roughHeight(turn) }}
+      style={shown ? undefined : { height: roughHeight(turn, props.chain) }}
     >
       {shown ? <TurnBody {...props} /> : null}
     </div>
@@ -58,14 +59,15 @@ function sameTurn(a: ITurnViewProps, b: ITurnViewProps): boolean {
   return (
     a.turn === b.turn &&
     a.last === b.last &&
-    a.continued === b.continued &&
+    a.chain.length === b.chain.length &&
+    a.chain.every((turn, index) => turn === b.chain[index]) &&
     a.fresh === b.fresh &&
     a.places.join() === b.places.join()
   );
 }
 
 function TurnBody(props: ITurnViewProps): JSX.Element {
-  const { turn, places, last, continued } = props;
+  const { turn, places, last, chain } = props;
   const { trans } = useRoom();
   const [receipt, setReceipt] = React.useState(false);
   const running = isRunning(turn);
@@ -85,10 +87,11 @@ function TurnBody(props: ITurnViewProps): JSX.Element {
         aria-label={trans.__('Answer')}
         aria-busy={running}
       >
-        <Answer turn={turn} continued={continued} />
+        <Answer turn={turn} chain={chain} />
         {running ? null : (
           <Footer
             turn={turn}
+            chain={chain}
             places={places}
             last={last}
             receipt={receipt}
@@ -103,6 +106,7 @@ function TurnBody(props: ITurnViewProps): JSX.Element {
 
 interface IFooterProps {
   turn: ITurn;
+  chain: readonly ITurn[];
   places: readonly string[];
   last: boolean;
   receipt: boolean;
@@ -110,9 +114,9 @@ interface IFooterProps {
 }
 
 function Footer(props: IFooterProps): JSX.Element {
-  const { turn, places, receipt, toggleReceipt } = props;
+  const { turn, chain, places, receipt, toggleReceipt } = props;
   const { trans, store } = useRoom();
-  const text = answerText(turn);
+  const text = turn === chain[chain.length - 1] ? answerText(chain) : '';
   return (
     <div className="jp-Cellar-actions">
       {places.length > 1 ? <Pager turn={turn} places={places} /> : null}
@@ -195,13 +199,6 @@ function keepFocus(selector?: unknown): void {
   });
 }
 
-export function answerText(turn: ITurn): string {
-  return (turn.parts ?? [])
-    .filter(part => part.type === 'text')
-    .map(part => part.text)
-    .join('\n\n');
-}
-
 /** "1.2k → 340 · 42/s": prompt, answer, speed. */
 function receiptLine(turn: ITurn): string {
   const { usage, receipt } = turn;
@@ -218,9 +215,12 @@ function receiptLine(turn: ITurn): string {
 }
 
 /** Pixels; only the scroll bar sees it. */
-function roughHeight(turn: ITurn): number {
-  const text =
-    turn.text.length +
-    (turn.parts ?? []).reduce((sum, part) => sum + part.text.length, 0);
+function roughHeight(turn: ITurn, chain: readonly ITurn[]): number {
+  const parts =
+    turn === chain[0] ? chain.flatMap(each => each.parts ?? []) : [];
+  const text = parts.reduce(
+    (sum, part) => sum + part.text.length,
+    turn.text.length
+  );
   return 90 + Math.ceil(text / 48) * 19;
 }

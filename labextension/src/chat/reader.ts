@@ -4,7 +4,7 @@
  * that is shown runs. A hidden page closes it and asks every 20 s. A response that
  * ends too early is opened again from the cursor, sooner first, later last.
  */
-import { isGone, type IRead, type IReadFrom } from '../api';
+import { ApiError, isGone, type IRead, type IReadFrom } from '../api';
 import { FINAL_STATES } from '../wire/types';
 import type { ITurn, TurnEvent } from '../wire/types';
 
@@ -22,11 +22,15 @@ export interface IReaderPorts {
   onConnection(lostSince: number | null): void;
   /** the server does not know this turn any more */
   onGone(id: string): void;
+  /** the server refuses this user (401, 403); it is asked again, seldom */
+  onSignedOut(): void;
   hidden(): boolean;
 }
 
 /** Milliseconds between two polls of a hidden page. */
 export const HIDDEN_POLL = 20_000;
+/** The server says something every 10 s; after this long the line is dead. */
+export const SILENCE = 30_000;
 const FIRST_WAIT = 250;
 const LONGEST_WAIT = 8_000;
 
@@ -79,21 +83,36 @@ export class EventsReader {
     this.abort?.abort();
     this.abort = abort;
     const from = [...this.cursors].map(([id, cursor]) => ({ id, cursor }));
+    const watchdog = (): void => {
+      clearTimeout(this.timer);
+      this.timer = setTimeout(() => abort.abort(), SILENCE);
+    };
+    watchdog();
     try {
       for await (const reads of this.ports.events(from, abort.signal)) {
         if (epoch !== this.epoch) {
           return;
         }
-        this.wait = FIRST_WAIT;
+        watchdog();
         this.lost(false);
-        this.deliver(reads);
+        if (reads.length) {
+          this.wait = FIRST_WAIT;
+          this.deliver(reads);
+        }
       }
     } catch (error) {
       if (epoch !== this.epoch) {
         return;
       }
       if (isGone(error)) {
+        clearTimeout(this.timer);
         await this.poll(epoch);
+        return;
+      }
+      if (isSignedOut(error)) {
+        this.ports.onSignedOut();
+        this.wait = LONGEST_WAIT;
+        this.later(() => this.read(epoch));
         return;
       }
     }
@@ -113,7 +132,12 @@ export class EventsReader {
         this.cursors.set(id, cursor);
       }
       if (event) {
-        batches.set(id, [...(batches.get(id) ?? []), event]);
+        const batch = batches.get(id);
+        if (batch) {
+          batch.push(event);
+        } else {
+          batches.set(id, [event]);
+        }
       }
     }
     for (const [id, events] of batches) {
@@ -181,4 +205,10 @@ export class EventsReader {
   private timer: ReturnType<typeof setTimeout> | undefined;
   private wait = FIRST_WAIT;
   private lostSince: number | null = null;
+}
+
+function isSignedOut(error: unknown): boolean {
+  return (
+    error instanceof ApiError && (error.status === 401 || error.status === 403)
+  );
 }

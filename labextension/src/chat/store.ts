@@ -23,7 +23,7 @@ import type { IMemory } from './memory';
 import { EventsReader } from './reader';
 import { EMPTY_CHAT, Observable } from './state';
 import type { IChatState, ISending } from './state';
-import { goesOn, isRunning, isWaiting, leafOf, newest } from './tree';
+import { goesOn, isRunning, isWaiting, leafOf, newest, waiting } from './tree';
 
 /** What a question is made of; the parts were read a moment ago. */
 export interface IQuestion {
@@ -54,6 +54,11 @@ export interface IStoreOptions {
   hidden?: () => boolean;
 }
 
+/** Of the turns of one conversation: the server gives 32 in one response. */
+const MOST_RUNNING = 28;
+/** The next ones to start; those behind them are followed when they come near. */
+const MOST_PENDING = 4;
+
 export class ChatStore extends Observable<IChatState> {
   constructor(private readonly options: IStoreOptions) {
     super({ ...EMPTY_CHAT, model: options.memory.get('model') || null });
@@ -65,6 +70,7 @@ export class ChatStore extends Observable<IChatState> {
       onTurn: turn => this.onTurn(turn),
       onConnection: lostSince => this.set({ lostSince }),
       onGone: () => void this.reload(),
+      onSignedOut: () => void this.refreshStatus(),
       hidden: options.hidden ?? (() => document.hidden)
     });
     options.channel?.onMessage(id => this.onOtherTab(id));
@@ -633,11 +639,12 @@ export class ChatStore extends Observable<IChatState> {
   }
 
   private follow(): void {
-    const turns = [...this.state.turns.values()];
-    const active = turns.filter(isRunning);
-    const pending = turns.filter(turn => turn.state === 'pending');
-    const followed =
-      active.length || pending.length ? [...active, ...pending] : [];
+    const { turns } = this.state;
+    const pending = waiting(turns).filter(turn => turn.state === 'pending');
+    const followed = [
+      ...this.running().slice(0, MOST_RUNNING),
+      ...pending.slice(0, MOST_PENDING)
+    ];
     followed.forEach(turn => this.liveOf(turn.id));
     this.reader.follow(followed);
   }

@@ -1,6 +1,11 @@
 import type { IRead, IReadFrom } from '../../api';
 import type { ITurn, TurnEvent } from '../../wire/types';
-import { EventsReader, HIDDEN_POLL, type IReaderPorts } from '../reader';
+import {
+  EventsReader,
+  HIDDEN_POLL,
+  SILENCE,
+  type IReaderPorts
+} from '../reader';
 import { refusal } from './server';
 
 function turn(id: string, change: Partial<ITurn> = {}): ITurn {
@@ -26,6 +31,12 @@ class Line {
   }
 
   open = true;
+
+  /** Only a comment arrived. */
+  ping(): void {
+    this.reads.push([]);
+    this.wake();
+  }
 
   send(id: string, cursor: string, event: TurnEvent): void {
     this.reads.push([{ id, cursor, event }]);
@@ -60,6 +71,7 @@ class World implements IReaderPorts {
   polled: string[] = [];
   connection: (number | null)[] = [];
   gone: string[] = [];
+  signedOut = 0;
   isHidden = false;
   answer: (id: string) => ITurn = id => turn(id);
 
@@ -86,6 +98,10 @@ class World implements IReaderPorts {
 
   onGone(id: string): void {
     this.gone.push(id);
+  }
+
+  onSignedOut(): void {
+    this.signedOut += 1;
   }
 
   hidden(): boolean {
@@ -264,5 +280,43 @@ describe('EventsReader', () => {
     await jest.advanceTimersByTimeAsync(HIDDEN_POLL * 2 + 100);
     expect(world.gone).toEqual([]);
     expect(world.polled).toEqual(['a', 'a']);
+  });
+
+  it('opens another response when nothing came for 30 seconds, not even a ping', async () => {
+    const world = new World();
+    new EventsReader(world).follow([turn('a')]);
+    await settle();
+    await jest.advanceTimersByTimeAsync(SILENCE - 5_000);
+    world.lines[0].ping();
+    await jest.advanceTimersByTimeAsync(SILENCE - 5_000);
+    expect(world.lines).toHaveLength(1);
+    await jest.advanceTimersByTimeAsync(6_000);
+    expect(world.lines).toHaveLength(2);
+    expect(world.open).toHaveLength(1);
+  });
+
+  it('asks less and less often while each response is cut after its first byte', async () => {
+    const world = new World();
+    world.events = (from, signal) => {
+      const line = new Line(from, signal);
+      line.ping();
+      line.end();
+      world.lines.push(line);
+      return line.read();
+    };
+    new EventsReader(world).follow([turn('a')]);
+    await jest.advanceTimersByTimeAsync(60_000);
+    expect(world.lines.length).toBeLessThan(20);
+  });
+
+  it('says that the user is signed out, and not that it connects again', async () => {
+    const world = new World();
+    world.events = () => {
+      throw refusal(403, 'signed_out');
+    };
+    new EventsReader(world).follow([turn('a')]);
+    await jest.advanceTimersByTimeAsync(1_000);
+    expect(world.signedOut).toBe(1);
+    expect(world.connection).toEqual([]);
   });
 });

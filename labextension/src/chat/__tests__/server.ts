@@ -17,6 +17,8 @@ export class Server {
   posted: ITurnRequest[] = [];
   patched: [string, object][] = [];
   stopped: string[] = [];
+  /** the turns of the newest events response */
+  followed: string[] = [];
   /** what the next request of each kind is refused with */
   refuses: Partial<Record<'post' | 'patch' | 'read', ApiError>> = {};
   down = false;
@@ -155,6 +157,7 @@ export class Server {
     from: readonly IReadFrom[],
     signal: AbortSignal
   ): AsyncGenerator<IRead[]> {
+    this.followed = from.map(each => each.id);
     const queue: IRead[] = [];
     let wake = () => undefined as void;
     for (const { id } of from) {

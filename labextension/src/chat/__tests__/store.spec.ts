@@ -228,4 +228,13 @@ describe('ChatStore', () => {
     expect(store.getState().conversationId).toBe('c');
     expect(store.getState().turns.size).toBe(1);
   });
+
+  it('follows no more turns than the server gives in one response', async () => {
+    server.add(turn('r', { state: 'running' }));
+    for (let i = 0; i < 40; i++) {
+      server.add(turn(`p${i}`, { state: 'pending', created: i + 1 }));
+    }
+    await store.open('c');
+    expect(server.followed).toEqual(['r', 'p0', 'p1', 'p2', 'p3']);
+  });
 });

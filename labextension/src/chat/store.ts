@@ -104,7 +104,11 @@ export class ChatStore extends Observable<IChatState> {
   async refreshStatus(): Promise<void> {
     try {
       const status = await this.api.status();
+      const unread = this.state.opening && this.state.statusError !== null;
       this.set({ status, statusError: null });
+      if (unread) {
+        await this.open(this.state.conversationId, true);
+      }
     } catch (error) {
       this.set({ statusError: errorInfo(error) });
     }
@@ -297,10 +301,18 @@ export class ChatStore extends Observable<IChatState> {
     this.show(null);
   }
 
-  /** `quiet`: a conversation that is gone shows the empty one, no notice. */
+  /**
+   * What is typed from now on is meant for this conversation, so it is the one shown
+   * at once, empty until it was read. `quiet` (the page was loaded): one that is gone
+   * shows the empty one without a notice, one that cannot be read now is waited for.
+   */
   async open(id: string, quiet = false): Promise<void> {
     const opened = this.leave();
+    const before = this.state;
     this.set({ opening: true, notice: null });
+    if (id !== before.conversationId) {
+      this.showNothingOf(id);
+    }
     try {
       const conversation = await this.read(id);
       if (opened === this.opened) {
@@ -308,14 +320,37 @@ export class ChatStore extends Observable<IChatState> {
       }
     } catch (error) {
       if (opened === this.opened) {
-        this.set({ opening: false });
-        if (isGone(error)) {
-          this.options.memory.set('shown', null);
-        }
-        if (!quiet) {
-          this.notify(error);
-        }
+        this.notOpened(error, before, quiet);
       }
+    }
+  }
+
+  private showNothingOf(id: string): void {
+    const known = this.state.conversations.find(other => other.id === id);
+    this.lives.clear();
+    this.set({
+      conversationId: id,
+      title: known?.title ?? '',
+      carries: false,
+      turns: new Map(),
+      head: null
+    });
+    this.follow();
+  }
+
+  private notOpened(error: unknown, before: IChatState, quiet: boolean): void {
+    if (quiet && !isGone(error)) {
+      this.set({ statusError: errorInfo(error) });
+      return;
+    }
+    const { conversationId, title, turns, head } = before;
+    const carries = isGone(error);
+    this.leave();
+    this.set({ conversationId, title, turns, head, carries, opening: false });
+    this.options.memory.set('shown', conversationId || null);
+    this.follow();
+    if (!quiet) {
+      this.notify(error);
     }
   }
 

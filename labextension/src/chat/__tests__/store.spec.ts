@@ -237,4 +237,53 @@ describe('ChatStore', () => {
     await store.open('c');
     expect(server.followed).toEqual(['r', 'p0', 'p1', 'p2', 'p3']);
   });
+
+  it('asks in the conversation that is being opened, not in the one before', async () => {
+    server.add(turn('a', { conversation_id: 'b', created: 1 }));
+    server.add(turn('x'));
+    await store.open('c');
+    const answer = server.hold('read');
+    const opening = store.open('b');
+    expect(store.getState()).toMatchObject({
+      conversationId: 'b',
+      opening: true
+    });
+    const id = await store.send({ text: 'hello' });
+    await answer();
+    await opening;
+    expect(server.posted[0].conversation_id).toBe('b');
+    expect([...store.getState().turns.keys()]).toEqual(['a', id]);
+    expect(store.getState().opening).toBe(false);
+  });
+
+  it('shows the conversation of before when another cannot be opened', async () => {
+    server.add(turn('x'));
+    await store.open('c');
+    server.refuses.read = refusal(503, 'network');
+    await store.open('b');
+    expect(store.getState()).toMatchObject({
+      conversationId: 'c',
+      opening: false,
+      head: 'x'
+    });
+    expect(store.getState().notice?.code).toBe('network');
+  });
+
+  it('opens the conversation of before as soon as the server is back', async () => {
+    server.add(turn('x'));
+    const remembered = memory();
+    remembered.set('shown', 'c');
+    store.dispose();
+    store = made(server, remembered).store;
+    await store.refreshStatus();
+    server.refuses.read = refusal(503, 'network');
+    await store.open('c', true);
+    expect(store.getState().statusError?.code).toBe('network');
+    await store.refreshStatus();
+    expect(store.getState()).toMatchObject({
+      conversationId: 'c',
+      opening: false,
+      head: 'x'
+    });
+  });
 });

@@ -82,4 +82,17 @@ describe('the composer on the store', () => {
       text: 'half a thought'
     });
   });
+
+  it('keeps what is typed while the conversation is being opened', async () => {
+    server.add(turn('x'));
+    const answer = server.hold('read');
+    const opening = store.open('c', true);
+    room.model.setText('typed at once');
+    await answer();
+    await opening;
+    expect(room.model.getState()).toMatchObject({
+      conversation: 'c',
+      text: 'typed at once'
+    });
+  });
 });

@@ -376,7 +376,7 @@ export class ComposerModel {
    * An item of a draft gets its `read` back: files read by path, pictures from the
    * draft, the rest is asked of the sources when the question is sent.
    */
-  private revived(item: ISavedItem): IContextItem {
+  revived(item: ISavedItem): IContextItem {
     const { key, kind, label, path } = item;
     if ((kind === 'file' || kind === 'folder') && path !== undefined) {
       return { ...fileItem(path, kind), key, label };
@@ -420,7 +420,7 @@ function joined(first: string, second: string): string {
   return first === '' || second === '' ? first + second : `${first}\n${second}`;
 }
 
-function saved(item: IContextItem): ISavedItem {
+export function saved(item: IContextItem): ISavedItem {
   const { key, kind, label, path } = item;
   return isImageItem(item)
     ? { key, kind, label, image: item.image }

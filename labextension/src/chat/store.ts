@@ -38,6 +38,8 @@ export interface IQuestion {
   continueOf?: string;
   /** ask there; left out: in the conversation shown. '': in a new one */
   conversationId?: string;
+  /** posted before with this key; left out: a new question */
+  key?: string;
 }
 
 /** How tabs of one browser tell each other that something changed. */
@@ -136,7 +138,7 @@ export class ChatStore extends Observable<IChatState> {
     const opened = this.opened;
     const asked = question.conversationId ?? this.state.conversationId;
     const sending: ISending = {
-      key: requestKey(),
+      key: question.key ?? requestKey(),
       conversationId: asked,
       text: question.text ?? '',
       pills: question.pills ?? []

@@ -1,11 +1,26 @@
 /** The composer's room on the real store; the server is in memory. */
-import type { ITaken } from '../../chat/composer';
+import { fileItem, type ITaken } from '../../chat/composer';
+import { Outbox } from '../../chat/outbox';
 import { ChatStore } from '../../chat/store';
-import { memory, Server, tick, turn } from '../../chat/__tests__/server';
+import {
+  memory,
+  refusal,
+  Server,
+  tick,
+  turn
+} from '../../chat/__tests__/server';
 import { createComposer, type IComposerRoom } from '../composer/bind';
 
 function question(text: string, conversation = ''): ITaken {
   return { conversation, text, items: [], attached: [] };
+}
+
+function storeOf(server: Server): ChatStore {
+  return new ChatStore({
+    api: server.api,
+    memory: memory(),
+    hidden: () => false
+  });
 }
 
 describe('the composer on the store', () => {
@@ -16,11 +31,7 @@ describe('the composer on the store', () => {
     window.localStorage.clear();
     window.sessionStorage.clear();
     server = new Server();
-    store = new ChatStore({
-      api: server.api,
-      memory: memory(),
-      hidden: () => false
-    });
+    store = storeOf(server);
     room = createComposer(store);
   });
   afterEach(() => {
@@ -94,5 +105,51 @@ describe('the composer on the store', () => {
       conversation: 'c',
       text: 'typed at once'
     });
+  });
+
+  it('posts a question again with its key when the page was loaded before the answer came', async () => {
+    server.hold('post');
+    room.model.setText('one');
+    void room.ask(room.model.take(), { now: false });
+    await tick();
+    const answer = server.hold('post');
+    const next = storeOf(server);
+    const later = createComposer(next);
+    await answer();
+    later.dispose();
+    next.dispose();
+    const unsent = new Outbox(window.sessionStorage, '/');
+    expect(server.posted.map(each => each.text)).toEqual(['one']);
+    expect(server.posted[0].request_key).toMatch(/^[0-9a-f]{32}$/);
+    expect(unsent.all()).toEqual([]);
+  });
+
+  it('puts a question back that was never posted when the page was loaded', async () => {
+    const slow = {
+      ...fileItem('a.csv'),
+      read: () => new Promise<null>(() => undefined)
+    };
+    room.model.setText('one');
+    room.model.add([slow]);
+    void room.ask(room.model.take(), { now: false });
+    await tick();
+    const later = createComposer(store);
+    expect(later.model.getState().text).toBe('one');
+    expect(later.model.getState().items[0].key).toBe('file:a.csv');
+    later.dispose();
+  });
+
+  it('lets a question go that was refused once it is in the draft again', async () => {
+    server.refuses.post = refusal(429, 'quota');
+    room.model.setText('one');
+    const taken = room.model.take();
+    await room
+      .ask(taken, { now: false })
+      .catch(() => room.model.putBack(taken));
+    await tick();
+    expect(new Outbox(window.sessionStorage, '/').all()).toEqual([]);
+    const later = createComposer(store);
+    expect(later.model.getState().text).toBe('one');
+    later.dispose();
   });
 });

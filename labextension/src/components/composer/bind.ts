@@ -6,10 +6,17 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import * as React from 'react';
 
-import { ComposerModel, readParts, type ITaken } from '../../chat/composer';
+import { requestKey } from '../../api';
+import {
+  ComposerModel,
+  readParts,
+  saved,
+  type ITaken
+} from '../../chat/composer';
 import { Drafts } from '../../chat/drafts';
+import { Outbox, type IUnsent } from '../../chat/outbox';
 import { Preview } from '../../chat/preview';
-import type { ChatStore } from '../../chat/store';
+import type { ChatStore, IQuestion } from '../../chat/store';
 import type { IContextItem } from '../../chat/tokens';
 import { branchTo, isRunning, waiting } from '../../chat/tree';
 import type { IErrorInfo, IPill, ITurn, Mode } from '../../wire/types';
@@ -25,16 +32,17 @@ export interface IComposerRoom {
   dispose(): void;
 }
 
-function storage(): Storage | null {
+function storage(name: 'localStorage' | 'sessionStorage'): Storage | null {
   try {
-    return window.localStorage;
+    return window[name];
   } catch {
     return null;
   }
 }
 
 export function createComposer(store: ChatStore): IComposerRoom {
-  const drafts = new Drafts(storage(), store.api.scope);
+  const drafts = new Drafts(storage('localStorage'), store.api.scope);
+  const outbox = new Outbox(storage('sessionStorage'), store.api.scope);
   const model = new ComposerModel(drafts);
   const preview = new Preview((request, signal) =>
     store.api.preview(request, signal)
@@ -51,10 +59,26 @@ export function createComposer(store: ChatStore): IComposerRoom {
   window.addEventListener('pagehide', flush);
   const stop = store.subscribe(follow);
   follow();
+  outbox.all().forEach(unsent => void resume(store, model, outbox, unsent));
   return {
     model,
     preview,
-    ask: (taken, { now, mode }) => ask(store, taken, now, mode),
+    ask: async (taken, { now, mode }) => {
+      const unsent = unsentOf(taken);
+      outbox.put(unsent);
+      try {
+        const question = await questionOf(unsent, taken, mode);
+        outbox.put({ ...unsent, question });
+        await ask(store, question, now, () => outbox.drop(unsent.key));
+      } catch (error) {
+        // The caller puts it back into the draft: only then is it let go here.
+        setTimeout(() => {
+          drafts.flush();
+          outbox.drop(unsent.key);
+        });
+        throw error;
+      }
+    },
     dispose: () => {
       stop();
       flush();
@@ -69,21 +93,63 @@ function pillOf(item: IContextItem): IPill {
   return { kind, label, path, auto };
 }
 
-async function ask(
-  store: ChatStore,
+function unsentOf(taken: ITaken): IUnsent {
+  const { conversation, text, items } = taken;
+  return {
+    key: requestKey(),
+    conversation,
+    text,
+    items: items.map(saved),
+    question: null
+  };
+}
+
+async function questionOf(
+  { key, conversation, text }: IUnsent,
   taken: ITaken,
-  now: boolean,
   mode: Mode = 'ask'
-): Promise<void> {
-  const context = await readParts(taken.attached);
-  const before = now ? runningIn(store, taken.conversation) : [];
-  const id = await store.send({
-    text: taken.text,
-    context,
+): Promise<IQuestion> {
+  return {
+    key,
+    text,
+    context: await readParts(taken.attached),
     pills: taken.attached.map(pillOf),
     mode,
-    conversationId: taken.conversation
-  });
+    conversationId: conversation
+  };
+}
+
+/** The page was closed while this question was on its way. */
+async function resume(
+  store: ChatStore,
+  model: ComposerModel,
+  outbox: Outbox,
+  unsent: IUnsent
+): Promise<void> {
+  const { key, conversation, text, question } = unsent;
+  try {
+    if (question) {
+      await store.send(question);
+      outbox.drop(key);
+      return;
+    }
+  } catch (error) {
+    store.notify(error);
+  }
+  const items = unsent.items.map(item => model.revived(item));
+  model.putBack({ conversation, text, items, attached: [] });
+  outbox.drop(key);
+}
+
+async function ask(
+  store: ChatStore,
+  question: IQuestion,
+  now: boolean,
+  taken: () => void
+): Promise<void> {
+  const before = now ? runningIn(store, question.conversationId ?? '') : [];
+  const id = await store.send(question);
+  taken();
   if (now) {
     await sendNow(store, id, before);
   }

@@ -1,0 +1,83 @@
+/**
+ * Questions on their way: taken out of the composer, not yet acknowledged. They are
+ * kept in the tab's own storage, so that a reload in that moment loses none: one whose
+ * parts were read is posted again with its key (the server asks it once), any other
+ * was never posted and goes back into the composer.
+ */
+import type { IDraftStorage, ISavedItem } from './drafts';
+import type { IQuestion } from './store';
+
+export interface IUnsent {
+  /** the `request_key` */
+  key: string;
+  conversation: string;
+  text: string;
+  items: ISavedItem[];
+  /** as it is posted; null: its parts were not read yet, or are too long to keep */
+  question: IQuestion | null;
+}
+
+/** Characters of one question: browsers give an origin about 5 MB. */
+const MAX_QUESTION = 1_500_000;
+
+export class Outbox {
+  constructor(
+    private readonly storage: IDraftStorage | null,
+    scope: string
+  ) {
+    this.name = `cellar:unsent:${scope}`;
+  }
+
+  /** Keep it, or what is known of it since. */
+  put(unsent: IUnsent): void {
+    const fits = JSON.stringify(unsent).length <= MAX_QUESTION;
+    const kept = fits ? unsent : { ...unsent, question: null };
+    this.write([...this.without(unsent.key), kept]);
+  }
+
+  /** The server has it, or it is in the composer again. */
+  drop(key: string): void {
+    this.write(this.without(key));
+  }
+
+  all(): IUnsent[] {
+    try {
+      const value: unknown = JSON.parse(
+        this.storage?.getItem(this.name) ?? '[]'
+      );
+      return Array.isArray(value) ? value.filter(isUnsent) : [];
+    } catch {
+      return [];
+    }
+  }
+
+  private without(key: string): IUnsent[] {
+    return this.all().filter(other => other.key !== key);
+  }
+
+  private write(all: readonly IUnsent[]): void {
+    try {
+      if (all.length) {
+        this.storage?.setItem(this.name, JSON.stringify(all));
+      } else {
+        this.storage?.removeItem(this.name);
+      }
+    } catch {
+      // The storage is full or forbidden: then only this page knows of it.
+    }
+  }
+
+  private readonly name: string;
+}
+
+function isUnsent(value: unknown): value is IUnsent {
+  const unsent = value as Partial<IUnsent> | null;
+  return (
+    typeof unsent === 'object' &&
+    unsent !== null &&
+    typeof unsent.key === 'string' &&
+    typeof unsent.conversation === 'string' &&
+    typeof unsent.text === 'string' &&
+    Array.isArray(unsent.items)
+  );
+}

@@ -1,6 +1,7 @@
 /** The panel: header, banners, transcript (or list, or empty state), composer. */
 import * as React from 'react';
 
+import type { SendWith } from '../chat/keys';
 import type { IWorkspaceFiles } from '../chat/upload';
 import { Banners } from './banner';
 import type { IComposerRoom } from './composer/bind';
@@ -54,7 +55,7 @@ export function Panel(props: IPanelProps): JSX.Element {
         />
       ) : null}
       <div className="jp-Cellar-conversation" hidden={listing}>
-        <Body composer={composer} />
+        <Body composer={composer} sendWith={sendWith} />
       </div>
       <ComposerRoom
         trans={trans}
@@ -68,7 +69,11 @@ export function Panel(props: IPanelProps): JSX.Element {
 }
 
 /** Nothing asked yet: what Cellar sees, and what to begin with. */
-function Body({ composer }: { composer: IComposerRoom }): JSX.Element {
+function Body(props: {
+  composer: IComposerRoom;
+  sendWith: SendWith;
+}): JSX.Element {
+  const { composer, sendWith } = props;
   const { trans } = useRoom();
   const empty = useChat(
     state =>
@@ -81,7 +86,12 @@ function Body({ composer }: { composer: IComposerRoom }): JSX.Element {
     return <div className="jp-Cellar-opening" aria-busy="true" />;
   }
   return empty ? (
-    <Empty trans={trans} model={composer.model} status={status} />
+    <Empty
+      trans={trans}
+      model={composer.model}
+      status={status}
+      sendWith={sendWith}
+    />
   ) : (
     <Transcript />
   );

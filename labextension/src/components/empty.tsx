@@ -3,6 +3,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import * as React from 'react';
 
 import type { ComposerModel, IComposerState } from '../chat/composer';
+import type { SendWith } from '../chat/keys';
 import {
   sightOf,
   startersFor,
@@ -11,11 +12,13 @@ import {
 } from '../chat/starters';
 import type { IContextItem } from '../chat/tokens';
 import type { ContextPart, IStatus } from '../wire/types';
+import { showHelp } from './composer/Help';
 
 export interface IEmptyProps {
   trans: TranslationBundle;
   model: ComposerModel;
   status: IStatus | null;
+  sendWith: SendWith;
 }
 
 export function Empty(props: IEmptyProps): JSX.Element {
@@ -24,6 +27,10 @@ export function Empty(props: IEmptyProps): JSX.Element {
   const root = React.useRef<HTMLDivElement>(null);
   const sight = useSight(model, state, root);
   const start = (starter: IStarter): void => {
+    if (starter.name === 'help') {
+      showHelp(trans, props.sendWith);
+      return;
+    }
     model.add(starter.items);
     model.propose(starterText(trans, starter));
     model.focus();
@@ -125,7 +132,7 @@ function starterText(trans: TranslationBundle, starter: IStarter): string {
         'Write the first cells of a notebook that reads a CSV file and looks at its columns.'
       );
     case 'help':
-      return '/help';
+      return '';
   }
 }
 

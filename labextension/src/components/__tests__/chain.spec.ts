@@ -4,6 +4,7 @@ import { answerText, chainsOf, shownParts, textOf } from '../transcript/chain';
 function turn(id: string, continues: string, ...parts: AnswerPart[]): ITurn {
   return {
     id,
+    conversation_id: 'c',
     parent_id: continues || null,
     continue_of: continues || undefined,
     mode: 'ask',

@@ -87,9 +87,16 @@ function Box(props: IBoxProps): JSX.Element {
   const text = useText(model, state, chat.questions);
   const menu = useMenu(trans, text.trigger, model, state.automatic);
   const open = text.trigger !== null && menu.rows.length > 0;
+  const drawn = open || text.trigger?.kind === 'mention';
   const keyPressed = (
     event: React.KeyboardEvent<HTMLTextAreaElement>
   ): void => {
+    if (drawn && !open && event.key === 'Escape' && !composing(event)) {
+      event.preventDefault();
+      event.stopPropagation();
+      text.closeMenu();
+      return;
+    }
     const { running } = chat;
     const { sendWith } = props;
     const action = text.keyPressed(event, { menu: open, running, sendWith });
@@ -108,7 +115,7 @@ function Box(props: IBoxProps): JSX.Element {
           model.setUploads(list => list.filter(row => row.id !== upload.id))
         }
       />
-      {text.trigger && (open || text.trigger.kind === 'mention') ? (
+      {text.trigger && drawn ? (
         <Menu
           trans={trans}
           id={MENU_ID}
@@ -152,7 +159,9 @@ function act(
     case 'menu-previous':
       return menu.move(-1);
     case 'menu-pick':
-      return pick(props, text, menu.rows[menu.active]);
+      return menu.current
+        ? pick(props, text, menu.rows[menu.active])
+        : undefined;
     case 'menu-close':
       return text.closeMenu();
   }
@@ -169,11 +178,16 @@ function pick(props: IBoxProps, text: IText, row: MenuRow): void {
     model.add([row.item]);
     text.edit(withMention(state.text, trigger, row.item.label));
   } else if (localCommand(`/${row.name}`)) {
-    text.edit({ text: '', caret: 0 });
+    const rest = state.text.slice(trigger.start + 1 + trigger.query.length);
+    text.edit({ text: rest.trimStart(), caret: 0 });
     runLocal(props, row.name);
   } else {
     text.edit(withCommand(state.text, trigger, row.name));
   }
+}
+
+function composing({ nativeEvent, keyCode }: React.KeyboardEvent): boolean {
+  return nativeEvent.isComposing || keyCode === 229;
 }
 
 /** The `@` button: types the `@` where the caret is. */

@@ -71,6 +71,8 @@ export interface IMenu {
   active: number;
   /** nothing has come yet */
   searching: boolean;
+  /** the rows answer what is typed now, not what was typed before */
+  current: boolean;
   move(step: number): void;
   point(index: number): void;
 }
@@ -95,7 +97,7 @@ export function useMenu(
       case 'command':
         return commandRows(trans, query);
       case 'mention':
-        return (found ?? []).slice(0, MOST).map(mentionRow);
+        return (found?.items ?? []).slice(0, MOST).map(mentionRow);
       default:
         return [];
     }
@@ -107,9 +109,15 @@ export function useMenu(
     rows,
     active: Math.min(active, Math.max(0, count - 1)),
     searching: kind === 'mention' && found === null,
+    current: kind !== 'mention' || found?.query === query,
     move: step => setActive(now => (count ? (now + step + count) % count : 0)),
     point: setActive
   };
+}
+
+interface IFound {
+  query: string;
+  items: readonly IContextItem[];
 }
 
 /** The last answer stays until the next one is there: a list that blinks is unreadable. */
@@ -117,10 +125,8 @@ function useMentions(
   query: string | null,
   model: ComposerModel,
   automatic: readonly IContextItem[]
-): readonly IContextItem[] | null {
-  const [found, setFound] = React.useState<readonly IContextItem[] | null>(
-    null
-  );
+): IFound | null {
+  const [found, setFound] = React.useState<IFound | null>(null);
   React.useEffect(() => {
     if (query === null) {
       setFound(null);
@@ -131,7 +137,7 @@ function useMentions(
       () => {
         void model.mentions(query).then(items => {
           if (!late) {
-            setFound(items);
+            setFound({ query, items });
           }
         });
       },

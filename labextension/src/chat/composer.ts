@@ -98,6 +98,12 @@ export function imageItem(image: IImagePart, serial: string): IImageItem {
   };
 }
 
+/** Characters of one selection or of some cells that a draft keeps. */
+const MAX_PART = 200_000;
+
+/** What was read of items that only live in their page. */
+const HELD = new WeakMap<IContextItem, ContextPart>();
+
 export class ComposerModel {
   constructor(private readonly drafts: Drafts) {
     this.state = {
@@ -177,18 +183,30 @@ export class ComposerModel {
 
   add(items: readonly IContextItem[]): void {
     const known = new Set(this.state.items.map(item => item.key));
-    const fresh = items.filter(
-      item => !known.has(item.key) && known.add(item.key)
-    );
+    const fresh = items
+      .filter(item => !known.has(item.key) && known.add(item.key))
+      .map(item => (item.auto ? { ...item, auto: false } : item));
     const dismissed = new Set(this.state.dismissed);
     items.forEach(item => dismissed.delete(item.key));
     this.update({
-      items: [
-        ...this.state.items,
-        ...fresh.map(item => (item.auto ? { ...item, auto: false } : item))
-      ],
+      items: [...this.state.items, ...fresh],
       dismissed
     });
+    fresh.forEach(item => void this.hold(item));
+  }
+
+  /** A selection or cells are read at once: the draft keeps what a reload loses. */
+  private async hold(item: IContextItem): Promise<void> {
+    if (item.kind !== 'selection' && item.kind !== 'cells') {
+      return;
+    }
+    const part = await item.read().catch(() => null);
+    if (part && JSON.stringify(part).length <= MAX_PART) {
+      HELD.set(item, part);
+      if (this.state.items.includes(item)) {
+        this.save();
+      }
+    }
   }
 
   /** Take an attachment off; an automatic one stays off until it is put back. */
@@ -374,7 +392,8 @@ export class ComposerModel {
 
   /**
    * An item of a draft gets its `read` back: files read by path, pictures from the
-   * draft, the rest is asked of the sources when the question is sent.
+   * draft, the rest is asked of the sources when the question is sent; what they do
+   * not find is sent as it was added.
    */
   revived(item: ISavedItem): IContextItem {
     const { key, kind, label, path } = item;
@@ -391,9 +410,13 @@ export class ComposerModel {
           return found.read();
         }
       }
-      return null;
+      return item.part ?? null;
     };
-    return { key, kind, label, path, auto: false, read };
+    const again = { key, kind, label, path, auto: false, read };
+    if (item.part) {
+      HELD.set(again, item.part);
+    }
+    return again;
   }
 
   private state: IComposerState;
@@ -424,5 +447,5 @@ export function saved(item: IContextItem): ISavedItem {
   const { key, kind, label, path } = item;
   return isImageItem(item)
     ? { key, kind, label, image: item.image }
-    : { key, kind, label, path };
+    : { key, kind, label, path, part: HELD.get(item) };
 }

@@ -13,6 +13,8 @@ export interface ISavedItem {
   path?: string;
   /** pictures have no home but the draft itself */
   image?: IImagePart;
+  /** a selection or cells as they were added: nobody may find them again */
+  part?: ContextPart;
 }
 
 export interface IDraft {

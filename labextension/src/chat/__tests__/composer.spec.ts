@@ -244,6 +244,30 @@ describe('the composer without its screen', () => {
     expect(fresh(shelf).model.getState().text).toBe('a long thought');
   });
 
+  it('sends a selection of a draft as it was added when no source finds it again', async () => {
+    const shelf = new Shelf();
+    const before = fresh(shelf);
+    const part = { type: 'selection' as const, path: 'a.py', text: 'x = 1' };
+    before.model.add([
+      {
+        ...auto('selection', 'a.py'),
+        key: 'selection:held',
+        auto: false,
+        read: async () => part
+      }
+    ]);
+    await Promise.resolve();
+    await Promise.resolve();
+    before.drafts.flush();
+    for (const { model, drafts } of [fresh(shelf), fresh(shelf)]) {
+      expect(await readParts(model.getState().items)).toEqual([
+        { ...part, auto: false }
+      ]);
+      model.setText('typed');
+      drafts.flush();
+    }
+  });
+
   it('works on without a storage, and with one that is full', () => {
     const full: IDraftStorage = {
       getItem: () => {

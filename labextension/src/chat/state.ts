@@ -39,6 +39,8 @@ export interface IChatState {
   opening: boolean;
   turns: Turns;
   head: string | null;
+  /** running and waiting turns of conversations that are not shown */
+  elsewhere: Turns;
   sending: readonly ISending[];
   /** what the last action failed with; the banner shows it, `dismissNotice` ends it */
   notice: IErrorInfo | null;
@@ -58,6 +60,7 @@ export const EMPTY_CHAT: IChatState = {
   opening: false,
   turns: new Map<string, ITurn>(),
   head: null,
+  elsewhere: new Map<string, ITurn>(),
   sending: [],
   notice: null,
   model: null

@@ -17,6 +17,7 @@ import type {
   Mode,
   TurnEvent
 } from '../wire/types';
+import { Elsewhere } from './elsewhere';
 import { foldTurn } from './fold';
 import { LiveTurn } from './live';
 import type { IMemory } from './memory';
@@ -24,6 +25,7 @@ import { EventsReader } from './reader';
 import { EMPTY_CHAT, Observable } from './state';
 import type { IChatState, ISending } from './state';
 import { goesOn, isRunning, isWaiting, leafOf, newest, waiting } from './tree';
+import type { Turns } from './tree';
 
 /** What a question is made of; the parts were read a moment ago. */
 export interface IQuestion {
@@ -75,6 +77,10 @@ export class ChatStore extends Observable<IChatState> {
       onSignedOut: () => void this.refreshStatus(),
       hidden: options.hidden ?? (() => document.hidden)
     });
+    this.elsewhere = new Elsewhere({
+      turn: id => api.turn(id),
+      onTurns: turns => this.onElsewhere(turns)
+    });
     options.channel?.onMessage(id => this.onOtherTab(id));
   }
 
@@ -95,6 +101,7 @@ export class ChatStore extends Observable<IChatState> {
 
   dispose(): void {
     this.reader.dispose();
+    this.elsewhere.dispose();
     this.options.channel?.close();
   }
 
@@ -329,6 +336,7 @@ export class ChatStore extends Observable<IChatState> {
 
   private showNothingOf(id: string): void {
     const known = this.state.conversations.find(other => other.id === id);
+    this.moveTo(id);
     this.lives.clear();
     this.set({
       conversationId: id,
@@ -348,6 +356,7 @@ export class ChatStore extends Observable<IChatState> {
     const { conversationId, title, turns, head } = before;
     const carries = isGone(error);
     this.leave();
+    this.moveTo(conversationId);
     this.set({ conversationId, title, turns, head, carries, opening: false });
     this.options.memory.set('shown', conversationId || null);
     this.follow();
@@ -486,6 +495,14 @@ export class ChatStore extends Observable<IChatState> {
     return this.opened;
   }
 
+  /** What runs in the conversation that was shown goes on, and is asked for. */
+  private moveTo(conversationId: string): void {
+    if (conversationId !== this.state.conversationId) {
+      this.elsewhere.add(this.state.turns.values());
+      this.elsewhere.drop(conversationId);
+    }
+  }
+
   /** Once more when a turn was placed meanwhile: the answer may not have it yet. */
   private async read(id: string): Promise<IConversation> {
     for (;;) {
@@ -522,6 +539,13 @@ export class ChatStore extends Observable<IChatState> {
       live.replace(turn.parts ?? []);
       this.place(turn);
       live.notify();
+    }
+  }
+
+  private onElsewhere(elsewhere: Turns): void {
+    this.set({ elsewhere });
+    if ([...elsewhere.values()].some(turn => FINAL_STATES.has(turn.state))) {
+      void this.refreshConversations();
     }
   }
 
@@ -567,8 +591,7 @@ export class ChatStore extends Observable<IChatState> {
     this.tell(conversationId);
     void this.refreshConversations();
     const founded = shown === '' && opened === this.opened;
-    // Meanwhile the user may have gone elsewhere; then the turn runs on unseen.
-    if ((shown !== conversationId && !founded) || this.state.turns.has(id)) {
+    if (this.state.turns.has(id)) {
       return;
     }
     const source = question.copyOf
@@ -588,6 +611,11 @@ export class ChatStore extends Observable<IChatState> {
       model: request.model,
       cursor: '0'
     };
+    // Meanwhile the user may have gone elsewhere; then the turn runs on unseen.
+    if (shown !== conversationId && !founded) {
+      this.elsewhere.add([turn]);
+      return;
+    }
     this.set({
       conversationId,
       carries: founded || this.state.carries,
@@ -631,6 +659,7 @@ export class ChatStore extends Observable<IChatState> {
       }
     }
     this.options.memory.set('shown', conversation?.id ?? null);
+    this.moveTo(conversation?.id ?? '');
     this.set({
       conversationId: conversation?.id ?? '',
       title: conversation?.title ?? '',
@@ -717,6 +746,7 @@ export class ChatStore extends Observable<IChatState> {
   }
 
   private readonly reader: EventsReader;
+  private readonly elsewhere: Elsewhere;
   private readonly lives = new Map<string, LiveTurn>();
   /** Grows with each conversation shown: a late answer must not win. */
   private opened = 0;

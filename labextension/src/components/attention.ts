@@ -29,7 +29,10 @@ export function attend(options: IAttendOptions): () => void {
   const { trans, store, panel, open } = options;
   const caption = panel.title.caption;
   return watchAttention({
-    turns: () => store.getState().turns,
+    turns: () => {
+      const { turns, elsewhere } = store.getState();
+      return elsewhere.size ? new Map([...elsewhere, ...turns]) : turns;
+    },
     subscribe: store.subscribe,
     seen: () => !document.hidden && panel.isVisible,
     onSeen: listener => onSeen(panel, listener),

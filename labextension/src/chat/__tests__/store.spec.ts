@@ -1,3 +1,5 @@
+import { endedBetween } from '../attention';
+import { HIDDEN_POLL } from '../reader';
 import { ChatStore } from '../store';
 import { waiting } from '../tree';
 import { memory, refusal, Server, tick, turn } from './server';
@@ -285,5 +287,37 @@ describe('ChatStore', () => {
       opening: false,
       head: 'x'
     });
+  });
+
+  it('asks for a turn that runs in a conversation not shown, and tells its end', async () => {
+    server.add(turn('x', { state: 'running' }));
+    await store.open('c');
+    jest.useFakeTimers({ doNotFake: ['performance'] });
+    const ended: string[] = [];
+    let before = store.getState().elsewhere;
+    store.subscribe(() => {
+      const now = store.getState().elsewhere;
+      endedBetween(before, now).forEach(each => ended.push(each.id));
+      before = now;
+    });
+    store.newConversation();
+    expect([...store.getState().elsewhere.keys()]).toEqual(['x']);
+    await jest.advanceTimersByTimeAsync(HIDDEN_POLL);
+    expect(ended).toEqual([]);
+    server.conversations.clear();
+    server.add(turn('x', { state: 'complete' }));
+    await jest.advanceTimersByTimeAsync(HIDDEN_POLL);
+    jest.useRealTimers();
+    expect(ended).toEqual(['x']);
+    expect(store.getState().elsewhere.size).toBe(0);
+  });
+
+  it('asks for no turn twice when its conversation is shown again', async () => {
+    server.add(turn('x', { state: 'running' }));
+    await store.open('c');
+    store.newConversation();
+    await store.open('c');
+    expect(store.getState().elsewhere.size).toBe(0);
+    expect(store.getState().turns.has('x')).toBe(true);
   });
 });

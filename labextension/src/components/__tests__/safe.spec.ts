@@ -48,6 +48,14 @@ describe('safeHTML', () => {
     expect(link).toContain('referrerpolicy="no-referrer"');
   });
 
+  it('says where a link leads, whatever the model says of it', () => {
+    const link = safe(
+      '<a href="https://a.example/" title="https://b.example/">a</a>'
+    );
+    expect(link).toContain('title="https://a.example/"');
+    expect(link).not.toContain('b.example');
+  });
+
   it.each(['http://a.example/x.png', '//a.example/x.png', 'x.png', ''])(
     'loads no picture from "%s"',
     address => {

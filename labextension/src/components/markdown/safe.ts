@@ -23,7 +23,7 @@ const DROPPED =
   'script,style,template,iframe,object,embed,video,audio,source,track,picture,svg,math,form,button,select,textarea,link,meta,base,map,area,canvas,dialog';
 
 const ATTRIBUTES: Record<string, readonly string[]> = {
-  a: ['href', 'title'],
+  a: ['href'],
   img: ['src', 'alt', 'title', 'width', 'height'],
   input: ['type', 'checked', 'disabled'],
   ol: ['start', 'type', 'reversed'],
@@ -38,7 +38,7 @@ const ATTRIBUTES: Record<string, readonly string[]> = {
 
 /** Classes that highlighting makes; nothing else may dress up as the application. */
 const CLASS =
-  /^(?:language-[\w+#.-]+|cm-[\w-]+|tok-[\w-]+|ͼ\w+|jp-RenderedMermaid|jp-mod-\w+)$/u;
+  /^(?:language-[\w+#.-]+|cm-[\w-]+|tok-[\w-]+|ͼ\w+|jp-RenderedMermaid)$/u;
 const DATA_IMAGE = /^data:image\/(?:png|jpeg|gif|webp|svg\+xml)[;,]/i;
 const LINK = /^(?:https?:\/\/|mailto:)/i;
 
@@ -93,9 +93,8 @@ function safeLink(node: Element): void {
     return;
   }
   leaving(node);
-  if (!node.getAttribute('title')) {
-    node.setAttribute('title', address);
-  }
+  // Where it leads, not what the model says of it.
+  node.setAttribute('title', address);
 }
 
 /** A new tab that learns nothing of this one (Lab itself sets `rel` anew). */

@@ -64,6 +64,12 @@ export function ErrorCard(props: {
 function MakeRoom({ turn }: { turn: ITurn }): JSX.Element {
   const { trans, store } = useRoom();
   const earlier = turn.parent_id !== null;
+  const askBare = (): void => {
+    const { text, mode, parent_id: parentId } = turn;
+    store
+      .send({ text, mode, parentId, context: [], pills: [] })
+      .catch((error: unknown) => store.notify(error));
+  };
   return (
     <>
       {earlier ? (
@@ -85,11 +91,7 @@ function MakeRoom({ turn }: { turn: ITurn }): JSX.Element {
         </>
       ) : null}
       {turn.pills?.length ? (
-        <button
-          type="button"
-          className="jp-Cellar-button"
-          onClick={() => void store.editAndResend(turn.id, turn.text, [])}
-        >
+        <button type="button" className="jp-Cellar-button" onClick={askBare}>
           {trans.__('Ask without attachments')}
         </button>
       ) : null}

@@ -8,7 +8,9 @@ import * as React from 'react';
 
 import type { IChatState } from '../chat/state';
 import type { ChatStore } from '../chat/store';
+import type { IErrorInfo } from '../wire/types';
 import { describe } from './describe';
+import { errorWords } from './words';
 
 export interface IBannersProps {
   trans: TranslationBundle;
@@ -17,13 +19,18 @@ export interface IBannersProps {
 
 type Level = 'info' | 'warning' | 'error';
 
+interface IAction {
+  label: string;
+  act(): void;
+}
+
 interface IBanner {
   key: string;
   level: Level;
   text: string;
   /** more than one line: what to do */
   steps?: React.ReactNode;
-  action?: { label: string; act(): void };
+  action?: IAction;
   dismiss?(): void;
 }
 
@@ -91,13 +98,36 @@ function Banner(props: {
   );
 }
 
-/** One at most: the nearest cause says it all. */
-function serverBanners(props: IBannersProps, state: IChatState): IBanner[] {
-  const { trans, store } = props;
-  const action = {
+function checkAction({ trans, store }: IBannersProps): IAction {
+  return {
     label: trans.__('Try again'),
     act: () => void store.refreshStatus()
   };
+}
+
+/** What mends this, where that is not asking the question again. */
+function helpfulAction(
+  props: IBannersProps,
+  error: IErrorInfo
+): IAction | undefined {
+  const { trans } = props;
+  switch (errorWords(trans, error).action) {
+    case 'reload':
+      return {
+        label: trans.__('Load the page again'),
+        act: () => window.location.reload()
+      };
+    case 'check':
+      return checkAction(props);
+    default:
+      return undefined;
+  }
+}
+
+/** One at most: the nearest cause says it all. */
+function serverBanners(props: IBannersProps, state: IChatState): IBanner[] {
+  const { trans } = props;
+  const action = checkAction(props);
   const error = state.statusError;
   if (error?.code === 'extension_missing') {
     return [
@@ -115,7 +145,14 @@ function serverBanners(props: IBannersProps, state: IChatState): IBanner[] {
       error.code === 'network'
         ? trans.__('The Jupyter server does not answer. What you type is kept.')
         : describe(trans, error);
-    return [{ key: error.code, level: 'error', text, action }];
+    return [
+      {
+        key: error.code,
+        level: 'error',
+        text,
+        action: helpfulAction(props, error) ?? action
+      }
+    ];
   }
   const server = state.status?.model_server;
   if (server?.state === 'down') {
@@ -190,6 +227,7 @@ function noticeBanner(props: IBannersProps, state: IChatState): IBanner[] {
           key: 'notice',
           level: 'error',
           text: describe(trans, state.notice),
+          action: helpfulAction(props, state.notice),
           dismiss: () => store.dismissNotice()
         }
       ]

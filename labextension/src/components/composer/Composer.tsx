@@ -104,17 +104,20 @@ function Box(props: IBoxProps): JSX.Element {
   };
   return (
     <div className="jp-Cellar-box">
-      <Pills
-        trans={trans}
-        state={state}
-        preview={seen}
-        vision={chosenModel(chat.status, chat.model)?.vision}
-        remove={key => model.remove(key)}
-        restore={key => model.restore(key)}
-        dismissUpload={upload =>
-          model.setUploads(list => list.filter(row => row.id !== upload.id))
-        }
-      />
+      {/* A waiting message keeps what was attached when it was written. */}
+      {state.editing ? null : (
+        <Pills
+          trans={trans}
+          state={state}
+          preview={seen}
+          vision={chosenModel(chat.status, chat.model)?.vision}
+          remove={key => model.remove(key)}
+          restore={key => model.restore(key)}
+          dismissUpload={upload =>
+            model.setUploads(list => list.filter(row => row.id !== upload.id))
+          }
+        />
+      )}
       {text.trigger && drawn ? (
         <Menu
           trans={trans}

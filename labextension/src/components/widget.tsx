@@ -3,6 +3,7 @@ import type { Message } from '@lumino/messaging';
 import { Widget } from '@lumino/widgets';
 import { createRoot, type Root } from 'react-dom/client';
 
+import { guardFocus } from './focus';
 import { cellarIcon } from './icons';
 import { Panel, type IPanelProps } from './Panel';
 
@@ -29,9 +30,11 @@ export class PanelWidget extends Widget {
     super.onAfterAttach(message);
     this.root = createRoot(this.node);
     this.root.render(<Panel {...this.props} />);
+    this.unguard = guardFocus(this.node);
   }
 
   protected onBeforeDetach(message: Message): void {
+    this.unguard();
     this.root?.unmount();
     this.root = null;
     super.onBeforeDetach(message);
@@ -43,4 +46,5 @@ export class PanelWidget extends Widget {
   }
 
   private root: Root | null = null;
+  private unguard: () => void = () => undefined;
 }

@@ -1,7 +1,7 @@
 /** The user's message: attachments, text, edit (asks again as a branch), copy. */
 import * as React from 'react';
 
-import { isComposing } from '../../chat/keys';
+import { keyAction } from '../../chat/keys';
 import type { IPill, ITurn } from '../../wire/types';
 import { copyText } from '../clipboard';
 import { IconButton } from '../icons';
@@ -10,12 +10,16 @@ import { useRoom } from '../room';
 
 export function Question({ turn }: { turn: ITurn }): JSX.Element {
   const { trans } = useRoom();
-  const [editing, setEditing] = React.useState(false);
+  const [editing, setEditing] = React.useState(() => unsentOf(turn) !== null);
+  const done = (): void => {
+    keepUnsent(turn, null);
+    setEditing(false);
+  };
   return (
     <div className="jp-Cellar-question">
       <PillList pills={turn.pills ?? []} />
       {editing ? (
-        <EditQuestion turn={turn} done={() => setEditing(false)} />
+        <EditQuestion turn={turn} done={done} />
       ) : (
         <>
           <LongText text={visible(turn.text)} />
@@ -80,8 +84,12 @@ function PillList({ pills }: { pills: readonly IPill[] }): JSX.Element | null {
   return pills.length ? (
     <ul className="jp-Cellar-sentPills">
       {pills.map((pill, index) => (
-        <li key={index} data-kind={pill.kind} title={pill.path || pill.label}>
-          {pill.label}
+        <li
+          key={index}
+          data-kind={pill.kind}
+          title={visible(pill.path || pill.label)}
+        >
+          {visible(pill.label)}
         </li>
       ))}
     </ul>
@@ -90,8 +98,12 @@ function PillList({ pills }: { pills: readonly IPill[] }): JSX.Element | null {
 
 function EditQuestion(props: { turn: ITurn; done(): void }): JSX.Element {
   const { turn, done } = props;
-  const { trans, store } = useRoom();
-  const [text, setText] = React.useState(turn.text);
+  const { trans, store, settings } = useRoom();
+  const [text, setText] = React.useState(unsentOf(turn) ?? turn.text);
+  React.useEffect(
+    () => keepUnsent(turn, text === turn.text ? null : text),
+    [turn, text]
+  );
   const [busy, setBusy] = React.useState(false);
   const area = React.useRef<HTMLTextAreaElement>(null);
   React.useEffect(() => {
@@ -113,13 +125,14 @@ function EditQuestion(props: { turn: ITurn; done(): void }): JSX.Element {
     }
   };
   const onKeyDown = (event: React.KeyboardEvent) => {
-    if (isComposing({ ...keyOf(event) })) {
-      return;
-    }
-    if (event.key === 'Enter' && !event.shiftKey) {
+    const action = keyAction(keyOf(event), {
+      ...EDITING,
+      sendWith: settings.getState().sendWith
+    });
+    if (action === 'send' || action === 'send-now') {
       event.preventDefault();
       void send();
-    } else if (event.key === 'Escape') {
+    } else if (action === 'cancel-edit') {
       event.stopPropagation();
       done();
     }
@@ -151,7 +164,36 @@ function EditQuestion(props: { turn: ITurn; done(): void }): JSX.Element {
   );
 }
 
-function keyOf(event: React.KeyboardEvent): Parameters<typeof isComposing>[0] {
+/** What was typed over a question and not sent: this tab keeps it over a reload. */
+function unsentOf(turn: ITurn): string | null {
+  try {
+    return window.sessionStorage.getItem(`cellar:edit:${turn.id}`);
+  } catch {
+    return null;
+  }
+}
+
+function keepUnsent(turn: ITurn, text: string | null): void {
+  try {
+    if (text === null) {
+      window.sessionStorage.removeItem(`cellar:edit:${turn.id}`);
+    } else {
+      window.sessionStorage.setItem(`cellar:edit:${turn.id}`, text);
+    }
+  } catch {
+    // Forbidden or full: it is kept as long as the box is open.
+  }
+}
+
+const EDITING = {
+  menu: false,
+  recallable: false,
+  recalling: false,
+  running: false,
+  editing: true
+};
+
+function keyOf(event: React.KeyboardEvent): Parameters<typeof keyAction>[0] {
   const { key, shiftKey, ctrlKey, metaKey, altKey, keyCode } = event;
   const { isComposing: composing } = event.nativeEvent;
   return {

@@ -2,6 +2,7 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import * as React from 'react';
 
+import { visible } from '../markdown/safe';
 import type { IMenu, MenuRow } from './rows';
 import { KIND_ICONS, kindName } from './Pills';
 
@@ -87,7 +88,7 @@ function MentionRow(props: {
   return (
     <>
       <Icon.react tag="span" className="jp-Cellar-pillIcon" />
-      <span className="jp-Cellar-optionLabel">{row.item.label}</span>
+      <span className="jp-Cellar-optionLabel">{visible(row.item.label)}</span>
       <small>{row.detail || kindName(trans, row.item.kind)}</small>
     </>
   );

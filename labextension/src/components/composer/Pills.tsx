@@ -23,6 +23,7 @@ import { shortTokens } from '../../chat/meter';
 import type { IPreviewState } from '../../chat/preview';
 import type { IContextItem } from '../../chat/tokens';
 import type { ContextPart, IReceiptPart } from '../../wire/types';
+import { visible } from '../markdown/safe';
 
 export const KIND_ICONS: Record<ContextPart['type'], LabIcon> = {
   notebook: notebookIcon,
@@ -143,7 +144,7 @@ function tooltipOf(
 ): string {
   const masked = row?.masked ?? 0;
   return [
-    `${kindName(trans, item.kind)}: ${item.path ?? item.label}`,
+    `${kindName(trans, item.kind)}: ${visible(item.path ?? item.label)}`,
     item.auto ? trans.__('Added by itself because it is open') : '',
     row ? trans._n('%1 token', '%1 tokens', row.tokens ?? 0) : '',
     row?.left_out_tokens
@@ -177,7 +178,7 @@ function Pill(props: IPillsProps & { item: IContextItem }): JSX.Element {
       ) : (
         <Icon.react tag="span" className="jp-Cellar-pillIcon" />
       )}
-      <span className="jp-Cellar-pillLabel">{item.label}</span>
+      <span className="jp-Cellar-pillLabel">{visible(item.label)}</span>
       {row?.masked ? (
         <span className="jp-Cellar-pillMasked" aria-hidden="true">
           ••
@@ -216,7 +217,7 @@ function OffPill(props: IPillsProps & { item: IContextItem }): JSX.Element {
         onClick={() => restore(item.key)}
       >
         <addIcon.react tag="span" className="jp-Cellar-pillIcon" />
-        <span className="jp-Cellar-pillLabel">{item.label}</span>
+        <span className="jp-Cellar-pillLabel">{visible(item.label)}</span>
       </button>
     </li>
   );

@@ -4,6 +4,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import * as React from 'react';
 
 import type { ChatStore } from '../../chat/store';
+import { visible } from '../markdown/safe';
 import { Export } from './Export';
 import { IconButton } from './IconButton';
 import { TitleField } from './Title';
@@ -24,7 +25,7 @@ export function Header(props: IHeaderProps): JSX.Element {
   const [renaming, setRenaming] = React.useState(false);
   const id = state.conversationId;
   React.useEffect(() => setRenaming(false), [id]);
-  const title = state.title || trans.__('New conversation');
+  const title = visible(state.title) || trans.__('New conversation');
   return (
     <header className="jp-Cellar-header">
       <IconButton

@@ -7,6 +7,7 @@ import * as React from 'react';
 import { askToNotify, canNotify } from '../../chat/attention';
 import type { ChatStore } from '../../chat/store';
 import type { IConversationSummary } from '../../wire/types';
+import { visible } from '../markdown/safe';
 import { Export } from './Export';
 import { IconButton } from './IconButton';
 import { TitleField } from './Title';
@@ -41,6 +42,9 @@ export function History(props: IHistoryProps): JSX.Element {
       className="jp-Cellar-history"
       aria-label={trans.__('Conversations')}
       onKeyDown={event => {
+        if (event.nativeEvent.isComposing || event.keyCode === 229) {
+          return;
+        }
         if (event.key === 'Escape') {
           event.preventDefault();
           event.stopPropagation();
@@ -189,7 +193,7 @@ interface IRowProps extends IHistoryProps {
 function Row(props: IRowProps): JSX.Element {
   const { trans, store, row, shown, close } = props;
   const [renaming, setRenaming] = React.useState(false);
-  const title = row.title || trans.__('Untitled');
+  const title = visible(row.title) || trans.__('Untitled');
   const open = (): void => {
     if (!shown) {
       void store.open(row.id);

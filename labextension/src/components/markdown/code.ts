@@ -121,7 +121,10 @@ export function frameCode(
     const frame = new CodeFrame(language, words);
     frame.node.classList.toggle('jp-mod-open', !final);
     frame.wrap(pre);
+    // It scrolls by keyboard: a place with a name.
     pre.tabIndex = 0;
+    pre.setAttribute('role', 'group');
+    pre.setAttribute('aria-label', language || words.code);
   }
 }
 

@@ -5,7 +5,7 @@
  * was never posted and goes back into the composer.
  */
 import type { IDraftStorage, ISavedItem } from './drafts';
-import type { IQuestion } from './store';
+import type { IQuestion } from './question';
 
 export interface IUnsent {
   /** the `request_key` */

@@ -10,39 +10,22 @@ import type {
   ContextPart,
   IConversation,
   IErrorInfo,
-  IPill,
   ITurn,
   ITurnCreated,
   ITurnRequest,
-  Mode,
   TurnEvent
 } from '../wire/types';
 import { Elsewhere } from './elsewhere';
 import { foldTurn } from './fold';
 import { LiveTurn } from './live';
 import type { IMemory } from './memory';
+import { newTurn, requestFor } from './question';
+import type { IQuestion } from './question';
 import { EventsReader } from './reader';
 import { EMPTY_CHAT, Observable } from './state';
 import type { IChatState, ISending } from './state';
-import { goesOn, isRunning, isWaiting, leafOf, newest, waiting } from './tree';
+import { headToShow, isRunning, isWaiting, leafOf, waiting } from './tree';
 import type { Turns } from './tree';
-
-/** What a question is made of; the parts were read a moment ago. */
-export interface IQuestion {
-  text?: string;
-  context?: ContextPart[];
-  /** how the parts are shown until the server answers */
-  pills?: IPill[];
-  mode?: Mode;
-  /** left out: after the last turn; null: a new first turn; an id: a branch */
-  parentId?: string | null;
-  copyOf?: string;
-  continueOf?: string;
-  /** ask there; left out: in the conversation shown. '': in a new one */
-  conversationId?: string;
-  /** posted before with this key; left out: a new question */
-  key?: string;
-}
 
 /** How tabs of one browser tell each other that something changed. */
 export interface IChannel {
@@ -160,7 +143,7 @@ export class ChatStore extends Observable<IChatState> {
         id = await this.founding;
         this.setSending(sending.key, { ...sending, conversationId: id });
       }
-      const request = this.requestFor(question, sending.key, id);
+      const request = requestFor(question, sending.key, id, this.state);
       const posting = this.api.postTurn(request);
       if (id === '' && opened === this.opened) {
         this.founds(posting);
@@ -171,31 +154,6 @@ export class ChatStore extends Observable<IChatState> {
     } finally {
       this.setSending(sending.key, null);
     }
-  }
-
-  private requestFor(
-    question: IQuestion,
-    key: string,
-    conversationId: string
-  ): ITurnRequest {
-    return {
-      request_key: key,
-      mode: question.mode ?? 'ask',
-      conversation_id: conversationId || undefined,
-      parent_id: question.parentId,
-      model: this.modelNow(),
-      text: question.text,
-      context: question.context,
-      copy_of: question.copyOf,
-      continue_of: question.continueOf
-    };
-  }
-
-  /** The model chosen, unless the server has it no more: then its default. */
-  private modelNow(): string | undefined {
-    const { status, model } = this.state;
-    const known = status === null || status.models.some(m => m.id === model);
-    return model !== null && known ? model : undefined;
   }
 
   private founds(posting: Promise<ITurnCreated>): void {
@@ -594,23 +552,7 @@ export class ChatStore extends Observable<IChatState> {
     if (this.state.turns.has(id)) {
       return;
     }
-    const source = question.copyOf
-      ? this.state.turns.get(question.copyOf)
-      : null;
-    const turn: ITurn = {
-      id,
-      conversation_id: conversationId,
-      parent_id:
-        question.parentId !== undefined ? question.parentId : this.lastInLine(),
-      state: created.state,
-      mode: request.mode ?? 'ask',
-      text: question.text ?? source?.text ?? '',
-      created: this.afterAll(),
-      pills: question.pills ?? source?.pills,
-      continue_of: question.continueOf,
-      model: request.model,
-      cursor: '0'
-    };
+    const turn = newTurn(created, question, request, this.state);
     // Meanwhile the user may have gone elsewhere; then the turn runs on unseen.
     if (shown !== conversationId && !founded) {
       this.elsewhere.add([turn]);
@@ -626,18 +568,6 @@ export class ChatStore extends Observable<IChatState> {
     this.follow();
   }
 
-  /** Now, and later than all that is known: the clocks may differ. */
-  private afterAll(): number {
-    const created = [...this.state.turns.values()].map(turn => turn.created);
-    return Math.max(Date.now() / 1000, ...created.map(at => at + 0.001));
-  }
-
-  private lastInLine(): string | null {
-    const waitingOnes = [...this.state.turns.values()].filter(isWaiting);
-    waitingOnes.sort((a, b) => a.created - b.created);
-    return waitingOnes[waitingOnes.length - 1]?.id ?? this.state.head;
-  }
-
   private show(
     conversation: IConversation | null,
     head: string | null = null,
@@ -646,12 +576,7 @@ export class ChatStore extends Observable<IChatState> {
     const turns = new Map(
       (conversation?.turns ?? []).map(turn => [turn.id, this.merged(turn)])
     );
-    // Where the branch shown grew meanwhile (a waiting turn started, another tab
-    // asked), its new end is shown; another branch is not switched to.
-    const newer = conversation?.head_id;
-    const kept = head && turns.has(head) && !goesOn(turns, newer, head);
-    const wanted = kept ? head : newer;
-    const shown = wanted ? this.settledHead(turns, wanted) : newest(turns);
+    const shown = headToShow(turns, head, conversation?.head_id);
     for (const id of [...this.lives.keys()]) {
       const turn = turns.get(id);
       if (!turn || FINAL_STATES.has(turn.state)) {
@@ -680,18 +605,6 @@ export class ChatStore extends Observable<IChatState> {
       !FINAL_STATES.has(turn.state)
       ? known
       : turn;
-  }
-
-  /** A branch that ends in waiting turns is shown to the turn before them. */
-  private settledHead(
-    turns: ReadonlyMap<string, ITurn>,
-    head: string
-  ): string | null {
-    let turn = turns.get(head);
-    while (turn && isWaiting(turn) && turn.parent_id !== null) {
-      turn = turns.get(turn.parent_id);
-    }
-    return turn?.id ?? newest(turns);
   }
 
   private liveOf(id: string): LiveTurn {

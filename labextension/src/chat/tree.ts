@@ -86,3 +86,31 @@ export function newest(turns: Turns): string | null {
   }
   return best?.id ?? null;
 }
+
+/** The waiting turn after which the next question is asked. */
+export function lastInLine(turns: Turns): string | null {
+  return waiting(turns).pop()?.id ?? null;
+}
+
+/**
+ * The end of the branch to show. Where the branch shown grew meanwhile (a waiting turn
+ * started, another tab asked), its new end `newer`; another branch is not switched to.
+ */
+export function headToShow(
+  turns: Turns,
+  head: string | null,
+  newer: string | null | undefined
+): string | null {
+  const kept = head && turns.has(head) && !goesOn(turns, newer, head);
+  const wanted = kept ? head : newer;
+  return wanted ? settledHead(turns, wanted) : newest(turns);
+}
+
+/** A branch that ends in waiting turns is shown to the turn before them. */
+function settledHead(turns: Turns, head: string): string | null {
+  let turn = turns.get(head);
+  while (turn && isWaiting(turn) && turn.parent_id !== null) {
+    turn = turns.get(turn.parent_id);
+  }
+  return turn?.id ?? newest(turns);
+}

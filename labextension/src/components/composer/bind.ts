@@ -16,7 +16,8 @@ import {
 import { Drafts } from '../../chat/drafts';
 import { Outbox, type IUnsent } from '../../chat/outbox';
 import { Preview } from '../../chat/preview';
-import type { ChatStore, IQuestion } from '../../chat/store';
+import type { IQuestion } from '../../chat/question';
+import type { ChatStore } from '../../chat/store';
 import type { IContextItem } from '../../chat/tokens';
 import { branchTo, isRunning, waiting } from '../../chat/tree';
 import type { IErrorInfo, IPill, ITurn, Mode } from '../../wire/types';

@@ -1,0 +1,148 @@
+"""What the panel says when a question fails: the cause, and the action that helps; and Continue after an early end."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, Route, expect
+
+from tests.fakes.scenarios import Scenario
+from tests.fakes.vllm import FakeVLLM
+from tests.ui.lab import Lab
+from tests.ui.panel import Panel
+
+
+@pytest.mark.parametrize(
+    ("preset", "title", "more", "action"),
+    [
+        ("quota", "Your quota is used up", "1,000 of 1,000 tokens", None),
+        ("forbidden", "This is not allowed", "Your group may not use this model", None),
+        ("too_long", "This is more than the model can read", "Make room", None),
+        ("unauthorized", "The model server does not accept the key", "VLLM_API_KEY", "Try again"),
+    ],
+)
+def test_a_refused_question_says_why(
+    preset: str, title: str, more: str, action: str | None, panel: Panel, model: FakeVLLM
+) -> None:
+    model.use(preset)
+    panel.open("lab")
+    panel.ask("hello")
+    panel.expect_state("error")
+    card = panel.last_answer.get_by_role("group", name=title)
+    expect(card).to_contain_text(re.compile(more, re.IGNORECASE))
+    if action is None:
+        expect(panel.button("Try again", card)).to_have_count(0)
+    else:
+        model.use("echo")
+        panel.button(action, card).click()
+        panel.expect_answer("hello")
+
+
+def test_a_question_that_is_too_long_can_be_asked_without_its_attachments(panel: Panel, model: FakeVLLM) -> None:
+    model.use("too_long")
+    panel.open()
+    expect(panel.pills.first).to_contain_text("sample.ipynb")
+    panel.ask("hello")
+    panel.expect_state("error")
+    model.use("echo")
+    panel.button("Ask without attachments", panel.last_turn).click()
+    panel.expect_answer("hello")
+    expect(panel.questions.last.locator(".jp-Cellar-sentPills")).to_have_count(0)
+    assert "isoformat" not in str(model.requests[-1].body["messages"])
+
+
+def test_a_model_that_is_loading_is_said_and_can_be_tried_again(panel: Panel, model: FakeVLLM) -> None:
+    panel.open("lab")
+    expect(panel.root.locator(".jp-Cellar-dot.jp-mod-up")).to_be_visible()
+    model.use("loading")
+    panel.ask("hello")
+    panel.expect_state("error", seconds=40)
+    card = panel.last_answer.get_by_role("group", name="The model is still loading")
+    model.use("echo")
+    panel.button("Try again", card).click()
+    panel.expect_answer("hello")
+
+
+def test_who_is_signed_out_is_offered_to_load_the_page_again(
+    panel: Panel, page: Page, model: FakeVLLM, allow_console: Callable[[str], None]
+) -> None:
+    def refuse(route: Route) -> None:
+        route.fulfill(status=403, json={"error": {"code": "signed_out", "message": "Log in"}})
+
+    allow_console("403")
+    page.route("**/cellar/api/**", refuse)
+    panel.open("lab")
+    banner = panel.root.locator('[data-banner="signed_out"]')
+    expect(banner).to_contain_text("You are signed out")
+    panel.write("kept")
+    expect(panel.send).to_be_disabled()
+    page.unroute("**/cellar/api/**")
+    with page.expect_navigation():
+        panel.button("Load the page again", banner).click()
+    panel.wait_for_app()
+    panel.show()
+    expect(panel.text).to_have_value("kept")
+    expect(banner).to_have_count(0)
+
+
+def test_a_question_in_the_models_queue_can_be_cancelled(panel: Panel, model: FakeVLLM) -> None:
+    model.use(Scenario(text="my turn", queue=[(4, 3)], prefill="after_headers"))
+    panel.open("lab")
+    panel.ask("Me too")
+    expect(panel.last_answer.locator(".jp-Cellar-waiting")).to_contain_text("3 questions ahead")
+    panel.button("Cancel", panel.last_answer).click()
+    panel.expect_state("stopped")
+    model.wait_for(lambda fake: fake.aborted == 1)
+    expect(panel.text).to_be_focused()
+
+
+def test_an_interrupted_answer_goes_on_exactly_where_it_broke_off(panel: Panel, model: FakeVLLM) -> None:
+    model.use(Scenario(tokens=["unbeliev", "x"], cut_after=1))
+    panel.open("lab")
+    panel.ask("Tell me")
+    panel.expect_answer("The answer was cut off.", state="interrupted")
+    model.use(Scenario(text="able, they say"))
+    panel.button("Continue", panel.last_turn).click()
+    panel.expect_state("complete")
+    expect(panel.answers.first.locator("p")).to_have_text("unbelievable, they say")
+    assert model.requests[-1].body["messages"][-2] == {"role": "assistant", "content": "unbeliev"}
+
+
+def test_an_answer_that_nobody_read_is_stopped_and_goes_on(
+    new_lab: Callable[..., Lab], page: Page, model: FakeVLLM
+) -> None:
+    model.use("gated")
+    lab = new_lab(config="c.Cellar.orphan_grace = 0.5", VLLM_BASE_URL=model.url)
+    panel = Panel(page, lab).open("lab")
+    panel.ask("Count")
+    model.release(2)
+    expect(panel.last_answer).to_contain_text("one two")
+    page.goto("about:blank")
+    model.wait_for(lambda fake: fake.aborted == 1)
+    panel.open("lab")
+    panel.expect_answer("nobody was reading", state="stopped")
+    model.use(Scenario(text=" three"))
+    panel.button("Continue", panel.last_turn).click()
+    panel.expect_state("complete")
+    expect(panel.answers.first.locator("p")).to_have_text("one two three")
+
+
+def test_a_model_that_has_gone_is_not_asked(new_lab: Callable[..., Lab], page: Page, model: FakeVLLM) -> None:
+    model.options.models = ["fake-coder", "fake-thinker"]
+    panel = Panel(page, new_lab(VLLM_BASE_URL=model.url)).open("lab")
+    panel.composer.get_by_role("combobox", name="Model").select_option("fake-thinker")
+
+    def without(route: Route) -> None:
+        answer = route.fetch()
+        status: dict[str, Any] = answer.json()
+        models = [each for each in status["models"] if each["id"] == "fake-coder"]
+        route.fulfill(response=answer, json=status | {"models": models, "default_model": "fake-coder"})
+
+    page.route("**/cellar/api/status*", without)
+    panel.reload()
+    panel.ask("who are you")
+    panel.expect_state("complete")
+    assert model.requests[-1].body["model"] == "fake-coder"

@@ -37,6 +37,8 @@ export function History(props: IHistoryProps): JSX.Element {
   const { found, failed } = useSearch(store, query, state.conversations);
   const rows = query.trim() === '' ? state.conversations : found;
   const list = React.useRef<HTMLUListElement>(null);
+  // Other tabs, and what runs without being shown, change the list unseen.
+  React.useEffect(() => void store.refreshConversations(), [store]);
   return (
     <section
       className="jp-Cellar-history"

@@ -67,6 +67,21 @@ def test_escape_stops_the_answer_and_keeps_what_came(panel: Panel, model: Any) -
     expect(panel.stop_button).to_have_count(0)
 
 
+def test_escape_closes_a_menu_without_rows_before_it_stops_the_answer(panel: Panel, model: Any) -> None:
+    model.use("gated")
+    panel.open("lab")
+    panel.ask("go on")
+    model.wait_for(lambda m: m.waiting == 1)
+    panel.text.press_sequentially("@nowhere-to-be-found")
+    menu = panel.composer.locator(".jp-Cellar-menu")
+    expect(menu).to_contain_text("Nothing found")
+    panel.text.press("Escape")
+    expect(menu).to_have_count(0)
+    panel.expect_state("running")
+    panel.text.press("Escape")
+    panel.expect_state("stopped")
+
+
 def test_arrow_up_in_an_empty_composer_recalls_earlier_messages(panel: Panel, model: Any) -> None:
     panel.open("lab")
     panel.ask("the first question")

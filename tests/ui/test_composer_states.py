@@ -41,6 +41,15 @@ def test_a_starter_does_not_overwrite_what_is_typed(panel: Panel, model: Any) ->
     expect(panel.text).to_have_value("/plot in two sentences")
 
 
+def test_the_help_starter_shows_help_and_keeps_what_is_typed(panel: Panel) -> None:
+    panel.open("lab")
+    panel.write("half a thought")
+    panel.root.get_by_role("button", name="What can I do here?").click()
+    expect(panel.page.get_by_role("dialog")).to_contain_text("commands and keys")
+    panel.page.keyboard.press("Escape")
+    expect(panel.text).to_have_value("half a thought")
+
+
 def test_memory_history_and_the_tiny_model_are_said_beforehand(
     new_lab: Callable[..., Lab], page: Page, model: Any
 ) -> None:

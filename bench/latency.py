@@ -101,7 +101,9 @@ def answers(running: Browser, server: Lab, fake: Model) -> Section:
         )
     )
     return Section(
-        "An answer on its way", "Fake model server, plain text answers; headless Chromium at 60 frames/s.", rows
+        "An answer on its way",
+        "Fake model server, 300 ms of prefill, plain text answers; headless Chromium at 60 frames/s.",
+        rows,
     )
 
 
@@ -110,8 +112,12 @@ def _drawn(on: Stage, rate: int) -> tuple[list[float], list[float]]:
     for _ in range(RUNS):
         on.new_conversation()
         on.model.reset()
-        on.model.use({"tokens": [*(f"word{i} " for i in range(rate)), "ENDMARK"], "rate": rate})
+        tokens = [*(f"word{i} " for i in range(rate)), "ENDMARK"]
+        on.model.use({"tokens": tokens, "rate": rate, "prefill": "after_headers"})
         on.ask("Go on")
+        on.model.wait(waiting=1)
+        on.page.wait_for_timeout(300)  # a real model reads the prompt; the page waits for it by then
+        on.model.release()
         request = on.model.wait(finished=1)[0]
         times = on.wait_painted()
         first.append((on.clock.to_ns(times["first"]) - request["first_ns"]) / 1e6)

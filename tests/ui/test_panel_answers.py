@@ -47,6 +47,19 @@ def test_an_open_code_block_is_shown_while_it_is_written(panel: Panel, model: Fa
     expect(code).to_have_text("x = 1\ny = 2")
 
 
+def test_what_was_drawn_while_it_came_stays_when_the_answer_ends(panel: Panel, model: FakeVLLM) -> None:
+    model.use(Scenario(tokens=["# A title\n\n", "First.\n\n", "Second.\n\n", "Last."], gated=True))
+    panel.open()
+    panel.ask("Write")
+    model.release(3)
+    expect(panel.last_answer).to_contain_text("Second.")
+    title = panel.last_answer.locator(".jp-Cellar-block").first
+    title.evaluate("node => node.setAttribute('data-seen', 'yes')")
+    model.release_all()
+    panel.expect_answer("Last.")
+    expect(title).to_have_attribute("data-seen", "yes")
+
+
 def test_prefill_says_how_much_is_being_read(panel: Panel, model: FakeVLLM) -> None:
     model.use("slow_prefill")
     panel.open()

@@ -87,11 +87,10 @@ function Markdown({ part, live, open }: IPartProps): JSX.Element {
     };
   }, [kit]);
   React.useLayoutEffect(() => {
-    const draw = () =>
-      view.current?.update(
-        textOf(part, turn => partsOf(store, turn)),
-        open
-      );
+    // The turn's end takes its live text out of the store before this is drawn anew.
+    const pieces = (turn: ITurn) =>
+      turn.id === live?.id ? live.parts : partsOf(store, turn);
+    const draw = () => view.current?.update(textOf(part, pieces), open);
     draw();
     return live && open ? live.subscribe(draw) : undefined;
   }, [kit, store, live, part, open]);

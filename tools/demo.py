@@ -147,7 +147,7 @@ def prepare_home(env: dict[str, str]) -> dict[str, str]:
     for folder in (*folders.values(), "workspace"):
         (HOME / folder).mkdir(parents=True, exist_ok=True)
     (HOME / "config" / "jupyter_server_config.py").write_text(JUPYTER_CONFIG)
-    settings = dict(QUIET)
+    settings = QUIET | {"@cellar/lab/panel": {"openAtStart": True}}
     if env.get("LC_ALL", env.get("LANG", "")).startswith("ko"):
         settings["@jupyterlab/translation-extension/plugin"] = {"locale": "ko_KR"}
     for name, values in settings.items():

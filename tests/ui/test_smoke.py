@@ -17,6 +17,12 @@ def test_a_question_is_answered_in_jupyterlab(panel: Panel, model: FakeVLLM) -> 
     assert len(model.requests) == 1
 
 
+def test_the_panel_opens_by_itself_where_that_is_wished_for(panel: Panel, page: Page, lab: Lab) -> None:
+    lab.setting("@cellar/lab:panel", openAtStart=True)
+    page.goto(lab.page_url("lab"))
+    expect(panel.text).to_be_visible(timeout=30_000)
+
+
 @pytest.mark.parametrize("path", ["notebooks/sample.ipynb", "tree", "edit/notes.py"])
 def test_a_question_is_answered_in_notebook_7(panel: Panel, lab: Lab, path: str) -> None:
     lab.write("notes.py", "print('notes')\n")

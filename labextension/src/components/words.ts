@@ -24,9 +24,16 @@ function resetTime(error: IErrorInfo): string {
   return typeof at === 'number' ? new Date(at * 1000).toLocaleString() : '';
 }
 
-/** What the server said, for what has no better words. */
+/** The server's own English: for the people who run it, behind words of ours. */
 function said(error: IErrorInfo): string {
   return [error.message, error.hint].filter(Boolean).join(' ');
+}
+
+function forOperators(trans: TranslationBundle, error: IErrorInfo): string {
+  return trans.__(
+    'Try again. If it lasts, show this to the people who run it: %1',
+    said(error)
+  );
 }
 
 const WORDS: Record<string, Words> = {
@@ -107,22 +114,22 @@ const WORDS: Record<string, Words> = {
   }),
   request_refused: (trans, error) => ({
     title: trans.__('The model server refused the request'),
-    text: said(error),
+    text: forOperators(trans, error),
     action: 'retry'
   }),
   model_failed: (trans, error) => ({
     title: trans.__('The model server failed'),
-    text: said(error),
+    text: forOperators(trans, error),
     action: 'retry'
   }),
   model_error: (trans, error) => ({
     title: trans.__('The model server failed'),
-    text: said(error),
+    text: forOperators(trans, error),
     action: 'retry'
   }),
   bad_request: (trans, error) => ({
     title: trans.__('This could not be sent'),
-    text: said(error),
+    text: trans.__('The server did not take it: %1', said(error)),
     action: 'none'
   }),
   too_large: trans => ({
@@ -171,7 +178,7 @@ const WORDS: Record<string, Words> = {
   }),
   internal: (trans, error) => ({
     title: trans.__('Something went wrong inside Cellar'),
-    text: said(error),
+    text: forOperators(trans, error),
     action: 'retry'
   })
 };
@@ -188,9 +195,27 @@ export function errorWords(
     ? words(trans, error)
     : {
         title: trans.__('This did not work'),
-        text: said(error),
+        text: forOperators(trans, error),
         action: 'retry'
       };
+}
+
+/** What a masked secret was: "github-token" of the receipt in words. */
+export function secretWords(trans: TranslationBundle, kind: string): string {
+  const whole: Record<string, string> = {
+    environment: trans.__('value of an environment variable'),
+    'private-key': trans.__('private key'),
+    'url-password': trans.__('password in an address')
+  };
+  const ends: Record<string, string> = {
+    key: trans.__('key'),
+    token: trans.__('token'),
+    secret: trans.__('secret'),
+    password: trans.__('password')
+  };
+  const words = kind.split('-');
+  const last = words[words.length - 1];
+  return whole[kind] ?? [...words.slice(0, -1), ends[last] ?? last].join(' ');
 }
 
 /** A length of time: 40 ms, 2.5 s, 12 s, 3 min 5 s. */

@@ -78,11 +78,17 @@ export const panelPlugin: JupyterFrontEndPlugin<IChat> = {
     app.shell.add(panel, 'right', { rank: 900 });
     restorer?.add(panel, panel.id);
     followPage(store);
-    void loadSettings(settings, room.settings);
-    void app.restored.then(() => store.start());
     const open = () => {
       app.shell.activateById(panel.id);
     };
+    const settled = loadSettings(settings, room.settings);
+    void app.restored.then(async () => {
+      const started = store.start();
+      if (await settled) {
+        open();
+      }
+      await started;
+    });
     app.commands.addCommand(OPEN_CHAT, {
       label: trans.__('Open the Cellar chat'),
       caption: trans.__('Show the chat panel and put the cursor into it'),
@@ -150,12 +156,13 @@ const DEFAULTS: IPanelSettings = {
   autoContext: true
 };
 
+/** Whether the panel shall open by itself. */
 async function loadSettings(
   registry: ISettingRegistry | null,
   settings: Settings
-): Promise<void> {
+): Promise<boolean> {
   if (!registry) {
-    return;
+    return false;
   }
   try {
     const loaded = await registry.load(panelPlugin.id);
@@ -172,8 +179,10 @@ async function loadSettings(
     settings.store = (name, value) => loaded.set(name, value);
     loaded.changed.connect(read);
     read();
+    return loaded.get('openAtStart').composite === true;
   } catch (error) {
     console.warn('Cellar: the settings could not be read.', error);
+    return false;
   }
 }
 

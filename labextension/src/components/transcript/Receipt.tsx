@@ -3,7 +3,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 
 import type { IReceipt, IReceiptPart, ITurn, IUsage } from '../../wire/types';
 import { useRoom } from '../room';
-import { seconds } from '../words';
+import { seconds, secretWords } from '../words';
 
 export function Receipt({ turn }: { turn: ITurn }): JSX.Element {
   const { trans } = useRoom();
@@ -107,7 +107,7 @@ function MaskedList({ receipt }: { receipt: IReceipt }): JSX.Element {
       <ul>
         {receipt.masked?.map(masked => (
           <li key={masked.placeholder}>
-            <code>{masked.placeholder}</code> {masked.kind}
+            <code>{masked.placeholder}</code> {secretWords(trans, masked.kind)}
             {masked.count > 1 ? ` × ${masked.count}` : ''}
           </li>
         ))}

@@ -44,9 +44,13 @@ export class ScrollKeeper {
         if (['ArrowUp', 'PageUp', 'Home'].includes(event.key)) {
           this.letGo();
         }
+        this.toTop = event.key === 'Home' && event.target === scroller;
       },
       { signal }
     );
+    for (const moves of ['wheel', 'touchstart', 'pointerdown']) {
+      scroller.addEventListener(moves, () => (this.toTop = false), passive);
+    }
     this.observer = new ResizeObserver(() => this.keep());
     this.observer.observe(content);
     this.observer.observe(scroller);
@@ -72,6 +76,10 @@ export class ScrollKeeper {
       this.scroller.scrollTop = this.scroller.scrollHeight;
       this.lastTop = this.scroller.scrollTop;
     } else {
+      if (this.toTop) {
+        // Turns that are drawn on the way up would push the first one away.
+        this.scroller.scrollTop = 0;
+      }
       this.onChange(false);
     }
   }
@@ -104,6 +112,8 @@ export class ScrollKeeper {
   }
 
   private pinned = true;
+  /** Home was pressed, and nothing moved the transcript since. */
+  private toTop = false;
   private lastTop = 0;
   private touch = 0;
   private readonly abort = new AbortController();

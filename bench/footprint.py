@@ -17,7 +17,7 @@ from bench.stage import Model
 
 BUILT = Path(__file__).resolve().parent.parent / "jupyter_ext" / "cellar_jupyter" / "labextension"
 WITHOUT = '\nc.ServerApp.jpserver_extensions = {"cellar_jupyter": False}\n'
-RUNS = 7
+RUNS = 5
 
 
 def _start(fake: Model, config: str) -> tuple[float, float]:

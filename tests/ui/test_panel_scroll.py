@@ -47,7 +47,7 @@ def test_the_end_stays_in_view_until_the_reader_scrolls_up(panel: Panel, model: 
     before = scroller.evaluate("node => node.scrollTop")
     model.release(40)
     expect(panel.last_answer).to_contain_text("Line 99.")
-    assert scroller.evaluate("node => node.scrollTop") == before
+    assert abs(scroller.evaluate("node => node.scrollTop") - before) <= 2  # the pixel of the wheel may come late
     panel.button("Jump to latest").click()
     expect(panel.button("Jump to latest")).to_have_count(0)
     model.release_all()

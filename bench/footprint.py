@@ -74,7 +74,7 @@ def footprint(fake: Model) -> Section:
                 median(memory),
                 "MB",
                 15,
-                spread(memory),
+                spread(memory, "MB"),
                 f"plain: {plain_memory:.0f} MB; {NBI['memory']}",
             ),
             Row("JavaScript", scripts, "kB", 600, "all of it, uncompressed", NBI["scripts"]),

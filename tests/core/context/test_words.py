@@ -29,7 +29,7 @@ from tests.core.context.a_notebook import AConversation, a_model, newest
         ("a\u202eb\x00c", "a b c"),
         ("", ""),
         ("\n \n", ""),
-        ("/work/data.csv is broken", "/work/data.csv is broken"),
+        ("/data/sales.csv is broken", "/data/sales.csv is broken"),
     ],
 )  # fmt: skip
 def test_a_title_is_the_first_thing_that_was_asked(text: str, title: str) -> None:

@@ -6,10 +6,12 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.ui.lab import Lab
 from tests.ui.panel import Panel
+
+POSTED = re.compile(r"/cellar/api/turns(\?\d+)?$")  # JupyterLab adds the time
 
 
 def running(panel: Panel, model: Any, *waiting: str) -> None:
@@ -34,6 +36,38 @@ def test_waiting_messages_go_out_in_order_when_the_answer_ends(panel: Panel, mod
     expect(panel.questions.nth(1)).to_contain_text("the second")
     expect(panel.questions.nth(2)).to_contain_text("the third")
     panel.expect_answer("the third")
+
+
+def test_a_message_stands_in_the_list_before_the_server_has_it(panel: Panel, page: Page, model: Any) -> None:
+    running(panel, model)
+    on_the_way: list[Route] = []
+    page.route(POSTED, lambda route: on_the_way.append(route))
+    panel.write("at once")
+    panel.text.press("Enter")
+    expect(panel.pending).to_have_text("at once")
+    expect(panel.pending).to_have_attribute("aria-busy", "true")
+    expect(panel.button("Remove", panel.pending)).to_have_count(0)
+    expect(panel.text).to_have_value("")
+    on_the_way[0].continue_()
+    expect(panel.button("Remove", panel.pending)).to_be_visible()
+    expect(panel.pending).to_have_text("at once")
+
+
+def test_a_message_that_the_server_refuses_leaves_the_list_for_the_composer(
+    panel: Panel, page: Page, model: Any, allow_console: Any
+) -> None:
+    allow_console("413")
+    running(panel, model)
+    on_the_way: list[Route] = []
+    page.route(POSTED, lambda route: on_the_way.append(route))
+    panel.write("too much")
+    panel.text.press("Enter")
+    expect(panel.pending).to_have_text("too much")
+    panel.write("typed meanwhile")
+    on_the_way[0].fulfill(status=413, json={"error": {"code": "too_large", "message": "too large"}})
+    expect(panel.pending).to_have_count(0)
+    expect(panel.text).to_have_value("too much\ntyped meanwhile")
+    expect(panel.composer.get_by_role("alert")).to_contain_text("This is too large")
 
 
 def test_a_waiting_message_is_edited_in_the_composer_and_the_draft_waits_underneath(panel: Panel, model: Any) -> None:

@@ -6,7 +6,7 @@ import type {
   IStatus,
   ITurn
 } from '../wire/types';
-import type { Turns } from './tree';
+import { isBusy, type Turns } from './tree';
 
 /** A question that was sent and not yet acknowledged. */
 export interface ISending {
@@ -15,6 +15,14 @@ export interface ISending {
   conversationId: string;
   text: string;
   pills: IPill[];
+}
+
+/** Where questions on their way are shown: where the server will put them. */
+export interface IOnTheWay {
+  /** its answer begins when the server has it */
+  next: ISending | null;
+  /** these will wait for an answer */
+  behind: ISending[];
 }
 
 export interface IChatState {
@@ -65,6 +73,18 @@ export const EMPTY_CHAT: IChatState = {
   notice: null,
   model: null
 };
+
+/** Of the questions on their way those of the conversation shown. */
+export function onTheWay(
+  state: Pick<IChatState, 'sending' | 'turns' | 'conversationId'>
+): IOnTheWay {
+  const here = state.sending.filter(
+    each => each.conversationId === state.conversationId
+  );
+  return isBusy(state.turns)
+    ? { next: null, behind: here }
+    : { next: here[0] ?? null, behind: here.slice(1) };
+}
 
 /** State with listeners; knows nothing of the screen. */
 export class Observable<T extends object> {

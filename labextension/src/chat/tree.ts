@@ -70,6 +70,13 @@ export function goesOn(
   return false;
 }
 
+/** The next question will wait: the server's own rule. Held ones stand in nobody's way. */
+export function isBusy(turns: Turns): boolean {
+  return [...turns.values()].some(
+    turn => isRunning(turn) || turn.state === 'pending'
+  );
+}
+
 /** What waits for the running turn, in the order it will be asked. */
 export function waiting(turns: Turns): ITurn[] {
   return [...turns.values()]

@@ -1,5 +1,6 @@
 import { endedBetween } from '../attention';
 import { HIDDEN_POLL } from '../reader';
+import { onTheWay } from '../state';
 import { ChatStore } from '../store';
 import { waiting } from '../tree';
 import { memory, refusal, Server, tick, turn } from './server';
@@ -60,6 +61,41 @@ describe('ChatStore', () => {
     expect(store.getState().turns.get(second)?.state).toBe('pending');
     await server.say(second, { type: 'started', model: 'm' });
     expect(store.getState().head).toBe(second);
+  });
+
+  it('lists what is asked meanwhile before the server has it', async () => {
+    await store.send({ text: 'one' });
+    const answer = server.hold('post');
+    const sent = store.send({ text: 'two' });
+    const { next, behind } = onTheWay(store.getState());
+    expect(next).toBeNull();
+    expect(behind.map(each => each.text)).toEqual(['two']);
+    await answer();
+    expect(waiting(store.getState().turns).map(each => each.id)).toEqual([
+      await sent
+    ]);
+    expect(onTheWay(store.getState()).behind).toEqual([]);
+  });
+
+  it('shows the first of two questions asked at once, and lists the second', async () => {
+    const answer = server.hold('post');
+    const both = [store.send({ text: 'one' }), store.send({ text: 'two' })];
+    const { next, behind } = onTheWay(store.getState());
+    expect(next?.text).toBe('one');
+    expect(behind.map(each => each.text)).toEqual(['two']);
+    await answer();
+    await Promise.all(both);
+  });
+
+  it('does not list what is on its way to another conversation', async () => {
+    server.add(turn('x', { state: 'running' }));
+    await store.open('c');
+    const answer = server.hold('post');
+    const sent = store.send({ text: 'two' });
+    store.newConversation();
+    expect(onTheWay(store.getState())).toEqual({ next: null, behind: [] });
+    await answer();
+    await sent;
   });
 
   it('shows the conversation of before after a reload, and reads on', async () => {

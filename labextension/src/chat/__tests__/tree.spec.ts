@@ -1,5 +1,13 @@
 import type { ITurn, TurnState } from '../../wire/types';
-import { branchTo, goesOn, leafOf, newest, siblings, waiting } from '../tree';
+import {
+  branchTo,
+  goesOn,
+  isBusy,
+  leafOf,
+  newest,
+  siblings,
+  waiting
+} from '../tree';
 
 function turns(
   ...rows: [id: string, parent: string | null, state?: TurnState][]
@@ -69,5 +77,11 @@ describe('a conversation as a tree', () => {
   it('falls back on the newest turn', () => {
     expect(newest(tree)).toBe('c2');
     expect(newest(new Map())).toBeNull();
+  });
+
+  it('lets a question wait for what runs or waits, not for what is held', () => {
+    expect(isBusy(turns(['a', null], ['b', 'a', 'queued']))).toBe(true);
+    expect(isBusy(turns(['a', null], ['b', 'a', 'pending']))).toBe(true);
+    expect(isBusy(turns(['a', null], ['b', 'a', 'held']))).toBe(false);
   });
 });

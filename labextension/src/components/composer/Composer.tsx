@@ -43,6 +43,7 @@ export function Composer(props: IComposerProps): JSX.Element {
       <Pending
         trans={trans}
         turns={chat.pending}
+        sending={chat.sending}
         editing={state.editing?.id ?? null}
         edit={turn => {
           model.edit(turn);

@@ -7,11 +7,15 @@ import {
 } from '@jupyterlab/ui-components';
 import type { TranslationBundle } from '@jupyterlab/translation';
 
-import type { ITurn } from '../../wire/types';
+import { visible } from '../markdown/safe';
+import type { ISending } from '../../chat/state';
+import type { IPill, ITurn } from '../../wire/types';
 
 export interface IPendingProps {
   trans: TranslationBundle;
   turns: readonly ITurn[];
+  /** the server does not have these yet: there is nothing to do with them */
+  sending: readonly ISending[];
   /** id of the turn that is being edited in the composer */
   editing: string | null;
   edit(turn: ITurn): void;
@@ -20,28 +24,38 @@ export interface IPendingProps {
 }
 
 export function Pending(props: IPendingProps): JSX.Element | null {
-  const { trans, turns } = props;
-  if (!turns.length) {
+  const { trans, turns, sending } = props;
+  const count = turns.length + sending.length;
+  if (count === 0) {
     return null;
   }
-  const held = turns.some(turn => turn.state === 'held');
+  const held = turns.filter(turn => turn.state === 'held').length;
   return (
     <section
       className="jp-Cellar-pending"
       aria-label={trans.__('Waiting messages')}
     >
       <header>
-        {held
+        {held > 0
           ? trans._n(
               '%1 message is held because the answer before it ended early',
               '%1 messages are held because the answer before them ended early',
-              turns.length
+              held
             )
-          : trans._n('%1 message waits', '%1 messages wait', turns.length)}
+          : trans._n('%1 message waits', '%1 messages wait', count)}
       </header>
       <ol>
         {turns.map(turn => (
           <Row key={turn.id} {...props} turn={turn} />
+        ))}
+        {sending.map(({ key, text, pills }) => (
+          <li
+            key={key}
+            className="jp-Cellar-pendingRow jp-mod-sending"
+            aria-busy="true"
+          >
+            <Message trans={trans} text={text} pills={pills} />
+          </li>
         ))}
       </ol>
     </section>
@@ -50,22 +64,13 @@ export function Pending(props: IPendingProps): JSX.Element | null {
 
 function Row(props: IPendingProps & { turn: ITurn }): JSX.Element {
   const { trans, turn, editing } = props;
-  const pills = turn.pills?.length ?? 0;
   const held = turn.state === 'held';
-  const attachments = trans._n('%1 attachment', '%1 attachments', pills);
   return (
     <li
       className={`jp-Cellar-pendingRow ${held ? 'jp-mod-held' : ''} ${editing === turn.id ? 'jp-mod-editing' : ''}`}
       data-turn={turn.id}
     >
-      <span className="jp-Cellar-pendingText" title={turn.text}>
-        {turn.text}
-      </span>
-      {pills > 0 ? (
-        <small title={attachments} aria-label={attachments}>
-          +{pills}
-        </small>
-      ) : null}
+      <Message trans={trans} text={turn.text} pills={turn.pills ?? []} />
       <Action
         icon={runIcon}
         label={
@@ -86,6 +91,28 @@ function Row(props: IPendingProps & { turn: ITurn }): JSX.Element {
         act={() => void props.remove(turn)}
       />
     </li>
+  );
+}
+
+function Message(props: {
+  trans: TranslationBundle;
+  text: string;
+  pills: readonly IPill[];
+}): JSX.Element {
+  const { trans, text, pills } = props;
+  const count = pills.length;
+  const attachments = trans._n('%1 attachment', '%1 attachments', count);
+  return (
+    <>
+      <span className="jp-Cellar-pendingText" title={visible(text)}>
+        {visible(text)}
+      </span>
+      {count > 0 ? (
+        <small title={attachments} aria-label={attachments}>
+          +{count}
+        </small>
+      ) : null}
+    </>
   );
 }
 

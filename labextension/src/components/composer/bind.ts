@@ -17,6 +17,7 @@ import { Drafts } from '../../chat/drafts';
 import { Outbox, type IUnsent } from '../../chat/outbox';
 import { Preview } from '../../chat/preview';
 import type { IQuestion } from '../../chat/question';
+import { onTheWay } from '../../chat/state';
 import type { ChatStore } from '../../chat/store';
 import type { IContextItem } from '../../chat/tokens';
 import { branchTo, isRunning, waiting } from '../../chat/tree';
@@ -197,7 +198,8 @@ export function useBinding(
     store,
     room.preview
   );
-  const { turns, head, status, statusError, model } = state;
+  const { conversationId, turns, head, sending, status, statusError, model } =
+    state;
   const questions = React.useMemo(
     () =>
       branchTo(turns, head)
@@ -209,6 +211,10 @@ export function useBinding(
     status,
     running: [...turns.values()].some(isRunning),
     pending: React.useMemo(() => waiting(turns), [turns]),
+    sending: React.useMemo(
+      () => onTheWay({ sending, turns, conversationId }).behind,
+      [sending, turns, conversationId]
+    ),
     questions,
     model,
     mode,

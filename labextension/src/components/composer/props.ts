@@ -7,6 +7,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import type { ComposerModel, ITaken } from '../../chat/composer';
 import type { SendWith } from '../../chat/keys';
 import type { Preview } from '../../chat/preview';
+import type { ISending } from '../../chat/state';
 import type { IWorkspaceFiles } from '../../chat/upload';
 import type { IStatus, ITurn, Mode } from '../../wire/types';
 
@@ -17,6 +18,8 @@ export interface IComposerChat {
   running: boolean;
   /** pending and held turns of the conversation shown, first to be sent first */
   pending: readonly ITurn[];
+  /** questions on their way to the server that will wait there, too */
+  sending: readonly ISending[];
   /** questions of the branch shown, oldest first: what arrow-up recalls */
   questions: readonly string[];
   /** id of the model that the next question goes to */

@@ -1,6 +1,7 @@
 /** The branch that is shown, from its first turn to its last. */
 import * as React from 'react';
 
+import { onTheWay } from '../../chat/state';
 import { branchTo, isRunning, isWaiting, type Turns } from '../../chat/tree';
 import type { ITurn } from '../../wire/types';
 import { useChat, useRoom } from '../room';
@@ -20,10 +21,10 @@ export function Transcript(): JSX.Element {
   const turns = useChat(state => state.turns);
   const head = useChat(state => state.head);
   const conversation = useChat(state => state.conversationId);
-  const allSending = useChat(state => state.sending);
-  const sending = React.useMemo(
-    () => allSending.filter(each => each.conversationId === conversation),
-    [allSending, conversation]
+  const sending = useChat(state => state.sending);
+  const { next } = React.useMemo(
+    () => onTheWay({ sending, turns, conversationId: conversation }),
+    [sending, turns, conversation]
   );
   const branch = React.useMemo(() => branchTo(turns, head), [turns, head]);
   const places = React.useMemo(() => placesOf(turns), [turns]);
@@ -32,18 +33,17 @@ export function Transcript(): JSX.Element {
   const content = React.useRef<HTMLDivElement>(null);
   const { keeper, atEnd } = useKeeper(scroller, content);
   const observe = useNearness(scroller);
-  const fresh = useFresh(conversation, branch, sending.length);
+  const fresh = useFresh(conversation, branch, next !== null);
   const { target } = React.useSyncExternalStore(
     targets.subscribe,
     targets.getState
   );
   React.useLayoutEffect(() => keeper.current?.toEnd(), [conversation, keeper]);
   React.useLayoutEffect(() => {
-    if (sending.length > 0 || fresh !== null) {
+    if (next !== null || fresh !== null) {
       keeper.current?.toEnd();
     }
-  }, [sending.length, fresh, keeper]);
-  const busy = branch.some(isRunning);
+  }, [next, fresh, keeper]);
   return (
     <div className="jp-Cellar-transcriptBox">
       <div
@@ -65,28 +65,18 @@ export function Transcript(): JSX.Element {
               key={turn.id}
               turn={turn}
               places={places.get(turn.id) ?? []}
-              last={index === branch.length - 1 && sending.length === 0}
+              last={index === branch.length - 1 && next === null}
               chain={chains.get(turn.id) ?? [turn]}
               fresh={turn.id === fresh && !turn.continue_of}
               near={index >= branch.length - AT_ONCE}
               observe={observe}
             />
           ))}
-          {busy
-            ? null
-            : sending.map(question => (
-                <div
-                  key={question.key}
-                  className="jp-Cellar-turn"
-                  data-last
-                  data-fresh
-                >
-                  <SendingQuestion
-                    text={question.text}
-                    pills={question.pills}
-                  />
-                </div>
-              ))}
+          {next ? (
+            <div className="jp-Cellar-turn" data-last data-fresh>
+              <SendingQuestion text={next.text} pills={next.pills} />
+            </div>
+          ) : null}
         </div>
       </div>
       {atEnd ? null : (
@@ -156,7 +146,7 @@ function useNearness(
 function useFresh(
   conversation: string,
   branch: readonly ITurn[],
-  sending: number
+  sending: boolean
 ): string | null {
   const last = branch[branch.length - 1];
   const [fresh, setFresh] = React.useState<string | null>(null);
@@ -164,7 +154,7 @@ function useFresh(
   React.useLayoutEffect(() => {
     const before = known.current;
     known.current = { conversation, last: last?.id, sending };
-    const founded = before.conversation === '' && before.sending > 0;
+    const founded = before.conversation === '' && before.sending;
     if (before.conversation !== conversation && !founded) {
       setFresh(null);
     } else if (last && last.id !== before.last && isRunning(last)) {

@@ -394,7 +394,7 @@ class ConversationSummary(Sent):
     updated: float
     turns: int
     size: int = 0  # bytes on disk
-    running: bool = False
+    running: str | None = None  # id of the turn whose answer is being written
     excerpt: str = ""  # where a search found its words
 
 

@@ -68,6 +68,21 @@ async def test_a_killed_server_leaves_an_interrupted_turn_with_its_text(
         assert len(gated_model.requests) == 1
 
 
+async def test_the_list_names_the_turn_that_runs_and_not_the_one_that_waits(
+    a_server: StartServer, gated_model: FakeVLLM
+) -> None:
+    async with a_server().panel() as panel:
+        first = await panel.ask("first")
+        second = await panel.ask("second", conversation_id=first["conversation_id"])
+        [row] = (await panel.http.get("conversations")).json()
+        assert row["running"] == first["turn_id"]
+        gated_model.release_all()
+        await panel.all_events(first["turn_id"])
+        await panel.all_events(second["turn_id"])
+        [row] = (await panel.http.get("conversations")).json()
+        assert "running" not in row
+
+
 async def test_the_question_is_on_the_disk_before_it_leaves(a_server: StartServer, slow_model: FakeVLLM) -> None:
     server = a_server()
     async with server.panel() as panel:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,31 @@ def test_deleting_asks_first_and_says_how_much(panel: Panel, page: Page, lab: La
     dialog.get_by_role("button", name="Delete").click()
     expect(row).to_have_count(0)
     assert len(lab.cellar("GET", "conversations")) == 1
+
+
+def test_after_a_reload_an_answer_of_another_conversation_is_marked_while_it_runs_and_when_it_ends(
+    panel: Panel, page: Page, model: Any
+) -> None:
+    page.add_init_script(
+        "const wait = window.setTimeout;"
+        "window.setTimeout = (act, ms, ...more) => wait(act, ms === 20000 ? 200 : ms, ...more)"  # between two looks
+    )
+    model.use("gated")
+    panel.open("lab")
+    panel.ask("take your time")
+    model.wait_for(lambda m: m.waiting == 1)
+    panel.button("New conversation").click()
+    panel.reload()
+    expect(panel.turns).to_have_count(0)
+    panel.button("Earlier conversations").click()
+    mark = panel.root.get_by_role("img", name="An answer is being written")
+    expect(mark).to_be_visible()
+    page.locator('.lm-TabBar-tab[data-id="jp-property-inspector"]').click()
+    model.release_all()
+    expect(page).to_have_title(re.compile(r"^\(1\) "))
+    panel.show()
+    expect(mark).to_have_count(0)
+    expect(page).not_to_have_title(re.compile(r"^\(1\) "))
 
 
 def test_a_conversation_is_exported_as_markdown_notebook_and_json(panel: Panel, page: Page, model: Any) -> None:

@@ -132,7 +132,7 @@ class Shelf:
                 updated=record.updated,
                 turns=len(record.turns),
                 size=known.size if known else 0,
-                running=any(not turn.final and not turn.waiting for turn in record.turns),
+                running=next((turn.id for turn in record.turns if not turn.final and not turn.waiting), None),
                 excerpt=excerpt,
             )
         return sorted(by_id.values(), key=lambda summary: summary.updated, reverse=True)

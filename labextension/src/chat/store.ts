@@ -358,7 +358,11 @@ export class ChatStore extends Observable<IChatState> {
   async refreshConversations(): Promise<void> {
     try {
       const conversations = await this.api.conversations();
+      const first = !this.state.conversationsLoaded;
       this.set({ conversations, conversationsLoaded: true });
+      if (first) {
+        void this.followUnseen(() => true);
+      }
     } catch {
       // The status says what is wrong; the list stays as it was.
     }
@@ -502,8 +506,27 @@ export class ChatStore extends Observable<IChatState> {
 
   private onElsewhere(elsewhere: Turns): void {
     this.set({ elsewhere });
-    if ([...elsewhere.values()].some(turn => FINAL_STATES.has(turn.state))) {
-      void this.refreshConversations();
+    const ended = [...elsewhere.values()]
+      .filter(turn => FINAL_STATES.has(turn.state))
+      .map(turn => turn.conversation_id);
+    if (ended.length) {
+      // What waited there has begun.
+      void this.refreshConversations().then(() =>
+        this.followUnseen(id => ended.includes(id))
+      );
+    }
+  }
+
+  /** What the list says to run in these conversations; the one shown is read. */
+  private async followUnseen(these: (id: string) => boolean): Promise<void> {
+    for (const { id, running } of this.state.conversations) {
+      const unseen = () => id !== this.state.conversationId;
+      if (running && these(id) && unseen()) {
+        const turn = await this.api.turn(running).catch(() => null);
+        if (turn && unseen()) {
+          this.elsewhere.add([turn]);
+        }
+      }
     }
   }
 

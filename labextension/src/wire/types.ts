@@ -274,7 +274,8 @@ export interface IConversationSummary {
   updated: number;
   turns: number;
   size?: number;
-  running?: boolean;
+  /** id of the turn whose answer is being written */
+  running?: string;
   excerpt?: string;
 }
 

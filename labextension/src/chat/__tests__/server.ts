@@ -10,6 +10,7 @@ import type {
   TurnEvent
 } from '../../wire/types';
 import type { IMemory } from '../memory';
+import { isRunning } from '../tree';
 
 /** A workspace server in memory: what the store asks of it and no more. */
 export class Server {
@@ -52,7 +53,8 @@ export class Server {
       conversations: async () =>
         [...this.conversations.values()].map(each => ({
           ...each,
-          turns: each.turns.length
+          turns: each.turns.length,
+          running: each.turns.find(isRunning)?.id
         })),
       conversation: async (id: string) => {
         const found = this.find(id);

@@ -348,6 +348,29 @@ describe('ChatStore', () => {
     expect(store.getState().elsewhere.size).toBe(0);
   });
 
+  it('asks for a turn that ran unseen when the page was loaded, and for the one behind it', async () => {
+    server.add(turn('x', { state: 'running' }));
+    server.add(turn('y', { state: 'pending', created: 1 }));
+    jest.useFakeTimers({ doNotFake: ['performance'] });
+    await store.start();
+    await jest.advanceTimersByTimeAsync(0);
+    expect([...store.getState().elsewhere.keys()]).toEqual(['x']);
+    server.conversations.clear();
+    server.add(turn('x'));
+    server.add(turn('y', { state: 'running', created: 1 }));
+    await jest.advanceTimersByTimeAsync(HIDDEN_POLL);
+    jest.useRealTimers();
+    expect([...store.getState().elsewhere.keys()]).toEqual(['y']);
+  });
+
+  it('does not ask for what begins later in another tab: that one looks after it', async () => {
+    await store.start();
+    server.add(turn('x', { state: 'running' }));
+    await store.refreshConversations();
+    await tick();
+    expect(store.getState().elsewhere.size).toBe(0);
+  });
+
   it('asks for no turn twice when its conversation is shown again', async () => {
     server.add(turn('x', { state: 'running' }));
     await store.open('c');

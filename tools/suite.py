@@ -35,7 +35,6 @@ class Outcome:
     times: list[tuple[str, float, bool]] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     missing: list[str] = field(default_factory=list)
-    unsteady: list[str] = field(default_factory=list)  # failed, and passed when run again
 
     def failed(self) -> bool:
         return any(not ok for _, _, ok in self.times) or (IN_CI and bool(self.missing))
@@ -101,43 +100,25 @@ def check(outcome: Outcome) -> None:
     part(outcome, "typescript", ["jlpm", "types"], frontend.SOURCES)
 
 
-A_FEW = 5  # more failures than this are no accident
-
-
 def pytest(outcome: Outcome, name: str, *arguments: str, may_be_empty: bool = False) -> None:
-    """Run tests. A few that fail are run once more: on a busy machine a browser may be late. What passes then is named
-    as unsteady in the report, for each is a bug whose cause is to be found."""
     report = REPORTS / f"{re.sub(r'[^a-z]+', '-', name.lower())}.xml"
     command = [sys.executable, "-m", "pytest", "-q", "--durations=10", f"--junitxml={report}", *arguments]
-    also_fine = (NO_TESTS,) if may_be_empty else ()
     REPORTS.mkdir(parents=True, exist_ok=True)
     report.unlink(missing_ok=True)
-    ok = part(outcome, name, command, also_fine=also_fine)
-    failed = count(outcome, report)
-    if not ok and 0 < len(failed) <= A_FEW:
-        again = part(outcome, f"{name}, what failed once more", [*command, "--last-failed"])
-        if again:
-            outcome.times = [(each, taken, fine or each == name) for each, taken, fine in outcome.times]
-            outcome.unsteady += failed
-            outcome.counts["failed"] -= len(failed)
-            outcome.counts["passed"] += len(failed)
+    part(outcome, name, command, also_fine=(NO_TESTS,) if may_be_empty else ())
+    count(outcome, report)
 
 
-def count(outcome: Outcome, report: Path) -> list[str]:
-    """Add a report's cases to the totals; the names of those that failed."""
-    failed: list[str] = []
+def count(outcome: Outcome, report: Path) -> None:
+    """Add a report's cases to the totals."""
     for case in ElementTree.parse(report).iter("testcase") if report.is_file() else ():
         kinds = [child.tag for child in case if child.tag in ("failure", "error", "skipped")]
         kind = kinds[0] if kinds else "passed"
         outcome.counts["failed" if kind in ("failure", "error") else kind] += 1
-        name = f"{case.get('classname')}::{case.get('name')}"
-        if kind in ("failure", "error"):
-            failed.append(name)
         if kind == "skipped":
             reason = next(child for child in case if child.tag == "skipped").get("message", "")
             if "missing" in reason or "not installed" in reason:
-                outcome.missing.append(f"{name}: {reason}")
-    return failed
+                outcome.missing.append(f"{case.get('classname')}::{case.get('name')}: {reason}")
 
 
 def jest(outcome: Outcome) -> None:
@@ -201,10 +182,6 @@ def report(outcome: Outcome, seconds: float) -> None:
     if outcome.missing:
         print("\nMissing on this machine, and what did not run without it:")
         for line in outcome.missing:
-            print(f"  {line}")
-    if outcome.unsteady:
-        print("\nUnsteady: failed, and passed when run again. Find the cause:")
-        for line in outcome.unsteady:
             print(f"  {line}")
     failures = [name for name, _, ok in outcome.times if not ok]
     totals = [f"{outcome.counts[k]} {k}" for k in ("failed", "passed", "skipped") if outcome.counts[k]]

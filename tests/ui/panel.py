@@ -9,6 +9,8 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.ui.lab import Lab
 
+FOCUSED = "() => document.activeElement !== document.body && !document.activeElement.matches('.jp-Spinner')"
+
 
 class Panel:
     """The panel on one page. Attributes are Playwright locators; methods act, then wait until the effect shows."""
@@ -49,6 +51,10 @@ class Panel:
         self.page.evaluate("() => window.jupyterapp.restored.then(() => null)")
         splash = self.page.locator("#jupyterlab-splash, .jp-Splash")
         splash.first.wait_for(state="detached", timeout=30_000)
+        if "/lab" in self.page.url:
+            # JupyterLab calls itself restored before it shows the launcher or the document and gives it the focus.
+            # A test that types before that types into the launcher.
+            self.page.wait_for_function(FOCUSED, timeout=30_000)
 
     def show(self) -> None:
         self.execute("cellar:open-chat")

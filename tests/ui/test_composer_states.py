@@ -159,6 +159,8 @@ def test_an_answer_that_ends_while_the_panel_is_hidden_marks_tab_and_title(
     tab = page.locator('.lm-TabBar-tab[data-id="cellar-panel"]')
     expect(tab).to_have_class(re.compile("jp-Cellar-unseen"))
     expect(page).to_have_title(re.compile(r"^\(1\) "))
+    panel.execute("docmanager:open", path="sample.ipynb")
+    expect(page).to_have_title(re.compile(r"^\(1\) .*sample"))
     panel.show()
     expect(tab).not_to_have_class(re.compile("jp-Cellar-unseen"))
     expect(page).not_to_have_title(re.compile(r"^\(1\) "))

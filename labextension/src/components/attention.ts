@@ -28,7 +28,8 @@ const COUNT = /^\(\d+\) /;
 export function attend(options: IAttendOptions): () => void {
   const { trans, store, panel, open } = options;
   const caption = panel.title.caption;
-  return watchAttention({
+  const title = new CountedTitle();
+  const stop = watchAttention({
     turns: () => {
       const { turns, elsewhere } = store.getState();
       return elsewhere.size ? new Map([...elsewhere, ...turns]) : turns;
@@ -37,8 +38,7 @@ export function attend(options: IAttendOptions): () => void {
     seen: () => !document.hidden && panel.isVisible,
     onSeen: listener => onSeen(panel, listener),
     mark: count => {
-      const title = document.title.replace(COUNT, '');
-      document.title = count > 0 ? `(${count}) ${title}` : title;
+      title.set(count);
       panel.title.className = panel.title.className
         .split(' ')
         .filter(name => name !== '' && name !== UNSEEN)
@@ -55,6 +55,45 @@ export function attend(options: IAttendOptions): () => void {
       }
     }
   });
+  return () => {
+    stop();
+    title.dispose();
+  };
+}
+
+/** The count before the page's title. JupyterLab writes the title anew with each document shown: the count is put back. */
+class CountedTitle {
+  constructor() {
+    this.observer = new MutationObserver(() => this.write());
+    this.observer.observe(document.head, {
+      childList: true,
+      subtree: true,
+      characterData: true
+    });
+  }
+
+  set(count: number): void {
+    this.count = count;
+    this.write();
+  }
+
+  dispose(): void {
+    this.observer.disconnect();
+  }
+
+  private write(): void {
+    const { count } = this;
+    const plain = document.title.replace(COUNT, '');
+    const wanted = count > 0 ? `(${count}) ${plain}` : plain;
+    if (count !== this.shown || (count > 0 && document.title !== wanted)) {
+      this.shown = count;
+      document.title = wanted;
+    }
+  }
+
+  private readonly observer: MutationObserver;
+  private count = 0;
+  private shown = 0;
 }
 
 function words(trans: TranslationBundle, turn: ITurn): string {

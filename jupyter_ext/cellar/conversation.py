@@ -15,6 +15,7 @@ from typing import Literal
 import msgspec
 
 from cellar import wire
+from cellar.context.items import part_label
 from cellar.context.records import SentTurn
 from cellar.context.redaction import RedactionState
 from cellar.context.title import title_from
@@ -291,17 +292,8 @@ def pills_of(parts: Iterable[wire.ContextPart]) -> tuple[wire.Pill, ...]:
 
 def _pill(part: wire.ContextPart) -> wire.Pill:
     kind = str(part.__struct_config__.tag)
-    if isinstance(part, wire.ImagePart):
-        return wire.Pill(kind=kind, label=part.name, auto=part.auto)
-    name = part.path.rstrip("/").rsplit("/", 1)[-1] or part.path
-    match part:
-        case wire.CellsPart(cells=cells):
-            label = f"{name} ({len(cells)})"
-        case wire.SelectionPart(start_line=int(start), end_line=int(end)):
-            label = f"{name}:{start}-{end}"
-        case _:
-            label = name
-    return wire.Pill(kind=kind, label=label, path=part.path, auto=part.auto)
+    path = "" if isinstance(part, wire.ImagePart) else part.path
+    return wire.Pill(kind=kind, label=part_label(part), path=path, auto=part.auto)
 
 
 def title_of(text: str, created: float, automatic: bool = True) -> str:

@@ -89,7 +89,9 @@ def _error(
     if status == 401:
         return Unauthorized(said or "The model server does not accept the key or token", **about)
     if status == 403:
-        return Forbidden(said or "The model server does not allow this", **about)
+        if said:
+            return Forbidden(said, **about)
+        return Forbidden("The model server does not allow this", detail={"why": "model_server"}, **about)
     if status == 429 or "quota_exceeded" in words:
         return _too_many(said, fields, words, about)
     too_long = _context_too_long(status, fields, message, words)

@@ -228,6 +228,13 @@ class Masked(Sent):
     count: int
 
 
+class Reason(Sent):
+    """Why a row is as it is: one of `cellar.context.reasons`, and its numbers. The panel words it."""
+
+    code: str
+    values: tuple[int, ...] = ()
+
+
 class ReceiptPart(Sent):
     """One row. `tokens` were sent for it; `left_out_tokens` were not (cut, or it did not fit at all)."""
 
@@ -240,7 +247,8 @@ class ReceiptPart(Sent):
     tokens: int = 0
     left_out_tokens: int = 0
     path: str = ""
-    detail: str = ""  # English, for the curious: "12 of 40 cells changed", "binary file"
+    reasons: tuple[Reason, ...] = ()
+    detail: str = ""  # the reasons in English: "12 of 40 cells changed", "binary file"
     masked: int = 0
 
 

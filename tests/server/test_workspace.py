@@ -198,10 +198,19 @@ async def test_a_file_travels_with_the_question(server: JupyterServer, panel: Pa
 
 
 @pytest.mark.parametrize(
-    ("name", "content"), [("binary.bin", b"\x00\x01"), ("bad.ipynb", b"{nonsense"), ("missing.txt", None)]
+    ("name", "content", "why"),
+    [
+        ("binary.bin", b"\x00\x01", "binary"),
+        ("latin.txt", b"caf\xe9", "encoding"),
+        ("bad.ipynb", b"{nonsense", "not_json"),
+        ("old.ipynb", b'{"worksheets": []}', "not_a_notebook"),
+        ("huge.txt", b"x" * (2 * 1024 * 1024 + 1), "too_large"),
+        ("missing.txt", None, "not_found"),
+        ("../outside.txt", None, "outside_workspace"),
+    ],
 )
 async def test_a_file_that_cannot_be_read_does_not_fail_the_question(
-    server: JupyterServer, panel: Panel, model: FakeVLLM, name: str, content: bytes | None
+    server: JupyterServer, panel: Panel, model: FakeVLLM, name: str, content: bytes | None, why: str
 ) -> None:
     if content is not None:
         (server.root / name).write_bytes(content)
@@ -209,6 +218,7 @@ async def test_a_file_that_cannot_be_read_does_not_fail_the_question(
     assert turn["state"] == "complete"
     row = next(row for row in turn["receipt"]["parts"] if row.get("path") == name)
     assert row["state"] == "unreadable" and row["detail"]
+    assert [reason["code"] for reason in row["reasons"]] == [why]
 
 
 async def test_nothing_outside_the_workspace_leaves_it(server: JupyterServer, panel: Panel, model: FakeVLLM) -> None:
@@ -274,7 +284,7 @@ async def test_status_answers_when_the_model_server_is_down(a_server: StartServe
 
 async def test_what_an_admin_locked_is_refused_with_the_reason(a_server: StartServer) -> None:
     locked = {"enabled": False, "locked": True, "reason": "Policy 12"}
-    server = a_server(features={"export": locked, "attach_files": locked})
+    server = a_server(features={"export": locked, "attach_files": locked, "search": {"enabled": False}})
     async with server.panel() as panel:
         status = (await panel.http.get("status")).json()
         assert status["policy"]["features"]["export"] == locked
@@ -284,6 +294,8 @@ async def test_what_an_admin_locked_is_refused_with_the_reason(a_server: StartSe
         assert refused.json()["error"]["message"] == "Policy 12"
         body = {"request_key": "0123456789", "text": "x", "context": [{"type": "file", "path": "a.txt"}]}
         assert (await panel.http.post("turns", json=body)).status_code == 403
+        unexplained = (await panel.http.get("search", params={"q": "a"})).json()["error"]
+        assert unexplained["code"] == "forbidden" and unexplained["detail"] == {"why": "switched_off"}
 
 
 async def test_conversations_are_listed_renamed_searched_and_deleted(panel: Panel, model: FakeVLLM) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.fakes.scenarios import Scenario
 from tests.fakes.vllm import FakeVLLM
+from tests.ui.conftest import AllowConsole
 from tests.ui.lab import Lab
 from tests.ui.notebook import Notebook, code, notebook
 from tests.ui.panel import Panel
@@ -42,6 +43,50 @@ def test_a_failure_is_worded_in_korean(page: Page, lab_ko: Lab, model: FakeVLLM)
     panel.ask("안녕하세요")
     panel.expect_state("error")
     expect(panel.last_turn).to_contain_text("모델 서버가 키를 받아들이지 않습니다")
+
+
+def test_the_receipt_says_in_korean_why_something_was_not_sent_whole(page: Page, lab_ko: Lab, model: FakeVLLM) -> None:
+    lab_ko.write("weights.bin", b"\x00\x01")
+    lab_ko.write("long.txt", "".join(f"line {n}\n" for n in range(20_000)))
+    lab_ko.write("AGENTS.md", "Answer in one sentence.\n" * 2_000)
+    panel = Panel(page, lab_ko).open()
+    for name in ("weights", "long"):
+        panel.text.press_sequentially(f"@{name}")
+        expect(panel.composer.get_by_role("option").first).to_contain_text(name)
+        panel.text.press("Enter")
+    panel.ask("무엇이 있나요?")
+    panel.expect_state("complete")
+    panel.last_turn.locator(".jp-Cellar-receiptButton").click()
+    receipt = panel.last_turn.get_by_role("group", name="전송 내역")
+    expect(receipt.get_by_role("row", name="weights.bin")).to_contain_text("읽을 수 없음, 텍스트가 아님")
+    expect(receipt.get_by_role("row", name="long.txt")).to_contain_text(re.compile(r"\d,\d{3}자 제외"))
+    expect(receipt.get_by_role("row", name="규칙: AGENTS.md")).to_contain_text("잘림")
+    told = receipt.locator("td, dt, dd, p").all_inner_texts()
+    assert [text for text in told if re.search(r"[A-Za-z]{3}", text)] == []
+    hints = receipt.locator("[title]").evaluate_all("all => all.map(each => each.title)")
+    assert [hint for hint in hints if re.search(r"[A-Za-z]{3}", hint) and "." not in hint] == []
+
+
+def test_an_upload_that_is_refused_says_why_in_korean(
+    page: Page, lab_ko: Lab, model: FakeVLLM, allow_console: AllowConsole
+) -> None:
+    allow_console("Failed to load resource")
+    panel = Panel(page, lab_ko).open("lab")
+    page.route("**/api/contents/no.csv*", lambda route: route.fulfill(status=413, body='{"message": "Too Large"}'))
+    panel.composer.locator("input[type=file]").set_input_files(
+        {"name": "no.csv", "mimeType": "text/csv", "buffer": b"x"}
+    )
+    expect(panel.composer.get_by_role("alert")).to_contain_text("서버가 받을 수 있는 크기보다 큰 파일입니다")
+
+
+def test_numbers_are_written_in_the_language_of_lab_and_not_of_the_browser(
+    browser: Browser, lab: Lab, model: FakeVLLM
+) -> None:
+    with browser.new_context(locale="de-DE") as context:
+        panel = Panel(context.new_page(), lab).open()
+        expect(panel.composer.locator(".jp-Cellar-meterButton")).to_have_attribute(
+            "aria-label", re.compile(r"of \d+,\d{3} tokens")
+        )
 
 
 def test_the_card_is_in_korean(page: Page, lab_ko: Lab, model: FakeVLLM) -> None:

@@ -4,6 +4,7 @@
 """
 
 from cellar.context.prompt import build_prompt
+from cellar.context.reasons import reason_of
 from cellar.context.records import Block, Folder, Notice, Prompt, PromptInput, Rule, SentTurn
 from cellar.context.redaction import RedactionState, Redactor
 from cellar.context.title import title_from
@@ -22,5 +23,6 @@ __all__ = [
     "TokenCounter",
     "build_prompt",
     "estimate",
+    "reason_of",
     "title_from",
 ]

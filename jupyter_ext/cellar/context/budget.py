@@ -13,6 +13,7 @@ import msgspec
 
 from cellar import wire
 from cellar.context.items import OUTPUT_CAP, Item, Rendered, Room, Scene
+from cellar.context.reasons import reason
 from cellar.context.tokens import IMAGE_TOKENS, TokenCounter
 
 DEFAULT_CONTEXT = 8_192  # tokens, when the server does not say
@@ -64,7 +65,7 @@ def render_all(items: Sequence[Item], scene: Scene, rooms: Sequence[Room | None]
         if room is None:
             whole = item.render(msgspec.structs.replace(scene, known=known), Room())
             rendered.append(
-                Rendered(state="left_out", detail="no room", left_out=len(whole.text) + whole.left_out)
+                Rendered(state="left_out", reasons=(reason("no_room"),), left_out=len(whole.text) + whole.left_out)
                 if whole.text
                 else whole
             )

@@ -14,6 +14,7 @@ import msgspec
 
 from cellar import wire
 from cellar.context.clean import attribute, clean, clean_cut, clean_traceback, harmless, note, strip_ansi
+from cellar.context.reasons import english, reason
 from cellar.context.records import Folder
 from cellar.context.redaction import Redactor
 from cellar.context.tokens import estimate
@@ -46,7 +47,7 @@ class Rendered(msgspec.Struct, frozen=True):
 
     text: str = ""
     state: State = "sent"
-    detail: str = ""
+    reasons: tuple[wire.Reason, ...] = ()
     left_out: int = 0  # characters
     digests: dict[str, str] = {}
     focus: tuple[str, ...] = ()
@@ -76,6 +77,20 @@ class Item(Protocol):
     def size(self, scene: Scene, outputs: int) -> int:
         """Tokens of its texts in such a room, estimated without the work of rendering it; 0 where that is no work."""
         ...
+
+
+def part_label(part: wire.ContextPart) -> str:
+    """How a part is called on the screen, in no language: `a.py`, `a.py:3-9`, `a.ipynb (2)`."""
+    if isinstance(part, wire.ImagePart):
+        return part.name
+    name = part.path.rstrip("/").rpartition("/")[2] or part.path
+    match part:
+        case wire.CellsPart(cells=cells):
+            return f"{name} ({len(cells)})"
+        case wire.SelectionPart() if numbers := _numbers(part):
+            return f"{name}:{numbers}"
+        case _:
+            return name
 
 
 def cell_key(path: str, cell_id: str) -> str:
@@ -175,13 +190,13 @@ def envelope(tag: str, body: str, **attributes: str | int | None) -> str:
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def _above(scene: Scene, key: str, digest: str) -> str | None:
+def _above(scene: Scene, key: str, digest: str) -> wire.Reason | None:
     """How the messages above show this content; None: it is to be sent. What they show cut is sent again when it is
     attached again and there is room: it may be whole, or longer, this time."""
     known = scene.known.get(key)
     if known == digest:
-        return "shown above"
-    return "shown above in part" if known == digest + CUT and not scene.more else None
+        return reason("above")
+    return reason("above_in_part") if known == digest + CUT and not scene.more else None
 
 
 class TextItem:
@@ -191,29 +206,31 @@ class TextItem:
         self.path = part.path
         self.part = part
         self.text = part.text or ""
+        self.label = part_label(part)
         if isinstance(part, wire.SelectionPart):
             self.kind: Kind = "selection"
-            self.label = _lines(part) or "selection"
+            self.lines = _lines(part)
             self.key = f"selection:{part.path}#{part.cell_id or ''}"
         else:
             self.kind = "file"
-            self.label = part.path.rpartition("/")[2]
+            self.lines = self.label
             self.key = f"file:{part.path}"
 
     def size(self, scene: Scene, outputs: int) -> int:
         return 0 if _above(scene, self.key, self._digest(scene)) else estimate(self.text)
 
     def _digest(self, scene: Scene) -> str:
-        return scene.redactor.digest(self.text, self.label).hex()
+        return scene.redactor.digest(self.text, self.lines).hex()
 
     def render(self, scene: Scene, room: Room) -> Rendered:
         digest = self._digest(scene)
         path = attribute(scene.redactor.mask(self.path))
-        where = f"{self.label} of {path}" if self.kind == "selection" else path
+        where = f"{self.lines} of {path}" if self.kind == "selection" else path
         above = _above(scene, self.key, digest)
         if above is not None:
-            word = f"Selected, {above}" if self.kind == "selection" else f"Attached again, unchanged, {above}: file"
-            return Rendered(state="unchanged", detail=above, focus=(f"{word}: {where}",))
+            shown = english((above,))
+            word = f"Selected, {shown}" if self.kind == "selection" else f"Attached again, unchanged, {shown}: file"
+            return Rendered(state="unchanged", reasons=(above,), focus=(f"{word}: {where}",))
         if room.chars is None:
             text, left_out = clean(self.text, scene.redactor), 0
         else:
@@ -225,11 +242,11 @@ class TextItem:
         else:
             body = envelope("file", text, path=path)
         before = scene.known.get(self.key)
-        detail = "changed since it was sent before" if before not in (None, digest + CUT) else ""
+        changed = (reason("changed"),) if before not in (None, digest + CUT) else ()
         return Rendered(
             text=body,
             state="cut" if left_out else "sent",
-            detail=f"{left_out:,} of {len(self.text):,} characters left out" if left_out else detail,
+            reasons=(reason("characters_left_out", left_out, len(self.text)),) if left_out else changed,
             left_out=left_out,
             digests={self.key: digest + CUT if left_out else digest},
             focus=(f"Selected: {where}",) if self.kind == "selection" else (),
@@ -245,7 +262,7 @@ def _numbers(part: wire.SelectionPart) -> str | None:
 
 def _lines(part: wire.SelectionPart) -> str:
     numbers = _numbers(part)
-    return f"line{'s' if '-' in numbers else ''} {numbers}" if numbers else ""
+    return f"line{'s' if '-' in numbers else ''} {numbers}" if numbers else "selection"
 
 
 class CellsItem:
@@ -259,7 +276,7 @@ class CellsItem:
         if self.kind == "error":
             self.label = _last_line(part.cell) if isinstance(part, wire.ErrorPart) else ""
         else:
-            self.label = "1 cell" if len(self.cells) == 1 else f"{len(self.cells)} cells"
+            self.label = part_label(part)
 
     def size(self, scene: Scene, outputs: int) -> int:
         return 0
@@ -294,12 +311,12 @@ class CellsItem:
             word = f"The last error ({attribute(masked_label(self, scene.redactor))}) is in cell"
         focus = (f"{word} {', '.join(attribute(name) for name in seen)} of {path}",) if seen else ()
         if not fresh:
-            return Rendered(state="unchanged", focus=focus, detail="shown before")
-        left_out = sum(text.left_out for text in fresh)
+            return Rendered(state="unchanged", focus=focus, reasons=(reason("above"),))
+        left_out, size = sum(text.left_out for text in fresh), sum(len(text.text) for text in fresh)
         return Rendered(
             text=envelope(self.kind, "\n".join(text.text for text in fresh), path=path, language=self.language),
             state="cut" if left_out else "sent",
-            detail=f"{left_out:,} characters left out" if left_out else "",
+            reasons=(reason("characters_left_out", left_out, left_out + size),) if left_out else (),
             left_out=left_out,
             digests=digests,
             focus=focus,
@@ -338,7 +355,7 @@ class FolderItem:
 
     def __init__(self, part: wire.FolderPart, folder: Folder) -> None:
         self.path = part.path
-        self.label = part.path.rstrip("/").rpartition("/")[2] or part.path
+        self.label = part_label(part)
         self.folder = folder
 
     def size(self, scene: Scene, outputs: int) -> int:
@@ -351,8 +368,8 @@ class FolderItem:
         path = attribute(scene.redactor.mask(self.path))
         above = _above(scene, key, digest)
         if above is not None:
-            focus = f"Attached again, unchanged, {above}: folder: {path}"
-            return Rendered(state="unchanged", detail=above, focus=(focus,))
+            focus = f"Attached again, unchanged, {english((above,))}: folder: {path}"
+            return Rendered(state="unchanged", reasons=(above,), focus=(focus,))
         listing = "\n".join(folder.entries) + ("\n[... more entries left out ...]" if folder.truncated else "")
         limit = room.chars if room.chars is not None else len(listing) + 80
         listing, lost = clean_cut(listing, limit, scene.redactor, head=1.0)
@@ -370,7 +387,7 @@ class FolderItem:
         return Rendered(
             text=envelope("folder", "\n".join(pieces), path=path),
             state="cut" if lost else "sent",
-            detail=f"{len(folder.entries)} entries, {shown} of {len(folder.files)} files",
+            reasons=(reason("folder", len(folder.entries), shown, len(folder.files)),),
             left_out=lost,
             digests={key: digest + CUT if lost else digest},
         )
@@ -383,7 +400,7 @@ class ImageItem:
     path = ""
 
     def __init__(self, part: wire.ImagePart) -> None:
-        self.label = part.name
+        self.label = part_label(part)
         self.image = part.image
 
     def size(self, scene: Scene, outputs: int) -> int:
@@ -396,7 +413,7 @@ class ImageItem:
             return Rendered(
                 text=f'[the picture "{name}" was left out: this model does not see pictures]',
                 state="left_out",
-                detail="this model does not see pictures",
+                reasons=(reason("no_vision"),),
             )
         if scene.known.get(key) == digest:
             return Rendered(state="unchanged", focus=(f"Attached again, unchanged, shown above: picture {name}",))

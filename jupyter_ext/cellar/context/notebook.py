@@ -25,8 +25,10 @@ from cellar.context.items import (
     cell_key,
     envelope,
     halve,
+    part_label,
     render_cell,
 )
+from cellar.context.reasons import reason
 from cellar.context.tokens import estimate
 
 
@@ -36,7 +38,7 @@ class NotebookItem:
     def __init__(self, part: wire.NotebookPart) -> None:
         self.part = part
         self.path = part.path
-        self.label = part.path.rpartition("/")[2]
+        self.label = part_label(part)
         self.ids = _unique(part.cells)
         self.names = _short(self.ids)
         self._digests: list[str] | None = None
@@ -76,7 +78,7 @@ class NotebookItem:
                 shows="changes" if changes.before is not None else None,
             ),
             state="cut" if left_out else "changes" if changes.before is not None else "sent",
-            detail=self._detail(changes, shown, texts, images_lost),
+            reasons=self._reasons(changes, shown, texts, images_lost),
             left_out=left_out,
             digests=digests,
             focus=focus,
@@ -153,18 +155,20 @@ class NotebookItem:
         kind = self.part.cells[active].kind
         return (f"Notebook: {path}. Active cell: {active + 1} ({kind}, id {attribute(self.names[active])})",)
 
-    def _detail(self, changes: _Changes, shown: list[int], texts: dict[int, CellText], images: int) -> str:
-        pieces = []
+    def _reasons(
+        self, changes: _Changes, shown: list[int], texts: dict[int, CellText], images: int
+    ) -> tuple[wire.Reason, ...]:
+        found = []
         if changes.before is not None:
-            pieces.append(f"{len(shown)} of {len(self.ids)} cells changed")
+            found.append(reason("cells_changed", len(shown), len(self.ids)))
         if len(texts) < len(shown):
-            pieces.append(f"{len(shown) - len(texts)} cells left out")
+            found.append(reason("cells_left_out", len(shown) - len(texts)))
         cut = sum(1 for text in texts.values() if text.cut)
         if cut:
-            pieces.append(f"outputs of {cut} cells shortened")
+            found.append(reason("outputs_shortened", cut))
         if images:
-            pieces.append(f"{images} pictures left out")
-        return ", ".join(pieces)
+            found.append(reason("pictures_left_out", images))
+        return tuple(found)
 
 
 class _Changes:

@@ -9,19 +9,20 @@ import msgspec
 from cellar import wire
 from cellar.context.items import CellsItem, FolderItem, ImageItem, Item, TextItem, cell_key
 from cellar.context.notebook import NotebookItem
+from cellar.context.reasons import reason
 from cellar.context.records import PromptInput
 
 
 class Unreadable(msgspec.Struct, frozen=True):
     kind: str
     path: str
-    detail: str
+    reason: wire.Reason
 
 
 def items_of(given: PromptInput) -> tuple[list[Item], list[Unreadable]]:
     """Items in the order of the message (notebooks first: the others refer to their cells), each only once; and what
     the edge could not read."""
-    unreadable = [Unreadable(notice.kind, notice.path, notice.detail) for notice in given.notices]
+    unreadable = [Unreadable(notice.kind, notice.path, notice.reason) for notice in given.notices]
     told = {notice.path for notice in given.notices}
     items: list[Item] = []
     for part in dict.fromkeys(sorted(given.parts, key=lambda part: not isinstance(part, wire.NotebookPart))):
@@ -36,13 +37,13 @@ def items_of(given: PromptInput) -> tuple[list[Item], list[Unreadable]]:
                 if part.text is not None:
                     items.append(TextItem(part))
                 elif part.path not in told:
-                    unreadable.append(Unreadable("file", part.path, "not read"))
+                    unreadable.append(Unreadable("file", part.path, reason("not_read")))
             case wire.FolderPart():
                 folder = given.folders.get(part.path)
                 if folder is not None:
                     items.append(FolderItem(part, folder))
                 elif part.path not in told:
-                    unreadable.append(Unreadable("folder", part.path, "not read"))
+                    unreadable.append(Unreadable("folder", part.path, reason("not_read")))
             case wire.ImagePart():
                 items.append(ImageItem(part))
     return items, unreadable

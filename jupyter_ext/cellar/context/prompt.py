@@ -36,8 +36,9 @@ from cellar.context.budget import (
 from cellar.context.clean import attribute, clean, clean_cut
 from cellar.context.items import Rendered, Scene, envelope, masked_label
 from cellar.context.parts import items_of, pinned_cells
+from cellar.context.reasons import english
 from cellar.context.receipt import Ledger, row_kind
-from cellar.context.records import Block, Prompt, PromptInput, SentTurn
+from cellar.context.records import CUT_LABEL, Block, Prompt, PromptInput, SentTurn
 from cellar.context.tokens import IMAGE_TOKENS
 from cellar.errors import ContextTooLong
 
@@ -95,7 +96,7 @@ class _Builder:
                 continue
             text, left_out = clean_cut(rule.text, limit, self.redactor, head=1.0)
             limit = max(0, limit - len(text))
-            label = rule.path if not left_out else f"{rule.path} (cut)"
+            label = rule.path if not left_out else rule.path + CUT_LABEL
             body = envelope("rules", text, path=self.redactor.mask(rule.path))
             blocks.append(Block("rules", body, label=label, path=rule.path))
         if self.given.summary:
@@ -298,7 +299,7 @@ class _Builder:
         ]
         for notice in self.unreadable:
             path = attribute(self.redactor.mask(notice.path))
-            lines.append(f"Could not be read: {notice.kind}: {path} ({attribute(notice.detail)})")
+            lines.append(f"Could not be read: {notice.kind}: {path} ({english((notice.reason,))})")
         return (Block("focus", envelope("focus", "\n".join(dict.fromkeys(lines)))),) if lines else ()
 
     # -- the receipt ---------------------------------------------------------------------------------------------------
@@ -321,7 +322,14 @@ class _Builder:
         rows += [ledger.row(block) for block in self.copied if block.kind != "focus"]
         rows += [ledger.item(item, one) for item, one in zip(self.items, rendered, strict=True)]
         rows += [
-            wire.ReceiptPart(kind=row_kind(n.kind), label=n.path, path=n.path, state="unreadable", detail=n.detail)
+            wire.ReceiptPart(
+                kind=row_kind(n.kind),
+                label=n.path,
+                path=n.path,
+                state="unreadable",
+                reasons=(n.reason,),
+                detail=english((n.reason,)),
+            )
             for n in self.unreadable
         ]
         rows += [ledger.row(block) for block in self.closing[:-1]]

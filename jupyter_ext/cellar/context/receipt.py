@@ -7,7 +7,8 @@ from typing import Any, cast
 
 from cellar import wire
 from cellar.context.items import Item, Rendered, masked_label
-from cellar.context.records import Block
+from cellar.context.reasons import english, reason
+from cellar.context.records import CUT_LABEL, Block
 from cellar.context.redaction import Redactor
 from cellar.context.tokens import IMAGE_TOKENS, TokenCounter
 
@@ -33,9 +34,9 @@ class Ledger:
     def row(self, block: Block) -> wire.ReceiptPart:
         return wire.ReceiptPart(
             kind=row_kind(block.kind),
-            label=block.label,
+            label=block.label.removesuffix(CUT_LABEL),
             path=block.path,
-            state="cut" if block.label.endswith("(cut)") else "sent",
+            state="cut" if block.label.endswith(CUT_LABEL) else "sent",
             tokens=self.tokens((block,)),
             masked=self.redactor.count(block.text),
         )
@@ -49,7 +50,8 @@ class Ledger:
             state=one.state,
             tokens=self.counter.count(one.text)[0] + pictures,
             left_out_tokens=round(one.left_out / _CHARACTERS + 0.49),
-            detail=one.detail,
+            reasons=one.reasons,
+            detail=english(one.reasons),
             masked=self.redactor.count(one.text),
         )
 
@@ -57,19 +59,20 @@ class Ledger:
         """`whole` are all earlier turns with their answers, `sent` those that stayed; the first `bare` of these without
         their context."""
         gone = len(whole) - len(sent)
-        details = []
+        reasons = []
         if gone:
-            details.append(f"the {gone} oldest turns left out")
+            reasons.append(reason("turns_left_out", gone))
         if bare:
-            details.append(f"{bare} turns without their context")
+            reasons.append(reason("turns_bare", bare))
         tokens = sum(self.tokens(turn) for turn in sent)
         return wire.ReceiptPart(
             kind="history",
             label=f"{len(sent)} earlier turn{'' if len(sent) == 1 else 's'}",
-            state="left_out" if not sent else "cut" if details else "sent",
+            state="left_out" if not sent else "cut" if reasons else "sent",
             tokens=tokens,
             left_out_tokens=sum(self.tokens(turn) for turn in whole) - tokens,
-            detail=", ".join(details),
+            reasons=tuple(reasons),
+            detail=english(reasons),
             masked=sum(self.redactor.count(block.text) for turn in sent for block in turn),
         )
 

@@ -17,6 +17,8 @@ from cellar import wire
 from cellar.context.redaction import Redactor
 from cellar.context.tokens import TokenCounter
 
+CUT_LABEL = " (cut)"  # behind the label of a rules block that was sent in part
+
 
 class Block(msgspec.Struct, frozen=True, omit_defaults=True):
     """A piece of a message exactly as it was sent. `kind` is a receipt kind, or `focus` (what the user points at now),
@@ -49,7 +51,7 @@ class Notice(msgspec.Struct, frozen=True):
     """A part that the edge could not read; it becomes an `unreadable` row of the receipt and a line for the model."""
 
     path: str
-    detail: str  # English: "binary file", "not found"
+    reason: wire.Reason
     kind: str = "file"
 
 

@@ -37,15 +37,15 @@ class Answering:
     def check(self, request: wire.TurnRequest) -> None:
         """Raises `Forbidden` for what the administrator switched off."""
         if request.mode != "compact" and request.mode not in self.config.modes:
-            raise Forbidden(f"The mode {request.mode!r} is not available on this server")
+            raise Forbidden(
+                f"The mode {request.mode!r} is not available on this server", detail={"why": "switched_off"}
+            )
         self.check_context(request.context or ())
 
     def check_context(self, parts: tuple[wire.ContextPart, ...]) -> None:
-        switches = self.config.feature_switches()
         for name, kinds in (("attach_files", (wire.FilePart, wire.FolderPart)), ("images", (wire.ImagePart,))):
-            switch = switches.get(name)
-            if switch is not None and not switch.enabled and any(isinstance(part, kinds) for part in parts):
-                raise Forbidden(switch.reason or f"{name} is switched off on this server")
+            if any(isinstance(part, kinds) for part in parts):
+                self.config.require(name)
 
     def _seeing(self, model: wire.Model) -> wire.Model:
         """The model as prompts may use it: pictures stand in outputs and notebook files, too, not only among the parts

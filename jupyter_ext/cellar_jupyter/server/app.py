@@ -195,6 +195,17 @@ class Cellar(Configurable):
 
         return msgspec.convert(dict(self.features), dict[str, wire.Feature])
 
+    def require(self, feature: str) -> None:
+        """Raises `Forbidden` for a feature that the administrator switched off: in his words, if he gave any."""
+        from cellar.errors import Forbidden
+
+        switch = self.feature_switches().get(feature)
+        if switch is None or switch.enabled:
+            return
+        if switch.reason:
+            raise Forbidden(switch.reason)
+        raise Forbidden(f"{feature} is switched off on this server", detail={"why": "switched_off"})
+
     def policy(self) -> wire.Policy:
         history: Literal["disk", "memory"] = "memory" if self.history == "memory" else "disk"
         return wire.Policy(modes=tuple(self.modes), features=self.feature_switches(), history=history)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 from cellar import wire
-from cellar.context import Folder, Notice, Rule
+from cellar.context import Folder, Notice, Rule, reason_of
 from cellar.errors import CellarError, NotFound, OutsideWorkspace, TooLarge, Unreadable
 
 from .notebooks import notebook_part
@@ -94,7 +94,7 @@ class Files:
                 folders[part.path] = self.folder(part.path)
             except CellarError as error:
                 kind = "folder" if isinstance(part, wire.FolderPart) else "file"
-                notices.append(Notice(path=part.path, detail=error.message, kind=kind))
+                notices.append(Notice(path=part.path, reason=reason_of(error), kind=kind))
             found.append(part)
         return Gathered(tuple(found), folders, tuple(notices))
 
@@ -245,30 +245,35 @@ def _read_regular(path: Path, limit: int) -> bytes:
     except FileNotFoundError:
         raise NotFound("No such file in the workspace") from None
     except OSError as error:
-        raise Unreadable(f"The file cannot be read: {error.strerror}") from None
+        why = "no_permission" if isinstance(error, PermissionError) else "unreadable"
+        raise Unreadable(f"The file cannot be read: {error.strerror}", detail={"why": why}) from None
     try:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
-            raise Unreadable("Not a file")
+            raise Unreadable("Not a file", detail={"why": "not_a_file"})
         if status.st_size > limit:
-            raise TooLarge(f"The file has {status.st_size:,} bytes; at most {limit:,} are read")
+            raise _too_large(status.st_size, limit)
         with os.fdopen(os.dup(fd), "rb") as file:
             data = file.read(limit + 1)
     finally:
         os.close(fd)
     if len(data) > limit:
-        raise TooLarge(f"The file has more than {limit:,} bytes")
+        raise _too_large(len(data), limit)  # it grew meanwhile
     return data
+
+
+def _too_large(size: int, limit: int) -> TooLarge:
+    return TooLarge(f"The file has {size:,} bytes; at most {limit:,} are read", detail={"size": size, "limit": limit})
 
 
 def decode(data: bytes) -> str:
     """UTF-8 text (a BOM is taken off). Raises `Unreadable` for anything else."""
     if b"\0" in data[:8192]:
-        raise Unreadable("Binary file")
+        raise Unreadable("Binary file", detail={"why": "binary"})
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise Unreadable("Not UTF-8 text") from None
+        raise Unreadable("Not UTF-8 text", detail={"why": "encoding"}) from None
 
 
 def _small_text(path: Path) -> str | None:

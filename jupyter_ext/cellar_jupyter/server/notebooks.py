@@ -21,10 +21,10 @@ def notebook_part(path: str, data: bytes, auto: bool = False) -> wire.NotebookPa
     try:
         document = msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeError, RecursionError):  # the last one: nested deeper than anything sensible
-        raise Unreadable("The notebook is not JSON that can be read") from None
+        raise Unreadable("The notebook is not JSON that can be read", detail={"why": "not_json"}) from None
     cells = document.get("cells") if isinstance(document, dict) else None
     if not isinstance(cells, list):
-        raise Unreadable("The file is JSON, but no notebook of format 4")
+        raise Unreadable("The file is JSON, but no notebook of format 4", detail={"why": "not_a_notebook"})
     made = [_cell(index, cell) for index, cell in enumerate(cells[: wire.MAX_CELLS]) if isinstance(cell, dict)]
     return wire.NotebookPart(path=path, cells=tuple(made), language=_language(document), auto=auto)
 

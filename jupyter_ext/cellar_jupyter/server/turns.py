@@ -114,6 +114,7 @@ class Turns:
             raise TooLarge(
                 f"The conversation has {size:,} bytes; at most {limit:,} are kept",
                 hint="Start a new chat, or a new one from a summary of this one.",
+                detail={"why": "conversation"},
             )
 
     def _own(self, turn: TurnRecord, conversation_id: str, journal: Journal | None) -> TurnRun:

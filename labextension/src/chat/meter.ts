@@ -16,7 +16,8 @@ export interface IMeterRow {
   tokens: number;
   leftOut: number;
   state: IReceiptPart['state'];
-  detail: string;
+  /** what the row was made of; none: it is no part of the prompt */
+  part?: IReceiptPart;
 }
 
 export interface IMeter {
@@ -39,7 +40,7 @@ export function meterOf(receipt: IReceipt): IMeter {
     tokens: part.tokens ?? 0,
     leftOut: part.left_out_tokens ?? 0,
     state: part.state,
-    detail: part.detail ?? ''
+    part
   }));
   const leftOut = rows.reduce((sum, row) => sum + row.leftOut, 0);
   const leftOutTurns = receipt.left_out_turns ?? 0;
@@ -65,7 +66,7 @@ export function meterOf(receipt: IReceipt): IMeter {
 }
 
 function freeRow(kind: 'answer' | 'free', tokens: number): IMeterRow {
-  return { kind, label: '', tokens, leftOut: 0, state: 'sent', detail: '' };
+  return { kind, label: '', tokens, leftOut: 0, state: 'sent' };
 }
 
 /** 950, 1.2k, 34k, 1.3M: short enough for a pill. */

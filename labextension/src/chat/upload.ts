@@ -57,14 +57,17 @@ function join(folder: string, name: string): string {
   return folder === '' ? name : `${folder}/${name}`;
 }
 
+/** Of a refusal of the contents API; undefined: it was none. */
+export function statusOf(error: unknown): number | undefined {
+  return (error as { response?: { status?: number } }).response?.status;
+}
+
 async function exists(files: IWorkspaceFiles, path: string): Promise<boolean> {
   try {
     await files.get(path, { content: false });
     return true;
   } catch (error) {
-    const status = (error as { response?: { status?: number } }).response
-      ?.status;
-    if (status === 404) {
+    if (statusOf(error) === 404) {
       return false;
     }
     throw error;

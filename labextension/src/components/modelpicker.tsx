@@ -3,6 +3,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 
 import { shortTokens } from '../chat/meter';
 import type { IModel, IStatus, Mode } from '../wire/types';
+import { figure } from './figures';
 
 export interface IModelPickerProps {
   trans: TranslationBundle;
@@ -39,7 +40,7 @@ export function ModelPicker(props: IModelPickerProps): JSX.Element {
   }
   const title = [
     chosen.id,
-    trans.__('Reads %1 tokens', chosen.context_length.toLocaleString()),
+    trans.__('Reads %1 tokens', figure(chosen.context_length)),
     chosen.vision === true ? trans.__('Sees pictures') : '',
     chosen.vision === false ? trans.__('Does not see pictures') : '',
     stateWords(trans, state)

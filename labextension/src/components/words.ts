@@ -2,6 +2,8 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 
 import type { IErrorInfo } from '../wire/types';
+import { figure, moment } from './figures';
+import { reasonWords } from './reasons';
 
 export type HelpfulAction =
   'retry' | 'check' | 'room' | 'reload' | 'models' | 'none';
@@ -14,14 +16,14 @@ export interface IErrorWords {
 
 type Words = (trans: TranslationBundle, error: IErrorInfo) => IErrorWords;
 
-function figure(error: IErrorInfo, name: string): string {
+function number(error: IErrorInfo, name: string): string {
   const value = error.detail?.[name];
-  return typeof value === 'number' ? value.toLocaleString() : '';
+  return typeof value === 'number' ? figure(value) : '';
 }
 
 function resetTime(error: IErrorInfo): string {
   const at = error.detail?.resets_at;
-  return typeof at === 'number' ? new Date(at * 1000).toLocaleString() : '';
+  return typeof at === 'number' ? moment(at) : '';
 }
 
 /** The server's own English: for the people who run it, behind words of ours. */
@@ -34,6 +36,18 @@ function forOperators(trans: TranslationBundle, error: IErrorInfo): string {
     'Try again. If it lasts, show this to the people who run it: %1',
     said(error)
   );
+}
+
+/** An administrator's reason in his words; ours where he gave none. */
+function notAllowed(trans: TranslationBundle, error: IErrorInfo): string {
+  switch (error.detail?.why) {
+    case 'switched_off':
+      return trans.__('It is switched off on this server.');
+    case 'model_server':
+      return trans.__('The model server refuses it.');
+    default:
+      return error.hint || error.message;
+  }
 }
 
 const WORDS: Record<string, Words> = {
@@ -56,12 +70,17 @@ const WORDS: Record<string, Words> = {
   }),
   model_not_found: (trans, error) => ({
     title: trans.__('This model is not there'),
-    text: error.message || trans.__('Choose another model below.'),
+    text: error.detail?.model
+      ? trans.__(
+          'The model server has no “%1”. Choose another model below.',
+          error.detail.model
+        )
+      : trans.__('Choose another model below.'),
     action: 'models'
   }),
   context_too_long: (trans, error) => {
-    const size = figure(error, 'n_prompt');
-    const limit = figure(error, 'limit');
+    const size = number(error, 'n_prompt');
+    const limit = number(error, 'limit');
     return {
       title: trans.__('This is more than the model can read'),
       text:
@@ -86,8 +105,8 @@ const WORDS: Record<string, Words> = {
     action: 'retry'
   }),
   quota_exceeded: (trans, error) => {
-    const used = figure(error, 'used');
-    const limit = figure(error, 'limit');
+    const used = number(error, 'used');
+    const limit = number(error, 'limit');
     const at = resetTime(error);
     return {
       title: trans.__('Your quota is used up'),
@@ -109,7 +128,7 @@ const WORDS: Record<string, Words> = {
   }),
   forbidden: (trans, error) => ({
     title: trans.__('This is not allowed'),
-    text: error.hint || error.message,
+    text: notAllowed(trans, error),
     action: 'none'
   }),
   request_refused: (trans, error) => ({
@@ -132,9 +151,14 @@ const WORDS: Record<string, Words> = {
     text: trans.__('The server did not take it: %1', said(error)),
     action: 'none'
   }),
-  too_large: trans => ({
+  too_large: (trans, error) => ({
     title: trans.__('This is too large'),
-    text: trans.__('Shorten the text, or take attachments off.'),
+    text:
+      error.detail?.why === 'conversation'
+        ? trans.__(
+            'This conversation is as long as it may get. Begin a new one.'
+          )
+        : trans.__('Shorten the text, or take attachments off.'),
     action: 'none'
   }),
   not_found: trans => ({
@@ -154,7 +178,8 @@ const WORDS: Record<string, Words> = {
   }),
   unreadable: (trans, error) => ({
     title: trans.__('This file cannot be read as text'),
-    text: error.message,
+    text:
+      reasonWords(trans, { code: String(error.detail?.why) }) || error.message,
     action: 'none'
   }),
   network: trans => ({
@@ -218,16 +243,20 @@ export function secretWords(trans: TranslationBundle, kind: string): string {
   return whole[kind] ?? [...words.slice(0, -1), ends[last] ?? last].join(' ');
 }
 
+export function tokenWords(trans: TranslationBundle, count: number): string {
+  return trans._n('%2 token', '%2 tokens', count, figure(count));
+}
+
 /** A length of time: 40 ms, 2.5 s, 12 s, 3 min 5 s. */
 export function seconds(trans: TranslationBundle, ms: number): string {
   const s = ms / 1000;
   if (s < 0.1) {
-    return trans.__('%1 ms', String(Math.round(ms)));
+    return trans.__('%1 ms', figure(ms));
   }
   return s < 10
-    ? trans.__('%1 s', s.toFixed(1))
+    ? trans.__('%1 s', figure(s, 1))
     : s < 60
-      ? trans.__('%1 s', String(Math.round(s)))
+      ? trans.__('%1 s', figure(s))
       : trans.__(
           '%1 min %2 s',
           String(Math.floor(s / 60)),

@@ -167,6 +167,12 @@ export interface IMasked {
   count: number;
 }
 
+/** Why a row is as it is, to be worded by its code. */
+export interface IReason {
+  code: string;
+  values?: number[];
+}
+
 export interface IReceiptPart {
   kind:
     | 'system'
@@ -186,6 +192,8 @@ export interface IReceiptPart {
   tokens?: number;
   left_out_tokens?: number;
   path?: string;
+  reasons?: IReason[];
+  /** the reasons in English */
   detail?: string;
   masked?: number;
 }

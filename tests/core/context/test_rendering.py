@@ -9,6 +9,7 @@ import pytest
 from cellar import wire
 from cellar.context import Folder, Notice, Prompt, PromptInput, Redactor, SentTurn, build_prompt
 from cellar.context.clean import clean, clean_cut, clean_traceback, harmless, raw_edges, strip_ansi
+from cellar.context.reasons import reason
 
 from tests.core.context.a_notebook import AConversation, a_cell, a_model, a_notebook, newest, row, text_of
 
@@ -62,7 +63,7 @@ def test_every_kind_of_part_is_rendered() -> None:
                 wire.FilePart(path="unheard.of"),
             ),
             folders={"data": Folder("data", ("a.csv", "b.csv"), (wire.FilePart(path="data/a.csv", text="1,2"),), True)},
-            notices=(Notice("gone.bin", "binary file"),),
+            notices=(Notice("gone.bin", reason("binary")),),
         )
     )
     content = prompt.messages[-1]["content"]
@@ -79,7 +80,7 @@ def test_every_kind_of_part_is_rendered() -> None:
     assert {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}} in content
     states = [(part.kind, part.label, part.state) for part in prompt.receipt.parts]
     assert states == [
-        ("system", "", "sent"), ("cells", "2 cells", "sent"), ("selection", "lines 3-4", "sent"),
+        ("system", "", "sent"), ("cells", "a.ipynb (2)", "sent"), ("selection", "b.py:3-4", "sent"),
         ("file", "c.py", "sent"),
         ("folder", "data", "sent"), ("error", "NameError: boom", "sent"), ("image", "shot.png", "sent"),
         ("file", "gone.bin", "unreadable"), ("file", "unheard.of", "unreadable"), ("question", "", "sent"),

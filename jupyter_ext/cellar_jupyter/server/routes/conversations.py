@@ -7,7 +7,7 @@ import re
 from urllib.parse import quote
 
 from cellar import wire
-from cellar.errors import BadRequest, Forbidden
+from cellar.errors import BadRequest
 from jupyter_server.auth.decorator import authorized
 from tornado import web
 
@@ -57,9 +57,7 @@ class ExportRoute(Route):
     @web.authenticated
     @authorized
     async def get(self, identity: str) -> None:
-        switch = self.cellar.config.feature_switches().get("export")
-        if switch is not None and not switch.enabled:
-            raise Forbidden(switch.reason or "Export is switched off on this server")
+        self.cellar.config.require("export")
         kind = self.get_query_argument("format", "md")
         if kind not in _FORMATS:
             raise BadRequest("format is md, ipynb or json")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from cellar import wire
-from cellar.errors import BadRequest, Forbidden, NotFound
+from cellar.errors import BadRequest, NotFound
 from jupyter_server.auth.decorator import authorized
 from tornado import web
 
@@ -30,9 +30,7 @@ class SearchRoute(Route):
     @web.authenticated
     @authorized
     async def get(self) -> None:
-        switch = self.cellar.config.feature_switches().get("search")
-        if switch is not None and not switch.enabled:
-            raise Forbidden(switch.reason or "Search is switched off on this server")
+        self.cellar.config.require("search")
         query = self.get_query_argument("q", "").strip()
         if len(query) > 200:
             raise BadRequest("A search has at most 200 characters")

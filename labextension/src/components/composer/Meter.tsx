@@ -12,6 +12,8 @@ import {
   type IMeterRow
 } from '../../chat/meter';
 import type { IReceipt } from '../../wire/types';
+import { figure } from '../figures';
+import { whyOf } from '../reasons';
 import { useDismiss } from './useDismiss';
 
 export interface IMeterProps {
@@ -33,8 +35,8 @@ export function Meter(props: IMeterProps): JSX.Element {
   const percent = Math.round(meter.share * 100);
   const label = trans.__(
     'Context: %1 of %2 tokens (%3%)',
-    meter.used.toLocaleString(),
-    meter.budget.toLocaleString(),
+    figure(meter.used),
+    figure(meter.budget),
     percent
   );
   return (
@@ -131,10 +133,7 @@ function Breakdown(
         </tbody>
       </table>
       <p className="jp-Cellar-breakdownNote">
-        {trans.__(
-          'The model reads %1 tokens.',
-          receipt.context_length.toLocaleString()
-        )}{' '}
+        {trans.__('The model reads %1 tokens.', figure(receipt.context_length))}{' '}
         {meter.exact
           ? trans.__('Counted by the model server.')
           : trans.__('Estimated.')}
@@ -164,16 +163,14 @@ function Row(props: {
   const share = budget > 0 ? Math.min(100, (row.tokens / budget) * 100) : 0;
   return (
     <tr className={`jp-mod-${row.kind}`}>
-      <th scope="row" title={row.detail || name}>
+      <th scope="row" title={(row.part && whyOf(trans, row.part)) || name}>
         <span className="jp-Cellar-breakdownName">{name}</span>
         {note ? <small>{note}</small> : null}
       </th>
       <td className="jp-Cellar-breakdownBar" aria-hidden="true">
         <span style={{ width: `${share}%` }} />
       </td>
-      <td className="jp-Cellar-breakdownTokens">
-        {row.tokens.toLocaleString()}
-      </td>
+      <td className="jp-Cellar-breakdownTokens">{figure(row.tokens)}</td>
     </tr>
   );
 }

@@ -23,7 +23,10 @@ import { shortTokens } from '../../chat/meter';
 import type { IPreviewState } from '../../chat/preview';
 import type { IContextItem } from '../../chat/tokens';
 import type { ContextPart, IReceiptPart } from '../../wire/types';
+import { figure } from '../figures';
 import { visible } from '../markdown/safe';
+import { whyOf } from '../reasons';
+import { tokenWords } from '../words';
 
 export const KIND_ICONS: Record<ContextPart['type'], LabIcon> = {
   notebook: notebookIcon,
@@ -146,10 +149,16 @@ function tooltipOf(
   return [
     `${kindName(trans, item.kind)}: ${visible(item.path ?? item.label)}`,
     item.auto ? trans.__('Added by itself because it is open') : '',
-    row ? trans._n('%1 token', '%1 tokens', row.tokens ?? 0) : '',
+    row ? tokenWords(trans, row.tokens ?? 0) : '',
     row?.left_out_tokens
-      ? trans._n('%1 token left out', '%1 tokens left out', row.left_out_tokens)
+      ? trans._n(
+          '%2 token left out',
+          '%2 tokens left out',
+          row.left_out_tokens,
+          figure(row.left_out_tokens)
+        )
       : '',
+    row ? whyOf(trans, row) : '',
     masked > 0 ? trans._n('%1 secret masked', '%1 secrets masked', masked) : '',
     words
   ]

@@ -10,6 +10,7 @@ import {
 } from '../../chat/composer';
 import {
   base64,
+  statusOf,
   upload,
   type IWorkspaceFiles,
   type Overwrite
@@ -132,8 +133,31 @@ export async function uploadFile(
       model.add([fileItem(path)]);
     }
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    change({ error: trans.__('Could not upload: %1', why) });
+    change({ error: uploadWords(trans, error) });
+  }
+}
+
+/** Jupyter's contents API says what it refused in English: worded here by its status. */
+function uploadWords(trans: TranslationBundle, error: unknown): string {
+  if (error instanceof TypeError) {
+    return trans.__('The server cannot be reached');
+  }
+  if (error instanceof DOMException) {
+    return trans.__('The browser cannot read this file');
+  }
+  switch (statusOf(error)) {
+    case 401:
+    case 403:
+      return trans.__('You may not write into this folder');
+    case 404:
+      return trans.__('The folder is not there any more');
+    case 413:
+      return trans.__('This file is larger than the server takes');
+    default:
+      return trans.__(
+        'Could not upload: %1',
+        error instanceof Error ? error.message : String(error)
+      );
   }
 }
 

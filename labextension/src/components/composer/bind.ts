@@ -23,6 +23,7 @@ import type { IContextItem } from '../../chat/tokens';
 import { branchTo, isRunning, waiting } from '../../chat/tree';
 import type { IErrorInfo, IPill, ITurn, Mode } from '../../wire/types';
 import { describe } from '../describe';
+import { figure } from '../figures';
 import type { IComposerActions, IComposerChat } from './props';
 
 /** What the panel keeps of the composer: made once, beside the store. */
@@ -271,8 +272,8 @@ function useCompacting(
           ? null
           : trans.__(
               'Summed up: %1 → %2 tokens',
-              was.toLocaleString(),
-              next.prompt_tokens.toLocaleString()
+              figure(was),
+              figure(next.prompt_tokens)
             )
       );
       setTimeout(() => setCompacting(null), TOLD_FOR);

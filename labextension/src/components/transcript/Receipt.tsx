@@ -2,8 +2,10 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 
 import type { IReceipt, IReceiptPart, ITurn, IUsage } from '../../wire/types';
+import { figure } from '../figures';
+import { whyOf } from '../reasons';
 import { useRoom } from '../room';
-import { seconds, secretWords } from '../words';
+import { seconds, secretWords, tokenWords } from '../words';
 
 export function Receipt({ turn }: { turn: ITurn }): JSX.Element {
   const { trans } = useRoom();
@@ -40,13 +42,11 @@ function Sent(props: { receipt: IReceipt; usage?: IUsage }): JSX.Element {
       <tbody>
         {receipt.parts.map((part, index) => (
           <tr key={index} data-state={part.state}>
-            <th scope="row" title={part.path || part.label}>
+            <th scope="row" title={part.path || partName(trans, part)}>
               {partName(trans, part)}
             </th>
-            <td title={part.detail}>{stateWords(trans, part)}</td>
-            <td className="jp-Cellar-number">
-              {(part.tokens ?? 0).toLocaleString()}
-            </td>
+            <td>{stateWords(trans, part)}</td>
+            <td className="jp-Cellar-number">{figure(part.tokens ?? 0)}</td>
           </tr>
         ))}
       </tbody>
@@ -55,10 +55,10 @@ function Sent(props: { receipt: IReceipt; usage?: IUsage }): JSX.Element {
           <th scope="row">{trans.__('In all')}</th>
           <td>
             {receipt.exact || usage?.prompt
-              ? trans.__('of %1', receipt.budget.toLocaleString())
-              : trans.__('about, of %1', receipt.budget.toLocaleString())}
+              ? trans.__('of %1', figure(receipt.budget))
+              : trans.__('about, of %1', figure(receipt.budget))}
           </td>
-          <td className="jp-Cellar-number">{total.toLocaleString()}</td>
+          <td className="jp-Cellar-number">{figure(total)}</td>
         </tr>
       </tfoot>
     </table>
@@ -69,10 +69,13 @@ function Cost({ usage }: { usage: IUsage }): JSX.Element {
   const { trans } = useRoom();
   const rows: [string, string][] = [];
   if (usage.completion) {
-    rows.push([trans.__('Answer'), tokens(trans, usage.completion)]);
+    rows.push([trans.__('Answer'), tokenWords(trans, usage.completion)]);
   }
   if (usage.cached !== undefined && usage.cached !== null) {
-    rows.push([trans.__('Already read (cache)'), tokens(trans, usage.cached)]);
+    rows.push([
+      trans.__('Already read (cache)'),
+      tokenWords(trans, usage.cached)
+    ]);
   }
   if (usage.ttft_ms) {
     rows.push([trans.__('First word after'), seconds(trans, usage.ttft_ms)]);
@@ -84,7 +87,7 @@ function Cost({ usage }: { usage: IUsage }): JSX.Element {
   if (speed) {
     rows.push([
       trans.__('Speed'),
-      trans.__('%1 tokens per second', speed.toFixed(0))
+      trans.__('%1 tokens per second', figure(speed))
     ]);
   }
   return (
@@ -125,10 +128,6 @@ export function speedOf(usage: IUsage): number | null {
     : null;
 }
 
-function tokens(trans: TranslationBundle, count: number): string {
-  return trans._n('%1 token', '%1 tokens', count);
-}
-
 function partName(trans: TranslationBundle, part: IReceiptPart): string {
   switch (part.kind) {
     case 'system':
@@ -147,17 +146,18 @@ function partName(trans: TranslationBundle, part: IReceiptPart): string {
 }
 
 function stateWords(trans: TranslationBundle, part: IReceiptPart): string {
-  const left = (part.left_out_tokens ?? 0).toLocaleString();
+  const why = whyOf(trans, part);
+  const left = figure(part.left_out_tokens ?? 0);
   const masked = part.masked
     ? trans._n('%1 secret masked', '%1 secrets masked', part.masked)
     : '';
   const state = {
     sent: '',
-    changes: trans.__('only what changed'),
+    changes: why ? '' : trans.__('only what changed'),
     unchanged: trans.__('unchanged'),
     cut: trans.__('cut, %1 left out', left),
     left_out: trans.__('left out'),
     unreadable: trans.__('cannot be read')
   }[part.state];
-  return [state, masked].filter(Boolean).join(', ');
+  return [state, why, masked].filter(Boolean).join(', ');
 }

@@ -56,7 +56,8 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Context: what travels with a question. Outputs are reduced to text (and images) at the edge that owns them, the
-# browser or the kernel, and cut there head and tail; `cut` counts the characters left out.
+# browser or the kernel, and cut there head and tail; `cut` counts the characters left out. An output that may travel
+# shorter another time has a `mark`, which names its content.
 
 
 class Image(Posted):
@@ -69,6 +70,7 @@ class Output(Posted):
     text: Text = ""  # for an error: the traceback (ANSI allowed, it is stripped), its last line "Name: message"
     image: Image | None = None
     cut: int = 0
+    mark: Annotated[str, msgspec.Meta(max_length=64)] = ""
 
 
 class Cell(Posted):

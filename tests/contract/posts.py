@@ -12,7 +12,7 @@ CELL: dict[str, Any] = {
     "execution_count": 4,
     "outputs": [
         {"kind": "stdout", "text": "before\n"},
-        {"kind": "stderr", "text": "warn\n", "cut": 12000},
+        {"kind": "stderr", "text": "warn\n", "cut": 12000, "mark": "811c9dc59e3779b9"},
         {"kind": "error", "text": "Traceback\n\u001b[31mZeroDivisionError\u001b[0m: division by zero"},
         {"kind": "display", "image": {"mime": "image/png", "data": PNG}},
         {"kind": "result", "text": "42"},

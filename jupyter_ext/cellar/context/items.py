@@ -120,8 +120,13 @@ def cell_digest(cell: wire.Cell, redactor: Redactor) -> str:
     """Of the kind, the source and the outputs; not of In[n], which changes with every run."""
     pieces = [cell.kind, cell.source]
     for output in cell.outputs:
-        pieces += [output.kind, output.text, output.image.data if output.image else ""]
+        pieces += [output.kind, output.mark or output.text, output.image.data if output.image else ""]
     return redactor.digest(*pieces).hex()
+
+
+def abridged(cell: wire.Cell, scene: Scene) -> bool:
+    """Did the browser leave out more than it does when the user points at the cell?"""
+    return any(output.cut and len(output.text) < scene.pinned_output for output in cell.outputs)
 
 
 class CellText(msgspec.Struct, frozen=True):
@@ -163,7 +168,8 @@ def render_cell(
                 pictures.append(Picture(f"(the picture in the output of cell {number or name})", output.image))
             else:
                 lines.append("[a picture was left out]")
-    return CellText("\n".join(lines), left_out, cut, tuple(pictures), 1 if cut and outputs < scene.pinned_output else 0)
+    more = (cut and outputs < scene.pinned_output) or abridged(cell, scene)
+    return CellText("\n".join(lines), left_out, cut, tuple(pictures), 1 if more else 0)
 
 
 def _render_output(output: wire.Output, room: int, scene: Scene) -> tuple[str, int]:

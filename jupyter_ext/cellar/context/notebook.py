@@ -21,6 +21,7 @@ from cellar.context.items import (
     Rendered,
     Room,
     Scene,
+    abridged,
     cell_digest,
     cell_key,
     envelope,
@@ -193,7 +194,7 @@ class _Changes:
                 self.marks[index] = "new"
             elif state is None or state.digest != digests[index]:
                 self.marks[index] = "changed"
-            elif state.level > 0 and scene.more and key in scene.pinned:
+            elif state.level > 0 and scene.more and key in scene.pinned and not abridged(item.part.cells[index], scene):
                 self.marks[index] = "more"
             elif state.count != _count(item.part.cells[index]):
                 self.again[index] = state.level

@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache
 from urllib.parse import quote, unquote
 
 from cellar.context.assignments import headers_and_assignments
@@ -48,7 +47,8 @@ def _mixed(value: str) -> bool:
     return any(c.isdigit() for c in value) and (any(c.isupper() for c in value) or len(value) >= 40)
 
 
-_TOKENS: tuple[tuple[str, str, re.Pattern[str], Callable[[str], bool] | None], ...] = tuple(
+_Token = tuple[str, str, re.Pattern[str], Callable[[str], bool] | None]
+_TOKENS: tuple[_Token, ...] = tuple(
     (trigger, kind, re.compile(pattern), check)
     for trigger, kind, pattern, check in (
         ("AKIA", "aws-key", r"AKIA[0-9A-Z]{16}(?![0-9A-Za-z])", None),
@@ -85,16 +85,16 @@ _TOKENS: tuple[tuple[str, str, re.Pattern[str], Callable[[str], bool] | None], .
         ("eyJ", "jwt", r"eyJ[\w-]{8,4000}\.eyJ[\w-]{8,8000}(?:\.[\w-]{0,4000})?", None),
     )
 )
+_BY_GATE: dict[str, list[_Token]] = {}
+for _token in _TOKENS:
+    _BY_GATE.setdefault(next((gate for gate in "_-.A" if gate in _token[0]), ""), []).append(_token)
 _AWS_SECRET = re.compile(r"(?<![A-Za-z0-9/+=])[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=])")
 _AZURE_CLIENT = re.compile(r"[\w~.-]{3}8Q~[\w~.-]{31,34}(?![\w~.-])")
 
 
 def _tokens(text: str) -> Iterator[Span]:
-    gates = {character: character in text for character in "_-.A"}  # no token without one of these
-    for trigger, kind, pattern, check in _TOKENS:
+    for trigger, kind, pattern, check in [row for row in _possible(text) if row[0] in text]:
         done = 0
-        if not gates.get(_gate(trigger), True):
-            continue
         for at in hits(text, trigger):
             if at < done or (at and _in_word(text[at - 1])):
                 continue
@@ -107,16 +107,17 @@ def _tokens(text: str) -> Iterator[Span]:
                 for secret in _AWS_SECRET.finditer(text, done, min(len(text), done + 200)):
                     if entropy(secret[0]) > 4:
                         yield Span(secret.start(), secret.end(), "aws-secret")
-    for at in hits(text, "8Q~") if "~" in text else ():
+    for at in hits(text, "8Q~"):
         match = _AZURE_CLIENT.match(text, max(0, at - 3))
         if match is not None:
             yield Span(match.start(), match.end(), "azure-secret")
 
 
-@cache
-def _gate(trigger: str) -> str:
-    """The character of a token's trigger that most texts of numbers do not have."""
-    return next((character for character in "_-.A" if character in trigger), "")
+def _possible(text: str) -> Iterator[_Token]:
+    """Most texts of numbers do not have the one character that a group of triggers shares: looked for once."""
+    for gate, rows in _BY_GATE.items():
+        if gate in text:
+            yield from rows
 
 
 def _in_word(character: str) -> bool:

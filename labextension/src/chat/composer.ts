@@ -64,9 +64,10 @@ export function attachedItems(state: IComposerState): IContextItem[] {
 
 /** The parts of this moment; what is gone meanwhile (null) stays behind. */
 export async function readParts(
-  items: readonly IContextItem[]
+  items: readonly IContextItem[],
+  most?: number
 ): Promise<ContextPart[]> {
-  const parts = await Promise.all(items.map(item => item.read()));
+  const parts = await Promise.all(items.map(item => item.read(most)));
   return parts.flatMap((part, index) =>
     part === null ? [] : [{ ...part, auto: items[index].auto }]
   );
@@ -403,11 +404,11 @@ export class ComposerModel {
     if (item.image) {
       return { ...imageItem(item.image, ''), key, label };
     }
-    const read = async (): Promise<ContextPart | null> => {
+    const read = async (most?: number): Promise<ContextPart | null> => {
       for (const source of this.sources) {
         const found = source.resolve?.(key);
         if (found) {
-          return found.read();
+          return found.read(most);
         }
       }
       return item.part ?? null;

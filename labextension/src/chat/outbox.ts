@@ -26,21 +26,34 @@ export class Outbox {
     scope: string
   ) {
     this.name = `cellar:unsent:${scope}`;
+    this.read().forEach(unsent => {
+      this.kept.set(unsent.key, JSON.stringify(unsent));
+    });
   }
 
   /** Keep it, or what is known of it since. */
   put(unsent: IUnsent): void {
-    const fits = JSON.stringify(unsent).length <= MAX_QUESTION;
-    const kept = fits ? unsent : { ...unsent, question: null };
-    this.write([...this.without(unsent.key), kept]);
+    const whole = JSON.stringify(unsent);
+    const fits = whole.length <= MAX_QUESTION;
+    this.kept.delete(unsent.key);
+    this.kept.set(
+      unsent.key,
+      fits ? whole : JSON.stringify({ ...unsent, question: null })
+    );
+    this.write();
   }
 
   /** The server has it, or it is in the composer again. */
   drop(key: string): void {
-    this.write(this.without(key));
+    this.kept.delete(key);
+    this.write();
   }
 
   all(): IUnsent[] {
+    return [...this.kept.values()].map(text => JSON.parse(text) as IUnsent);
+  }
+
+  private read(): IUnsent[] {
     try {
       const value: unknown = JSON.parse(
         this.storage?.getItem(this.name) ?? '[]'
@@ -51,14 +64,11 @@ export class Outbox {
     }
   }
 
-  private without(key: string): IUnsent[] {
-    return this.all().filter(other => other.key !== key);
-  }
-
-  private write(all: readonly IUnsent[]): void {
+  private write(): void {
     try {
-      if (all.length) {
-        this.storage?.setItem(this.name, JSON.stringify(all));
+      if (this.kept.size) {
+        const all = [...this.kept.values()].join(',');
+        this.storage?.setItem(this.name, `[${all}]`);
       } else {
         this.storage?.removeItem(this.name);
       }
@@ -68,6 +78,8 @@ export class Outbox {
   }
 
   private readonly name: string;
+  /** as they stand in the storage, by their keys, the oldest first; a page has one outbox */
+  private readonly kept = new Map<string, string>();
 }
 
 function isUnsent(value: unknown): value is IUnsent {

@@ -38,7 +38,11 @@ export const PREVIEW_REST = 500;
 export const TYPING_REST = 2_000;
 
 export class Preview {
-  constructor(private readonly ask: AskPreview) {}
+  constructor(
+    private readonly ask: AskPreview,
+    /** characters that the model can read in all; undefined: not known yet */
+    private readonly most: () => number | undefined = () => undefined
+  ) {}
 
   getState = (): IPreviewState => this.state;
 
@@ -76,9 +80,10 @@ export class Preview {
   ): Promise<void> {
     const abort = new AbortController();
     this.running = abort;
+    const most = this.most();
     try {
       const read = await Promise.all(
-        items.map(async item => (await readParts([item]))[0] ?? null)
+        items.map(async item => (await readParts([item], most))[0] ?? null)
       );
       const parts = read.filter((part): part is ContextPart => part !== null);
       if (abort.signal.aborted) {

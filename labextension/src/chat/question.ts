@@ -46,6 +46,17 @@ export function requestFor(
   };
 }
 
+/** Characters in a token, rather too many: no text that the model could read is left behind. */
+const TOKEN = 4;
+
+/** Characters that the model of the next question can read in all; undefined: not known yet. */
+export function mostReadable(state: IChatState): number | undefined {
+  const models = state.status?.models ?? [];
+  const id = modelNow(state) ?? state.status?.default_model;
+  const length = models.find(model => model.id === id)?.context_length;
+  return length ? length * TOKEN : undefined;
+}
+
 /** The model chosen, unless the server has it no more: then its default. */
 function modelNow({ status, model }: IChatState): string | undefined {
   const known = status === null || status.models.some(m => m.id === model);

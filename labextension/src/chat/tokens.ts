@@ -9,7 +9,8 @@ import type { ContextPart } from '../wire/types';
 /**
  * A thing that will travel with the next question. `key` names the thing
  * ("notebook:a.ipynb"), so that adding it twice keeps one. `read` gives the part
- * as it is at the moment of sending: live notebooks are never copied early.
+ * as it is at the moment of sending: live notebooks are never copied early. `most`:
+ * characters that the model can read in all; what is longer may be read shorter.
  */
 export interface IContextItem {
   key: string;
@@ -18,7 +19,7 @@ export interface IContextItem {
   path?: string;
   /** true: offered by itself (active notebook, selection), not added by hand */
   auto: boolean;
-  read(): Promise<ContextPart | null>;
+  read(most?: number): Promise<ContextPart | null>;
 }
 
 /** Where automatic context and `@` mentions come from. */

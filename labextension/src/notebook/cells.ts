@@ -10,6 +10,7 @@ import type { IOutputModel } from '@jupyterlab/rendermime';
 import type { ICell, IOutput } from '../wire/types';
 import { cutText } from './cut';
 import { imageNote, readOutput, readOutputs } from './output';
+import { marked } from './share';
 
 /** Characters kept of each output when the whole notebook travels. */
 export const NOTEBOOK_OUTPUT = 4_000;
@@ -50,14 +51,13 @@ function withOutputs(cell: ICell, model: ICodeCellModel, limit: number): ICell {
 }
 
 interface IRemembered {
-  limit: number;
-  value: IOutput | null;
+  /** of a stream, which grows without a signal; others change by `setData`, which signals */
+  text: string | undefined;
+  /** by the limit it was read with */
+  values: Map<number, IOutput | null>;
 }
 
-/**
- * Outputs other than streams do not change but by `setData`, which signals: what
- * was read of one (HTML parsed, a traceback cut) is kept as long as it lives.
- */
+/** What was read of an output (HTML parsed, a traceback cut), as long as it lives. */
 const remembered = new WeakMap<IOutputModel, IRemembered>();
 const watched = new WeakSet<IOutputModel>();
 
@@ -65,21 +65,34 @@ function forget(output: IOutputModel): void {
   remembered.delete(output);
 }
 
-function readModel(output: IOutputModel, limit: number): IOutput | null {
-  if (output.type === 'stream') {
-    return readOutput(output.toJSON(), limit);
-  }
+function valuesOf(output: IOutputModel): IRemembered['values'] {
+  const text = output.streamText?.text;
   const known = remembered.get(output);
-  if (known?.limit === limit) {
-    return known.value;
+  if (known && known.text === text) {
+    return known.values;
   }
-  const value = readOutput(output.toJSON(), limit);
-  remembered.set(output, { limit, value });
+  const values: IRemembered['values'] = new Map();
+  remembered.set(output, { text, values });
   if (!watched.has(output)) {
     watched.add(output);
     output.changed.connect(forget);
   }
+  return values;
+}
+
+function readModel(output: IOutputModel, limit: number): IOutput | null {
+  const values = valuesOf(output);
+  let value = values.get(limit);
+  if (value === undefined) {
+    value = readMarked(output.toJSON(), limit);
+    values.set(limit, value);
+  }
   return value;
+}
+
+function readMarked(output: nbformat.IOutput, limit: number): IOutput | null {
+  const read = readOutput(output, limit);
+  return read && marked(read);
 }
 
 function readModels(model: ICodeCellModel, limit: number): IOutput[] {
@@ -108,7 +121,7 @@ export function jsonToCell(
       cell.execution_count = code.execution_count;
     }
     const outputs = readOutputs(code.outputs ?? [], output =>
-      readOutput(output, limit)
+      readMarked(output, limit)
     );
     if (outputs.length > 0) {
       cell.outputs = outputs;

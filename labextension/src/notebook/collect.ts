@@ -21,6 +21,7 @@ import {
 } from './cells';
 import { wellFormed } from './cut';
 import type { OpenDocument } from './documents';
+import { shared } from './share';
 
 /** Characters of a selection, and of an editor's unsaved text (the server's limit is a million). */
 export const MAX_SELECTION = 400_000;
@@ -31,9 +32,11 @@ export function notebookLanguage(panel: NotebookPanel): string {
   return info?.name ?? panel.model?.defaultKernelLanguage ?? 'python';
 }
 
+/** The notebook as it is now; `most`: characters that the model can read in all. */
 export function readNotebook(
   panel: NotebookPanel,
-  path: string
+  path: string,
+  most = Infinity
 ): INotebookPart {
   const models = cellModels(panel);
   const index = panel.content.activeCellIndex;
@@ -45,7 +48,7 @@ export function readNotebook(
   const part: INotebookPart = {
     type: 'notebook',
     path,
-    cells: boundImages(cells, active),
+    cells: shared(boundImages(cells, active), most, active),
     language: notebookLanguage(panel)
   };
   if (active !== undefined) {
@@ -57,7 +60,8 @@ export function readNotebook(
 /** A notebook that is not open, from its file. */
 export function jsonToNotebook(
   content: nbformat.INotebookContent,
-  path: string
+  path: string,
+  most = Infinity
 ): INotebookPart {
   const cells = content.cells
     .slice(0, MAX_CELLS)
@@ -65,7 +69,7 @@ export function jsonToNotebook(
   return {
     type: 'notebook',
     path,
-    cells: boundImages(cells),
+    cells: shared(boundImages(cells), most),
     language: content.metadata?.language_info?.name ?? 'python'
   };
 }

@@ -60,7 +60,7 @@ export class Items {
       label: baseName(path),
       path,
       auto,
-      read: () => this.readNotebookAt(path)
+      read: most => this.readNotebookAt(path, most)
     };
   }
 
@@ -250,15 +250,22 @@ export class Items {
     return this.trans._n('%1 cell', '%1 cells', count, count);
   }
 
-  private async readNotebookAt(path: string): Promise<ContextPart | null> {
+  private async readNotebookAt(
+    path: string,
+    most?: number
+  ): Promise<ContextPart | null> {
     const open = this.documents.find(path);
     if (open?.kind === 'notebook') {
       await open.widget.context.ready;
-      return readNotebook(open.widget, path);
+      return readNotebook(open.widget, path, most);
     }
     try {
       const file = await this.contents.get(path, { type: 'notebook' });
-      return jsonToNotebook(file.content as nbformat.INotebookContent, path);
+      return jsonToNotebook(
+        file.content as nbformat.INotebookContent,
+        path,
+        most
+      );
     } catch {
       // Not a notebook after all, or gone: the server says so in the receipt.
       return { type: 'file', path };

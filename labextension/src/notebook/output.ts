@@ -80,7 +80,7 @@ function readError(output: nbformat.IError, limit: number): IOutput {
   const text = traceback.endsWith(last)
     ? traceback
     : [...lines, last].join('\n');
-  return withText({ kind: 'error' }, text, limit, ERROR_HEAD);
+  return withText({ kind: 'error' }, text, limit);
 }
 
 function readBundle(
@@ -97,20 +97,21 @@ function readBundle(
   return withText(image ? { kind, image } : { kind }, text, limit);
 }
 
-function withText(
-  output: IOutput,
-  text: string,
-  limit: number,
-  headShare?: number
-): IOutput {
+function withText(output: IOutput, text: string, limit: number): IOutput {
+  const headShare = output.kind === 'error' ? ERROR_HEAD : undefined;
   const { text: kept, cut } = cutText(text, limit, headShare);
   if (kept !== '') {
     output.text = kept;
   }
   if (cut > 0) {
-    output.cut = cut;
+    output.cut = cut + (output.cut ?? 0);
   }
   return output;
+}
+
+/** An output that was read before, with less of its text. */
+export function cutOutput(output: IOutput, limit: number): IOutput {
+  return withText({ ...output }, output.text ?? '', limit);
 }
 
 function readImage(data: nbformat.IMimeBundle): {

@@ -45,6 +45,8 @@ export interface IOutput {
   image?: IImage;
   /** characters already left out, head and tail kept */
   cut?: number;
+  /** names the content, whole or not: the same mark, the same output */
+  mark?: string;
 }
 
 export interface ICell {

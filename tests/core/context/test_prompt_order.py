@@ -90,6 +90,40 @@ def test_a_cell_that_ran_again_with_the_same_output_costs_one_line() -> None:
     assert "<ctx-cell" not in text
 
 
+def with_output(notebook: wire.NotebookPart, index: int, text: str, cut: int, mark: str = "m1") -> wire.NotebookPart:
+    """The browser left `cut` characters of this output behind; the mark says which output it is."""
+    return edited(notebook, index, outputs=(wire.Output(kind="stdout", text=text, cut=cut, mark=mark),))
+
+
+def test_an_output_that_travels_shorter_this_time_is_the_same_output() -> None:
+    chat = AConversation()
+    notebook = a_notebook(6)
+    chat.ask("One?", [with_output(notebook, 2, "0.5\n" * 1000, 0)])
+    again = chat.ask("Two?", [with_output(notebook, 2, "0.5\n" * 100, 3600)])
+    assert row(again, "notebook").state == "unchanged"
+    other = chat.ask("Three?", [with_output(notebook, 2, "0.5\n" * 100, 3600, mark="m2")])
+    assert row(other, "notebook").state == "cut" and newest(other).count("<ctx-cell") == 1
+
+
+def test_a_cell_whose_output_travelled_short_is_sent_again_when_the_user_points_at_it_and_only_once() -> None:
+    chat = AConversation()
+    short = with_output(a_notebook(6, active=0), 2, "0.5\n" * 100, 7600)
+    whole = with_output(a_notebook(6, active=2), 2, "0.5\n" * 1000, 4000)
+    chat.ask("One?", [short])
+    assert "<ctx-cell" not in newest(chat.ask("Two?", [short]))
+    pointed = newest(chat.ask("Three?", [whole]))
+    assert pointed.count("<ctx-cell") == 1 and pointed.count("0.5") == 1000
+    assert "<ctx-cell" not in newest(chat.ask("Four?", [whole]))
+    assert "<ctx-cell" not in newest(chat.ask("Five?", [short]))
+
+
+def test_pointing_at_a_cell_sends_nothing_again_when_there_is_no_more_of_it() -> None:
+    chat = AConversation()
+    short = with_output(a_notebook(6, active=2), 2, "0.5\n" * 100, 7600)
+    chat.ask("One?", [short])
+    assert "<ctx-cell" not in newest(chat.ask("Two?", [short]))
+
+
 def test_a_changed_mode_does_not_touch_the_prefix() -> None:
     chat = AConversation()
     first = chat.ask("One?")

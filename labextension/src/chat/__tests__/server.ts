@@ -23,6 +23,8 @@ export class Server {
   /** what the next request of each kind is refused with */
   refuses: Partial<Record<'post' | 'patch' | 'read', ApiError>> = {};
   down = false;
+  /** called when a question comes, before it is taken */
+  onPost: () => void = () => undefined;
   private emit = new Map<string, (event: TurnEvent) => void>();
   private serial = 0;
   private founded = 0;
@@ -76,6 +78,7 @@ export class Server {
         this.conversations.delete(id);
       },
       postTurn: async (request: ITurnRequest) => {
+        this.onPost();
         await this.held('post');
         return this.post(request);
       },

@@ -124,6 +124,18 @@ describe('the composer on the store', () => {
     expect(unsent.all()).toEqual([]);
   });
 
+  it('keeps a question in the moment it is posted', async () => {
+    const kept: (string | undefined)[] = [];
+    server.onPost = () =>
+      queueMicrotask(() => {
+        const [unsent] = new Outbox(window.sessionStorage, '/').all();
+        kept.push(unsent.question?.text);
+      });
+    void room.ask(question('one'), { now: false });
+    await tick();
+    expect(kept).toEqual(['one']);
+  });
+
   it('puts a question back that was never posted when the page was loaded', async () => {
     const slow = {
       ...fileItem('a.csv'),

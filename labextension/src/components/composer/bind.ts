@@ -16,7 +16,7 @@ import {
 import { Drafts } from '../../chat/drafts';
 import { Outbox, type IUnsent } from '../../chat/outbox';
 import { Preview } from '../../chat/preview';
-import type { IQuestion } from '../../chat/question';
+import { mostReadable, type IQuestion } from '../../chat/question';
 import { onTheWay } from '../../chat/state';
 import type { ChatStore } from '../../chat/store';
 import type { IContextItem } from '../../chat/tokens';
@@ -47,8 +47,10 @@ export function createComposer(store: ChatStore): IComposerRoom {
   const drafts = new Drafts(storage('localStorage'), store.api.scope);
   const outbox = new Outbox(storage('sessionStorage'), store.api.scope);
   const model = new ComposerModel(drafts);
-  const preview = new Preview((request, signal) =>
-    store.api.preview(request, signal)
+  const most = (): number | undefined => mostReadable(store.getState());
+  const preview = new Preview(
+    (request, signal) => store.api.preview(request, signal),
+    most
   );
   const follow = (): void => {
     const { conversationId, carries } = store.getState();
@@ -70,9 +72,11 @@ export function createComposer(store: ChatStore): IComposerRoom {
       const unsent = unsentOf(taken);
       outbox.put(unsent);
       try {
-        const question = await questionOf(unsent, taken, mode);
+        const question = await questionOf(unsent, taken, most(), mode);
+        const asking = ask(store, question, now, () => outbox.drop(unsent.key));
+        // Behind the post, which takes longer, and in one go with it: no page is left in between.
         outbox.put({ ...unsent, question });
-        await ask(store, question, now, () => outbox.drop(unsent.key));
+        await asking;
       } catch (error) {
         // The caller puts it back into the draft: only then is it let go here.
         setTimeout(() => {
@@ -110,12 +114,13 @@ function unsentOf(taken: ITaken): IUnsent {
 async function questionOf(
   { key, conversation, text }: IUnsent,
   taken: ITaken,
+  most: number | undefined,
   mode: Mode = 'ask'
 ): Promise<IQuestion> {
   return {
     key,
     text,
-    context: await readParts(taken.attached),
+    context: await readParts(taken.attached, most),
     pills: taken.attached.map(pillOf),
     mode,
     conversationId: conversation

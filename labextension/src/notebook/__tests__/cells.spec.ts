@@ -1,5 +1,8 @@
+import type { ICellModel } from '@jupyterlab/cells';
+import { OutputModel } from '@jupyterlab/rendermime/lib/outputmodel';
+
 import type { ICell } from '../../wire/types';
-import { boundImages, jsonToCell, MAX_IMAGES } from '../cells';
+import { boundImages, jsonToCell, MAX_IMAGES, readCell } from '../cells';
 import { jsonToNotebook } from '../collect';
 import { extensionOf } from '../filetypes';
 
@@ -61,6 +64,53 @@ describe('a cell of a file', () => {
     expect(
       jsonToCell({ cell_type: 'odd', metadata: {}, source: '' }, 0, 10).kind
     ).toBe('raw');
+  });
+});
+
+describe('a cell of the live notebook', () => {
+  function cellOf(...outputs: OutputModel[]): ICellModel {
+    const cell = {
+      id: 'c',
+      type: 'code',
+      sharedModel: { getSource: () => 'x' },
+      executionCount: 1,
+      outputs: { length: outputs.length, get: (i: number) => outputs[i] }
+    };
+    return cell as unknown as ICellModel;
+  }
+  const stream = () =>
+    new OutputModel({
+      value: { output_type: 'stream', name: 'stdout', text: 'one\n' }
+    });
+  const texts = (cell: ICell) => cell.outputs?.map(output => output.text);
+
+  it('has what was printed since it was read before', () => {
+    const printed = stream();
+    const cell = cellOf(printed);
+    expect(texts(readCell(cell, 100))).toEqual(['one\n']);
+    printed.streamText?.insert(4, 'two\n');
+    expect(texts(readCell(cell, 100))).toEqual(['one\ntwo\n']);
+  });
+
+  it('has what a display was updated to', () => {
+    const shown = new OutputModel({
+      value: {
+        output_type: 'display_data',
+        data: { 'text/plain': '10 %' },
+        metadata: {}
+      }
+    });
+    const cell = cellOf(shown);
+    expect(texts(readCell(cell, 100))).toEqual(['10 %']);
+    shown.setData({ data: { 'text/plain': '20 %' } });
+    expect(texts(readCell(cell, 100))).toEqual(['20 %']);
+  });
+
+  it('is read once for each limit', () => {
+    const cell = cellOf(stream());
+    const [first] = readCell(cell, 100).outputs ?? [];
+    expect(readCell(cell, 3).outputs?.[0]).not.toBe(first);
+    expect(readCell(cell, 100).outputs?.[0]).toBe(first);
   });
 });
 

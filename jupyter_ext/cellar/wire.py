@@ -432,17 +432,25 @@ class ModelServer(Sent):
     tiny: bool = False  # the embedded demonstration model: say so
 
 
+FeatureName = Literal[
+    "attach_files",  # files and folders of the workspace, and uploads into it
+    "export",
+    "images",  # also those in a notebook's outputs
+    "search",  # of the workspace, for `@`
+]
+
+
 class Feature(Sent):
-    """A switch an admin may lock. `reason` is the admin's own sentence."""
+    """A switch an admin may set: off is shown with a lock. `reason` is the admin's own sentence."""
 
     enabled: bool
-    locked: bool = False
     reason: str = ""
 
 
 class Policy(Sent):
-    modes: tuple[Mode, ...]
-    features: dict[str, Feature]
+    """What an admin says; a feature that is not named is on."""
+
+    features: dict[FeatureName, Feature]
     history: Literal["disk", "memory"]
 
 
@@ -452,19 +460,12 @@ class Announcement(Sent):
     text: str
 
 
-class Limits(Sent):
-    max_body_bytes: int = MAX_BODY_BYTES
-    max_text: int = MAX_TEXT
-    max_parts: int = MAX_PARTS
-
-
 class Status(Sent):
     version: str
     model_server: ModelServer
     models: tuple[Model, ...]
     default_model: str | None
     policy: Policy
-    limits: Limits
     announcements: tuple[Announcement, ...] = ()
 
 

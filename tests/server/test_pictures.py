@@ -8,7 +8,7 @@ from tests.fakes.vllm import FakeVLLM
 from tests.server.conftest import StartServer
 
 PNG = "iVBORw0KGgo="
-OFF = {"images": {"enabled": False, "locked": True, "reason": "Policy 12"}}
+OFF = {"images": {"enabled": False, "reason": "Policy 12"}}
 SEES = {"fake-coder": True}
 
 

@@ -7,9 +7,11 @@ import os
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from cellar import wire
 from cellar.errors import NotFound, OutsideWorkspace, TooLarge, Unreadable
+from cellar_jupyter.server.app import Cellar
 from cellar_jupyter.server.files import MAX_FILE_BYTES, Files
 from cellar_jupyter.server.notebooks import notebook_part
 from cellar_jupyter.server.routes.conversations import disposition
@@ -260,12 +262,12 @@ async def test_a_preview_answers_though_the_server_counts_nothing(panel: Panel, 
 # -- the rest ---------------------------------------------------------------------------------------------------------
 
 
-async def test_status_tells_models_policy_and_limits(panel: Panel) -> None:
+async def test_status_tells_models_and_policy(panel: Panel) -> None:
     status = (await panel.http.get("status")).json()
     assert status["model_server"]["state"] == "up"
     assert status["default_model"] == "fake-coder"
     assert status["models"][0]["context_length"] == 32768
-    assert status["policy"] == {"modes": ["ask"], "features": {}, "history": "disk"}
+    assert status["policy"] == {"features": {}, "history": "disk"}
     assert status["version"]
 
 
@@ -283,7 +285,7 @@ async def test_status_answers_when_the_model_server_is_down(a_server: StartServe
 
 
 async def test_what_an_admin_locked_is_refused_with_the_reason(a_server: StartServer) -> None:
-    locked = {"enabled": False, "locked": True, "reason": "Policy 12"}
+    locked = {"enabled": False, "reason": "Policy 12"}
     server = a_server(features={"export": locked, "attach_files": locked, "search": {"enabled": False}})
     async with server.panel() as panel:
         status = (await panel.http.get("status")).json()
@@ -296,6 +298,12 @@ async def test_what_an_admin_locked_is_refused_with_the_reason(a_server: StartSe
         assert (await panel.http.post("turns", json=body)).status_code == 403
         unexplained = (await panel.http.get("search", params={"q": "a"})).json()["error"]
         assert unexplained["code"] == "forbidden" and unexplained["detail"] == {"why": "switched_off"}
+
+
+def test_a_switch_that_no_feature_has_is_refused_at_the_start() -> None:
+    config = Cellar(features={"exports": {"enabled": False}})
+    with pytest.raises(msgspec.ValidationError, match="exports"):
+        config.feature_switches()
 
 
 async def test_conversations_are_listed_renamed_searched_and_deleted(panel: Panel, model: FakeVLLM) -> None:

@@ -243,22 +243,6 @@ def test_an_upload_that_fails_says_why(panel: Panel, page: Page, tmp_path: Path,
     expect(panel.pills).to_have_count(0)
 
 
-def test_a_locked_upload_shows_the_lock_and_the_reason(new_lab: Callable[..., Lab], page: Page, model: Any) -> None:
-    reason = "Files leave this network only by the data office."
-    lab = new_lab(
-        config=f'c.Cellar.features = {{"upload": {{"enabled": False, "locked": True, "reason": "{reason}"}}}}',
-        VLLM_BASE_URL=model.url,
-    )
-    panel = Panel(page, lab).open("lab")
-    button = panel.composer.locator(".jp-Cellar-attach")
-    expect(button).to_have_attribute("title", reason)
-    expect(button).to_have_attribute("aria-disabled", "true")
-    expect(button.locator(".jp-Cellar-lock")).to_be_visible()
-    drop_files(panel, "drop", ("dropped.txt", "text/plain", b"x"))
-    expect(panel.composer.get_by_role("alert")).to_contain_text(reason)
-    assert not (lab.root / "dropped.txt").exists()
-
-
 def test_a_file_dragged_from_the_file_browser_becomes_a_pill(panel: Panel, page: Page, lab: Lab) -> None:
     lab.write("drag me.txt", "dragged")
     panel.open("lab")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -116,21 +115,6 @@ def test_a_conversation_is_exported_as_markdown_notebook_and_json(panel: Panel, 
         assert "Export me" in text
         if ending != "md":
             json.loads(text)
-
-
-def test_a_locked_export_shows_the_lock_and_the_reason(new_lab: Callable[..., Lab], page: Page, model: Any) -> None:
-    reason = "Answers stay in this room."
-    lab = new_lab(
-        config=f'c.Cellar.features = {{"export": {{"enabled": False, "locked": True, "reason": "{reason}"}}}}',
-        VLLM_BASE_URL=model.url,
-    )
-    panel = Panel(page, lab).open("lab")
-    panel.ask("Keep me")
-    panel.expect_answer("Keep me")
-    button = panel.root.locator(".jp-Cellar-header .jp-Cellar-export button")
-    expect(button).to_have_attribute("title", reason)
-    button.click(force=True)
-    expect(panel.root.get_by_role("menuitem")).to_have_count(0)
 
 
 def test_a_running_conversation_is_marked_in_the_list(panel: Panel, model: Any) -> None:

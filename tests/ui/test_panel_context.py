@@ -11,7 +11,7 @@ from tests.fakes.scenarios import Scenario
 from tests.fakes.vllm import FakeVLLM
 from tests.ui.lab import Lab
 from tests.ui.panel import Panel
-from tests.ui.test_composer_context import attached, drop_files, png
+from tests.ui.test_composer_context import attached
 
 KEY = "sk-proj-Zk3vQ8pL2mN7xR4tB9wY1cF6hJ5dS0gA"
 LONG = """# Heading
@@ -86,18 +86,6 @@ def test_the_receipt_lists_what_was_masked(panel: Panel, model: FakeVLLM) -> Non
     receipt = panel.last_turn.get_by_role("group", name="Receipt")
     expect(receipt).to_contain_text("Secrets that were masked")
     expect(receipt.locator("li code")).to_have_count(1)
-
-
-def test_locked_pictures_say_why(new_lab: Callable[..., Lab], page: Page, model: FakeVLLM) -> None:
-    locked = '{"images": {"enabled": False, "locked": True, "reason": "Policy 12"}}'
-    lab = new_lab(config=f"c.Cellar.features = {locked}", VLLM_BASE_URL=model.url)
-    panel = Panel(page, lab).open("lab")
-    expect(panel.root.locator(".jp-Cellar-dot.jp-mod-up")).to_be_visible()
-    drop_files(panel, "paste", ("red.png", "image/png", png()))
-    expect(panel.pills.filter(has_text="Policy 12")).to_be_visible()
-    panel.ask("hello")
-    panel.expect_state("complete")
-    assert "image_url" not in str(model.requests[-1].body["messages"])
 
 
 def test_without_titles_a_conversation_is_named_after_its_date(

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from .shelf import Shelf
     from .usage import UsageBook
 
+MODES: tuple[wire.Mode, ...] = ("ask", "compact")
+"""Of the contract's modes those that this server answers."""
+
 
 class Answering:
     """What a turn needs to become an answer."""
@@ -36,16 +39,17 @@ class Answering:
 
     def check(self, request: wire.TurnRequest) -> None:
         """Raises `Forbidden` for what the administrator switched off."""
-        if request.mode != "compact" and request.mode not in self.config.modes:
+        if request.mode not in MODES:
             raise Forbidden(
                 f"The mode {request.mode!r} is not available on this server", detail={"why": "switched_off"}
             )
         self.check_context(request.context or ())
 
     def check_context(self, parts: tuple[wire.ContextPart, ...]) -> None:
-        for name, kinds in (("attach_files", (wire.FilePart, wire.FolderPart)), ("images", (wire.ImagePart,))):
-            if any(isinstance(part, kinds) for part in parts):
-                self.config.require(name)
+        if any(isinstance(part, wire.FilePart | wire.FolderPart) for part in parts):
+            self.config.require("attach_files")
+        if any(isinstance(part, wire.ImagePart) for part in parts):
+            self.config.require("images")
 
     def _seeing(self, model: wire.Model) -> wire.Model:
         """The model as prompts may use it: pictures stand in outputs and notebook files, too, not only among the parts

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from cellar import wire
 from cellar.settings import endpoint_from_env, parse_base_url
-from traitlets import Bool, Dict, Enum, Float, Int, List, Unicode, default
+from traitlets import Bool, Dict, Enum, Float, Int, Unicode, default
 from traitlets.config import Configurable
 
 
@@ -137,17 +137,11 @@ class Cellar(Configurable):
         help="Seconds for which a page that asks for a turn's state counts as reading it (hidden ones ask every 20 s).",
     ).tag(config=True)
 
-    modes = List(
-        Enum(("ask",)),
-        ["ask"],
-        help="Modes the panel offers.",
-    ).tag(config=True)
-
     features = Dict(
         help="""
-        Switches an administrator sets, by name: {"export": {"enabled": False, "locked": True, "reason": "Policy 12"}}.
-        A locked one is shown with a lock and the reason. Names used by this server: attach_files, export, images,
-        search.
+        Switches an administrator sets, by name: {"export": {"enabled": False, "reason": "Policy 12"}}. What is off is
+        refused, and shown with a lock and the reason. Names: attach_files (files and folders of the workspace, and
+        uploads into it), export, images, search (of the workspace, behind @).
         """
     ).tag(config=True)
 
@@ -189,13 +183,13 @@ class Cellar(Configurable):
 
         return os.path.join(jupyter_data_dir(), "cellar")
 
-    def feature_switches(self) -> dict[str, wire.Feature]:
+    def feature_switches(self) -> dict[wire.FeatureName, wire.Feature]:
         """The `features` trait, checked. Raises `msgspec.ValidationError` that names the field."""
         import msgspec
 
-        return msgspec.convert(dict(self.features), dict[str, wire.Feature])
+        return msgspec.convert(dict(self.features), dict[wire.FeatureName, wire.Feature])
 
-    def require(self, feature: str) -> None:
+    def require(self, feature: wire.FeatureName) -> None:
         """Raises `Forbidden` for a feature that the administrator switched off: in his words, if he gave any."""
         from cellar.errors import Forbidden
 
@@ -208,7 +202,7 @@ class Cellar(Configurable):
 
     def policy(self) -> wire.Policy:
         history: Literal["disk", "memory"] = "memory" if self.history == "memory" else "disk"
-        return wire.Policy(modes=tuple(self.modes), features=self.feature_switches(), history=history)
+        return wire.Policy(features=self.feature_switches(), history=history)
 
 
 def load(server_app: Any) -> None:

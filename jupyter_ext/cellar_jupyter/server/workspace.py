@@ -91,7 +91,6 @@ class Workspace:
             models=self.models.known,
             default_model=self.models.default(),
             policy=self.config.policy(),
-            limits=wire.Limits(),
             announcements=self._announcements(),
         )
 

@@ -3,8 +3,14 @@
  * conversation shown. Whoever adds context (mentions, drops, commands, other
  * plugins) does it here; the view draws it and sends what `take` hands out.
  */
-import type { ContextPart, IImagePart, ITurn } from '../wire/types';
+import type {
+  ContextPart,
+  FeatureName,
+  IImagePart,
+  ITurn
+} from '../wire/types';
 import { EMPTY_DRAFT, type Drafts, type ISavedItem } from './drafts';
+import { isLocked } from './features';
 import type { IContextItem, IContextSource, IDragData } from './tokens';
 
 /** A picture: it has no home in the workspace, so the item carries it. */
@@ -36,6 +42,8 @@ export interface IComposerState {
   automatic: readonly IContextItem[];
   /** automatic ones that were taken off */
   dismissed: ReadonlySet<string>;
+  /** what an admin switched off: such items are shown, and do not travel */
+  off: ReadonlySet<FeatureName>;
   uploads: readonly IUpload[];
   /** the pending turn that is being edited here */
   editing: ITurn | null;
@@ -53,13 +61,18 @@ export interface ITaken {
   attached: readonly IContextItem[];
 }
 
-/** Everything that travels: automatic ones first, each thing once. */
-export function attachedItems(state: IComposerState): IContextItem[] {
+/** Automatic ones first, each thing once; also what is locked. */
+export function shownItems(state: IComposerState): IContextItem[] {
   const manual = new Set(state.items.map(item => item.key));
   const automatic = state.automatic.filter(
     item => !state.dismissed.has(item.key) && !manual.has(item.key)
   );
   return [...automatic, ...state.items];
+}
+
+/** Everything that travels. */
+export function attachedItems(state: IComposerState): IContextItem[] {
+  return shownItems(state).filter(item => !isLocked(state.off, item.kind));
 }
 
 /** The parts of this moment; what is gone meanwhile (null) stays behind. */
@@ -109,6 +122,7 @@ export class ComposerModel {
   constructor(private readonly drafts: Drafts) {
     this.state = {
       automatic: [],
+      off: new Set(),
       uploads: [],
       revision: 0,
       focus: 0,
@@ -132,7 +146,9 @@ export class ComposerModel {
   /** What the sources offer for `@` and this query, in the sources' order. */
   async mentions(query: string): Promise<IContextItem[]> {
     const answers = await Promise.all(
-      this.sources.map(source => source.mentions(query).catch(() => []))
+      this.sources.map(source =>
+        source.mentions(query, !this.state.off.has('search')).catch(() => [])
+      )
     );
     return answers.flat();
   }
@@ -315,6 +331,13 @@ export class ComposerModel {
       ...this.restored(conversation),
       revision: this.state.revision + 1
     });
+  }
+
+  /** What the admin's policy says now. */
+  lock(off: ReadonlySet<FeatureName>): void {
+    if ([...off].join() !== [...this.state.off].join()) {
+      this.update({ off });
+    }
   }
 
   setUploads(change: (uploads: readonly IUpload[]) => IUpload[]): void {

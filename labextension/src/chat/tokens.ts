@@ -28,8 +28,11 @@ export interface IContextSource {
   automatic(): IContextItem[];
   /** Fires its listener when `automatic()` would answer something else. */
   onChanged(listener: () => void): () => void;
-  /** Mentions that match what was typed after `@` ("" right after it). */
-  mentions(query: string): Promise<IContextItem[]>;
+  /**
+   * Mentions that match what was typed after `@` ("" right after it); without
+   * `search` only of what is open.
+   */
+  mentions(query: string, search: boolean): Promise<IContextItem[]>;
   /** The error that was seen last in what is open; null: none. */
   lastError?(): IContextItem | null;
   /** The thing this key names, as it is now (a draft that was reloaded); null: not known here. */

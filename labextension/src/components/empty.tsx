@@ -3,6 +3,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import * as React from 'react';
 
 import type { ComposerModel, IComposerState } from '../chat/composer';
+import { isLocked } from '../chat/features';
 import type { SendWith } from '../chat/keys';
 import {
   sightOf,
@@ -145,7 +146,11 @@ function useSight(
   state: IComposerState,
   root: React.RefObject<HTMLElement>
 ): ISight {
-  const { automatic } = state;
+  const { automatic: offered, off } = state;
+  const automatic = React.useMemo(
+    () => offered.filter(item => !isLocked(off, item.kind)),
+    [offered, off]
+  );
   const shown = useShown(root);
   const keys = automatic.map(item => `${item.key}\n${item.label}`).join('\n\n');
   const [part, setPart] = React.useState<ContextPart | null>(null);

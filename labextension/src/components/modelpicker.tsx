@@ -1,8 +1,8 @@
-/** Which model answers, and in which mode: native selects, so keys and readers work. */
+/** Which model answers: a native select, so keys and readers work. */
 import type { TranslationBundle } from '@jupyterlab/translation';
 
 import { shortTokens } from '../chat/meter';
-import type { IModel, IStatus, Mode } from '../wire/types';
+import type { IModel, IStatus } from '../wire/types';
 import { figure } from './figures';
 
 export interface IModelPickerProps {
@@ -93,47 +93,4 @@ function Dot({ state }: { state: string }): JSX.Element {
   return (
     <span className={`jp-Cellar-dot jp-mod-${state}`} aria-hidden="true" />
   );
-}
-
-export interface IModePickerProps {
-  trans: TranslationBundle;
-  modes: readonly Mode[];
-  mode: Mode;
-  choose(mode: Mode): void;
-}
-
-/** Nothing to choose: nothing on the screen. */
-export function ModePicker(props: IModePickerProps): JSX.Element | null {
-  const { trans, modes, mode, choose } = props;
-  const offered = modes.filter(each => each !== 'compact');
-  if (offered.length < 2) {
-    return null;
-  }
-  return (
-    <select
-      className="jp-Cellar-mode"
-      aria-label={trans.__('Mode')}
-      value={mode}
-      onChange={event => choose(event.target.value as Mode)}
-    >
-      {offered.map(each => (
-        <option key={each} value={each}>
-          {modeName(trans, each)}
-        </option>
-      ))}
-    </select>
-  );
-}
-
-function modeName(trans: TranslationBundle, mode: Mode): string {
-  switch (mode) {
-    case 'ask':
-      return trans.__('Ask');
-    case 'edit':
-      return trans.__('Edit');
-    case 'agent':
-      return trans.__('Agent');
-    case 'compact':
-      return trans.__('Compact');
-  }
 }

@@ -50,9 +50,9 @@ export class ContextSource implements IContextSource {
     return this.options.documents.changed.add(listener);
   }
 
-  async mentions(query: string): Promise<IContextItem[]> {
+  async mentions(query: string, search: boolean): Promise<IContextItem[]> {
     const { documents, items } = this.options;
-    const found = this.search(query);
+    const found = search ? this.search(query) : [];
     const current = documents.current();
     const held = current && items.heldSelection(current);
     const error = items.lastError(current);

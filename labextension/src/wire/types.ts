@@ -305,9 +305,11 @@ export interface IModel {
   tokenizer?: boolean;
 }
 
+export type FeatureName = 'attach_files' | 'export' | 'images' | 'search';
+
 export interface IFeature {
   enabled: boolean;
-  locked?: boolean;
+  /** the admin's own sentence */
   reason?: string;
 }
 
@@ -321,11 +323,9 @@ export interface IStatus {
   models: IModel[];
   default_model: string | null;
   policy: {
-    modes: Mode[];
-    features: Record<string, IFeature>;
+    features: Partial<Record<FeatureName, IFeature>>;
     history: 'disk' | 'memory';
   };
-  limits: { max_body_bytes?: number; max_text?: number; max_parts?: number };
   announcements?: {
     id: string;
     level: 'info' | 'warning' | 'error';

@@ -1,5 +1,11 @@
 import type { ITurn } from '../../wire/types';
-import { attachedItems, ComposerModel, fileItem, readParts } from '../composer';
+import {
+  attachedItems,
+  ComposerModel,
+  fileItem,
+  readParts,
+  shownItems
+} from '../composer';
 import { Drafts, type IDraftStorage } from '../drafts';
 import {
   recallEarlier,
@@ -21,7 +27,11 @@ class Source implements IContextSource {
   items: IContextItem[] = [];
   private listener = (): void => {};
   automatic = (): IContextItem[] => this.items;
-  mentions = async (): Promise<IContextItem[]> => [];
+  searched: boolean[] = [];
+  mentions = async (_: string, search: boolean): Promise<IContextItem[]> => {
+    this.searched.push(search);
+    return [];
+  };
   onChanged(listener: () => void): () => void {
     this.listener = listener;
     return () => {};
@@ -105,6 +115,19 @@ describe('the composer without its screen', () => {
     expect(keys(model)).toEqual([]);
     model.offerAutomatic(true);
     expect(keys(model)).toEqual(['file:a.py']);
+  });
+
+  it('shows what an admin locked and lets it not travel', async () => {
+    const { model, source } = fresh();
+    source.offer(auto('file', 'a.py'), auto('selection', 'a.py'));
+    model.lock(new Set(['attach_files', 'search']));
+    expect(shownItems(model.getState())).toHaveLength(2);
+    expect(keys(model)).toEqual(['selection:a.py']);
+    await model.mentions('a');
+    model.lock(new Set());
+    expect(keys(model)).toEqual(['file:a.py', 'selection:a.py']);
+    await model.mentions('a');
+    expect(source.searched).toEqual([false, true]);
   });
 
   it('keeps a draft per conversation over a reload', async () => {

@@ -6,6 +6,7 @@ import * as React from 'react';
 
 import { localCommand } from '../../chat/commands';
 import type { IComposerState } from '../../chat/composer';
+import { isLocked } from '../../chat/features';
 import type { KeyAction } from '../../chat/keys';
 import { withCommand, withMention } from '../../chat/mentions';
 import type { IPreviewState } from '../../chat/preview';
@@ -111,6 +112,7 @@ function Box(props: IBoxProps): JSX.Element {
           trans={trans}
           state={state}
           preview={seen}
+          status={chat.status}
           vision={chosenModel(chat.status, chat.model)?.vision}
           remove={key => model.remove(key)}
           restore={key => model.restore(key)}
@@ -125,6 +127,7 @@ function Box(props: IBoxProps): JSX.Element {
           id={MENU_ID}
           menu={menu}
           kind={text.trigger.kind}
+          status={chat.status}
           pick={row => pick(props, text, row)}
         />
       ) : null}
@@ -175,7 +178,10 @@ function act(
 function pick(props: IBoxProps, text: IText, row: MenuRow): void {
   const { model, state } = props;
   const trigger = text.trigger;
-  if (!trigger) {
+  if (
+    !trigger ||
+    (row.kind === 'mention' && isLocked(state.off, row.item.kind))
+  ) {
     return;
   }
   if (row.kind === 'mention') {

@@ -1,7 +1,10 @@
 /** The menu above the text: a listbox that the textarea points into. */
+import { lockIcon } from '@jupyterlab/ui-components';
 import type { TranslationBundle } from '@jupyterlab/translation';
 import * as React from 'react';
 
+import type { IStatus } from '../../wire/types';
+import { lockOfKind, lockWords } from '../locks';
 import { visible } from '../markdown/safe';
 import type { IMenu, MenuRow } from './rows';
 import { KIND_ICONS, kindName } from './Pills';
@@ -11,6 +14,7 @@ export interface IMenuProps {
   id: string;
   menu: IMenu;
   kind: 'mention' | 'command';
+  status: IStatus | null;
   pick(row: MenuRow): void;
 }
 
@@ -22,6 +26,8 @@ export function Menu(props: IMenuProps): JSX.Element {
   const { trans, id, menu, kind } = props;
   const label =
     kind === 'mention' ? trans.__('Add context') : trans.__('Commands');
+  const search =
+    kind === 'mention' ? lockWords(trans, props.status, 'search') : null;
   return (
     <div className="jp-Cellar-menu">
       <ul role="listbox" id={id} aria-label={label}>
@@ -34,6 +40,12 @@ export function Menu(props: IMenuProps): JSX.Element {
           {menu.searching ? trans.__('Searching…') : trans.__('Nothing found')}
         </p>
       ) : null}
+      {search === null ? null : (
+        <p className="jp-Cellar-menuNote jp-mod-locked">
+          <lockIcon.react tag="span" className="jp-Cellar-pillIcon" />
+          {trans.__('Workspace search: %1', search)}
+        </p>
+      )}
       <div className="jp-Cellar-srOnly" role="status">
         {trans._n('%1 suggestion', '%1 suggestions', menu.rows.length)}
       </div>
@@ -46,6 +58,10 @@ function Option(
 ): JSX.Element {
   const { trans, id, menu, row, index, pick } = props;
   const active = index === menu.active;
+  const lock =
+    row.kind === 'mention'
+      ? lockOfKind(trans, props.status, row.item.kind)
+      : null;
   const element = React.useRef<HTMLLIElement>(null);
   React.useEffect(() => {
     if (active) {
@@ -58,8 +74,9 @@ function Option(
       id={optionId(id, index)}
       role="option"
       aria-selected={active}
+      aria-disabled={lock !== null || undefined}
       className="jp-Cellar-option"
-      title={row.detail}
+      title={lock ?? row.detail}
       onMouseMove={() => menu.point(index)}
       // The press, not the click: the textarea keeps the focus.
       onMouseDown={event => {
@@ -68,7 +85,7 @@ function Option(
       }}
     >
       {row.kind === 'mention' ? (
-        <MentionRow trans={trans} row={row} />
+        <MentionRow trans={trans} row={row} lock={lock} />
       ) : (
         <>
           <code>/{row.name}</code>
@@ -82,14 +99,18 @@ function Option(
 function MentionRow(props: {
   trans: TranslationBundle;
   row: MenuRow & { kind: 'mention' };
+  lock: string | null;
 }): JSX.Element {
-  const { trans, row } = props;
+  const { trans, row, lock } = props;
   const Icon = KIND_ICONS[row.item.kind];
   return (
     <>
       <Icon.react tag="span" className="jp-Cellar-pillIcon" />
       <span className="jp-Cellar-optionLabel">{visible(row.item.label)}</span>
-      <small>{row.detail || kindName(trans, row.item.kind)}</small>
+      {lock === null ? null : (
+        <lockIcon.react tag="span" className="jp-Cellar-pillIcon" />
+      )}
+      <small>{lock ?? (row.detail || kindName(trans, row.item.kind))}</small>
     </>
   );
 }

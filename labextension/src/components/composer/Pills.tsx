@@ -7,6 +7,7 @@ import {
   fileIcon,
   folderIcon,
   imageIcon,
+  lockIcon,
   notebookIcon,
   tableRowsIcon,
   type LabIcon
@@ -14,16 +15,18 @@ import {
 import type { TranslationBundle } from '@jupyterlab/translation';
 
 import {
-  attachedItems,
   isImageItem,
+  shownItems,
   type IComposerState,
   type IUpload
 } from '../../chat/composer';
+import { isLocked } from '../../chat/features';
 import { shortTokens } from '../../chat/meter';
 import type { IPreviewState } from '../../chat/preview';
 import type { IContextItem } from '../../chat/tokens';
-import type { ContextPart, IReceiptPart } from '../../wire/types';
+import type { ContextPart, IReceiptPart, IStatus } from '../../wire/types';
 import { figure } from '../figures';
+import { lockOfKind } from '../locks';
 import { visible } from '../markdown/safe';
 import { whyOf } from '../reasons';
 import { tokenWords } from '../words';
@@ -64,6 +67,7 @@ export interface IPillsProps {
   trans: TranslationBundle;
   state: IComposerState;
   preview: IPreviewState;
+  status: IStatus | null;
   /** the chosen model reads pictures; undefined: nobody knows */
   vision: boolean | undefined;
   remove(key: string): void;
@@ -73,9 +77,11 @@ export interface IPillsProps {
 
 export function Pills(props: IPillsProps): JSX.Element | null {
   const { trans, state } = props;
-  const attached = attachedItems(state);
-  const off = state.automatic.filter(item => state.dismissed.has(item.key));
-  if (!attached.length && !off.length && !state.uploads.length) {
+  const shown = shownItems(state);
+  const off = state.automatic.filter(
+    item => state.dismissed.has(item.key) && !isLocked(state.off, item.kind)
+  );
+  if (!shown.length && !off.length && !state.uploads.length) {
     return null;
   }
   return (
@@ -83,7 +89,7 @@ export function Pills(props: IPillsProps): JSX.Element | null {
       className="jp-Cellar-pills"
       aria-label={trans.__('Context of the next question')}
     >
-      {attached.map(item => (
+      {shown.map(item => (
         <Pill key={item.key} {...props} item={item} />
       ))}
       {off.map(item => (
@@ -96,13 +102,16 @@ export function Pills(props: IPillsProps): JSX.Element | null {
   );
 }
 
-type Condition = 'fine' | 'cut' | 'left-out' | 'gone' | 'unseen';
+type Condition = 'fine' | 'locked' | 'cut' | 'left-out' | 'gone' | 'unseen';
 
 function conditionOf(
   item: IContextItem,
   row: IReceiptPart | undefined,
   props: IPillsProps
 ): Condition {
+  if (isLocked(props.state.off, item.kind)) {
+    return 'locked';
+  }
   if (props.preview.gone.has(item.key)) {
     return 'gone';
   }
@@ -122,12 +131,15 @@ function conditionOf(
 }
 
 function conditionWords(
-  trans: TranslationBundle,
+  { trans, status }: IPillsProps,
+  item: IContextItem,
   condition: Condition
 ): string {
   switch (condition) {
     case 'fine':
       return '';
+    case 'locked':
+      return lockOfKind(trans, status, item.kind) ?? '';
     case 'cut':
       return trans.__('cut to fit');
     case 'left-out':
@@ -170,7 +182,7 @@ function Pill(props: IPillsProps & { item: IContextItem }): JSX.Element {
   const { trans, item, preview, remove } = props;
   const row = preview.rows.get(item.key);
   const condition = conditionOf(item, row, props);
-  const words = conditionWords(trans, condition);
+  const words = conditionWords(props, item, condition);
   const Icon = KIND_ICONS[item.kind];
   return (
     <li
@@ -188,6 +200,9 @@ function Pill(props: IPillsProps & { item: IContextItem }): JSX.Element {
         <Icon.react tag="span" className="jp-Cellar-pillIcon" />
       )}
       <span className="jp-Cellar-pillLabel">{visible(item.label)}</span>
+      {condition === 'locked' ? (
+        <lockIcon.react tag="span" className="jp-Cellar-pillIcon" />
+      ) : null}
       {row?.masked ? (
         <span className="jp-Cellar-pillMasked" aria-hidden="true">
           ••

@@ -1,11 +1,12 @@
 /** The row under the text: attach, mention, model, meter, Stop and Send. */
-import { LabIcon, lockIcon, stopIcon } from '@jupyterlab/ui-components';
+import { imageIcon, LabIcon, stopIcon } from '@jupyterlab/ui-components';
 import * as React from 'react';
 
 import type { IComposerState } from '../../chat/composer';
-import { featureOf } from '../../chat/features';
 import type { IReceipt } from '../../wire/types';
-import { ModelPicker, ModePicker } from '../modelpicker';
+import { IconButton } from '../history/IconButton';
+import { lockWords } from '../locks';
+import { ModelPicker } from '../modelpicker';
 import { Meter } from './Meter';
 import type { IComposerProps } from './props';
 
@@ -55,12 +56,6 @@ export function Tools(props: IToolsProps): JSX.Element {
         model={chat.model}
         choose={actions.chooseModel}
       />
-      <ModePicker
-        trans={trans}
-        modes={chat.status?.policy.modes ?? []}
-        mode={chat.mode}
-        choose={actions.chooseMode}
-      />
       <span className="jp-Cellar-spacer" />
       {receipt ? (
         <Meter
@@ -98,29 +93,30 @@ export function Tools(props: IToolsProps): JSX.Element {
   );
 }
 
-/** Upload from the computer; locked, it says who locked it and why. */
+/** Upload from the computer; what is locked says why. */
 function Attach(props: IToolsProps): JSX.Element {
   const { trans, chat, attach } = props;
-  const feature = featureOf(chat.status, 'upload');
   const input = React.useRef<HTMLInputElement>(null);
-  const label = feature.enabled
-    ? trans.__('Upload files from this computer into the workspace')
-    : feature.reason || trans.__('Uploads are switched off');
+  const pictures = lockWords(trans, chat.status, 'images');
   return (
     <>
-      <button
-        type="button"
-        className="jp-Cellar-iconButton jp-Cellar-attach"
-        title={label}
-        aria-label={label}
-        aria-disabled={!feature.enabled}
-        onClick={() => feature.enabled && input.current?.click()}
-      >
-        <clipIcon.react tag="span" />
-        {feature.enabled ? null : (
-          <lockIcon.react tag="span" className="jp-Cellar-lock" />
-        )}
-      </button>
+      <IconButton
+        className="jp-Cellar-attach"
+        icon={clipIcon}
+        label={trans.__('Upload files from this computer into the workspace')}
+        lock={lockWords(trans, chat.status, 'attach_files')}
+        act={() => input.current?.click()}
+      />
+      {/* They come by paste and drop, without a button that could show the lock. */}
+      {pictures === null ? null : (
+        <IconButton
+          className="jp-Cellar-pictures"
+          icon={imageIcon}
+          label={trans.__('Pictures')}
+          lock={pictures}
+          act={() => undefined}
+        />
+      )}
       <input
         ref={input}
         type="file"

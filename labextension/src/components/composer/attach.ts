@@ -15,16 +15,15 @@ import {
   type IWorkspaceFiles,
   type Overwrite
 } from '../../chat/upload';
-import type { IFeature, IImage } from '../../wire/types';
+import type { IImage } from '../../wire/types';
 
 export interface IAttachOptions {
   trans: TranslationBundle;
   model: ComposerModel;
   files: IWorkspaceFiles;
   folder: string;
-  /** what the admin allows */
-  images: IFeature;
-  uploads: IFeature;
+  /** why an admin locked it; null: not locked */
+  locks: { images: string | null; files: string | null };
 }
 
 const IMAGE_MIMES: readonly string[] = [
@@ -70,13 +69,9 @@ async function attachImage(
   file: File & { type: IImage['mime'] },
   options: IAttachOptions
 ): Promise<void> {
-  const { trans, model, images } = options;
-  if (!images.enabled) {
-    fail(
-      model,
-      file.name,
-      images.reason || trans.__('Pictures are switched off')
-    );
+  const { trans, model, locks } = options;
+  if (locks.images !== null) {
+    fail(model, file.name, locks.images);
     return;
   }
   const data = await base64(file);
@@ -102,13 +97,9 @@ export async function uploadFile(
   file: File,
   options: IAttachOptions
 ): Promise<void> {
-  const { trans, model, files, folder, uploads } = options;
-  if (!uploads.enabled) {
-    fail(
-      model,
-      file.name,
-      uploads.reason || trans.__('Uploads are switched off')
-    );
+  const { trans, model, files, folder, locks } = options;
+  if (locks.files !== null) {
+    fail(model, file.name, locks.files);
     return;
   }
   const id = nextId();

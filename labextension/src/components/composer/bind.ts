@@ -14,6 +14,7 @@ import {
   type ITaken
 } from '../../chat/composer';
 import { Drafts } from '../../chat/drafts';
+import { featuresOff } from '../../chat/features';
 import { Outbox, type IUnsent } from '../../chat/outbox';
 import { Preview } from '../../chat/preview';
 import { mostReadable, type IQuestion } from '../../chat/question';
@@ -21,7 +22,7 @@ import { onTheWay } from '../../chat/state';
 import type { ChatStore } from '../../chat/store';
 import type { IContextItem } from '../../chat/tokens';
 import { branchTo, isRunning, waiting } from '../../chat/tree';
-import type { IErrorInfo, IPill, ITurn, Mode } from '../../wire/types';
+import type { IErrorInfo, IPill, ITurn } from '../../wire/types';
 import { describe } from '../describe';
 import { figure } from '../figures';
 import type { IComposerActions, IComposerChat } from './props';
@@ -31,7 +32,7 @@ export interface IComposerRoom {
   model: ComposerModel;
   preview: Preview;
   /** ask with these, in the conversation shown; the plugins' `IChat.ask` too */
-  ask(taken: ITaken, options: { now: boolean; mode?: Mode }): Promise<void>;
+  ask(taken: ITaken, options: { now: boolean }): Promise<void>;
   dispose(): void;
 }
 
@@ -53,7 +54,8 @@ export function createComposer(store: ChatStore): IComposerRoom {
     most
   );
   const follow = (): void => {
-    const { conversationId, carries } = store.getState();
+    const { conversationId, carries, status } = store.getState();
+    model.lock(featuresOff(status));
     if (carries) {
       model.carryTo(conversationId);
     } else {
@@ -68,11 +70,11 @@ export function createComposer(store: ChatStore): IComposerRoom {
   return {
     model,
     preview,
-    ask: async (taken, { now, mode }) => {
+    ask: async (taken, { now }) => {
       const unsent = unsentOf(taken);
       outbox.put(unsent);
       try {
-        const question = await questionOf(unsent, taken, most(), mode);
+        const question = await questionOf(unsent, taken, most());
         const asking = ask(store, question, now, () => outbox.drop(unsent.key));
         // Behind the post, which takes longer, and in one go with it: no page is left in between.
         outbox.put({ ...unsent, question });
@@ -114,15 +116,13 @@ function unsentOf(taken: ITaken): IUnsent {
 async function questionOf(
   { key, conversation, text }: IUnsent,
   taken: ITaken,
-  most: number | undefined,
-  mode: Mode = 'ask'
+  most: number | undefined
 ): Promise<IQuestion> {
   return {
     key,
     text,
     context: await readParts(taken.attached, most),
     pills: taken.attached.map(pillOf),
-    mode,
     conversationId: conversation
   };
 }
@@ -198,7 +198,6 @@ export function useBinding(
   room: IComposerRoom
 ): IBinding {
   const state = React.useSyncExternalStore(store.subscribe, store.getState);
-  const [mode, setMode] = React.useState<Mode>('ask');
   const { compacting, compact, newFromSummary } = useCompacting(
     trans,
     store,
@@ -223,12 +222,11 @@ export function useBinding(
     ),
     questions,
     model,
-    mode,
     blocked: blockedBy(trans, statusError),
     compacting
   };
   const actions: IComposerActions = {
-    send: (taken, { now }) => room.ask(taken, { now, mode }),
+    send: (taken, { now }) => room.ask(taken, { now }),
     stop: () => void store.stop(),
     changePending: (turn: ITurn, text: string) =>
       store.editPending(turn.id, text),
@@ -236,7 +234,6 @@ export function useBinding(
     sendPending: turn =>
       sendNow(store, turn.id, runningIn(store, turn.conversation_id)),
     chooseModel: id => store.setModel(id),
-    chooseMode: setMode,
     newConversation: () => store.newConversation(),
     compact,
     newFromSummary

@@ -9,7 +9,7 @@ import type { SendWith } from '../../chat/keys';
 import type { Preview } from '../../chat/preview';
 import type { ISending } from '../../chat/state';
 import type { IWorkspaceFiles } from '../../chat/upload';
-import type { IStatus, ITurn, Mode } from '../../wire/types';
+import type { IStatus, ITurn } from '../../wire/types';
 
 /** The chat's side that changes: drawn again when it does. */
 export interface IComposerChat {
@@ -24,7 +24,6 @@ export interface IComposerChat {
   questions: readonly string[];
   /** id of the model that the next question goes to */
   model: string | null;
-  mode: Mode;
   /** nothing can be sent at all (server part missing); why, in words */
   blocked: string | null;
   /** a running or finished summing-up, in words: tokens before and after */
@@ -41,7 +40,6 @@ export interface IComposerActions {
   removePending(turn: ITurn): Promise<void>;
   sendPending(turn: ITurn): Promise<void>;
   chooseModel(id: string): void;
-  chooseMode(mode: Mode): void;
   newConversation(): void;
   /** sum the conversation up in place; or begin a new one with the summary */
   compact(): Promise<void>;

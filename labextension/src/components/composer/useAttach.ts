@@ -1,7 +1,7 @@
 import * as React from 'react';
 
 import type { IComposerState } from '../../chat/composer';
-import { featureOf } from '../../chat/features';
+import { lockWords } from '../locks';
 import { attachFiles, type IAttachOptions } from './attach';
 import type { IComposerProps } from './props';
 
@@ -22,8 +22,10 @@ export function useAttach(
     model,
     files,
     folder: uploadFolder(model.getState()),
-    images: featureOf(chat.status, 'images'),
-    uploads: featureOf(chat.status, 'upload')
+    locks: {
+      images: lockWords(trans, chat.status, 'images'),
+      files: lockWords(trans, chat.status, 'attach_files')
+    }
   };
   return React.useCallback(list => {
     if (options.current) {

@@ -27,7 +27,6 @@ export function usePreview(
     preview.want(
       {
         conversation_id: state.conversation || undefined,
-        mode: chat.mode,
         model: chat.model ?? undefined,
         text: state.text
       },
@@ -35,7 +34,7 @@ export function usePreview(
       rest
     );
   };
-  const { running, model, mode, blocked } = chat;
+  const { running, model, blocked } = chat;
   const turns = chat.questions.length;
   const known = chat.status !== null;
   // Before the asking effect: another conversation's figure must not stay; one
@@ -62,7 +61,6 @@ export function usePreview(
     state.conversation,
     running,
     model,
-    mode,
     turns,
     known,
     blocked

@@ -4,9 +4,9 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import * as React from 'react';
 
 import type { ExportFormat } from '../../api';
-import { featureOf } from '../../chat/features';
 import type { ChatStore } from '../../chat/store';
 import { useDismiss } from '../composer/useDismiss';
+import { lockWords } from '../locks';
 import { IconButton } from './IconButton';
 import { fileName } from './words';
 
@@ -61,8 +61,7 @@ export function Export(props: {
         ref={button}
         icon={downloadIcon}
         label={trans.__('Export %1', title)}
-        feature={featureOf(store.getState().status, 'export')}
-        lockedLabel={trans.__('Export is switched off')}
+        lock={lockWords(trans, store.getState().status, 'export')}
         expanded={open}
         act={() => setOpen(!open)}
       />

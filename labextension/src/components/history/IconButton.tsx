@@ -1,31 +1,27 @@
 import { lockIcon, type LabIcon } from '@jupyterlab/ui-components';
 import * as React from 'react';
 
-import type { IFeature } from '../../wire/types';
-
 export interface IIconButtonProps {
   icon: LabIcon;
   label: string;
   act(): void;
-  /** a feature that an admin may have switched off: then a lock, and why */
-  feature?: IFeature;
-  lockedLabel?: string;
+  /** why an admin locked it; null or left out: it is not locked */
+  lock?: string | null;
   expanded?: boolean;
   className?: string;
 }
 
 export const IconButton = React.forwardRef<HTMLButtonElement, IIconButtonProps>(
   (props, ref) => {
-    const { icon: Icon, label, act, feature, expanded } = props;
-    const locked = feature !== undefined && !feature.enabled;
-    const words = locked ? feature.reason || props.lockedLabel || label : label;
+    const { icon: Icon, label, act, lock = null, expanded } = props;
+    const locked = lock !== null;
     return (
       <button
         ref={ref}
         type="button"
         className={`jp-Cellar-iconButton ${props.className ?? ''}`}
-        title={words}
-        aria-label={locked ? `${label}: ${words}` : label}
+        title={lock ?? label}
+        aria-label={locked ? `${label}: ${lock}` : label}
         aria-disabled={locked || undefined}
         aria-expanded={expanded}
         onClick={event => {

@@ -9,7 +9,7 @@ from typing import Any
 from playwright.sync_api import Page, Route, expect
 
 from tests.fakes.scenarios import Scenario
-from tests.ui.lab import Lab
+from tests.ui.lab import Lab, wait_until
 from tests.ui.panel import Panel
 
 
@@ -128,6 +128,22 @@ def test_the_meter_shows_what_fills_the_context(panel: Panel, model: Any) -> Non
         expect(parts.get_by_role("rowheader", name=row)).to_be_visible()
     panel.page.keyboard.press("Escape")
     expect(parts).to_have_count(0)
+
+
+def test_the_meter_tells_what_was_asked_today(panel: Panel, lab: Lab, model: Any) -> None:
+    panel.open("lab")
+    panel.ask("hello")
+    panel.expect_state("complete")
+    wait_until(lambda: lab.cellar("GET", "usage")["completion_today"] > 0, "the use to be counted")
+    use = lab.cellar("GET", "usage")
+    panel.composer.locator(".jp-Cellar-meterButton").click()
+    parts = panel.composer.get_by_role("dialog", name="What fills the context")
+    expect(parts).to_contain_text(
+        re.compile(
+            rf"Today: {use['turns_today']} questions?, {use['prompt_today']:,} tokens read, "
+            rf"{use['completion_today']:,} written\."
+        )
+    )
 
 
 def test_a_full_context_offers_to_compact_and_says_what_it_brought(

@@ -11,7 +11,7 @@ import {
   type IMeter,
   type IMeterRow
 } from '../../chat/meter';
-import type { IReceipt } from '../../wire/types';
+import type { IReceipt, IUsageReport } from '../../wire/types';
 import { figure } from '../figures';
 import { whyOf } from '../reasons';
 import { useDismiss } from './useDismiss';
@@ -23,6 +23,8 @@ export interface IMeterProps {
   canCompact: boolean;
   compact(): Promise<void>;
   newFromSummary(): Promise<void>;
+  /** what the user asked today */
+  usage(): Promise<IUsageReport>;
 }
 
 export function Meter(props: IMeterProps): JSX.Element {
@@ -147,9 +149,37 @@ function Breakdown(
           )}
         </p>
       ) : null}
+      <Today {...props} />
       <MakeRoom {...props} />
     </div>
   );
+}
+
+/** The user's own use, read when the breakdown opens; nothing when it cannot be read. */
+function Today({ trans, usage }: IMeterProps): JSX.Element | null {
+  const read = React.useRef(usage);
+  const [use, setUse] = React.useState<IUsageReport | null>(null);
+  React.useEffect(() => {
+    let late = false;
+    read.current().then(
+      report => late || setUse(report),
+      () => undefined
+    );
+    return () => {
+      late = true;
+    };
+  }, []);
+  return use ? (
+    <p className="jp-Cellar-breakdownNote">
+      {trans._n(
+        'Today: %1 question, %2 tokens read, %3 written.',
+        'Today: %1 questions, %2 tokens read, %3 written.',
+        use.turns_today,
+        figure(use.prompt_today),
+        figure(use.completion_today)
+      )}
+    </p>
+  ) : null;
 }
 
 function Row(props: {

@@ -64,6 +64,7 @@ export function Tools(props: IToolsProps): JSX.Element {
           canCompact={props.canCompact}
           compact={actions.compact}
           newFromSummary={actions.newFromSummary}
+          usage={actions.usage}
         />
       ) : null}
       {chat.running ? (

@@ -236,7 +236,8 @@ export function useBinding(
     chooseModel: id => store.setModel(id),
     newConversation: () => store.newConversation(),
     compact,
-    newFromSummary
+    newFromSummary,
+    usage: () => store.api.usage()
   };
   return { chat, actions };
 }

@@ -9,7 +9,7 @@ import type { SendWith } from '../../chat/keys';
 import type { Preview } from '../../chat/preview';
 import type { ISending } from '../../chat/state';
 import type { IWorkspaceFiles } from '../../chat/upload';
-import type { IStatus, ITurn } from '../../wire/types';
+import type { IStatus, ITurn, IUsageReport } from '../../wire/types';
 
 /** The chat's side that changes: drawn again when it does. */
 export interface IComposerChat {
@@ -44,6 +44,7 @@ export interface IComposerActions {
   /** sum the conversation up in place; or begin a new one with the summary */
   compact(): Promise<void>;
   newFromSummary(): Promise<void>;
+  usage(): Promise<IUsageReport>;
 }
 
 export interface IComposerProps {

@@ -88,6 +88,28 @@ def test_who_is_signed_out_is_offered_to_load_the_page_again(
     expect(banner).to_have_count(0)
 
 
+def test_a_question_refused_because_the_user_is_signed_out_stays_beside_the_banner(
+    panel: Panel, page: Page, model: FakeVLLM, allow_console: Callable[[str], None]
+) -> None:
+    allow_console("403")
+    panel.open("lab")
+    page.route(re.compile("/cellar/api/"), lambda route: route.fulfill(status=403, body="<h1>Log in</h1>"))
+    panel.write("typed before")
+    panel.text.press("Enter")
+    banner = panel.root.locator('[data-banner="signed_out"]')
+    expect(banner).to_contain_text("You are signed out")
+    expect(panel.text).to_have_value("typed before")
+    expect(panel.root.get_by_role("alert")).to_have_count(1)
+    page.unroute_all()
+    with page.expect_navigation():
+        panel.button("Load the page again", banner).click()
+    panel.wait_for_app()
+    panel.show()
+    expect(panel.text).to_have_value("typed before")
+    panel.text.press("Enter")
+    panel.expect_answer("typed before")
+
+
 def test_a_question_in_the_models_queue_can_be_cancelled(panel: Panel, model: FakeVLLM) -> None:
     model.use(Scenario(text="my turn", queue=[(4, 3)], prefill="after_headers"))
     panel.open("lab")

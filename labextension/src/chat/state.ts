@@ -17,6 +17,11 @@ export interface ISending {
   pills: IPill[];
 }
 
+/** What no retry mends: the server part is not there, or not for this user. */
+export function isBlocking(error: IErrorInfo): boolean {
+  return error.code === 'extension_missing' || error.code === 'signed_out';
+}
+
 /** Where questions on their way are shown: where the server will put them. */
 export interface IOnTheWay {
   /** its answer begins when the server has it */

@@ -22,7 +22,7 @@ import type { IMemory } from './memory';
 import { newTurn, requestFor } from './question';
 import type { IQuestion } from './question';
 import { EventsReader } from './reader';
-import { EMPTY_CHAT, Observable } from './state';
+import { EMPTY_CHAT, isBlocking, Observable } from './state';
 import type { IChatState, ISending } from './state';
 import { headToShow, isRunning, isWaiting, leafOf, waiting } from './tree';
 import type { Turns } from './tree';
@@ -151,6 +151,9 @@ export class ChatStore extends Observable<IChatState> {
       const created = await posting;
       this.placeNew(created, question, request, opened);
       return created.turn_id;
+    } catch (error) {
+      this.seeBlocked(error);
+      throw error;
     } finally {
       this.setSending(sending.key, null);
     }
@@ -254,7 +257,14 @@ export class ChatStore extends Observable<IChatState> {
     text: string,
     context?: ContextPart[]
   ): Promise<void> {
-    await this.thenReload(() => this.api.patchTurn(turnId, { text, context }));
+    try {
+      await this.thenReload(() =>
+        this.api.patchTurn(turnId, { text, context })
+      );
+    } catch (error) {
+      this.seeBlocked(error);
+      throw error;
+    }
   }
 
   async removePending(turnId: string): Promise<void> {
@@ -404,7 +414,19 @@ export class ChatStore extends Observable<IChatState> {
   }
 
   notify(error: unknown): void {
-    this.set({ notice: errorInfo(error) });
+    if (!this.seeBlocked(error)) {
+      this.set({ notice: errorInfo(error) });
+    }
+  }
+
+  /** Any answer may show first what the status would say next. */
+  private seeBlocked(error: unknown): boolean {
+    const info = errorInfo(error);
+    const blocked = isBlocking(info);
+    if (blocked) {
+      this.set({ statusError: info });
+    }
+    return blocked;
   }
 
   /** Running turns of the conversation shown. */

@@ -228,6 +228,17 @@ describe('ChatStore', () => {
     expect(store.getState().conversationId).toBe('new');
   });
 
+  it('says that the user is signed out when a question is refused for it, until the status says otherwise', async () => {
+    server.refuses.post = refusal(403, 'signed_out');
+    await expect(store.send({ text: 'one' })).rejects.toThrow('signed_out');
+    expect(store.getState().statusError?.code).toBe('signed_out');
+    await store.refreshStatus();
+    expect(store.getState().statusError).toBeNull();
+    store.notify(refusal(403, 'signed_out'));
+    expect(store.getState().statusError?.code).toBe('signed_out');
+    expect(store.getState().notice).toBeNull();
+  });
+
   it('asks the default model when the one remembered is gone', async () => {
     store.setModel('gone');
     await store.refreshStatus();

@@ -18,7 +18,7 @@ import { featuresOff } from '../../chat/features';
 import { Outbox, type IUnsent } from '../../chat/outbox';
 import { Preview } from '../../chat/preview';
 import { mostReadable, type IQuestion } from '../../chat/question';
-import { onTheWay } from '../../chat/state';
+import { isBlocking, onTheWay } from '../../chat/state';
 import type { ChatStore } from '../../chat/store';
 import type { IContextItem } from '../../chat/tokens';
 import { branchTo, isRunning, waiting } from '../../chat/tree';
@@ -242,14 +242,11 @@ export function useBinding(
   return { chat, actions };
 }
 
-/** Only what no retry mends stops the sending: the server part is not there. */
 function blockedBy(
   trans: TranslationBundle,
   error: IErrorInfo | null
 ): string | null {
-  return error?.code === 'extension_missing' || error?.code === 'signed_out'
-    ? describe(trans, error)
-    : null;
+  return error && isBlocking(error) ? describe(trans, error) : null;
 }
 
 function useCompacting(

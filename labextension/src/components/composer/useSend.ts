@@ -1,9 +1,10 @@
 /** What Enter does: a command of the browser, an edit, or a question. */
 import * as React from 'react';
 
-import { ApiError, isGone } from '../../api';
+import { ApiError, errorInfo, isGone } from '../../api';
 import { localCommand } from '../../chat/commands';
 import type { IComposerState } from '../../chat/composer';
+import { isBlocking } from '../../chat/state';
 import { describe } from '../describe';
 import { showHelp } from './Help';
 import type { IComposerProps } from './props';
@@ -25,7 +26,12 @@ export interface ISend {
 export function useSend(props: IComposerProps, state: IComposerState): ISend {
   const { trans, model, chat, actions } = props;
   const [error, setError] = React.useState<string | null>(null);
-  const failed = (why: unknown): void => setError(describe(trans, why));
+  const failed = (why: unknown): void => {
+    // A banner tells the rest, and what helps.
+    if (!isBlocking(errorInfo(why))) {
+      setError(describe(trans, why));
+    }
+  };
   const send = (now: boolean): void => {
     if (state.text.trim() === '' || chat.blocked !== null) {
       return;

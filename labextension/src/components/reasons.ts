@@ -35,8 +35,8 @@ const WORDS: Record<string, Words> = {
     ),
   turns_left_out: (trans, count) =>
     trans._n(
-      'the oldest message left out',
-      'the oldest %1 messages left out',
+      '%1 oldest message left out',
+      '%1 oldest messages left out',
       count
     ),
   turns_bare: (trans, count) =>

@@ -1,5 +1,6 @@
 """Secrets do not leave the workspace: what looks like one becomes «secret:N», the same N for the same value in all of a
-conversation. `secrets.py` and `assignments.py` know what a secret looks like; this module names, counts, remembers.
+conversation. `secrets.py`, `assignments.py` and `phrases.py` know what a secret looks like; this module names, counts,
+remembers.
 """
 
 from __future__ import annotations

@@ -216,9 +216,14 @@ def _url_passwords(text: str) -> Iterator[Span]:
 # Exact values, from the environment
 
 _SENSITIVE = re.compile(
-    r"pass(?:word|wd|phrase|code)?(?:$|_)|(?:^|_)pwd|secret|token|api_?key|access_?key|private_?key|credential|_key$|_auth$|^auth_",
+    r"pass(?:word|wd|phrase|code)?(?:$|_)|(?:^|_)pwd?(?:$|_)|secret|token|api_?key|access_?key|private_?key|credential"
+    r"|_key$|(?:^|_)auth$|^auth_|(?:^|_)(?:pat|cookie)$|dsn$|conn(?:ection)?_?str(?:ing)?$|webhook(?:_ur[il])?$",
     re.IGNORECASE,
 )
+_FOLDERS = frozenset(("PWD", "OLDPWD"))
+_PASSWORD_OF_URL = re.compile(
+    r"://[^\s:/?#@\"'<>]{0,128}:(\S{1,256})@"
+)  # here / needs no escape: it is an address for sure
 _COMMON = frozenset(
     (
         *("true", "false", "none", "null", "default", "localhost", "127.0.0.1", "0.0.0.0", "disabled", "enabled"),
@@ -229,15 +234,19 @@ _COMMON = frozenset(
 
 
 def environment_values(environ: Mapping[str, str]) -> tuple[str, ...]:
-    """The exact texts to mask: values of variables with a sensitive name, passwords in URLs of any variable, and how
-    both look inside JSON, a Python string or a URL. Longest first."""
+    """The exact texts to mask: values of variables with a sensitive name, passwords in URLs and connection strings of
+    any variable, and how they look inside JSON, a Python string or a URL. Longest first."""
     values: set[str] = set()
     for name, value in environ.items():
+        if name in _FOLDERS:
+            continue
         if _SENSITIVE.search(name):
             values.add(value.strip())
-        match = _URL.search(value)
+        match = _PASSWORD_OF_URL.search(value)
         if match is not None:
             values.update((match[1], unquote(match[1])))
+        if "=" in value:  # a connection string
+            values.update(value[span.start : span.end] for span in headers_and_assignments(value))
     kept = {value for value in values if _worth_masking(value)}
     spelled = {spelling for value in kept for spelling in _spellings(value)}
     return tuple(sorted(spelled, key=lambda value: (-len(value), value)))

@@ -8,9 +8,19 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 _TEMPLATE = re.compile(
-    r"\$\{[\w.:-]{1,80}\}|\$[A-Z_][A-Z0-9_]*|\$[a-z_.]+|\$\(.*\)|%[sd]|%\(\w+\)[sd]|%[A-Z_]+%|<.*>|\{.*\}|\[.*\]"
+    r"\$\{[\w.:-]{1,80}\}|\$[A-Z_][A-Z0-9_]*|\$[a-z_.]+|\$\(.*\)|%[sd](?:\W%[sd]){0,4}|%\(\w+\)[sd]|%[A-Z_]+%|<.*>|\{.*\}|\[.*\]"
 )
 _FILLER = frozenset("*xX.•-_?#…")
+
+WORDS = frozenset(
+    (
+        *("password", "passwd", "passphrase", "secret", "token", "string", "str", "none", "null", "true", "false"),
+        *("required", "optional", "hidden", "text", "bearer", "basic", "input", "undefined", "int", "bytes", "any"),
+        *("bool", "number", "object", "api_key", "apikey", "username", "user", "email", "float", "self", "value"),
+        *("public", "passed", "failed"),
+    )
+)
+"""Values that say what belongs there."""
 
 
 class Span(NamedTuple):

@@ -84,6 +84,47 @@ ASSIGNMENTS = [
     ("amqp://u:p@ss@host", "p@ss"),
     ('비밀번호 = "비번1234"', "비번1234"),
     ("비밀번호: abc1234!", "abc1234!"),
+    ("암호 = 'hunter2pw'", "hunter2pw"),
+    ("비밀번호는 hunter2pw 입니다", "hunter2pw"),
+    ("비밀번호는 hunter2pw입니다.", "hunter2pw"),
+    ("DB 암호가 correcthorse 입니다", "correcthorse"),
+    ("The password is Tr0ub4dor&3, please connect", "Tr0ub4dor&3"),
+    ("password: hunter2xx9", "hunter2xx9"),
+    ("db:\n  password: Tr0ub4dor&3  # of the test server\n  user: me", "Tr0ub4dor&3"),
+    ("passwd: hunter2xx9\r\nuser: me", "hunter2xx9"),
+    ("api_key: abcdef0123", "abcdef0123"),
+    ("[db]\npassword = hunter2xx9\nuser = me", "hunter2xx9"),
+    ('psycopg2.connect("dbname=x user=bob password=hunter2pw")', "hunter2pw"),
+    ("host=db password=hunterpw user=bob", "hunterpw"),
+    ("DB_PASS=hunterpw", "hunterpw"),
+    ("export SMTP_PASS=hunter2pw", "hunter2pw"),
+    ('mysql_pass = "hunter2pw"', "hunter2pw"),
+    ('{"dbpass": "hunter2pw"}', "hunter2pw"),
+    ("user: me\npass: hunter2pw", "hunter2pw"),
+    ('pw = "hunter2pw"', "hunter2pw"),
+    ("Conn(host='db', user='bob', pw=s3cr3tPW99)", "s3cr3tPW99"),
+    ("Conn(password=s3cr3tPW99, port=1)", "s3cr3tPW99"),
+    ("curl -s -u admin:adm1nPass https://db/x", "adm1nPass"),
+    ("curl --user 'admin:adm1n Pass' x".replace(" Pass", "-Pass"), "adm1n-Pass"),
+    ("mysql -uroot -phunter2pw db", "hunter2pw"),
+    ("mysqldump -u root -p'hunter2pw' db", "hunter2pw"),
+    ("sshpass -p hunter2pw ssh me@db", "hunter2pw"),
+    ("Authorization: Token abcdef0123456789", "abcdef0123456789"),
+    ('headers = {"Authorization": "ApiKey abc-0123456"}', "abc-0123456"),
+    ("Cookie: session=abc0123; theme=dark", "abc0123; theme=dark"),
+    ("Set-Cookie: session=abc0123; Path=/; HttpOnly", "abc0123"),
+    ('requests.get(url, auth=("bob", "hunterpw"))', "hunterpw"),
+    ("HTTPBasicAuth('bob', 'hunterpw')", "hunterpw"),
+    ("machine db login bob password hunterpw", "hunterpw"),
+    ("machine db\n  login bob\n  password hunterpw\n", "hunterpw"),
+    ('{"auths": {"db": {"auth": "Ym9iOmh1bnRlcjI="}}}', "Ym9iOmh1bnRlcjI="),
+    ("<db><password>hunterpw</password></db>", "hunterpw"),
+    ("<x:db-password>hunterpw</x:db-password>", "hunterpw"),
+    ('{"password": ["hunter2pw"]}', "hunter2pw"),
+    ("passwords = ['hunter2pw']", "hunter2pw"),
+    ("CREATE USER bob IDENTIFIED BY 'hunterpw'", "hunterpw"),
+    ("alter user bob identified with mysql_native_password by 'hunterpw'", "hunterpw"),
+    ("ALTER ROLE bob WITH PASSWORD 'hunterpw'", "hunterpw"),
 ]
 
 
@@ -129,6 +170,39 @@ INNOCENT = [
     "-----BEGIN PUBLIC KEY-----\nMIIBIjANBgkqhkiG9w0BAQ\n-----END PUBLIC KEY-----",
     "git commit 1f8c9d7e6b5a4f3e2d1c0b9a8f7e6d5c4b3a2f1e",
     "<|im_start|> token: 17, tokens: 18",
+    "PWD=/home/me/work\nOLDPWD=/home/me",
+    '{"PWD": "/home/me/work", "OLDPWD": "C:\\\\work", "pwd": "~/x"}',
+    "pwd = os.getcwd()",
+    'password=os.environ["X"], host="h1"',
+    "token = tokenizer(x)",
+    "token = token2id",
+    "password = read_password2",
+    "password: str\n    token: str\n    key: int32",
+    "password: SecretStr\n    api_key: Uint8Array\n    secret: sha256",
+    "api_key: Optional[str] = None",
+    "password: user.password1",
+    "password: config.get('x1')",
+    "else:\n    pass\n\ntry: pass\nexcept E: pass  # 2 lines: never raised",
+    "passes: 3, passed: 120 of 120, bypass: abcdef01, compass = 'north1'",
+    "first pass: compile1\nforward_pass = 'layer-1a'\nlow_pass: hz100-200",
+    "pass: 99.25%\npass: 120/121\npass: 2026-01-02",
+    '{"pass": "green", "fail": "red"}',
+    "pw: 0.123456\npw = 1.25e-3",
+    "암호화: AES256\n비밀번호는 8자리 이상입니다\n비밀번호는 sha256으로 저장합니다",
+    "암호는 SHA256입니다. 비밀번호는 users.py:12 에서 읽습니다",
+    "The password is hashed with bcrypt. The password is sha256-hashed.",
+    "author: bob, authority: (1, 2), auth=(user, password), auth=get_auth('a', 'b1')",
+    "Authorization: see the documentation\nAuthorization: Bearer <token>",
+    "cookie = make(a=1)\ncookies=jar, verify=False\ncookie: see below",
+    "docker run -u 1000:1000 image; sort -u a:b; mysql -P 3306 -u root -p db",
+    "the user was identified by 'name'".replace("'", ""),
+    "fetch(url, { credentials: 'same-origin' }); ['PaymentPass', 'SharedPass1', 'Pay2']",
+    "it is identified by 'name1'; if users pass `-Dx1=no` or 'x1y2z3'; if the user or password part2 is",
+    "user_pass = '%s:%s' % (user, password); --secret SECRET",
+    "authorization = base64.b64decode(x1); f(cookie, clock=lambda: 1_500_000_000)",
+    "<label>Password</label><input type='password'>",
+    "<password>${DB_PASSWORD}</password>",
+    '{"password": ["This field is required."], "type": ["null", "string"]}',
 ]
 
 
@@ -281,6 +355,37 @@ def test_a_password_inside_a_variables_url_is_masked_alone() -> None:
     assert redactor.mask("connected to db as app with s3cr3tpw") == "connected to db as app with «secret:1»"
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "secret"),
+    [
+        ("GITHUB_PAT", "correct-horse", "correct-horse"),
+        ("SENTRY_DSN", "https://abcdef0123@sentry.intranet/7", "https://abcdef0123@sentry.intranet/7"),
+        ("CONNECTION_STRING", "Server=db;Database=x;Pwd=hunterpw", "hunterpw"),
+        ("DATABASE_DSN", "dbname=x user=bob password=hunterpw", "hunterpw"),
+        ("COOKIE", "session=correct-horse", "session=correct-horse"),
+        ("AUTH", "bob:correct-horse", "bob:correct-horse"),
+        ("SLACK_WEBHOOK_URL", "https://hooks.intranet/T0/B0/x", "https://hooks.intranet/T0/B0/x"),
+        ("DATABASE_URL", "postgres://app:hunter/pw@db/x", "hunter/pw"),
+        ("DATABASE_URL", "jdbc:postgresql://db/x?user=app&password=hunterpw", "hunterpw"),
+    ],
+)
+def test_a_variable_whose_name_or_value_says_secret_is_known_when_its_value_is_printed(
+    name: str, value: str, secret: str
+) -> None:
+    assert Redactor(environ={name: value}).mask(f"it printed {secret} then") == "it printed «secret:1» then"
+
+
+def test_folders_and_programs_in_the_environment_are_no_secrets() -> None:
+    environ = {
+        "PWD": "C:\\work\\x",
+        "OLDPWD": "/home/me",
+        "PATH": "/usr/bin:/bin",
+        "XAUTHORITY": "/x/y",
+        "PATCH": "v1.2.3",
+    }
+    assert environment_values(environ) == ()
+
+
 def test_common_and_short_values_of_the_environment_are_no_secrets() -> None:
     environ = {
         "A_TOKEN": "true",
@@ -311,7 +416,9 @@ def test_korean_text_is_untouched() -> None:
     "piece",
     ["token=", 'secret: "', "-----BEGIN PRIVATE KEY-----\n", "-----END PRIVATE KEY-----", "eyJ", ".eyJ" + "a" * 20, "://a:",
      "://u:" + "p" * 300, "AKIA", "bearer ", "password='", "key=", "x-api_key: [", "A" * 64 + "\n", "--password ",
-     "\\n", "İsecret"],
+     "\\n", "İsecret", "pass:", "pw=a ", "x=secret ", "암호는 ", "<password>", "auth=('", "authorization: a ",
+     "cookie: a=", "identified by ", "curl -u a:", "curl", "login x password ", "password is ", "password: ['a1', ",
+     "secrets=['a', ", "passwd: " + "x" * 300, "mysql -p"],
 )  # fmt: skip
 def test_a_megabyte_of_what_looks_like_the_beginning_of_a_secret_is_read_in_linear_time(piece: str) -> None:
     # quadratic work over the hits of one megabyte would run into the time limit

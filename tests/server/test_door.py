@@ -15,6 +15,7 @@ from cellar_jupyter.server.routes.base import STATUS, Route
 from jupyter_server.base.handlers import APIHandler
 
 from tests.fakes.vllm import FakeVLLM
+from tests.server.conftest import StartServer
 from tests.server.servers import TOKEN, JupyterServer, Panel
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -129,6 +130,18 @@ async def test_what_was_asked_stands_in_no_log_line(server: JupyterServer, panel
     await panel.http.get("conversations", params={"q": "xylophone-4711"})
     lines = [line for line in server.log().splitlines() if "xylophone-4711" in line]
     assert not lines
+
+
+async def test_what_was_searched_stands_in_no_log_line_either_when_everything_is_logged(a_server: StartServer) -> None:
+    server = a_server("--log-level=DEBUG")
+    async with server.panel() as panel:
+        assert (await panel.http.get("conversations", params={"q": "xylophone-4711"})).status_code == 200
+        assert (await panel.http.get("search", params={"q": "xylophone-4711"})).status_code == 200
+        assert (await panel.http.get("search", params={"q": "xylophone-4711" * 20})).status_code == 400
+        assert (await panel.http.get("nothing", params={"q": "xylophone-4711"})).status_code == 404
+    log = server.log()
+    assert "GET /cellar/api/search (" in log and "GET /cellar/api/conversations (" in log
+    assert "xylophone" not in log
 
 
 def test_an_error_body_is_what_the_panel_reads() -> None:

@@ -239,6 +239,14 @@ async def test_secrets_do_not_leave_and_are_not_kept(server: JupyterServer, pane
     assert turn["receipt"]["masked"]
 
 
+async def test_a_secret_in_the_first_question_does_not_become_the_title(panel: Panel) -> None:
+    created = await panel.ask("Why does psql fail with password = 'hunter2pw' here?")
+    conversation = await panel.conversation(created["conversation_id"])
+    assert conversation["title"] == "Why does psql fail with password = '•••' here?"
+    [row] = [row for row in (await panel.http.get("conversations")).json() if row["id"] == conversation["id"]]
+    assert row["title"] == conversation["title"]
+
+
 async def test_a_preview_costs_what_the_question_would(server: JupyterServer, panel: Panel, model: FakeVLLM) -> None:
     (server.root / "short.txt").write_text("a few words")
     body: dict[str, Any] = {"text": "what?", "context": [{"type": "file", "path": "short.txt"}]}

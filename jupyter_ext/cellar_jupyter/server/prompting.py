@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,15 @@ def _question(order: Order) -> str:
     if order.mode == "compact":
         return prompts.compact_question(order.question)
     return prompts.expand_command(order.question)
+
+
+_MASKED = re.compile(r"«secret:\d+»")
+_BEGINNING = 8_000  # characters; a title is of the first half, and what is cut at the end of this may be a secret
+
+
+def without_secrets(text: str) -> str:
+    """The beginning of a question as it may stand in a list: no number, the prompt has not given one yet."""
+    return _MASKED.sub("•••", Redactor(environ=os.environ).mask(text[:_BEGINNING]))
 
 
 def build(

@@ -34,6 +34,7 @@ from .journal import Journal
 from .keeping import Keeping
 from .keys import RequestKeys
 from .log import EventLog
+from .prompting import without_secrets
 from .replay import rebuilt_log
 from .run import StoppedBy, TurnRun
 from .shelf import Shelf
@@ -87,7 +88,7 @@ class Turns:
             conversation = ConversationRecord(id=secrets.token_hex(8), title="", created=now, updated=now)
         turn = new_turn(conversation, request, now)
         if not conversation.title:
-            title = title_of(turn.text, now, self._answering.config.auto_title)
+            title = title_of(without_secrets(turn.text), now, self._answering.config.auto_title)
             conversation = msgspec.structs.replace(conversation, title=title)
         conversation = with_turn(conversation, turn)
         conversation = msgspec.structs.replace(conversation, head_id=turn.id)

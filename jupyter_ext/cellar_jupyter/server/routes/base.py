@@ -101,6 +101,15 @@ class Route(APIHandler):
         self.set_status(status_code)
         self.finish(msgspec.json.encode(wire.ErrorBody(error=info)))
 
+    def _request_summary(self) -> str:
+        return f"{self.request.method} {self.request.path} ({self.request.remote_ip})"
+
+    def _log(self) -> None:
+        """Jupyter writes the address of a request into its log: ours without what stands behind the `?`, since words
+        that were searched for are as private as a question."""
+        self.request.uri = self.request.path
+        super()._log()
+
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
         """A refusal is no defect; a defect is logged by type and place, since its text may quote the request."""
         if isinstance(value, errors.CellarError):

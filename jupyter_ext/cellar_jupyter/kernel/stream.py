@@ -12,9 +12,9 @@ import asyncio
 import queue
 import threading
 import time
-from collections.abc import AsyncGenerator, Coroutine, Iterator
-from concurrent.futures import Future, wait
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from concurrent.futures import wait
+from contextlib import aclosing, contextmanager
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -44,26 +44,43 @@ class Background:
 
     @contextmanager
     def stream(self, source: AsyncGenerator[T, None]) -> Iterator[Iterator[list[T]]]:
-        """Lists of items as they come, at most one per `STEP`, the first at once. Raises what the source raises."""
+        """Lists of items as they come, at most one per `STEP`, the first at once. Raises what the source raises.
+
+        An interrupt may strike between any two lines here. The loop does its errands in order, so that `stop` finds
+        what `start` began, even when this thread did not get to know of it.
+        """
         inbox: queue.SimpleQueue[T | None] = queue.SimpleQueue()
-        closed = threading.Event()
+        ended = threading.Event()
+        tasks: list[asyncio.Task[None]] = []
+        loop = self._running_loop()
 
         async def pump() -> None:
-            try:
+            async with aclosing(source):
                 async for item in source:
                     inbox.put(item)
-            finally:
-                await source.aclose()
-                closed.set()
 
-        started = asyncio.run_coroutine_threadsafe(pump(), self._running_loop())
-        started.add_done_callback(lambda _: inbox.put(None))
+        def end(task: asyncio.Task[None]) -> None:
+            if not task.cancelled():
+                task.exception()  # it is ours now, not the loop's to complain of
+            inbox.put(None)
+            ended.set()
+
+        def start() -> None:
+            tasks.append(loop.create_task(pump()))
+            tasks[0].add_done_callback(end)
+
+        def stop() -> None:
+            for task in tasks:
+                task.cancel()
+            if not tasks:
+                ended.set()
+
         try:
-            yield _batches(inbox, started)
+            loop.call_soon_threadsafe(start)
+            yield _batches(inbox, tasks, lambda: loop.call_soon_threadsafe(stop))
         finally:
-            if not started.done():
-                started.cancel()
-                closed.wait(CLOSING)
+            loop.call_soon_threadsafe(stop)
+            ended.wait(CLOSING)
 
     def close(self) -> None:
         """End the loop and its thread."""
@@ -89,7 +106,9 @@ def _serve(loop: asyncio.AbstractEventLoop) -> None:
         loop.close()
 
 
-def _batches(inbox: queue.SimpleQueue[T | None], source: Future[None]) -> Iterator[list[T]]:
+def _batches(
+    inbox: queue.SimpleQueue[T | None], tasks: list[asyncio.Task[None]], stop: Callable[[], object]
+) -> Iterator[list[T]]:
     """None in the inbox is the end: the source's own failure, if any, is raised after what came before it. What
     had come before an interrupt is handed over before the interrupt goes on."""
     last = 0.0
@@ -108,9 +127,9 @@ def _batches(inbox: queue.SimpleQueue[T | None], source: Future[None]) -> Iterat
                 yield whole
                 last = time.monotonic()
             if ended:
-                return source.result()
+                return tasks[0].result()
     except KeyboardInterrupt:
-        source.cancel()
+        stop()
         _drain(inbox, batch)
         if batch:
             yield batch

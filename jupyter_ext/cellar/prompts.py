@@ -120,6 +120,12 @@ COMMANDS: Mapping[str, str] = {
     ),
 }
 
+FIX_SELECTION = (
+    "Find the cause of the error or the bug in the code that is selected. It is this code that matters, not errors of "
+    "other cells. Say the cause in one or two sentences, then give the corrected code, all of it, in one fenced block."
+)
+"""What `%%ai fix` asks about the code below it."""
+
 
 def expand_command(text: str) -> str:
     """`/fix it fails for empty input` -> what the model is asked. A text that begins with no command of ours comes back

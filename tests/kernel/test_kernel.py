@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
+from cellar_jupyter.kernel.asker import Asker
 from cellar_jupyter.kernel.display import ANSWER_MIME, WIDGET_MIME
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
@@ -18,9 +20,10 @@ from tests.fakes.vllm import FakeVLLM
 
 
 class Kernel:
-    """A running kernel with the magics loaded; `card` says which display it uses."""
+    """A running kernel with the magics loaded; `card` is `CELLAR_CARD`, `asker` who sends the requests."""
 
-    def __init__(self, home: Path, model: FakeVLLM, card: str) -> None:
+    def __init__(self, home: Path, model: FakeVLLM, card: str, asker: Asker = "notebook") -> None:
+        self.asker = asker
         env = dict(os.environ, IPYTHONDIR=str(home), VLLM_BASE_URL=model.url, CELLAR_CARD=card)
         self.manager = KernelManager(kernel_name="python3")
         self.manager.start_kernel(env=env)
@@ -31,8 +34,21 @@ class Kernel:
         self.run("%load_ext cellar_jupyter")
 
     def start(self, source: str) -> str:
+        """As the front end sends it: JupyterLab names the cell, nbconvert answers no prompt, a console does neither."""
         self.messages.clear()
-        return self.client.execute(source)
+        content = {
+            "code": source,
+            "silent": False,
+            "store_history": True,
+            "user_expressions": {},
+            "allow_stdin": self.asker != "runner",
+            "stop_on_error": True,
+        }
+        metadata = {"cellId": "c1"} if self.asker == "notebook" else {}
+        message = self.client.session.msg("execute_request", content, metadata=metadata)
+        self.client.shell_channel.send(message)
+        request: str = message["header"]["msg_id"]
+        return request
 
     def receive_until(self, word: str) -> None:
         """Until a piece of an answer with this word has arrived."""
@@ -63,6 +79,9 @@ class Kernel:
     def published(self, *kinds: str) -> list[dict[str, Any]]:
         return [message["content"] for message in self.messages if message["msg_type"] in kinds]
 
+    def printed(self) -> str:
+        return "".join(content["text"] for content in self.published("stream"))
+
     def bundles(self) -> list[dict[str, Any]]:
         return [content["data"] for content in self.published("display_data", "update_display_data")]
 
@@ -82,7 +101,23 @@ def kernel(tmp_path: Path, model: FakeVLLM) -> Iterator[Kernel]:
 @pytest.fixture
 def plain_kernel(tmp_path: Path, model: FakeVLLM) -> Iterator[Kernel]:
     """Its front end is not known to draw the card."""
-    kernel = Kernel(tmp_path, model, "0")
+    kernel = Kernel(tmp_path, model, "")
+    yield kernel
+    kernel.stop()
+
+
+@pytest.fixture
+def console_kernel(tmp_path: Path, model: FakeVLLM) -> Iterator[Kernel]:
+    """Its front end only prints."""
+    kernel = Kernel(tmp_path, model, "", "console")
+    yield kernel
+    kernel.stop()
+
+
+@pytest.fixture
+def runner_kernel(tmp_path: Path, model: FakeVLLM) -> Iterator[Kernel]:
+    """Nobody looks on."""
+    kernel = Kernel(tmp_path, model, "", "runner")
     yield kernel
     kernel.stop()
 
@@ -143,9 +178,77 @@ def test_without_a_card_the_markdown_grows_in_linear_size(plain_kernel: Kernel, 
     assert all(WIDGET_MIME not in bundle for bundle in plain_kernel.bundles())
 
 
+def test_a_console_gets_the_whole_answer_printed_as_it_comes(console_kernel: Kernel, model: FakeVLLM) -> None:
+    model.use(Scenario(text="one **two** three", gated=True))
+    request = console_kernel.start("%ai count")
+    model.wait_for(lambda m: m.waiting == 1)
+    model.release()
+    while "one" not in console_kernel.printed():
+        console_kernel.messages.append(console_kernel.client.get_iopub_msg(timeout=40))
+    assert "three" not in console_kernel.printed()
+    model.release_all()
+    assert console_kernel.finish(request)["status"] == "ok"
+    assert console_kernel.printed() == "one **two** three\n"
+    assert console_kernel.bundles() == []
+
+
+def test_a_console_beside_a_notebook_is_answered_as_a_console(plain_kernel: Kernel, model: FakeVLLM) -> None:
+    model.use(Scenario(text="It is 42."))
+    plain_kernel.run("%ai how many?")
+    assert plain_kernel.bundles()[-1]["text/markdown"] == "It is 42."
+    plain_kernel.asker = "console"
+    plain_kernel.run("%ai how many?")
+    assert plain_kernel.printed() == "It is 42.\n"
+
+
+def test_a_runner_gets_one_output_in_one_piece(runner_kernel: Kernel, model: FakeVLLM) -> None:
+    model.use(Scenario(words=3000, rate=3000))
+    runner_kernel.run("%%ai\nwrite a lot")
+    (bundle,) = runner_kernel.bundles()
+    assert bundle["text/markdown"].endswith("w2999")
+
+
+@pytest.mark.parametrize("scenario", [Scenario(tokens=[]), Scenario(status=500, body="no"), Scenario(tokens=["\n"])])
+def test_a_question_without_an_answer_leaves_no_output(
+    plain_kernel: Kernel, kernel: Kernel, model: FakeVLLM, scenario: Scenario
+) -> None:
+    model.use(scenario)
+    assert plain_kernel.run("%ai -f code hello")["status"] == "error"
+    assert plain_kernel.bundles() == [] and plain_kernel.printed() == ""
+    reply = kernel.run("%ai -f code hello")
+    assert kernel.bundles()[-1] == {}  # in place of the card
+    assert reply["payload"] == []
+    assert len(kernel.published("error")[0]["traceback"]) == 1
+
+
 def test_loading_the_extension_imports_no_http_client(kernel: Kernel) -> None:
     kernel.run("import sys; print('httpx' in sys.modules, 'cellar.context' in sys.modules)")
     assert kernel.published("stream")[0]["text"] == "False False\n"
+
+
+def test_jupyter_console_shows_the_whole_answer(model: FakeVLLM, tmp_path: Path) -> None:
+    import pexpect
+
+    env = dict(os.environ, IPYTHONDIR=str(tmp_path), VLLM_BASE_URL=model.url, TERM="dumb")
+    model.use(Scenario(text="The answer is **42**, \x1b]0;title\x07\u202e as everybody knows.", gated=True))
+    options = ["-m", "jupyter_console", "--simple-prompt", "--kernel=python3"]
+    console = pexpect.spawn(sys.executable, options, env=env, timeout=40, encoding="utf-8", dimensions=(40, 200))
+    try:
+        console.expect("In \\[1\\]: ")
+        console.sendline("%load_ext cellar_jupyter")
+        console.expect("In \\[2\\]: ")
+        console.sendline("%ai how many?")
+        for _ in range(4):
+            model.wait_for(lambda m: m.waiting == 1)
+            model.release()
+        console.expect("The answer is")
+        model.release_all()
+        console.expect("In \\[3\\]: ")
+        shown = console.before
+        assert "as everybody knows." in shown and "\x1b]" not in shown and "\u202e" not in shown
+        assert shown.count("42") == 1
+    finally:
+        console.close(force=True)
 
 
 def test_nbconvert_runs_the_magic_and_saves_the_answer(

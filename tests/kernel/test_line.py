@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from cellar import wire
-from cellar.errors import all_errors
+from cellar.errors import ModelFailed, QuotaExceeded, all_errors
+from cellar_jupyter.kernel.endpoint import chosen_language
+from cellar_jupyter.kernel.executed import own_source
 from cellar_jupyter.kernel.interpolation import interpolate
 from cellar_jupyter.kernel.options import FORMATS, Options, UsageError, parse_line
 from cellar_jupyter.kernel.session import notes_of
@@ -32,15 +36,20 @@ def test_a_command_word_that_begins_a_question_is_a_question() -> None:
 
 
 def test_fix_above_a_cell_means_that_code() -> None:
-    options = parse_line("fix quickly", "x = 1/0\n")
-    assert (options.command, options.text) == ("fix", "quickly\nx = 1/0")
+    options = parse_line("fix quickly", "\n  x = 1/0\n")
+    assert (options.command, options.text, options.code) == ("fix", "quickly", "  x = 1/0")
+
+
+def test_fix_above_nothing_is_the_command_alone_or_a_question() -> None:
+    assert parse_line("fix", "\n").code == ""
+    assert parse_line("fix the loop", "\n") == Options(text="fix the loop")
 
 
 def test_a_line_and_a_cell_are_one_question() -> None:
     assert parse_line("shorter please", "  def f(): ...\n").text == "shorter please\n  def f(): ..."
 
 
-@pytest.mark.parametrize("line", ["-z 1 q", "-f", "-f x q", "-o 1 q", "--context x q", ""])
+@pytest.mark.parametrize("line", ["-z 1 q", "-f", "-f x q", "-o 1 q", "-o class q", "--context x q", ""])
 def test_a_bad_line_is_a_usage_error_and_never_an_exit(line: str) -> None:
     with pytest.raises(UsageError):
         parse_line(line)
@@ -86,10 +95,58 @@ def test_a_long_value_is_cut_between_words_because_half_a_secret_cannot_be_maske
         assert secret[:6] not in rest
 
 
-def test_nothing_is_called() -> None:
+def test_no_expression_is_evaluated() -> None:
     with pytest.raises(UsageError):
         interpolate("{x['missing']}", {"x": {}}, repr)
     assert interpolate("{x()}", {"x": print}, repr) == "{x()}"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        '`print(f"{x}")`',
+        "``a ` {x}``",
+        "```python\nreturn {x}, {nowhere}\n```",
+        "~~~\n```\n{x}\n~~~",
+        "```\n{x} of an unfinished block",
+        "`{{x}}`",
+    ],
+)
+def test_code_of_a_question_stays_as_it_is(code: str) -> None:
+    assert interpolate(f"{{x}} is\n{code}", {"x": 7}, repr) == f"7 is\n{code}"
+
+
+def test_behind_code_names_are_filled_in_again() -> None:
+    assert interpolate("`{x}` {x} ``{x}`` {x} it's ` {x}", {"x": 7}, repr) == "`{x}` 7 ``{x}`` 7 it's ` 7"
+    assert interpolate("```\n{x}\n```\n{x}", {"x": 7}, repr) == "```\n{x}\n```\n7"
+
+
+class Trap:
+    """Every way to read it runs into an error."""
+
+    @property
+    def v(self) -> int:
+        raise RuntimeError("the sensor\nis off")
+
+    def __getitem__(self, key: int) -> int:
+        raise ZeroDivisionError("no items")
+
+    def __repr__(self) -> str:
+        raise ValueError("no words")
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("{p.v}", "RuntimeError: the sensor is off"),
+        ("{p[0]}", "ZeroDivisionError: no items"),
+        ("{p}", "ValueError: no words"),
+    ],
+)
+def test_a_value_that_cannot_be_read_is_told_in_one_line(text: str, problem: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        interpolate(text, {"p": Trap()}, repr)
+    assert Words("en").say(raised.value.key, **raised.value.values) == f"{text[1:-1]} cannot be read: {problem}"
 
 
 def test_every_sentence_is_there_in_both_languages_with_the_same_values() -> None:
@@ -98,9 +155,10 @@ def test_every_sentence_is_there_in_both_languages_with_the_same_values() -> Non
     def fields(text: str) -> set[str | None]:
         return {name for _, name, _, _ in string.Formatter().parse(text) if name}
 
+    of_errors = {each.code for each in all_errors()}  # they choose what they say of an error
     assert ENGLISH.keys() == KOREAN.keys()
-    for key, english in ENGLISH.items():
-        assert fields(english) == fields(KOREAN[key]), key
+    for key in ENGLISH.keys() - of_errors:
+        assert fields(ENGLISH[key]) == fields(KOREAN[key]), key
 
 
 @pytest.mark.parametrize("language", ["en", "ko"])
@@ -108,7 +166,21 @@ def test_every_error_has_a_sentence(language: str) -> None:
     words = Words(language)
     for each in all_errors():
         line = words.error(each("two\nlines", retry_after=7), "http://here/v1")
-        assert "\n" not in line and "7 s" in line
+        assert "\n" not in line and line.endswith({"en": "(~7 s)", "ko": "(약 7초 후)"}[language])
+
+
+def test_a_korean_sentence_has_no_english_in_it() -> None:
+    words = Words("ko")
+    assert words.error(ModelFailed("The model server failed (HTTP 500)", detail={"status": 500}), "") == (
+        "모델 서버에서 오류가 발생했습니다 (HTTP 500)."
+    )
+    assert words.error(ModelFailed("The model server closed the stream"), "") == "모델 서버에서 오류가 발생했습니다."
+
+
+def test_a_quota_says_when_it_begins_anew_where_the_server_tells() -> None:
+    words = Words("en")
+    assert words.error(QuotaExceeded("used up"), "") == "Your token quota is used up."
+    assert " until 20" in words.error(QuotaExceeded("used up", detail={"resets_at": 1893456000}), "")
 
 
 @pytest.mark.parametrize(
@@ -123,6 +195,35 @@ def test_every_error_has_a_sentence(language: str) -> None:
 )
 def test_the_language_comes_from_cellar_lang_then_lang(environ: dict[str, str], language: str) -> None:
     assert language_of(environ) == language
+
+
+def test_the_language_chosen_in_jupyterlab_comes_before_lang(tmp_path: Path) -> None:
+    environ = {"JPY_SESSION_NAME": "a.ipynb", "JUPYTERLAB_SETTINGS_DIR": str(tmp_path), "LANG": "en_US.UTF-8"}
+    assert chosen_language(environ) == ""
+    file = tmp_path / "@jupyterlab" / "translation-extension" / "plugin.jupyterlab-settings"
+    file.parent.mkdir(parents=True)
+    file.write_text('{\n    // Examples: "locale": "es_CO"\n    "locale": "ko_KR"\n}')
+    assert language_of(environ, chosen_language(environ)) == "ko"
+    assert language_of({**environ, "CELLAR_LANG": "en"}, chosen_language(environ)) == "en"
+    assert chosen_language({**environ, "JPY_SESSION_NAME": ""}) == ""  # a console has a language of its own
+    file.write_text('{"locale": "default"}')
+    assert chosen_language(environ) == ""
+
+
+@pytest.mark.parametrize(
+    ("source", "own"),
+    [
+        ("%load_ext cellar_jupyter\nimport math\nVALUE = 1", "import math\nVALUE = 1"),
+        ("x = 1\n%ai what is x?\ny = 2", "x = 1\ny = 2"),
+        ("%ai a long \\\n  question\ny = 2", "y = 2"),
+        ("\n%%ai\nwhat is\nx = 1", ""),
+        ("%reload_ext cellar_jupyter", ""),
+        ("%%time\n%ai hello", "%%time\n"),
+        ("aid = 1\nx %ai", "aid = 1\nx %ai"),
+    ],
+)
+def test_what_asked_the_assistant_is_left_out_of_a_cell(source: str, own: str) -> None:
+    assert own_source(source) == own
 
 
 def test_every_format_is_explained_to_the_model() -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 import pytest
 from cellar_jupyter.kernel.display import ANSWER_MIME, Answer, answer_to_bundle, draws_cards
 from cellar_jupyter.kernel.formats import extract_code, extract_json
+from cellar_jupyter.kernel.options import Format
 from cellar_jupyter.kernel.published import to_published
 
 HARMLESS = """\
@@ -151,4 +155,22 @@ def test_a_card_is_drawn_only_where_cellar_runs(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path))
     assert not draws_cards({})
     assert not draws_cards({"JPY_SESSION_NAME": "a.ipynb"})
-    assert draws_cards({"CELLAR_CARD": "1"})
+
+
+@pytest.mark.parametrize("format", ["markdown", "text", "code", "json", "html", "math"])
+@pytest.mark.parametrize("text", ["", "\n \n"])
+def test_no_text_leaves_nothing_to_draw(text: str, format: Format) -> None:
+    assert answer_to_bundle(Answer(text, "m", format, "error", ("masked",)), "id") == {}
+
+
+@pytest.mark.parametrize("format", ["markdown", "text", "code", "json", "html", "math"])
+def test_no_escape_sequence_and_no_bidi_override_stands_in_a_notebook(format: Format) -> None:
+    text = "a\x1b[31mb \x1b]0;title\x07 \u202etxt\u2066 \x9b1m\r\nend\r!"
+    bundle = json.dumps(answer_to_bundle(Answer(text, "m", format, "complete"), "id"), ensure_ascii=False)
+    assert not re.search(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]|\\u00|\\r", bundle)
+
+
+@pytest.mark.parametrize("answer", ["NaN", "[1, Infinity]", '{"a": -Infinity}', "[" * 100_000, "", "{"])
+def test_what_json_does_not_have_is_no_json(answer: str) -> None:
+    with pytest.raises(ValueError, match="no JSON"):
+        extract_json(answer)

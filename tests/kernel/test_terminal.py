@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from cellar.prompts import FIX_SELECTION
 from cellar.settings import ENDPOINT_FILE, Endpoint, endpoint_to_json
 
 from tests.fakes.scenarios import Scenario
@@ -100,6 +101,47 @@ def test_an_unknown_name_is_told_in_one_line_and_nothing_is_sent(terminal: Termi
     assert model.requests == []
 
 
+def test_code_below_fix_and_explain_is_sent_byte_for_byte(terminal: Terminal, model: FakeVLLM) -> None:
+    terminal.run("s = 'a secret plan'")
+    for command in ("fix", "explain"):
+        terminal.run(f'%%ai {command}\ndef f(i):\n    print(f"{{i}}")\n    return {{s}}\n')
+        assert terminal.result.success
+        assert 'def f(i):\n    print(f"{i}")\n    return {s}' in sent(model)
+
+
+def test_words_beside_fix_are_a_question_and_filled_in(terminal: Terminal, model: FakeVLLM) -> None:
+    terminal.run("limit = 99")
+    terminal.run("%%ai fix for at most {limit} rows\nprint({limit})")
+    assert "for at most 99 rows" in sent(model) and "print({limit})" in sent(model)
+
+
+TRAP = """
+class Trap:
+    v = property(lambda self: 1 / 0)
+    def __getitem__(self, key): raise RuntimeError('no item')
+    def __repr__(self): raise ValueError('no words')
+trap = Trap()"""
+
+
+@pytest.mark.parametrize("reference", ["{trap}", "{trap.v}", "{trap[0]}"])
+def test_a_value_that_cannot_be_read_is_one_line_and_nothing_is_sent(
+    terminal: Terminal, model: FakeVLLM, reference: str
+) -> None:
+    terminal.run(TRAP)
+    assert f"{reference[1:-1]} cannot be read: " in one_line(terminal.run(f"%ai what is {reference}?"))
+    assert model.requests == []
+
+
+def test_a_result_that_cannot_be_printed_is_described_and_prints_no_traceback(
+    terminal: Terminal, model: FakeVLLM
+) -> None:
+    terminal.run(TRAP)
+    terminal.run("trap")
+    assert terminal.run("%ai hello").endswith("hello\n")
+    assert "Traceback" not in terminal.paper.getvalue()
+    assert "<Trap object that cannot be printed: ValueError: no words>" in sent(model)
+
+
 # --- formats and -o
 
 
@@ -138,6 +180,34 @@ def test_an_answer_that_is_no_json_is_told_in_one_line(terminal: Terminal, model
     assert "data" not in terminal.shell.user_ns
 
 
+def test_an_answer_of_nothing_is_told_and_stored_nowhere(terminal: Terminal, model: FakeVLLM) -> None:
+    terminal.run("kept = 'before'")
+    for line in ("", "-f code", "-f json", "-f html", "-f math", "-f text"):
+        model.use(Scenario(tokens=["\n"]))
+        assert "answered with nothing" in one_line(terminal.run(f"%ai {line} -o kept hello"))
+    assert terminal.variable("kept") == "before"
+    assert terminal.shell.rl_next_input is None
+
+
+def test_a_block_without_code_is_no_next_input(terminal: Terminal, model: FakeVLLM) -> None:
+    model.use(Scenario(text="```python\n```"))
+    terminal.run("%ai -f code write it")
+    assert terminal.shell.rl_next_input is None
+
+
+def test_a_part_of_a_json_value_is_not_stored(terminal: Terminal, model: FakeVLLM) -> None:
+    model.use(Scenario(text="12", finish="length"))
+    assert "JSON" in terminal.run("%ai -f json -o data a number")
+    assert "data" not in terminal.shell.user_ns
+
+
+def test_every_question_is_bounded(terminal: Terminal, model: FakeVLLM) -> None:
+    for line in ("hello", "-f json a list", "fix"):
+        terminal.run("1 / 0")
+        terminal.run(f"%ai {line}")
+        assert 0 < model.requests[-1].body["max_tokens"] <= 4096
+
+
 # --- context
 
 
@@ -154,6 +224,27 @@ def test_no_context_is_sent_when_none_is_wanted(terminal: Terminal, model: FakeV
     assert "1234" not in sent(model)
 
 
+def test_with_no_context_no_earlier_question_travels_either(terminal: Terminal, model: FakeVLLM) -> None:
+    terminal.run("private = 1234")
+    model.use(Scenario(text="Blue."))
+    terminal.run("%ai my favourite colour?")
+    terminal.run("%ai --context none something public")
+    assert [message["role"] for message in model.requests[-1].body["messages"]] == ["system", "user"]
+    assert "1234" not in sent(model) and "Blue" not in sent(model)
+    terminal.run("%ai and again?")
+    assert "1234" in sent(model) and "something public" in sent(model)
+    assert sent(model).startswith(sent(model, 0))  # the prefix stays
+
+
+def test_a_cell_that_asks_keeps_its_other_lines(terminal: Terminal, model: FakeVLLM) -> None:
+    terminal.run("%reload_ext cellar_jupyter\nimport math\nVALUE_A = 1")
+    terminal.run("VALUE_B = 2\n%ai is it odd?")
+    terminal.run("%ai hello there")
+    newest = model.requests[-1].body["messages"][-1]["content"]
+    assert "VALUE_A = 1" in sent(model) and "VALUE_B = 2" in newest
+    assert "%reload_ext" not in sent(model) and "%ai" not in newest
+
+
 def test_one_cell_is_the_last_one(terminal: Terminal, model: FakeVLLM) -> None:
     terminal.run("first = 1111")
     terminal.run("second = 2222")
@@ -165,6 +256,31 @@ def test_fix_sends_the_last_error_with_its_cell(terminal: Terminal, model: FakeV
     terminal.run("def broken():\n    return 1 / 0\nbroken()")
     terminal.run("%ai fix")
     assert "ZeroDivisionError: division by zero" in sent(model) and "return 1 / 0" in sent(model)
+
+
+@pytest.mark.parametrize("failing", ["%ai -x", "# note\n%ai -f nope x", "%ai about {nowhere}", "y = 2\n%ai -o 1x q"])
+def test_fix_is_about_the_last_error_of_the_users_own(terminal: Terminal, model: FakeVLLM, failing: str) -> None:
+    terminal.run("1 / 0  # mine")
+    terminal.run(failing)
+    assert not terminal.result.success
+    terminal.run("%ai fix")
+    assert "ZeroDivisionError" in sent(model) and "1 / 0  # mine" in sent(model)
+    assert "magics.py" not in sent(model) and "AiHalt" not in sent(model)
+
+
+def test_an_error_behind_a_question_in_one_cell_is_the_users_own(terminal: Terminal, model: FakeVLLM) -> None:
+    terminal.run("%ai hello\n1 / 0")
+    terminal.run("%ai fix")
+    assert "ZeroDivisionError" in sent(model)
+
+
+def test_fix_with_code_below_is_about_that_code(terminal: Terminal, model: FakeVLLM) -> None:
+    terminal.run("1 / 0")
+    terminal.run("%%ai fix\nfor i in range(3) print(i)")
+    question = model.requests[-1].body["messages"][-1]["content"]
+    assert "<ctx-selection" in question and "for i in range(3) print(i)" in question
+    assert question.endswith(FIX_SELECTION)
+    assert "last error" not in question
 
 
 def test_fix_without_an_error_says_so(terminal: Terminal, model: FakeVLLM) -> None:
@@ -213,7 +329,15 @@ def test_an_interrupt_before_the_first_token_closes_the_upstream(terminal: Termi
     printed = terminal.run("%ai anybody there?")
     thread.join()
     silent_model.wait_for(lambda m: m.aborted == 1)
-    assert one_line(printed) == "Stopped. The text so far is kept."
+    assert one_line(printed) == "Stopped."
+
+
+def test_a_stop_before_the_first_token_leaves_the_variable(terminal: Terminal, silent_model: FakeVLLM) -> None:
+    terminal.run("kept = 'before'")
+    thread = interrupt_after(lambda: silent_model.wait_for(lambda m: m.running == 1))
+    terminal.run("%ai -o kept anybody there?")
+    thread.join()
+    assert terminal.variable("kept") == "before"
 
 
 def test_after_a_stop_the_kernel_asks_again(terminal: Terminal, silent_model: FakeVLLM) -> None:
@@ -246,8 +370,9 @@ def test_a_refusal_is_one_readable_line(terminal: Terminal, model: FakeVLLM, sce
 
 def test_what_came_before_a_failure_is_kept(terminal: Terminal, model: FakeVLLM) -> None:
     model.use("error_in_stream")
-    printed = terminal.run("%ai hello").splitlines()
+    printed = terminal.run("%ai -o part hello").splitlines()
     assert printed[0].startswith("it begins") and "failed" in printed[1]
+    assert terminal.variable("part") == printed[0]
 
 
 def test_an_answer_that_breaks_off_is_kept_and_told(terminal: Terminal, broken_model: FakeVLLM) -> None:
@@ -267,6 +392,9 @@ def test_nobody_listening_is_told_with_the_address(
     ("line", "word"),
     [
         ("%ai", "question"),
+        ("%%ai", "Write a question"),
+        ("%%ai  ", "Write a question"),
+        ("%%ai -f code\n", "Write a question"),
         ("%ai --frobnicate hello", "--frobnicate"),
         ("%ai -m", "-m"),
         ("%ai -f poem hello", "poem"),
@@ -284,6 +412,31 @@ def test_a_bad_setting_names_the_variable(terminal: Terminal, monkeypatch: pytes
     assert "VLLM_BASE_URL" in one_line(terminal.run("%ai hello"))
 
 
+def test_a_setting_changed_in_the_running_kernel_counts_from_the_next_question(
+    terminal: Terminal, model: FakeVLLM, an_unused_port: int
+) -> None:
+    terminal.run("%ai hello")
+    model.options = ServerOptions(api_key="sk-right-key-0123456789", models=["first", "second"])
+    terminal.run("import os; os.environ['VLLM_API_KEY'] = 'sk-right-key-0123456789'")
+    terminal.run("os.environ['CELLAR_MODEL'] = 'second'")
+    assert "hello again" in terminal.run("%ai --context none hello again")
+    assert model.requests[-1].body["model"] == "second"
+    terminal.run(f"os.environ['VLLM_BASE_URL'] = 'http://127.0.0.1:{an_unused_port}/v1'")
+    assert f":{an_unused_port}/v1" in one_line(terminal.run("%ai hello"))
+    terminal.run(f"os.environ['VLLM_BASE_URL'] = '{model.url}'")
+    assert "and back" in terminal.run("%ai --context none and back")
+
+
+def test_a_cell_magic_with_nothing_below_is_its_line(terminal: Terminal, model: FakeVLLM) -> None:
+    terminal.run("%%ai what is a kernel?")
+    assert "what is a kernel?" in sent(model)
+    assert "Ask the model" in terminal.run("%%ai help")
+
+
+def test_a_terminal_waits_for_the_lines_below_a_cell_magic(terminal: Terminal) -> None:
+    assert terminal.shell.check_complete("%%ai")[0] == "incomplete"
+
+
 # --- reports
 
 
@@ -297,7 +450,13 @@ def test_usage_adds_up_what_the_server_reported(terminal: Terminal, model: FakeV
     terminal.run("%ai hello")
     terminal.run("%ai hello")
     printed = terminal.run("%ai usage")
-    assert "2 questions, 3,000 tokens sent (2,000 cached)" in printed
+    assert "2 answers, 3,000 tokens sent (2,000 cached)" in printed
+
+
+def test_a_question_that_failed_is_no_answer(terminal: Terminal, model: FakeVLLM) -> None:
+    model.use("broken")
+    terminal.run("%ai hello")
+    assert "0 answers" in terminal.run("%ai usage")
 
 
 def test_help_is_in_the_users_language(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:

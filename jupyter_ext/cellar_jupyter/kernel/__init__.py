@@ -8,12 +8,13 @@ Import is light: the HTTP client, the context builder and ipywidgets are importe
     formats.py        what `-f` asks of the model, and what it takes out of the answer
     published.py      the answer as Markdown that no front end can be tricked with
     executed.py       what this kernel has run -> a context part
-    endpoint.py       where the model server is: environment, else the workspace server's file
-    questions.py      `%ai ... ?` is a question, not IPython's help
+    endpoint.py       where the model server is: environment, else the workspace server's file; JupyterLab's language
+    questions.py      `%ai ... ?` is a question, not IPython's help; `%%ai` with nothing below it is `%ai`
     session.py        one shell's line to the model server, and the life of one question
     dialogue.py       this kernel's earlier questions and answers, its redactions, its token count
     stream.py         the client on a thread of its own; Ctrl-C arrives at once
-    display.py        where the answer appears: card, Markdown output, terminal
+    asker.py          which kind of front end asks
+    display.py        where the answer appears: card, Markdown output, printed text
     card.py           the ipywidgets model behind the card
     words.py          sentences in English and Korean
     magics.py         `%ai` and `%%ai`, which put these together

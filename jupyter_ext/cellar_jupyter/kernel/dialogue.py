@@ -19,7 +19,8 @@ from cellar.context import Prompt, PromptInput, Redactor, SentTurn, TokenCounter
 
 @dataclass
 class Spent:
-    """Tokens since the extension was loaded. `told` is false until the server has reported any."""
+    """Since the extension was loaded: questions that got an answer or part of one, and tokens. `told` is false until
+    the server has reported any."""
 
     questions: int = 0
     prompt: int = 0
@@ -41,27 +42,36 @@ class Dialogue:
         self._turns.clear()
         self._redactor = Redactor(environ=dict(self._environ))
 
-    def prompt(self, model: wire.Model, question: str, parts: Sequence[wire.ContextPart]) -> Prompt:
+    def prompt(
+        self, model: wire.Model, question: str, parts: Sequence[wire.ContextPart], *, alone: bool = False
+    ) -> Prompt:
+        """`alone`: without the earlier turns, whose context would travel with them. The next turns see it all the same:
+        it goes on where the conversation is."""
         self._redactor = Redactor(self._redactor.state, dict(self._environ))  # os.environ may have changed meanwhile
-        return build_prompt(
+        prompt = build_prompt(
             PromptInput(
                 model=model,
                 question=question,
-                history=tuple(self._turns),
+                history=() if alone else tuple(self._turns),
                 parts=tuple(parts),
                 counter=self._counters.setdefault(model.id, TokenCounter()),
                 redactor=self._redactor,
             )
         )
+        if alone and self._turns:
+            last = self._turns[-1]
+            sent = msgspec.structs.replace(prompt.sent, head=(), dropped=last.dropped, bare=last.bare)
+            prompt = msgspec.structs.replace(prompt, sent=sent)
+        return prompt
 
     def keep(self, prompt: Prompt, answer: str, usage: UsageSeen | None) -> None:
         """A question that got an answer, or part of one. One that got nothing leaves no trace."""
-        self.spent.questions += 1
         if usage is not None:
             self.spent.told = True
             self.spent.prompt += usage.prompt
             self.spent.completion += usage.completion
             self.spent.cached += usage.cached or 0
             self._counters[prompt.receipt.model].calibrate(prompt.receipt.prompt_tokens, usage.prompt)
-        if answer:
+        if answer.strip():
+            self.spent.questions += 1
             self._turns.append(msgspec.structs.replace(prompt.sent, answer=self._redactor.mask(answer)))

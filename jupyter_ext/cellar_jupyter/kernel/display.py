@@ -1,11 +1,12 @@
 """Where an answer appears.
 
-    terminal   plain text as it comes
+    printed    plain text as it comes: terminals, and consoles, which do not replace what they have printed
     card       a widget while it streams, then an output of three mime types: our own (the same card, drawn by the lab
                extension without a kernel), Markdown and plain text (nbconvert, GitHub, a Lab without the extension)
-    output     Markdown that grows, for notebooks whose front end is not known to draw the card
+    output     Markdown, for notebooks whose front end is not known to draw the card: it grows where somebody looks on
 
-Only one is drawn: the widget's bundle has no Markdown, and the final bundle has no widget.
+Only one is drawn: the widget's bundle has no Markdown, and the final bundle has no widget. A question that got no text
+leaves nothing to draw: what went wrong stands below, as the cell's error.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from .asker import asker_of
 from .endpoint import server_runs_cellar
 from .formats import answer_to_markdown
 from .options import Format
@@ -26,7 +28,7 @@ from .published import to_published
 
 ANSWER_MIME = "application/vnd.cellar.answer+json"
 WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_CONTROL = re.compile(r"\r\n?|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 State = Literal["complete", "length", "stopped", "interrupted", "error"]
 
 GROWTH = 1.25
@@ -51,8 +53,12 @@ class Display(Protocol):
 
 
 def answer_to_bundle(answer: Answer, answer_id: str) -> dict[str, Any]:
-    """The mime bundle a notebook keeps. The card reads its text from the Markdown beside it when that is the same."""
-    shown = answer.text if answer.format == "text" else answer_to_markdown(answer.text, answer.format)
+    """The mime bundle a notebook keeps; empty when no text has come. The card reads its text from the Markdown beside
+    it when that is the same."""
+    text = _legible(answer.text)
+    if not text.strip():
+        return {}
+    shown = text if answer.format == "text" else answer_to_markdown(text, answer.format)
     card: dict[str, Any] = {
         "version": 1,
         "id": answer_id,
@@ -62,7 +68,7 @@ def answer_to_bundle(answer: Answer, answer_id: str) -> dict[str, Any]:
         "notes": list(answer.notes),
     }
     notes = "".join(f"\n\n*{note}*" for note in answer.notes)
-    bundle: dict[str, Any] = {ANSWER_MIME: card, "text/plain": "\n\n".join((answer.text, *answer.notes))}
+    bundle: dict[str, Any] = {ANSWER_MIME: card, "text/plain": "\n\n".join((text, *answer.notes))}
     if answer.format == "text":
         return bundle
     published = to_published(shown)
@@ -72,7 +78,7 @@ def answer_to_bundle(answer: Answer, answer_id: str) -> dict[str, Any]:
     return bundle
 
 
-class TerminalDisplay:
+class PrintedDisplay:
     """Plain text on standard output; notes on a line of their own."""
 
     def __init__(self) -> None:
@@ -82,7 +88,7 @@ class TerminalDisplay:
         self._write(f"{line}\n" if line else "")
 
     def text(self, delta: str) -> None:
-        self._write(_without_controls(delta))
+        self._write(_legible(delta))
 
     def reasoning(self, delta: str) -> None:
         """Not shown in a terminal: it would push the answer off the screen."""
@@ -101,23 +107,25 @@ class TerminalDisplay:
 
 
 class OutputDisplay:
-    """One Markdown output that grows."""
+    """One Markdown output, which grows if `grows`."""
 
-    def __init__(self, format: Format) -> None:
+    def __init__(self, format: Format, *, grows: bool) -> None:
         self._id = uuid.uuid4().hex
         self._format: Format = format
+        self._grows = grows
         self._text: list[str] = []
-        self._length = 0
-        self._sent_length = -1
+        self._length = self._sent_length = 0
         self._sent_at = 0.0
+        self._stands = False  # something was published
 
     def status(self, line: str) -> None:
-        self._publish({"text/plain": line})
+        if self._grows:
+            self._publish({"text/plain": line})
 
     def text(self, delta: str) -> None:
         self._text.append(delta)
         self._length += len(delta)
-        grown = self._length >= self._sent_length * GROWTH
+        grown = self._grows and self._length >= self._sent_length * GROWTH
         if grown and time.monotonic() - self._sent_at >= INTERVAL:
             self._publish(answer_to_bundle(Answer("".join(self._text), "", self._format, "interrupted"), self._id))
             self._sent_length, self._sent_at = self._length, time.monotonic()
@@ -129,8 +137,9 @@ class OutputDisplay:
         self._publish(answer_to_bundle(answer, self._id))
 
     def _publish(self, bundle: Mapping[str, Any]) -> None:
-        _publish(bundle, self._id, update=self._sent_length >= 0)
-        self._sent_length = max(self._sent_length, 0)
+        if bundle or self._stands:
+            _publish(bundle, self._id, update=self._stands)
+            self._stands = True
 
 
 class CardDisplay:
@@ -160,23 +169,22 @@ class CardDisplay:
 
 
 def make_display(shell: object, format: Format, model: str, environ: Mapping[str, str] = os.environ) -> Display:
-    """A kernel has a `kernel`; a terminal has not."""
-    if not hasattr(shell, "kernel"):
-        return TerminalDisplay()
-    if draws_cards(environ):
+    """What the front end that asks can show, or what `CELLAR_CARD` says."""
+    asker = asker_of(shell)
+    choice = environ.get("CELLAR_CARD", "")
+    if asker == "terminal":
+        return PrintedDisplay()
+    if choice == "1" or (choice != "0" and asker == "notebook" and draws_cards(environ)):
         return CardDisplay(format, model)
-    return OutputDisplay(format)
+    return PrintedDisplay() if asker == "console" else OutputDisplay(format, grows=asker == "notebook")
 
 
 def draws_cards(environ: Mapping[str, str]) -> bool:
-    """Whether the front end of this kernel has our lab extension.
+    """Whether the notebook front end of this kernel has our lab extension.
 
     A kernel cannot ask: it hears the browser only between two cells. So: it was started by a Jupyter server
-    (`JPY_SESSION_NAME`, absent under nbconvert and papermill) on which Cellar runs. `CELLAR_CARD=0` or `1` overrides.
+    (`JPY_SESSION_NAME`, absent under nbconvert and papermill) on which Cellar runs.
     """
-    choice = environ.get("CELLAR_CARD", "")
-    if choice in ("0", "1"):
-        return choice == "1"
     return bool(environ.get("JPY_SESSION_NAME")) and _has_ipywidgets() and server_runs_cellar()
 
 
@@ -194,6 +202,6 @@ def _publish(bundle: Mapping[str, Any], display_id: str, *, update: bool) -> Non
     )
 
 
-def _without_controls(text: str) -> str:
-    """A model's escape sequences and bidirectional overrides are not obeyed by the terminal."""
-    return _CONTROL.sub("�", text)
+def _legible(text: str) -> str:
+    """A model's escape sequences and bidirectional overrides are obeyed by no terminal and no notebook."""
+    return _CONTROL.sub(lambda match: "\n" if match[0][0] == "\r" else "�", text)

@@ -1,7 +1,8 @@
 """What this kernel has run, as a context part: sources, results, errors.
 
 A kernel knows no notebook: it has `In`, `Out` and the last exception. Printed text is not kept by IPython and so not
-here; what a cell returned and how it failed is. Cells that asked the assistant are left out: they are the conversation.
+here; what a cell returned and how it failed is. What asked the assistant is left out, for it is the conversation: the
+whole of a `%%ai` cell, the `%ai` lines of another. So are the assistant's own one-line errors: they are nothing to fix.
 """
 
 from __future__ import annotations
@@ -11,16 +12,18 @@ import sys
 import traceback
 from typing import TYPE_CHECKING, Any
 
-from cellar.wire import Cell, CellsPart, ErrorPart, NotebookPart, Output
+from cellar.wire import Cell, CellsPart, ErrorPart, NotebookPart, Output, SelectionPart
 
-from .interpolation import cut_middle
+from .interpolation import cut_middle, problem_of
+from .words import AiHalt
 
 if TYPE_CHECKING:
-    from IPython.core.interactiveshell import ExecutionResult, InteractiveShell
+    from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, InteractiveShell
 
 PATH = "this kernel"
 MAX_RESULT = 8_000  # characters of one result or traceback; more is cut in the middle
-_ASKS = re.compile(r"^\s*%%?ai\b|^\s*%(?:re)?load_ext\s+cellar_jupyter\b")
+_ASKING_CELL = re.compile(r"\s*%%ai\b")
+_ASKING_LINE = re.compile(r"^[ \t]*%(?:ai\b|(?:re)?load_ext\s+cellar_jupyter\b)(?:[^\n]*\\\n)*[^\n]*\n?", re.MULTILINE)
 
 
 class Executed:
@@ -31,9 +34,12 @@ class Executed:
         self._errors: dict[int, str] = {}
         self._shown: dict[int, str] = {}  # results as they were first told: the same prompt prefix, and one repr each
         self._last_error: tuple[int, str] | None = None
+        self._numbered = True  # the cell that runs now has a number
+        shell.events.register("pre_run_cell", self._begin)
         shell.events.register("post_run_cell", self._remember)
 
     def forget(self) -> None:
+        self._shell.events.unregister("pre_run_cell", self._begin)
         self._shell.events.unregister("post_run_cell", self._remember)
 
     def sources(self) -> list[str]:
@@ -43,12 +49,10 @@ class Executed:
 
     def cells(self) -> list[Cell]:
         """Everything run before the cell that runs now, in order of execution."""
-        running = self._shell.execution_count
-        return [
-            self._cell(number, source)
-            for number, source in enumerate(self.sources())
-            if 0 < number < running and source.strip() and not _ASKS.match(source)
-        ]
+        typed = self.sources()
+        end = len(typed) - 1 if self._numbered else len(typed)  # execution_count is another's, by IPython's version
+        sources = ((number, own_source(typed[number])) for number in range(1, end))
+        return [self._cell(number, source) for number, source in sources if source.strip()]
 
     def notebook_part(self) -> NotebookPart | None:
         cells = self.cells()
@@ -64,7 +68,7 @@ class Executed:
             return self._error_before_loading()
         number, trace = self._last_error
         sources = self.sources()
-        source = sources[number] if number < len(sources) else ""
+        source = own_source(sources[number]) if number < len(sources) else ""
         outputs = (Output(kind="error", text=cut_middle(trace, MAX_RESULT)),)
         return ErrorPart(
             path=PATH,
@@ -73,7 +77,7 @@ class Executed:
 
     def _error_before_loading(self) -> ErrorPart | None:
         error = getattr(sys, "last_value", None)
-        if error is None:
+        if error is None or isinstance(error, AiHalt):
             return None
         outputs = (Output(kind="error", text=cut_middle(_trace(error), MAX_RESULT)),)
         return ErrorPart(path=PATH, cell=Cell(id="error", kind="code", outputs=outputs))
@@ -84,25 +88,47 @@ class Executed:
         if number in results:
             text = self._shown.get(number)
             if text is None:
-                text = self._shown[number] = cut_middle(show_value(self._shell, results[number]), MAX_RESULT)
+                text = self._shown[number] = cut_middle(describe_value(self._shell, results[number]), MAX_RESULT)
             outputs.append(Output(kind="result", text=text))
         if number in self._errors:
             outputs.append(Output(kind="error", text=self._errors[number]))
         return Cell(id=f"In[{number}]", kind="code", source=source, execution_count=number, outputs=tuple(outputs))
 
+    def _begin(self, info: ExecutionInfo) -> None:
+        self._numbered = bool(info.store_history)
+
     def _remember(self, result: ExecutionResult) -> None:
         error = result.error_in_exec or result.error_before_exec
-        source = str(getattr(result.info, "raw_cell", ""))
-        if error is None or result.execution_count is None or _ASKS.match(source):
+        if error is None or result.execution_count is None or isinstance(error, AiHalt):
             return
         self._last_error = (result.execution_count, _trace(error))
         self._errors[result.execution_count] = "".join(traceback.format_exception_only(error)).strip()
 
 
+def code_part(code: str) -> SelectionPart:
+    """Code that stands below `%%ai fix` or `%%ai explain`: what the question points at."""
+    return SelectionPart(path=PATH, text=code)
+
+
+def own_source(source: str) -> str:
+    """A cell without what asked the assistant."""
+    return "" if _ASKING_CELL.match(source) else _ASKING_LINE.sub("", source)
+
+
 def show_value(shell: Any, value: object) -> str:
-    """`value` as the shell would print it."""
-    data, _ = shell.display_formatter.format(value, include=["text/plain"])
-    return str(data.get("text/plain", ""))
+    """`value` as the shell would print it. Raises what its own code raises, where the shell would print a traceback in
+    the middle of our output and go on."""
+    formatter = shell.display_formatter.formatters["text/plain"]
+    printed = type(formatter).__call__
+    return str(getattr(printed, "__wrapped__", printed)(formatter, value))
+
+
+def describe_value(shell: Any, value: object) -> str:
+    """The same for the context, where a value that cannot be printed is no reason to stop."""
+    try:
+        return show_value(shell, value)
+    except Exception as error:  # noqa: BLE001  # the value's own code
+        return f"<{type(value).__name__} object that cannot be printed: {problem_of(error)}>"
 
 
 def _trace(error: BaseException) -> str:

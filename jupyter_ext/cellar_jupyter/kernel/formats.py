@@ -39,15 +39,20 @@ def extract_html(answer: str) -> str:
 
 
 def extract_json(answer: str) -> object:
-    """The JSON value of an answer, with or without a fence. Raises ValueError."""
+    """The JSON value of an answer, with or without a fence. Raises ValueError, for NaN and Infinity as well: Python
+    writes and reads them, JSON has none."""
     candidates = [answer.strip(), *code_blocks(answer)]
     for candidate in candidates:
         try:
-            value: object = json.loads(candidate)
-        except ValueError:
+            value: object = json.loads(candidate, parse_constant=_refuse_constant)
+        except (ValueError, RecursionError):
             continue
         return value
     raise ValueError("no JSON value in the answer")
+
+
+def _refuse_constant(name: str) -> object:
+    raise ValueError(name)
 
 
 def value_of(answer: str, format: Format) -> object:

@@ -13,9 +13,10 @@ from cellar.errors import CellarError
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 
 from . import questions
+from .endpoint import chosen_language
 from .interpolation import interpolate
 from .options import Options, UsageError, parse_line
-from .words import Spoken, Words, language_of
+from .words import AiHalt, Spoken, Words, language_of
 
 if TYPE_CHECKING:
     from cellar import wire
@@ -23,13 +24,6 @@ if TYPE_CHECKING:
 
     from .display import Answer
     from .session import Session
-
-
-class AiHalt(Exception):
-    """Ends the cell with one line."""
-
-    def _render_traceback_(self) -> list[str]:
-        return [str(self)]
 
 
 @magics_class
@@ -48,7 +42,7 @@ class AiMagics(Magics):
     @line_cell_magic
     def ai(self, line: str, cell: str | None = None) -> None:
         """Ask the model: `%ai help` explains."""
-        words = Words(language_of(os.environ))
+        words = Words(language_of(os.environ, chosen_language(os.environ)))
         try:
             options = parse_line(line, cell)
             if options.command == "help":
@@ -58,7 +52,7 @@ class AiMagics(Magics):
         except Spoken as error:
             raise AiHalt(words.say(error.key, **error.values)) from None
         except KeyboardInterrupt:
-            raise AiHalt(words.say("stopped")) from None
+            raise AiHalt(words.say("stopped_empty")) from None
         except CellarError as error:
             url = self._session.url if self._session is not None else ""
             raise AiHalt(words.error(error, url)) from None
@@ -78,8 +72,8 @@ class AiMagics(Magics):
             session.reset()
             _print(words.say("forgotten"))
         else:
-            answer = session.ask(options, self._question(options), self._parts(options), words)
-            self._use(answer, options)
+            answer, failure = session.ask(options, self._question(options), self._parts(options), words)
+            self._use(answer, options, failure)
 
     def _open_session(self) -> Session:
         from .session import Session
@@ -89,47 +83,61 @@ class AiMagics(Magics):
         return self._session
 
     def _question(self, options: Options) -> str:
+        from cellar.prompts import FIX_SELECTION
+
         names = {**self._shell.user_ns, "In": self._executed.sources()}
         text = interpolate(options.text, names, self._show)
-        if options.command in ("fix", "explain"):
-            return f"/{options.command} {text}".strip()
-        return text
+        if options.command == "ask":
+            return text
+        if options.command == "fix" and options.code:
+            return f"{FIX_SELECTION}\n\nThe user adds: {text}" if text else FIX_SELECTION
+        return f"/{options.command} {text}".strip()
 
     def _parts(self, options: Options) -> list[wire.ContextPart]:
-        """`fix` points at the last error, `explain` at the last cell, unless code stands below them."""
+        """`fix` points at the last error, `explain` at the last cell, both at the code below them if there is any."""
+        from .executed import code_part
+
         found: list[wire.ContextPart | None] = []
         if options.context == "notebook":
             found.append(self._executed.notebook_part())
-        if options.command == "fix" and not options.text:
+        if options.code:
+            found.append(code_part(options.code))
+        elif options.command == "fix":
             error = self._executed.error_part()
             if error is None:
                 raise UsageError("no_error")
             found.append(error)
-        elif options.command == "explain" and not options.text:
+        elif options.command == "explain":
             last = self._executed.last_cell_part()
             if last is None:
                 raise UsageError("nothing_run")
             found.append(last)
-        elif options.context == "cell":
+        if options.context == "cell" and (options.code or options.command == "ask"):
             found.append(self._executed.last_cell_part())
         return [part for part in found if part is not None]
 
-    def _use(self, answer: Answer, options: Options) -> None:
-        """What `-o` and `-f code` do with the answer. A part of one is stored as it is."""
-        from .formats import extract_code, value_of
+    def _use(self, answer: Answer, options: Options, failure: CellarError | None) -> None:
+        """What `-o` and `-f code` do with the answer. A part of one is stored as well, but no part of a JSON value;
+        nothing takes the place of what the variable was."""
+        from .formats import value_of
 
-        if answer.state in ("stopped", "interrupted"):
-            if options.output is not None and options.format != "json":
-                self._shell.user_ns[options.output] = answer.text
-            raise Spoken(answer.state)
-        try:
-            value = value_of(answer.text, options.format)
-        except ValueError:
-            raise UsageError("not_json") from None
-        if options.output is not None:
-            self._shell.user_ns[options.output] = value
-        if options.format == "code":
-            self._shell.set_next_input(extract_code(answer.text), replace=False)
+        whole = answer.state in ("complete", "length")
+        empty = not answer.text.strip()
+        if not empty and (answer.state == "complete" or options.format != "json"):
+            try:
+                value = value_of(answer.text, options.format)
+            except ValueError:
+                raise UsageError("not_json") from None
+            if options.output is not None:
+                self._shell.user_ns[options.output] = value
+            if options.format == "code" and whole and value:
+                self._shell.set_next_input(value, replace=False)
+        elif whole and not empty:
+            raise UsageError("not_json")
+        if failure is not None:
+            raise failure
+        if empty or not whole:
+            raise Spoken(f"{answer.state}_empty" if empty else answer.state)
 
     def _show(self, value: object) -> str:
         from .executed import show_value

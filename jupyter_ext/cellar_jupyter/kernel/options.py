@@ -6,6 +6,7 @@ Only the options at the start of the line are read as options; everything behind
 
 from __future__ import annotations
 
+import keyword
 import re
 from dataclasses import dataclass
 from typing import Literal, TypeVar, get_args
@@ -46,6 +47,7 @@ class Options:
     output: str | None = None
     context: Scope = "notebook"
     text: str = ""
+    code: str = ""  # below `%%ai fix` and `%%ai explain`: what they are about, byte for byte
 
 
 def parse_line(line: str, cell: str | None = None) -> Options:
@@ -58,7 +60,7 @@ def parse_line(line: str, cell: str | None = None) -> Options:
     found, rest = _read_flags(line)
     if found.pop("help", None):
         return Options(command="help")
-    command, text = _read_command(rest.strip(), cell)
+    command, text, code = _read_command(rest.strip(), cell)
     return Options(
         command=command,
         model=found.get("model"),
@@ -66,6 +68,7 @@ def parse_line(line: str, cell: str | None = None) -> Options:
         output=_variable(found.get("output")),
         context=_one_of(found.get("context", "notebook"), SCOPES, "bad_context"),
         text=text,
+        code=code,
     )
 
 
@@ -86,18 +89,19 @@ def _read_flags(line: str) -> tuple[dict[str, str], str]:
     return found, re.sub(r"^\s*--(?=\s)", "", line)
 
 
-def _read_command(rest: str, cell: str | None) -> tuple[Command, str]:
+def _read_command(rest: str, cell: str | None) -> tuple[Command, str, str]:
+    """The command, the words to it, the code below it."""
     first, _, behind = rest.partition(" ")
+    code = (cell or "").strip("\n").rstrip()
     if rest in COMMANDS and rest != "ask":
         command: Command = next(known for known in COMMANDS if known == rest)
-        return command, (cell or "").strip() if command not in REPORTS else ""
-    if cell is not None and first in ("fix", "explain"):
-        command = "fix" if first == "fix" else "explain"
-        return command, "\n".join(part for part in (behind.strip(), cell.strip()) if part)
-    text = "\n".join(part for part in (rest, (cell or "").strip("\n")) if part.strip())
+        return command, "", code if command not in REPORTS else ""
+    if code and first in ("fix", "explain"):
+        return "fix" if first == "fix" else "explain", behind.strip(), code
+    text = "\n".join(part for part in (rest, code) if part.strip())
     if not text.strip():
         raise UsageError("no_question")
-    return "ask", text
+    return "ask", text, ""
 
 
 T = TypeVar("T", bound=str)
@@ -111,6 +115,6 @@ def _one_of(value: str, allowed: tuple[T, ...], key: str) -> T:
 
 
 def _variable(name: str | None) -> str | None:
-    if name is not None and not name.isidentifier():
+    if name is not None and (not name.isidentifier() or keyword.iskeyword(name)):
         raise UsageError("bad_variable", value=name)
     return name

@@ -1,10 +1,14 @@
-"""`%ai what is a kernel?` ends in a question mark, which IPython takes as its own "show help for the last word".
+"""Two things IPython would take as its own before the magic is asked.
 
-A transformer that is asked first takes such a line whole. `%ai?` still shows the help of the magic.
+`%ai what is a kernel?` ends in a question mark: "show help for the last word". A transformer that is asked first takes
+such a line whole. `%ai?` still shows the help of the magic.
+
+`%%ai` with nothing below it is an error of IPython's, in English: it is read as `%ai` with the same line.
 """
 
 from __future__ import annotations
 
+import re
 import tokenize
 from typing import TYPE_CHECKING, Any
 
@@ -46,15 +50,30 @@ class AiQuestion(TokenTransformBase):
         return [*lines[:start], call, *lines[end + 1 :]]
 
 
+_CELL = re.compile(r"%(%ai(?:\s.*)?)", re.DOTALL)
+
+
+def read_empty_cell(lines: list[str]) -> list[str]:
+    if lines and (match := _CELL.fullmatch(lines[0])) and not "".join(lines[1:]).strip():
+        return [match[1]]
+    return lines
+
+
+# Only for a cell that runs: a terminal asks the others whether to wait for more lines, and for `%%ai` it shall wait.
+read_empty_cell.has_side_effects = True  # type: ignore[attr-defined]
+
+
 def add_to(shell: InteractiveShell) -> None:
-    _transformers(shell).append(AiQuestion)
+    for table, transformer in _tables(shell):
+        table.append(transformer)
 
 
 def remove_from(shell: InteractiveShell) -> None:
-    if AiQuestion in _transformers(shell):
-        _transformers(shell).remove(AiQuestion)
+    for table, transformer in _tables(shell):
+        if transformer in table:
+            table.remove(transformer)
 
 
-def _transformers(shell: InteractiveShell) -> list[Any]:
-    found: list[Any] = shell.input_transformer_manager.token_transformers
-    return found
+def _tables(shell: InteractiveShell) -> list[tuple[list[Any], Any]]:
+    manager = shell.input_transformer_manager
+    return [(manager.token_transformers, AiQuestion), (manager.cleanup_transforms, read_empty_cell)]

@@ -10,8 +10,9 @@ import msgspec
 from cellar import wire
 from cellar.client import ChatRequest, Delta, Finish, ModelClient, Queued, Reasoning, UsageSeen, make_http
 from cellar.context import Prompt
-from cellar.errors import ModelNotFound, RequestRefused
+from cellar.errors import CellarError, ModelNotFound, RequestRefused
 from cellar.prompts import expand_command
+from cellar.settings import Endpoint
 
 from .dialogue import Dialogue
 from .display import Answer, Display, State, make_display
@@ -55,49 +56,65 @@ class Session:
         self._dialogue = Dialogue(environ)
         self._background = Background()
         self._models: list[wire.Model] = []
-        endpoint = self._endpoint = read_endpoint(environ)
-        self.url = endpoint.base_url
-        self._client = ModelClient(self._make_http, self.url, endpoint.api_key, gateway=endpoint.gateway)
+        self._endpoint = Endpoint()
+        self._client: ModelClient | None = None
 
-    def _make_http(self) -> httpx.AsyncClient:
-        endpoint = self._endpoint
-        return make_http(
-            endpoint.base_url,
-            ca_bundle=endpoint.ca_bundle,
-            proxy=endpoint.proxy,
-            read_timeout=endpoint.read_timeout,
-            max_connections=2,
-        )
+    @property
+    def url(self) -> str:
+        return self._endpoint.base_url
 
     def close(self) -> None:
-        self._background.run(self._client.aclose())
+        self._disconnect()
         self._background.close()
+
+    def _connect(self) -> ModelClient:
+        """The client of the settings as they are now: `os.environ` may have changed since the last question."""
+        endpoint = read_endpoint(self._environ)
+        if self._client is None or endpoint != self._endpoint:
+            self._disconnect()
+            self._endpoint = endpoint
+            self._client = ModelClient(
+                lambda: _make_http(endpoint), endpoint.base_url, endpoint.api_key, gateway=endpoint.gateway
+            )
+        return self._client
+
+    def _disconnect(self) -> None:
+        if self._client is not None:
+            self._background.run(self._client.aclose())
+        self._client, self._models = None, []
 
     def reset(self) -> None:
         self._dialogue.reset()
 
-    def ask(self, options: Options, question: str, parts: Sequence[wire.ContextPart], words: Words) -> Answer:
+    def ask(
+        self, options: Options, question: str, parts: Sequence[wire.ContextPart], words: Words
+    ) -> tuple[Answer, CellarError | None]:
         """Show the answer while it comes. Part of an answer is kept whatever ended it: an interrupt gives the state
-        `stopped`, a failure is raised after what came before it has been shown and remembered."""
-        model = self._find_model(options.model)
-        prompt = self._dialogue.prompt(model, _worded(question, options.format), parts)
+        `stopped`, a failure the state `error` and the failure itself."""
+        client = self._connect()
+        model = self._find_model(client, options.model)
+        worded = _worded(question, options.format)
+        prompt = self._dialogue.prompt(model, worded, parts, alone=options.context == "none")
         display = make_display(self._shell, options.format, model.id, self._environ)
         reading = _Reading()
         state: State = "error"
+        failure: CellarError | None = None
         try:
-            self._read(prompt, options.format, display, reading, words)
+            self._read(client, prompt, options.format, display, reading, words)
             state = reading.state()
         except KeyboardInterrupt:
             state = "stopped"
+        except CellarError as error:
+            failure = error
         finally:
             notes = notes_of(prompt.receipt, state, words)
             answer = Answer(reading.text, model.id, options.format, state, notes)
             display.finish(answer)
             self._dialogue.keep(prompt, reading.text, reading.usage)
-        return answer
+        return answer, failure
 
     def describe_models(self, words: Words) -> str:
-        self._models = self._background.run(self._client.models())
+        self._models = self._background.run(self._connect().models())
         lines = [words.say("models_title", url=self.url)]
         default = self._endpoint.model or next((model.id for model in self._models), "")
         for model in self._models:
@@ -118,11 +135,11 @@ class Session:
             completion=spent.completion,
         )
 
-    def _find_model(self, name: str | None) -> wire.Model:
+    def _find_model(self, client: ModelClient, name: str | None) -> wire.Model:
         """The named one, else CELLAR_MODEL, else the first; the list is asked again for a name it does not have."""
         name = name or self._endpoint.model or None
         if not self._models or (name and all(model.id != name for model in self._models)):
-            self._models = self._background.run(self._client.models())
+            self._models = self._background.run(client.models())
         if not self._models:
             raise Spoken("no_model")
         for model in self._models:
@@ -130,18 +147,22 @@ class Session:
                 return model
         raise ModelNotFound(f"{name}")
 
-    def _read(self, prompt: Prompt, format: Format, display: Display, reading: _Reading, words: Words) -> None:
+    def _read(
+        self, client: ModelClient, prompt: Prompt, format: Format, display: Display, reading: _Reading, words: Words
+    ) -> None:
         request = ChatRequest(model=prompt.receipt.model, messages=prompt.messages, max_tokens=prompt.max_tokens)
         strict = msgspec.structs.replace(request, extra=JSON_ONLY) if format == "json" else request
         try:
-            self._read_request(strict, display, reading, words)
+            self._read_request(client, strict, display, reading, words)
         except RequestRefused:
             if strict is request:
                 raise
-            self._read_request(request, display, reading, words)  # this server does not know response_format
+            self._read_request(client, request, display, reading, words)  # this server does not know response_format
 
-    def _read_request(self, request: ChatRequest, display: Display, reading: _Reading, words: Words) -> None:
-        with self._background.stream(self._client.stream_chat(request)) as batches:
+    def _read_request(
+        self, client: ModelClient, request: ChatRequest, display: Display, reading: _Reading, words: Words
+    ) -> None:
+        with self._background.stream(client.stream_chat(request)) as batches:
             for batch in batches:
                 self._take(batch, display, reading, words)
 
@@ -164,6 +185,16 @@ class Session:
             text = "".join(came)
             reading.pieces.append(text)
             display.text(text)
+
+
+def _make_http(endpoint: Endpoint) -> httpx.AsyncClient:
+    return make_http(
+        endpoint.base_url,
+        ca_bundle=endpoint.ca_bundle,
+        proxy=endpoint.proxy,
+        read_timeout=endpoint.read_timeout,
+        max_connections=2,
+    )
 
 
 def _worded(question: str, format: Format) -> str:

@@ -1,12 +1,14 @@
 """Sentences of the magics, in English and Korean.
 
 The kernel has no translator of its own and runs where JupyterLab's is not (terminals, nbconvert), so this is a plain
-table. `CELLAR_LANG` decides, else `LANG`. An error is worded by the `code` of its class in `cellar.errors`; a test
-fails for a class without a sentence here.
+table. `CELLAR_LANG` decides, else the language chosen in JupyterLab, else `LANG`. An error is worded by the `code` of
+its class in `cellar.errors`; a test fails for a class without a sentence here. The errors' own messages are English:
+Korean sentences do without them, but for what a server's policy says, which is the server's own word.
 """
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping
 
 from cellar.errors import CellarError
@@ -17,18 +19,23 @@ ENGLISH: dict[str, str] = {
     "option_needs_value": "Option {option} needs a value.",
     "bad_format": "There is no format “{value}”. Choose one of: {allowed}.",
     "bad_context": "There is no context “{value}”. Choose one of: {allowed}.",
-    "bad_variable": "“{value}” is no variable name for -o.",
+    "bad_variable": "“{value}” cannot be a variable's name, for -o.",
     "no_question": "Write a question behind %ai, or below %%ai. `%ai help` shows how.",
-    "unknown_name": "There is no {name} in this kernel. Write {{{{…}}}} for literal braces.",
+    "unknown_name": "There is no {name} in this kernel. Put code between `backticks`, or write {{{{…}}}} for braces.",
+    "unreadable_value": "{name} cannot be read: {problem}",
     "no_error": "There is no error in this kernel to fix.",
     "nothing_run": "This kernel has run nothing yet that could be explained.",
     "no_model": "The model server offers no model.",
     "bad_settings": "The settings of the model server cannot be read: {message}",
     "not_json": "The answer is no valid JSON; nothing was stored. Ask again, or use -f text.",
+    "complete_empty": "The model answered with nothing. Ask again, or in other words.",
     # how a question ended
     "stopped": "Stopped. The text so far is kept.",
+    "stopped_empty": "Stopped.",
     "interrupted": "The answer was cut off before its end.",
+    "interrupted_empty": "The answer was cut off before its first word.",
     "length": "The answer reached its length limit.",
+    "length_empty": "The answer reached its length limit before its first word.",
     "queued": "Waiting for the model: {ahead} ahead",
     "masked": "{count} secrets were masked before sending.",
     "left_out": "Left out, because it did not fit: {labels}.",
@@ -40,9 +47,10 @@ ENGLISH: dict[str, str] = {
     "models_row": "{id}: {context:,} tokens of context",
     "models_row_unknown": "{id}: context length not told",
     "default": "used unless -m names another",
-    "usage": "This kernel: {questions} questions, {prompt:,} tokens sent ({cached:,} cached), {completion:,} received.",
-    "usage_unknown": "The model server does not report tokens; {questions} questions were asked.",
+    "usage": "This kernel: {questions} answers, {prompt:,} tokens sent ({cached:,} cached), {completion:,} received.",
+    "usage_unknown": "This kernel: {questions} answers. The model server does not report tokens.",
     # errors of the model server, by code
+    "retry": "{sentence} (~{seconds} s)",
     "internal": "Something went wrong in Cellar: {message}",
     "model_error": "The model server reports a problem: {message}",
     "model_down": "The model server cannot be reached at {url}. Is it running? VLLM_BASE_URL says where it is.",
@@ -52,7 +60,8 @@ ENGLISH: dict[str, str] = {
     "context_too_long": "The question is too long for this model. Try --context none, or `%ai reset`.",
     "queue_full": "The model is busy and its queue is full. Try again shortly.",
     "rate_limited": "Too many questions in a short time. Try again shortly.",
-    "quota_exceeded": "Your token quota is used up. `%ai usage` shows it.",
+    "quota_exceeded": "Your token quota is used up.",
+    "quota_until": "Your token quota is used up until {time}.",
     "unauthorized": "The model server does not accept the key. Check VLLM_API_KEY.",
     "forbidden": "You are not allowed to do this: {message}",
     "request_refused": "The model server refused the question: {message}",
@@ -80,14 +89,14 @@ Options, before the question:
     -m MODEL                  which model answers
     -f FORMAT                 text, markdown, code, json, html or math. code also goes into the next cell. html is shown
                               as source: render it with IPython.display.HTML yourself if you trust it
-    -o VARIABLE               store the answer: its text, its code, or the parsed JSON
+    -o VARIABLE               store the answer: its text, its code, or the parsed JSON; of a stopped answer what came
     --context SCOPE           notebook (default): what this kernel has run, with results and the last error
-                              cell: only what ran last    none: nothing
+                              cell: only what ran last    none: nothing but the question, no earlier ones either
 
 {{name}}, {{name.attribute}}, {{In[3]}} and {{Out[2]}} in a question are replaced by values of this kernel;
-{{{{name}}}} stays as {{name}}. Questions see the earlier ones of this kernel. Keys, passwords and the values of secret
-environment variables are masked before anything leaves. Stop with the Stop button or Ctrl-C; the text so far is
-kept.""",
+{{{{name}}}} stays as {{name}}, and so does everything between `backticks`, in fenced code, and below %%ai fix and
+%%ai explain. Questions see the earlier ones of this kernel. Keys, passwords and the values of secret environment
+variables are masked before anything leaves. Stop with the Stop button or Ctrl-C; the text so far is kept.""",
 }
 
 KOREAN: dict[str, str] = {
@@ -97,15 +106,20 @@ KOREAN: dict[str, str] = {
     "bad_context": "“{value}” 컨텍스트는 없습니다. 다음 중에서 고르세요: {allowed}.",
     "bad_variable": "“{value}”은(는) -o에 쓸 수 있는 변수 이름이 아닙니다.",
     "no_question": "%ai 뒤나 %%ai 아래에 질문을 쓰세요. 사용법은 `%ai help`에 있습니다.",
-    "unknown_name": "이 커널에 {name}이(가) 없습니다. 중괄호를 그대로 쓰려면 {{{{…}}}}로 적으세요.",
+    "unknown_name": "이 커널에 ‘{name}’라는 이름이 없습니다. 코드는 `백틱`으로 감싸고, 중괄호는 {{{{…}}}}로 쓰세요.",
+    "unreadable_value": "‘{name}’ 값을 읽을 수 없습니다: {problem}",
     "no_error": "이 커널에는 고칠 오류가 없습니다.",
     "nothing_run": "이 커널에서 아직 설명할 만한 코드를 실행하지 않았습니다.",
     "no_model": "모델 서버에 사용할 수 있는 모델이 없습니다.",
     "bad_settings": "모델 서버 설정을 읽을 수 없습니다: {message}",
+    "complete_empty": "모델이 빈 답변을 보냈습니다. 다시 질문하거나 질문을 바꾸어 보세요.",
     "not_json": "답변이 올바른 JSON이 아니어서 저장하지 않았습니다. 다시 질문하거나 -f text를 사용하세요.",
     "stopped": "중지했습니다. 지금까지 받은 내용은 그대로 남아 있습니다.",
+    "stopped_empty": "중지했습니다.",
     "interrupted": "답변이 끝나기 전에 끊겼습니다.",
+    "interrupted_empty": "답변이 시작되기 전에 끊겼습니다.",
     "length": "답변이 길이 제한에 도달했습니다.",
+    "length_empty": "답변이 시작되기 전에 길이 제한에 도달했습니다.",
     "queued": "모델을 기다리는 중입니다: 앞에 {ahead}건",
     "masked": "비밀 값 {count}개를 가리고 보냈습니다.",
     "left_out": "공간이 부족하여 제외한 항목: {labels}.",
@@ -116,10 +130,11 @@ KOREAN: dict[str, str] = {
     "models_row": "{id}: 컨텍스트 {context:,}토큰",
     "models_row_unknown": "{id}: 컨텍스트 길이 알 수 없음",
     "default": "-m으로 지정하지 않으면 사용",
-    "usage": "이 커널: 질문 {questions}개, 보낸 토큰 {prompt:,}개(캐시 {cached:,}개 포함), 받은 토큰 {completion:,}개.",
-    "usage_unknown": "모델 서버가 토큰 수를 알려 주지 않습니다. 질문 {questions}개를 보냈습니다.",
-    "internal": "Cellar에 문제가 생겼습니다: {message}",
-    "model_error": "모델 서버에 문제가 있습니다: {message}",
+    "usage": "이 커널: 답변 {questions}개, 보낸 토큰 {prompt:,}개(캐시 {cached:,}개 포함), 받은 토큰 {completion:,}개.",
+    "usage_unknown": "이 커널: 답변 {questions}개. 모델 서버가 토큰 수를 알려 주지 않습니다.",
+    "retry": "{sentence} (약 {seconds}초 후)",
+    "internal": "Cellar에 문제가 생겼습니다{status}.",
+    "model_error": "모델 서버에 문제가 있습니다{status}.",
     "model_down": "모델 서버({url})에 연결할 수 없습니다. 서버가 실행 중인지, VLLM_BASE_URL이 맞는지 확인하세요.",
     "model_loading": "모델을 불러오는 중입니다. 잠시 후 다시 시도하세요.",
     "model_timeout": "모델 서버가 제시간에 응답하지 않았습니다.",
@@ -127,17 +142,18 @@ KOREAN: dict[str, str] = {
     "context_too_long": "질문이 이 모델에 비해 너무 깁니다. --context none 또는 `%ai reset`을 사용해 보세요.",
     "queue_full": "모델이 바쁘고 대기열이 가득 찼습니다. 잠시 후 다시 시도하세요.",
     "rate_limited": "짧은 시간에 질문이 너무 많았습니다. 잠시 후 다시 시도하세요.",
-    "quota_exceeded": "토큰 할당량을 모두 사용했습니다. `%ai usage`에서 확인할 수 있습니다.",
+    "quota_exceeded": "토큰 할당량을 모두 사용했습니다.",
+    "quota_until": "토큰 할당량을 모두 사용했습니다. {time} 이후에 다시 사용할 수 있습니다.",
     "unauthorized": "모델 서버가 키를 받아들이지 않습니다. VLLM_API_KEY를 확인하세요.",
-    "forbidden": "허용되지 않은 작업입니다: {message}",
-    "request_refused": "모델 서버가 질문을 거부했습니다: {message}",
-    "model_failed": "모델에서 오류가 발생했습니다: {message}",
-    "bad_request": "질문을 보낼 수 없습니다: {message}",
+    "forbidden": "허용되지 않은 작업입니다. 서버의 설명: “{message}”",
+    "request_refused": "모델 서버가 질문을 거부했습니다{status}.",
+    "model_failed": "모델 서버에서 오류가 발생했습니다{status}.",
+    "bad_request": "질문을 보낼 수 없습니다{status}.",
     "too_large": "질문이 너무 커서 보낼 수 없습니다.",
-    "not_found": "찾을 수 없습니다: {message}",
-    "conflict": "지금은 할 수 없습니다: {message}",
-    "outside_workspace": "작업 공간 밖의 경로입니다: {message}",
-    "unreadable": "텍스트로 읽을 수 없습니다: {message}",
+    "not_found": "찾을 수 없습니다{status}.",
+    "conflict": "지금은 할 수 없습니다{status}.",
+    "outside_workspace": "작업 공간 밖의 경로입니다.",
+    "unreadable": "텍스트로 읽을 수 없습니다.",
     "help": """\
 셀이나 터미널에서 모델에 질문합니다.
 
@@ -155,12 +171,14 @@ KOREAN: dict[str, str] = {
     -m MODEL                  답할 모델
     -f FORMAT                 text, markdown, code, json, html, math. code는 다음 셀에도 넣습니다. html은 소스로만
                               보여 줍니다. 신뢰할 수 있다면 IPython.display.HTML로 직접 표시하세요
-    -o VARIABLE               답변(텍스트, 코드 또는 파싱한 JSON)을 변수에 저장합니다
+    -o VARIABLE               답변(텍스트, 코드 또는 해석한 JSON)을 변수에 저장합니다. 중지하면
+                              그때까지 받은 내용을 저장합니다
     --context SCOPE           notebook(기본값): 이 커널에서 실행한 코드와 결과, 마지막 오류
-                              cell: 마지막으로 실행한 것만    none: 보내지 않음
+                              cell: 마지막으로 실행한 것만    none: 질문만 보내며, 이전 질문도 보내지 않음
 
 질문에 쓴 {{name}}, {{name.attribute}}, {{In[3]}}, {{Out[2]}}는 이 커널의 값으로 바뀝니다.
-{{{{name}}}}이라고 쓰면 {{name}}으로 남습니다.
+{{{{name}}}}이라고 쓰면 {{name}}으로 남습니다. `백틱`과 코드 블록 안, 그리고 %%ai fix와 %%ai explain 아래의 코드는
+바뀌지 않습니다.
 질문은 이 커널의 이전 질문을 기억합니다. 키와 비밀번호, 비밀 환경 변수의 값은 보내기 전에 가립니다.
 중지 버튼이나 Ctrl-C로 멈출 수 있고, 지금까지 받은 내용은 남습니다.""",
 }
@@ -168,9 +186,9 @@ KOREAN: dict[str, str] = {
 TABLES: dict[str, dict[str, str]] = {"en": ENGLISH, "ko": KOREAN}
 
 
-def language_of(environ: Mapping[str, str]) -> str:
-    """`ko` or `en`; `CELLAR_LANG` before `LANG`."""
-    name = environ.get("CELLAR_LANG") or environ.get("LANG", "")
+def language_of(environ: Mapping[str, str], chosen: str = "") -> str:
+    """`ko` or `en`: `CELLAR_LANG`, else what was `chosen` in JupyterLab, else `LANG`."""
+    name = environ.get("CELLAR_LANG") or chosen or environ.get("LANG", "")
     return "ko" if name.lower().startswith("ko") else "en"
 
 
@@ -181,6 +199,13 @@ class Spoken(Exception):
         super().__init__(key)
         self.key = key
         self.values = values
+
+
+class AiHalt(Exception):
+    """Ends the cell with one line, which IPython shows instead of a traceback."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [str(self)]
 
 
 class Words:
@@ -196,5 +221,13 @@ class Words:
     def error(self, error: CellarError, url: str) -> str:
         """One readable line. Server messages stay in the server's words, shortened to one line."""
         message = " ".join(error.message.split())[:300]
-        line = self._table[error.code].format(message=message, url=url)
-        return f"{line} (~{error.retry_after:.0f} s)" if error.retry_after else line
+        status = error.detail.get("status")
+        line = self.say(error.code, message=message, url=url, status=f" (HTTP {status})" if status else "")
+        resets_at = error.detail.get("resets_at")
+        if error.code == "quota_exceeded" and isinstance(resets_at, int | float):
+            line = self.say("quota_until", time=_local_time(resets_at))
+        return self.say("retry", sentence=line, seconds=round(error.retry_after)) if error.retry_after else line
+
+
+def _local_time(seconds: float) -> str:
+    return datetime.datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M")

@@ -23,10 +23,10 @@ export interface ICardProps {
 
 export function Card(props: ICardProps): JSX.Element | null {
   const { answer, trans } = props;
-  if (answer.state === 'error' && !answer.text) {
-    return null; // the error itself stands below, as the cell's output
-  }
   const streaming = answer.state === 'streaming';
+  if (!streaming && !answer.text.trim()) {
+    return null; // what went wrong stands below, as the cell's output
+  }
   return (
     <div
       className="jp-Cellar-card"
@@ -49,7 +49,7 @@ export function Card(props: ICardProps): JSX.Element | null {
           {note}
         </p>
       ))}
-      {!streaming && answer.text && <Actions {...props} />}
+      {!streaming && <Actions {...props} />}
     </div>
   );
 }

@@ -41,15 +41,20 @@ export function isMarkdown(answer: IAnswer): boolean {
   return !(source && answer.state === 'streaming');
 }
 
-/** The answer of a saved output; its text stands in the Markdown beside it unless they differ. */
+/**
+ * The answer of a saved output; its text stands in the Markdown beside it unless
+ * they differ. Where our own part is damaged, what stands beside it is drawn.
+ */
 export function bundleToAnswer(
   data: Readonly<Record<string, unknown>>
 ): IAnswer | null {
-  const card = data[ANSWER_MIME];
-  if (!isRecord(card)) {
+  if (!(ANSWER_MIME in data)) {
     return null;
   }
-  const format = asText(card.format) || 'markdown';
+  const found = data[ANSWER_MIME];
+  const card = isRecord(found) ? found : {};
+  const format =
+    asText(card.format) || ('text/markdown' in data ? 'markdown' : 'text');
   const fallback = data[format === 'text' ? 'text/plain' : 'text/markdown'];
   const state = asText(card.state);
   return {

@@ -46,9 +46,25 @@ describe('a saved answer', () => {
     expect(read({}, { 'text/markdown': ['a\n', 'b'] }).text).toBe('a\nb');
   });
 
-  it('is nothing when the bundle is damaged', () => {
+  it('is nothing where there is none', () => {
     expect(bundleToAnswer({})).toBeNull();
-    expect(bundleToAnswer({ [ANSWER_MIME]: 'text' })).toBeNull();
+    expect(bundleToAnswer({ 'text/markdown': 'x' })).toBeNull();
+  });
+
+  it('is what stands beside it when it is damaged', () => {
+    for (const damaged of ['text', null, 7, ['a']]) {
+      const beside = { 'text/markdown': 'the **answer**' };
+      const answer = bundleToAnswer({ [ANSWER_MIME]: damaged, ...beside });
+      expect(answer).toMatchObject({
+        text: 'the **answer**',
+        format: 'markdown'
+      });
+      const plain = { [ANSWER_MIME]: damaged, 'text/plain': '# no title' };
+      expect(bundleToAnswer(plain)).toMatchObject({
+        text: '# no title',
+        format: 'text'
+      });
+    }
     expect(read({ state: 7, notes: 'x', model: null }).state).toBe('complete');
   });
 });

@@ -188,11 +188,13 @@ function Ending({ turn }: { turn: ITurn }): JSX.Element | null {
   if (turn.state === 'error' && turn.error) {
     return <ErrorCard turn={turn} error={turn.error} />;
   }
-  const words = endingWords(turn, trans);
+  const partial = partsOf(store, turn).some(
+    part => part.type === 'text' && part.text.trim()
+  );
+  const words = endingWords(turn, trans, partial);
   if (!words) {
     return null;
   }
-  const partial = (turn.parts ?? []).some(part => part.type === 'text');
   return (
     <div className="jp-Cellar-ending" data-state={turn.state}>
       <span>{words}</span>
@@ -219,9 +221,12 @@ function Ending({ turn }: { turn: ITurn }): JSX.Element | null {
 
 function endingWords(
   turn: ITurn,
-  trans: ReturnType<typeof useRoom>['trans']
+  trans: ReturnType<typeof useRoom>['trans'],
+  partial: boolean
 ): string {
   switch (turn.state) {
+    case 'complete':
+      return partial ? '' : trans.__('The model answered with nothing.');
     case 'length':
       return trans.__('The answer reached its longest length.');
     case 'interrupted':

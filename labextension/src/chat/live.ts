@@ -20,6 +20,8 @@ export class LiveTurn {
   readonly since = now();
   thinkingSince: number | null = null;
   thinkingMs = 0;
+  /** Nothing will be added. */
+  ended = false;
   /** Reasoning is being written at this moment. */
   thinking = false;
 
@@ -32,6 +34,7 @@ export class LiveTurn {
       this.append('reasoning', event.delta);
     } else if (event.type === 'finished' || event.type === 'error') {
       this.endThinking();
+      this.ended = true;
     }
   }
 

@@ -511,10 +511,11 @@ export class ChatStore extends Observable<IChatState> {
       live.apply(event);
       turn = foldTurn(turn, event, live.parts);
     }
+    // The last words are on the page before the panel is drawn anew.
+    live.notify();
     if (turn !== before) {
       this.place(turn);
     }
-    live.notify();
   }
 
   private onTurn(turn: ITurn): void {

@@ -54,6 +54,19 @@ describe('ChatStore', () => {
     expect(store.live(id)).toBeNull();
   });
 
+  it('draws the last words before the panel knows of the end', async () => {
+    const id = await store.send({ text: 'one' });
+    await server.say(id, { type: 'text', delta: 'a' });
+    const seen: unknown[] = [];
+    const live = store.live(id);
+    live?.subscribe(() =>
+      seen.push([live.ended, store.getState().turns.get(id)?.state])
+    );
+    await server.say(id, { type: 'finished', reason: 'complete' });
+    expect(seen).toEqual([[true, 'running']]);
+    expect(store.getState().turns.get(id)?.state).toBe('complete');
+  });
+
   it('lists what is asked meanwhile and shows it when it starts', async () => {
     const first = await store.send({ text: 'one' });
     const second = await store.send({ text: 'two' });

@@ -90,7 +90,8 @@ function Markdown({ part, live, open }: IPartProps): JSX.Element {
     // The turn's end takes its live text out of the store before this is drawn anew.
     const pieces = (turn: ITurn) =>
       turn.id === live?.id ? live.parts : partsOf(store, turn);
-    const draw = () => view.current?.update(textOf(part, pieces), open);
+    const draw = () =>
+      view.current?.update(textOf(part, pieces), open && !live?.ended);
     draw();
     return live && open ? live.subscribe(draw) : undefined;
   }, [kit, store, live, part, open]);

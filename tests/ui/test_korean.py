@@ -110,3 +110,6 @@ def test_the_card_is_in_korean(page: Page, lab_ko: Lab, model: FakeVLLM) -> None
     expect(card).to_contain_text("안녕?")
     expect(card.locator(".jp-Cellar-card-button").first).to_have_text("복사")
     expect(card.get_by_text("아래에 삽입")).to_be_visible()
+    model.use("broken")
+    opened.run(1)  # the kernel's own words, although its LANG is not Korean
+    expect(opened.cells.nth(1).locator(".jp-OutputArea")).to_have_text("모델 서버에서 오류가 발생했습니다 (HTTP 500).")

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from cellar_jupyter.kernel.display import ANSWER_MIME
 from playwright.sync_api import Locator, Page, expect
 
 from tests.fakes.scenarios import Scenario
@@ -116,7 +117,8 @@ def test_a_stopped_answer_offers_no_explanation_of_its_end(panel: Panel, lab: La
     model.use("silent")
     notebook.run(1)
     button(panel.page, "Stop").click()
-    expect(notebook.cells.nth(1).locator(".jp-OutputArea")).to_contain_text("Stopped. The text so far is kept.")
+    expect(notebook.cells.nth(1).locator(".jp-OutputArea")).to_have_text("Stopped.")
+    expect(cards(panel.page)).to_have_count(0)
     expect(notebook.error_buttons).to_have_count(0)
 
 
@@ -199,6 +201,26 @@ def test_an_error_is_one_line_without_an_empty_card(panel: Panel, lab: Lab, mode
     expect(output).to_contain_text("VLLM_API_KEY")
     expect(output).not_to_contain_text("Traceback")
     expect(cards(panel.page)).to_have_count(0)
+
+
+@pytest.mark.parametrize("options", ["", "-f code"])
+def test_an_answer_of_nothing_is_one_line_and_no_cell(panel: Panel, lab: Lab, model: FakeVLLM, options: str) -> None:
+    notebook = ready(panel, lab, code(f"%%ai {options}\nhello", "ask"))
+    model.use(Scenario(tokens=["\n"]))
+    notebook.run(1)
+    output = notebook.cells.nth(1).locator(".jp-OutputArea")
+    expect(output).to_have_text("The model answered with nothing. Ask again, or in other words.")
+    expect(cards(panel.page)).to_have_count(0)
+    expect(output.locator(".jp-Cellar-cardHost")).to_have_count(0)
+    notebook.expect_sources("%load_ext cellar_jupyter", f"%%ai {options}\nhello")
+
+
+@pytest.mark.parametrize("damaged", ["text", None, 7])
+def test_a_damaged_answer_is_drawn_from_what_stands_beside_it(panel: Panel, lab: Lab, damaged: object) -> None:
+    data = {ANSWER_MIME: damaged, "text/markdown": "The **answer**.", "text/plain": "The answer."}
+    output = {"output_type": "display_data", "metadata": {}, "data": data}
+    open_notebook(panel, lab, code("%%ai\nhello", "ask", outputs=[output]))
+    expect(cards(panel.page).locator("strong")).to_have_text("answer")
 
 
 def test_scripts_and_pictures_of_a_model_stay_dead(panel: Panel, lab: Lab, model: FakeVLLM) -> None:

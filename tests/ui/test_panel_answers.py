@@ -35,6 +35,17 @@ def test_markdown_is_drawn_with_tables_and_highlighted_code(panel: Panel, model:
     expect(panel.last_answer.locator("pre span").first).to_be_attached()
 
 
+def test_an_answer_of_nothing_says_so(panel: Panel, model: FakeVLLM) -> None:
+    model.use(Scenario(tokens=[], reasoning="Hmm."))
+    panel.open()
+    panel.ask("Anything?")
+    panel.expect_state("complete")
+    expect(panel.last_answer).to_contain_text("The model answered with nothing.")
+    expect(panel.last_answer.get_by_role("button", name="Ask again")).to_be_visible()
+    panel.reload()
+    expect(panel.last_answer).to_contain_text("The model answered with nothing.")
+
+
 def test_an_open_code_block_is_shown_while_it_is_written(panel: Panel, model: FakeVLLM) -> None:
     model.use(Scenario(tokens=["Look:\n\n```python\n", "x = 1\n", "y = 2\n", "```\n\nEnd."], gated=True))
     panel.open()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 
@@ -99,6 +100,31 @@ def test_nothing_is_live_that_only_we_read_as_code(before: str, live: str) -> No
     published = to_published(f"{before}{live}\n")
     assert "![" not in published
     assert "](javascript" not in published and "]: javascript" not in published
+
+
+@pytest.mark.parametrize(
+    "markdown",
+    [
+        r"$\def\alpha{x}$",
+        r"so \(\renewcommand{\frac}{x}\)",
+        r"\$\\def\\alpha{x}\$",
+        r"$&#92;def\alpha{x}$",
+        r"&#36;\d&#101;f\alpha{x}&dollar;",
+        r"\begin{align}\DeclareMathOperator{\sin}{x}\end{align}",
+        "```\n$\\let\\alpha\\beta$\n```",
+    ],
+)
+def test_no_formula_defines_a_command(markdown: str) -> None:
+    published = to_published(markdown)
+    left = re.sub(r"<pre><code>.*?</code></pre>", "", published, flags=re.DOTALL)
+    assert not re.search(r"\\(def|let|renewcommand|Declare)", html.unescape(left))
+
+
+@pytest.mark.parametrize(
+    "text", [r"It lies in C:\newcommand\let.", r"For $5 open C:\data\new", r"$\delta \leq 1 \newline x$"]
+)
+def test_what_only_resembles_a_definition_stays_as_it_is(text: str) -> None:
+    assert to_published(text) == text
 
 
 def test_code_that_indexes_and_annotates_stays_as_it_is() -> None:

@@ -3,7 +3,8 @@
 Design note. A cell's own output is trusted: JupyterLab renders the Markdown in it without a sanitizer and runs scripts
 it finds. Our card sanitizes, but the same output is read by front ends without it (nbconvert, VS Code, GitHub, a Lab
 without the extension), and a model can be talked into an answer by a file it was shown. So what leaves the kernel as
-`text/markdown` carries no live HTML, no remote image and no link but to web, mail and relative addresses.
+`text/markdown` carries no live HTML, no remote image, no link but to web, mail and relative addresses, and no TeX that
+defines a command: the front end's one MathJax would use it for everything else on the page.
 
 Code keeps its meaning. Fenced and inline code that holds something that looks like a tag, an image or an odd link is
 written as HTML entities inside `<code>`: inert whatever a parser makes of the fences around it. An answer without such
@@ -23,6 +24,11 @@ _LINK = re.compile(r"\](?=\(\s*<?(?!https?://|mailto:|#|/|\.{0,2}/|[\w./%-]+[)\s
 _DEFINITION = re.compile(
     r"^([ \t>*+.)\d-]{0,40}\[(?:\\.|[^\]\\\n])+\])(?=:\s*<?(?!https?://|mailto:|#|/))", re.IGNORECASE | re.MULTILINE
 )
+_MATHS = re.compile(r"\$|\\[(\[]|\\begin")
+# What changes the front end's MathJax for good; the same as in labextension/src/components/markdown/maths.ts.
+_TEX_DEFINITION = re.compile(
+    r"\\(?:(?:[egx]?def|let|futurelet|global|definecolor|usetagform|mathtoolsset|require|setOptions|Newextarrow)(?![a-zA-Z])|(?:(?:re)?new|provide)(?:command|environment|tagform|columntype)|Declare)"
+)
 
 
 def to_published(markdown: str) -> str:
@@ -41,7 +47,7 @@ def to_published(markdown: str) -> str:
 def _is_live(code: str) -> bool:
     """Would it do something where it is not read as code? A parser may end a fence where we do not, with the list
     item around it for one."""
-    return any(live.search(code) for live in (_TAG, _IMAGE, _LINK, _DEFINITION))
+    return any(live.search(code) for live in (_TAG, _IMAGE, _LINK, _DEFINITION, _TEX_DEFINITION))
 
 
 def _split_fences(markdown: str) -> list[tuple[bool, str]]:
@@ -82,6 +88,10 @@ def _prose(text: str) -> str:
 
 
 def _inert(text: str) -> str:
+    if _MATHS.search(html.unescape(text)):
+        text = _TEX_DEFINITION.sub(lambda found: "\\ " + found.group(0)[1:], text)
+        if _TEX_DEFINITION.search(html.unescape(text)):  # written with entities
+            text = text.replace("&", "&amp;")
     text = _TAG.sub("&lt;", text)
     text = _IMAGE.sub("", text)
     text = _LINK.sub(r"]\\", text)

@@ -73,7 +73,10 @@ function makeKit(
       replace: trans.__('Replace cell'),
       newCellAndRun: trans.__('New cell and run'),
       newFile: trans.__('New file'),
-      code: trans.__('code')
+      code: trans.__('code'),
+      definesCommands: trans.__(
+        'Not drawn as a formula: it would change the formulas of notebooks and other answers'
+      )
     }
   };
 }

@@ -127,7 +127,10 @@ function markdownKit(
       replace: trans.__('Replace cell or selection'),
       newCellAndRun: trans.__('New cell and run'),
       newFile: trans.__('New file'),
-      code: trans.__('code')
+      code: trans.__('code'),
+      definesCommands: trans.__(
+        'Not drawn as a formula: it would change the formulas of notebooks and other answers'
+      )
     }
   };
 }

@@ -9,14 +9,14 @@ import type { IRenderMime } from '@jupyterlab/rendermime-interfaces';
 
 import { BlockSplitter, type IBlock } from '../../chat/splitter';
 import { CodeFrame, frameCode, type ICodeWords } from './code';
-import { dollarMaths } from './maths';
+import { definesCommands, dollarMaths } from './maths';
 import { visible, type ISafeSanitizer } from './safe';
 
 export interface IMarkdownKit {
   sanitizer: ISafeSanitizer;
   parser: IRenderMime.IMarkdownParser | null;
   typesetter: IRenderMime.ILatexTypesetter | null;
-  words: ICodeWords;
+  words: ICodeWords & { definesCommands: string };
 }
 
 /**
@@ -250,7 +250,7 @@ export class MarkdownView {
       linkHandler: null,
       // Maths is set once, when its block is finished.
       shouldTypeset: final && /[$\\]/.test(source),
-      latexTypesetter: this.kit.typesetter,
+      latexTypesetter: { typeset: element => this.typeset(element) },
       markdownParser: this.kit.parser
     });
     // Lab gives headings an anchor: in a chat it would lead out of the page's place.
@@ -259,6 +259,13 @@ export class MarkdownView {
       .forEach(anchor => anchor.remove());
     frameCode(host, this.kit.words, final);
     return host;
+  }
+
+  private typeset(host: HTMLElement): void | Promise<void> {
+    if (!definesCommands(host)) {
+      return this.kit.typesetter?.typeset(host);
+    }
+    host.title = this.kit.words.definesCommands;
   }
 
   private splitter = new BlockSplitter();

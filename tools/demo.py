@@ -25,6 +25,8 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
+from cellar.settings import SettingsError, parse_base_url
+
 from tools import frontend
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -39,6 +41,17 @@ c.LabApp.extension_manager = "readonly"
 c.LabApp.check_for_updates_class = "jupyterlab.NeverCheckForUpdate"
 c.ServerApp.open_browser = False
 c.ServerApp.allow_root = True
+"""
+# Killed without a word, the demo leaves no server behind. Kernels end with their server.
+END_WITH_US = """
+import os, signal, threading, time
+
+def _end_with(parent):
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
 """
 QUIET = {"@jupyterlab/apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False}}
 
@@ -146,7 +159,7 @@ def prepare_home(env: dict[str, str]) -> dict[str, str]:
     }
     for folder in (*folders.values(), "workspace"):
         (HOME / folder).mkdir(parents=True, exist_ok=True)
-    (HOME / "config" / "jupyter_server_config.py").write_text(JUPYTER_CONFIG)
+    (HOME / "config" / "jupyter_server_config.py").write_text(JUPYTER_CONFIG + END_WITH_US)
     settings = QUIET | {"@cellar/lab/panel": {"openAtStart": True}}
     if env.get("LC_ALL", env.get("LANG", "")).startswith("ko"):
         settings["@jupyterlab/translation-extension/plugin"] = {"locale": "ko_KR"}
@@ -167,8 +180,11 @@ def prepare_home(env: dict[str, str]) -> dict[str, str]:
 
 def start_model(env: dict[str, str], children: list[Child]) -> str:
     """The base URL of the model: VLLM_BASE_URL, or the embedded model started here."""
-    given = env.get("VLLM_BASE_URL", "").rstrip("/")
-    if given:
+    if env.get("VLLM_BASE_URL"):
+        try:
+            given = parse_base_url(env["VLLM_BASE_URL"], "VLLM_BASE_URL")
+        except SettingsError as error:
+            raise SystemExit(f"{error}.") from None
         key = env.get("VLLM_API_KEY", "")
         if answers(f"{given}/models", {"Authorization": f"Bearer {key}"} if key else {}):
             step(f"using the model server {given}")

@@ -117,6 +117,7 @@ class FilePart(Posted, tag="file"):
 
     path: Path
     text: Text | None = None
+    cut: int = 0  # bytes left out of the middle of `text`
     auto: bool = False
 
 

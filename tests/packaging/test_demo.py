@@ -78,7 +78,9 @@ def get(url: str) -> bytes:
 @pytest.mark.real_model
 @pytest.mark.timeout(200)
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="reads the process table of Linux")
-@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGHUP], ids=["ctrl-c", "closed-terminal"])
+@pytest.mark.parametrize(
+    "sign", [signal.SIGINT, signal.SIGHUP, signal.SIGKILL], ids=["ctrl-c", "closed-terminal", "killed"]
+)
 def test_the_demo_answers_and_ends_with_all_it_started(a_demo: RunningDemo, sign: signal.Signals) -> None:
     url = a_demo.url()
     token = url.split("token=")[1]
@@ -88,8 +90,14 @@ def test_the_demo_answers_and_ends_with_all_it_started(a_demo: RunningDemo, sign
     assert "tiny" in a_demo.text() and "VLLM_BASE_URL=" in a_demo.text()
     assert len(a_demo.children()) >= 2
 
-    assert a_demo.end(sign) == 0
+    assert a_demo.end(sign) == (-signal.SIGKILL if sign == signal.SIGKILL else 0)
     wait_until(lambda: not a_demo.children(), "the demo's programs to end", timeout=20)
+
+
+@pytest.mark.parametrize("address", ["localhost:9", "http://", "http://a:b@c/v1"])
+def test_an_address_that_is_none_is_refused_in_one_line(address: str) -> None:
+    with pytest.raises(SystemExit, match=r"\AVLLM_BASE_URL .*\.\Z"):
+        demo.start_model({"VLLM_BASE_URL": address}, [])
 
 
 def test_a_busy_port_that_was_asked_for_is_an_error_that_says_so() -> None:

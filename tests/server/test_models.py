@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import certifi
+import pytest
 from cellar import wire
 from cellar_jupyter.server.app import Cellar
 from cellar_jupyter.server.models import Models
@@ -40,6 +41,33 @@ async def test_a_wrong_authority_file_is_told_and_forgotten_once_it_is_right(
             return not await told()
 
         await until(asked)  # the server is asked now; it is not there
+
+
+@pytest.mark.parametrize("address", ["localhost:8001", "http://user:pass@localhost/v1"])
+async def test_an_address_that_is_none_is_told_in_the_panel_and_nobody_is_asked(
+    a_server: StartServer, address: str
+) -> None:
+    server = a_server(base_url=address)
+    async with server.panel() as panel:
+
+        async def told() -> bool:
+            return "c.Cellar.base_url" in (await state(panel)).get("message", "")
+
+        await until(told)
+        assert (await state(panel))["state"] == "down"
+        turn = await panel.finished("hello")
+        assert turn["error"]["code"] == "model_down" and "c.Cellar.base_url" in turn["error"]["message"]
+
+
+async def test_an_address_without_v1_is_told_before_anybody_asks(a_server: StartServer, model: FakeVLLM) -> None:
+    server = a_server(base_url=model.url.removesuffix("/v1"))
+    async with server.panel() as panel:
+
+        async def told() -> bool:
+            return "end in /v1" in (await state(panel)).get("message", "")
+
+        await until(told)
+        assert (await state(panel))["state"] == "down"
 
 
 async def test_each_text_is_counted_by_the_model_that_will_read_it(model: FakeVLLM) -> None:

@@ -12,7 +12,7 @@ import pytest
 from cellar import wire
 from cellar.errors import NotFound, OutsideWorkspace, TooLarge, Unreadable
 from cellar_jupyter.server.app import Cellar
-from cellar_jupyter.server.files import MAX_FILE_BYTES, Files
+from cellar_jupyter.server.files import MAX_FILE_BYTES, MAX_NOTEBOOK_BYTES, Files
 from cellar_jupyter.server.notebooks import notebook_part
 from cellar_jupyter.server.routes.conversations import disposition
 from cellar_jupyter.server.search import Search
@@ -101,7 +101,7 @@ def test_a_long_output_of_a_notebook_file_is_cut_between_words() -> None:
 @pytest.mark.parametrize("path", ["../secret.txt", "a/../../secret.txt", "/../secret.txt", "a\0b"])
 def test_a_path_outside_the_workspace_is_refused(files: Files, path: str) -> None:
     with pytest.raises((OutsideWorkspace, NotFound)):
-        files.read(path)
+        files.read_for_model(path)
 
 
 def test_a_link_that_leads_outside_is_refused(files: Files, tmp_path: Path) -> None:
@@ -109,26 +109,57 @@ def test_a_link_that_leads_outside_is_refused(files: Files, tmp_path: Path) -> N
     (files.root / "folder").symlink_to(tmp_path)
     for path in ("link.txt", "folder/secret.txt"):
         with pytest.raises(OutsideWorkspace):
-            files.read(path)
+            files.read_for_model(path)
 
 
 def test_hidden_files_follow_the_servers_own_setting(files: Files) -> None:
     (files.root / ".env").write_text("A=1")
     with pytest.raises(NotFound):
-        files.read(".env")
-    assert Files(str(files.root), allow_hidden=True).read(".env") == "A=1"
+        files.read_for_model(".env")
+    assert Files(str(files.root), allow_hidden=True).read_for_model(".env") == ("A=1", 0)
 
 
 def test_what_is_no_text_is_unreadable(files: Files) -> None:
     (files.root / "binary").write_bytes(b"\x00\x01")
-    (files.root / "latin").write_bytes("é".encode("latin-1"))
+    (files.root / "unknown").write_bytes(b"\x81\x8d\x8f")
     os.mkfifo(files.root / "pipe")
-    for path in ("binary", "latin", "pipe", "."):
+    for path in ("binary", "unknown", "pipe", "."):
         with pytest.raises(Unreadable):
-            files.read(path)
-    (files.root / "huge.txt").write_bytes(b"x" * (MAX_FILE_BYTES + 1))
+            files.read_for_model(path)
+
+
+def test_a_file_of_another_encoding_is_read_all_the_same(files: Files) -> None:
+    korean, western = "이름,나이\n홍길동,똠방\n", "prénom;âge\nZoë;7 €\n"
+    for text, codec in ((korean, "cp949"), (korean, "utf-16"), (western, "cp1252"), (western, "utf-8-sig")):
+        (files.root / "data.csv").write_bytes(text.encode(codec))
+        assert files.read_for_model("data.csv") == (text, 0)
+
+
+def test_of_a_file_too_long_for_any_model_the_beginning_and_the_end_are_read(files: Files) -> None:
+    rows = [f"{number},가나다라\n" for number in range(300_000)]
+    for codec in ("utf-8", "cp949"):
+        data = "".join(rows).encode(codec)
+        (files.root / "big.csv").write_bytes(data)
+        text, left_out = files.read_for_model("big.csv")
+        head, tail = text.split(f"\n[{left_out:,} bytes of the file were left out here]\n")
+        assert head == "".join(rows[: head.count("\n")])
+        assert tail == "".join(rows[-tail.count("\n") :])
+        assert len(head.encode(codec)) + left_out + len(tail.encode(codec)) == len(data)
+        assert MAX_FILE_BYTES - 100 < len(data) - left_out <= MAX_FILE_BYTES
+
+
+def test_one_endless_line_is_cut_between_characters(files: Files) -> None:
+    for before in range(4):
+        (files.root / "line.txt").write_text("x" * before + "가" * 1_000_000)
+        text, left_out = files.read_for_model("line.txt")
+        assert text.startswith("x" * before + "가가") and text.endswith("가가") and left_out > 900_000
+
+
+def test_a_notebook_file_too_large_to_read_is_refused(files: Files) -> None:
+    with (files.root / "huge.ipynb").open("wb") as file:
+        file.truncate(MAX_NOTEBOOK_BYTES + 1)
     with pytest.raises(TooLarge):
-        files.read("huge.txt")
+        files.read_part(wire.FilePart(path="huge.ipynb"))
 
 
 def test_a_notebook_file_is_read_as_cells(files: Files) -> None:
@@ -203,10 +234,9 @@ async def test_a_file_travels_with_the_question(server: JupyterServer, panel: Pa
     ("name", "content", "why"),
     [
         ("binary.bin", b"\x00\x01", "binary"),
-        ("latin.txt", b"caf\xe9", "encoding"),
+        ("unknown.txt", b"\x81\x8d\x8f", "encoding"),
         ("bad.ipynb", b"{nonsense", "not_json"),
         ("old.ipynb", b'{"worksheets": []}', "not_a_notebook"),
-        ("huge.txt", b"x" * (2 * 1024 * 1024 + 1), "too_large"),
         ("missing.txt", None, "not_found"),
         ("../outside.txt", None, "outside_workspace"),
     ],

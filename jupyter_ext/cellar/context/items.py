@@ -242,6 +242,9 @@ class TextItem:
         else:
             text, left_out = clean_cut(self.text, room.chars, scene.redactor)
         part = self.part
+        size = len(self.text)
+        if isinstance(part, wire.FilePart) and part.cut:
+            left_out, size = left_out + part.cut, size + part.cut
         if isinstance(part, wire.SelectionPart):
             cell = part.cell_id[:8] if part.cell_id else None
             body = envelope("selection", text, path=path, cell=cell, lines=_numbers(part), language=part.language)
@@ -252,7 +255,7 @@ class TextItem:
         return Rendered(
             text=body,
             state="cut" if left_out else "sent",
-            reasons=(reason("characters_left_out", left_out, len(self.text)),) if left_out else changed,
+            reasons=(reason("characters_left_out", left_out, size),) if left_out else changed,
             left_out=left_out,
             digests={self.key: digest + CUT if left_out else digest},
             focus=(f"Selected: {where}",) if self.kind == "selection" else (),

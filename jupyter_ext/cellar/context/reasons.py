@@ -33,7 +33,7 @@ ENGLISH: dict[str, str] = {
     "not_a_file": "not a file",
     "too_large": "{0:,} bytes, at most {1:,} are read",
     "binary": "binary file",
-    "encoding": "not UTF-8 text",
+    "encoding": "not text in a known encoding",
     "not_json": "not JSON that can be read",
     "not_a_notebook": "JSON, but no notebook of format 4",
     "unreadable": "cannot be read",

@@ -10,13 +10,16 @@ import os
 from typing import Any, Literal
 
 from cellar import wire
-from cellar.settings import endpoint_from_env, parse_base_url
+from cellar.settings import Endpoint, SettingsError, endpoint_from_env, parse_base_url
 from traitlets import Bool, Dict, Enum, Float, Int, Unicode, default
 from traitlets.config import Configurable
 
 
 class Cellar(Configurable):
     """An AI assistant that asks only the model server named here."""
+
+    problem = ""
+    """What is wrong with the endpoint's settings: nobody is asked, and the panel says so."""
 
     base_url = Unicode(
         help="""
@@ -205,6 +208,21 @@ class Cellar(Configurable):
         return wire.Policy(features=self.feature_switches(), history=history)
 
 
+def endpoint_of(config: Cellar) -> Endpoint:
+    """The endpoint that the settings describe. Raises `SettingsError`, naming the variable or the trait."""
+    config.base_url = parse_base_url(config.base_url, "c.Cellar.base_url")
+    config.proxy = parse_base_url(config.proxy, "c.Cellar.proxy") if config.proxy else ""
+    return Endpoint(
+        base_url=config.base_url,
+        api_key=config.api_key,
+        gateway=config.gateway,
+        model=config.model,
+        ca_bundle=config.ca_bundle,
+        proxy=config.proxy,
+        read_timeout=config.read_timeout,
+    )
+
+
 def load(server_app: Any) -> None:
     """Add Cellar to a Jupyter server: routes now, the rest once it serves."""
     from .door import Door
@@ -212,12 +230,15 @@ def load(server_app: Any) -> None:
     from .routes import handlers
 
     config = Cellar(parent=server_app)
-    config.base_url = parse_base_url(config.base_url, "c.Cellar.base_url")
-    config.proxy = parse_base_url(config.proxy, "c.Cellar.proxy") if config.proxy else ""
     config.feature_switches()
-    publish_endpoint(config, server_app.log)
+    try:
+        publish_endpoint(endpoint_of(config), server_app.log)
+    except SettingsError as error:
+        config.problem = str(error)
+        server_app.log.error("Cellar: %s", error)
     door = Door(config, server_app)
     server_app.web_app.settings["cellar"] = door
     server_app.web_app.add_handlers(".*$", handlers(server_app.web_app.settings["base_url"]))
     server_app.io_loop.add_callback(door.open)
-    server_app.log.info("Cellar asks the model server at %s", config.base_url)
+    if not config.problem:
+        server_app.log.info("Cellar asks the model server at %s", config.base_url)

@@ -13,7 +13,7 @@ import re
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 from cellar import wire
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
 
 MAX_FILE_BYTES = 2 * 1024 * 1024
+"""Of a longer file the first and the last half of this are read: no model reads more."""
 MAX_NOTEBOOK_BYTES = 32 * 1024 * 1024
 MAX_RULE_BYTES = 64 * 1024
 MAX_RULES = 20
@@ -69,9 +70,21 @@ class Files:
     def _hidden(relative: str) -> bool:
         return any(name.startswith(".") and name not in (".", "..") for name in relative.split("/"))
 
-    def read(self, path: str, limit: int = MAX_FILE_BYTES) -> str:
+    def read(self, path: str, limit: int) -> str:
         """A text file's text."""
         return decode(self.read_bytes(path, limit))
+
+    def read_for_model(self, path: str) -> tuple[str, int]:
+        """A text file's text, and how many bytes of its middle were not read."""
+        head, tail, left_out = _read_edges(self.resolve(path), MAX_FILE_BYTES)
+        if not left_out:
+            return decode(head), 0
+        line = head.rfind(b"\n") + 1
+        head, over = (head[:line], len(head) - line) if line else (head, 0)
+        line = tail.find(b"\n") + 1
+        tail, left_out = tail[line:], left_out + over + line
+        between = f"\n[{left_out:,} bytes of the file were left out here]\n"
+        return decode(head, whole=False) + between + decode(tail, whole=False), left_out
 
     def read_bytes(self, path: str, limit: int) -> bytes:
         return _read_regular(self.resolve(path), limit)
@@ -106,7 +119,8 @@ class Files:
             if part.text is not None:
                 return notebook_part(part.path, part.text.encode(), auto=part.auto)
             return notebook_part(part.path, self.read_bytes(part.path, MAX_NOTEBOOK_BYTES), auto=part.auto)
-        return msgspec.structs.replace(part, text=self.read(part.path))
+        text, cut = self.read_for_model(part.path)
+        return msgspec.structs.replace(part, text=text, cut=cut)
 
     def folder(self, path: str) -> Folder:
         """Names below a folder, and its small text files, in a stable order."""
@@ -239,7 +253,31 @@ def _walk(
 
 
 def _read_regular(path: Path, limit: int) -> bytes:
-    """A regular file's bytes. Opened without blocking, so that a pipe in the workspace hangs nobody."""
+    """A regular file's bytes. Raises `TooLarge`."""
+    with _opened(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > limit:
+            raise _too_large(size, limit)
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise _too_large(len(data), limit)  # it grew meanwhile
+    return data
+
+
+def _read_edges(path: Path, limit: int) -> tuple[bytes, bytes, int]:
+    """A regular file's bytes; of one longer than `limit` its head, its tail and the number of bytes between them."""
+    with _opened(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size <= limit:
+            return file.read(limit), b"", 0
+        head = file.read(limit // 2)
+        file.seek(size - limit // 2)
+        return head, file.read(limit // 2), size - limit
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """A regular file, opened without blocking, so that a pipe in the workspace hangs nobody."""
     try:
         fd = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except FileNotFoundError:
@@ -248,32 +286,40 @@ def _read_regular(path: Path, limit: int) -> bytes:
         why = "no_permission" if isinstance(error, PermissionError) else "unreadable"
         raise Unreadable(f"The file cannot be read: {error.strerror}", detail={"why": why}) from None
     try:
-        status = os.fstat(fd)
-        if not stat.S_ISREG(status.st_mode):
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
             raise Unreadable("Not a file", detail={"why": "not_a_file"})
-        if status.st_size > limit:
-            raise _too_large(status.st_size, limit)
         with os.fdopen(os.dup(fd), "rb") as file:
-            data = file.read(limit + 1)
+            yield file
     finally:
         os.close(fd)
-    if len(data) > limit:
-        raise _too_large(len(data), limit)  # it grew meanwhile
-    return data
 
 
 def _too_large(size: int, limit: int) -> TooLarge:
     return TooLarge(f"The file has {size:,} bytes; at most {limit:,} are read", detail={"size": size, "limit": limit})
 
 
-def decode(data: bytes) -> str:
-    """UTF-8 text (a BOM is taken off). Raises `Unreadable` for anything else."""
-    if b"\0" in data[:8192]:
-        raise Unreadable("Binary file", detail={"why": "binary"})
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise Unreadable("Not UTF-8 text", detail={"why": "encoding"}) from None
+_BINARY = re.compile(rb"[\0-\x08\x0e-\x1a\x1c-\x1f]")
+_EDGE = 4  # bytes of the longest character
+
+
+def decode(data: bytes, whole: bool = True) -> str:
+    """A file's text: UTF-8 (a BOM is taken off), UTF-16 with a BOM, Korean (CP949) or Western (CP1252).
+
+    CP949 is strict enough to be tried first: a Western accented letter followed by a plain one is no character of it.
+    `whole=False`: the data may begin or end inside of a character. Raises `Unreadable` for what is no text.
+    """
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        codecs = ["utf-16"]
+    else:
+        if _BINARY.search(data, 0, 8192):
+            raise Unreadable("Binary file", detail={"why": "binary"})
+        codecs = ["utf-8-sig", "cp949", "cp1252"]
+    ends = [(0, 0)] if whole else [(begin, end) for begin in range(_EDGE) for end in range(_EDGE)]
+    for codec in codecs:
+        for begin, end in ends:
+            with contextlib.suppress(UnicodeDecodeError):
+                return data[begin : len(data) - end].decode(codec)
+    raise Unreadable("Not text in a known encoding", detail={"why": "encoding"})
 
 
 def _small_text(path: Path) -> str | None:

@@ -6,29 +6,16 @@ from __future__ import annotations
 import logging
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from cellar.settings import ENDPOINT_FILE, Endpoint, endpoint_to_json
 
 from .disk import private_directory, replace_private
 
-if TYPE_CHECKING:
-    from .app import Cellar
 
-
-def publish_endpoint(config: Cellar, log: logging.Logger) -> None:
+def publish_endpoint(endpoint: Endpoint, log: logging.Logger) -> None:
     """Tell kernels started from now on. A runtime directory that cannot be written is a warning, not the end."""
     from jupyter_core.paths import jupyter_runtime_dir
 
-    endpoint = Endpoint(
-        base_url=config.base_url,
-        api_key=config.api_key,
-        gateway=config.gateway,
-        model=config.model,
-        ca_bundle=config.ca_bundle,
-        proxy=config.proxy,
-        read_timeout=config.read_timeout,
-    )
     os.environ["VLLM_BASE_URL"] = endpoint.base_url
     if endpoint.api_key:
         os.environ["VLLM_API_KEY"] = endpoint.api_key

@@ -77,16 +77,17 @@ class Models:
         try:
             client = await self.client()
         except CellarError as error:  # a setting that cannot be used: the server is not even asked
-            message = f"{error.message}. {error.hint}" if error.hint else error.message
-            self.health = wire.ModelServer(state="down", message=message, tiny=self._config.tiny)
+            self.health = wire.ModelServer(state="down", message=_said(error), tiny=self._config.tiny)
             self._known_at = time.monotonic()
             return
         try:
             known = await client.models()
             self.known = tuple(self._with_overrides(model) for model in known)
             self.health = wire.ModelServer(state="up", tiny=self._config.tiny)
-        except CellarError:
+        except CellarError as error:
             health = await client.health()
+            if health.state == "up":  # something lives there, but it lists no model: another address, or a wrong key
+                health = wire.ModelServer(state="down", message=_said(error))
             self.health = msgspec.structs.replace(health, tiny=self._config.tiny)
         self._known_at = time.monotonic()
 
@@ -164,8 +165,15 @@ class Models:
                 self.counter(model_id).learn(text, tokens)
 
 
+def _said(error: CellarError) -> str:
+    return f"{error.message}. {error.hint}" if error.hint else error.message
+
+
 def make_client(config: Cellar) -> ModelClient:
-    """A client for the configured server. Imports httpx: call it in a thread, after start-up."""
+    """A client for the configured server. Imports httpx: call it in a thread, after start-up. Raises `ModelServerDown`
+    when a setting is wrong."""
+    if config.problem:
+        raise ModelServerDown(config.problem)
     from cellar.client import NO_RETRIES, ModelClient, RetryPolicy, make_http
 
     http = make_http(config.base_url, ca_bundle=config.ca_bundle, proxy=config.proxy, read_timeout=config.read_timeout)

@@ -57,7 +57,7 @@ const WORDS: Record<string, Words> = {
       megabytes(limit)
     ),
   binary: trans => trans.__('not text'),
-  encoding: trans => trans.__('not UTF-8 text'),
+  encoding: trans => trans.__('not text in a known encoding'),
   not_json: trans => trans.__('not JSON that can be read'),
   not_a_notebook: trans => trans.__('not a notebook'),
   unreadable: trans => trans.__('cannot be read')

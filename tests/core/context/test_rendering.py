@@ -272,6 +272,13 @@ def test_a_file_that_was_shown_cut_is_sent_again_once_there_is_room() -> None:
     assert "unchanged, shown above: file: a.py" in newest(chat.ask("Four?", [file]))
 
 
+def test_what_was_not_read_of_a_long_file_counts_as_left_out() -> None:
+    file = row(
+        AConversation(model=a_model(128_000)).ask("One?", [wire.FilePart(path="a.csv", text="1,2", cut=97)]), "file"
+    )
+    assert file.state == "cut" and file.reasons[0].values == (97, 100)
+
+
 def test_a_cell_that_was_shown_cut_is_sent_again_once_there_is_room() -> None:
     chat = AConversation(model=a_model(4_096))
     cells = wire.CellsPart(path="a.ipynb", cells=(a_cell(1, source=lines_of_code(2_000)),))

@@ -85,6 +85,23 @@ def test_a_waiting_message_is_edited_in_the_composer_and_the_draft_waits_underne
     expect(panel.pending).to_have_text("without a mistake")
 
 
+def test_a_message_that_starts_while_it_is_edited_leaves_what_was_typed_as_a_draft(
+    panel: Panel, model: Any, allow_console: Any
+) -> None:
+    allow_console("409")
+    running(panel, model, "with a mistaek")
+    panel.button("Edit", panel.pending).click()
+    panel.write("without a mistake")
+    model.use("echo")
+    model.release_all()
+    panel.expect_answer("with a mistaek")
+    panel.text.press("Enter")
+    expect(panel.composer.get_by_role("alert")).to_contain_text("This has changed meanwhile")
+    expect(panel.text).to_have_value("without a mistake")
+    panel.text.press("Enter")
+    panel.expect_answer("without a mistake")
+
+
 def test_a_waiting_message_is_removed(panel: Panel, model: Any) -> None:
     running(panel, model, "never mind")
     panel.button("Remove", panel.pending).click()

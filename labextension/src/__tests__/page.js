@@ -1,4 +1,12 @@
 // What every browser has and jsdom lacks.
 const { TextDecoder, TextEncoder } = require('util');
 
-Object.assign(globalThis, { TextDecoder, TextEncoder });
+class DragEvent extends MouseEvent {}
+
+Object.assign(globalThis, { DragEvent, TextDecoder, TextEncoder });
+
+globalThis.matchMedia ??= () => ({
+  matches: false,
+  addEventListener: () => undefined
+});
+navigator.clipboard ??= {};

@@ -1,14 +1,14 @@
 /**
  * A control that goes away by its own effect (Stop, Remove, Continue, Cancel)
- * would leave the focus on the page's body. It goes to its neighbour in the same
- * list, else into the composer.
+ * would leave the focus on the page's body. In a list it goes to the same control
+ * of the row that stands there now, else into the composer.
  */
 export function guardFocus(root: HTMLElement): () => void {
   let last: Element | null = null;
-  let list: Element | null = null;
+  let place: IPlace | null = null;
   const focused = ({ target }: FocusEvent): void => {
     last = target instanceof Element && root.contains(target) ? target : null;
-    list = last?.closest('li')?.parentElement ?? null;
+    place = last && placeOf(last);
   };
   const left = ({ target }: FocusEvent): void => {
     // A removed element is left, too: that shows when the removal is over.
@@ -25,9 +25,7 @@ export function guardFocus(root: HTMLElement): () => void {
     ) {
       return;
     }
-    const neighbour = list?.isConnected
-      ? list.querySelector<HTMLElement>('li button')
-      : null;
+    const neighbour = place && controlAt(place);
     const composer = root.querySelector<HTMLElement>(
       '.jp-Cellar-composer textarea'
     );
@@ -47,4 +45,36 @@ export function guardFocus(root: HTMLElement): () => void {
     document.removeEventListener('focusin', focused);
     root.removeEventListener('focusout', left);
   };
+}
+
+interface IPlace {
+  list: Element;
+  row: Element;
+  /** of the row in its list, and of the control among the row's buttons */
+  rowAt: number;
+  buttonAt: number;
+}
+
+function placeOf(control: Element): IPlace | null {
+  const row = control.closest('li');
+  const list = row?.parentElement;
+  return row && list
+    ? {
+        list,
+        row,
+        rowAt: [...list.children].indexOf(row),
+        buttonAt: buttonsOf(row).findIndex(button => button === control)
+      }
+    : null;
+}
+
+function controlAt({ list, row, rowAt, buttonAt }: IPlace): HTMLElement | null {
+  const rows = list.isConnected ? [...list.children] : [];
+  const now = row.isConnected ? row : rows[Math.min(rowAt, rows.length - 1)];
+  const buttons = now ? buttonsOf(now) : [];
+  return buttons[buttonAt] ?? buttons[0] ?? null;
+}
+
+function buttonsOf(row: Element): HTMLElement[] {
+  return [...row.querySelectorAll('button')];
 }

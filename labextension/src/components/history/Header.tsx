@@ -23,6 +23,15 @@ export function Header(props: IHeaderProps): JSX.Element {
   const { trans, store, listing, toggleList, began } = props;
   const state = React.useSyncExternalStore(store.subscribe, store.getState);
   const [renaming, setRenaming] = React.useState(false);
+  const rename = React.useRef<HTMLButtonElement>(null);
+  const wasRenaming = React.useRef(false);
+  React.useLayoutEffect(() => {
+    const nowhere = document.activeElement === document.body;
+    if (wasRenaming.current && !renaming && nowhere) {
+      rename.current?.focus();
+    }
+    wasRenaming.current = renaming;
+  }, [renaming]);
   const id = state.conversationId;
   React.useEffect(() => setRenaming(false), [id]);
   const title = visible(state.title) || trans.__('New conversation');
@@ -62,6 +71,7 @@ export function Header(props: IHeaderProps): JSX.Element {
         <>
           {renaming ? null : (
             <IconButton
+              ref={rename}
               icon={editIcon}
               label={trans.__('Rename')}
               act={() => setRenaming(true)}

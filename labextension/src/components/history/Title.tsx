@@ -39,6 +39,8 @@ export function TitleField(props: ITitleFieldProps): JSX.Element {
           return;
         }
         if (event.key === 'Enter') {
+          // It would press the button that gets the focus.
+          event.preventDefault();
           end(true);
         } else if (event.key === 'Escape') {
           event.preventDefault();

@@ -1,0 +1,78 @@
+/** What Enter does when a waiting message is edited, with the hook as the composer uses it. */
+import { nullTranslator } from '@jupyterlab/translation';
+import { act } from 'react';
+import { createRoot, type Root } from 'react-dom/client';
+
+import { refusal, turn } from '../../chat/__tests__/server';
+import { ComposerModel } from '../../chat/composer';
+import { Drafts } from '../../chat/drafts';
+import type { IComposerProps } from '../composer/props';
+import { useSend, type ISend } from '../composer/useSend';
+
+Object.assign(globalThis, { IS_REACT_ACT_ENVIRONMENT: true });
+
+describe('sending while a waiting message is edited', () => {
+  let model: ComposerModel;
+  let root: Root;
+  let sending: ISend;
+  let refused: Error | null;
+
+  function Composer(): JSX.Element {
+    const props = {
+      trans: nullTranslator.load('cellar'),
+      model,
+      chat: { blocked: null },
+      actions: {
+        changePending: () =>
+          refused ? Promise.reject(refused) : Promise.resolve()
+      }
+    } as unknown as IComposerProps;
+    sending = useSend(props, model.getState());
+    return <></>;
+  }
+  const draw = () => act(async () => root.render(<Composer />));
+  const send = () => act(async () => sending.send(false));
+
+  beforeEach(async () => {
+    refused = null;
+    model = new ComposerModel(new Drafts(null, '/'));
+    model.setText('my draft');
+    model.edit(turn('t', { state: 'pending', text: 'old words' }));
+    model.setText('new words');
+    root = createRoot(document.createElement('div'));
+    await draw();
+  });
+  afterEach(() => act(async () => root.unmount()));
+
+  it('puts the draft back when the change was taken', async () => {
+    await send();
+    expect(model.getState()).toMatchObject({ text: 'my draft', editing: null });
+    expect(sending.error).toBeNull();
+  });
+
+  it('makes a draft of what was typed when the message had started meanwhile', async () => {
+    refused = refusal(409, 'conflict');
+    await send();
+    expect(model.getState()).toMatchObject({
+      text: 'new words\nmy draft',
+      editing: null
+    });
+    expect(sending.error).toContain('This has changed meanwhile');
+  });
+
+  it('makes a draft of what was typed when the message was removed elsewhere', async () => {
+    refused = refusal(404, 'not_found');
+    await send();
+    expect(model.getState()).toMatchObject({
+      text: 'new words\nmy draft',
+      editing: null
+    });
+  });
+
+  it('goes on editing when the server could not be reached', async () => {
+    refused = refusal(0, 'network');
+    await send();
+    expect(model.getState()).toMatchObject({ text: 'new words' });
+    expect(model.getState().editing?.id).toBe('t');
+  });
+});

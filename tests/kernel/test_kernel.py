@@ -136,6 +136,12 @@ def test_the_card_streams_each_piece_once_and_ends_as_markdown(kernel: Kernel, m
     assert "".join(kernel.deltas()) == "one two three four five six"
 
 
+def test_a_card_gets_no_bidi_override_while_it_streams(kernel: Kernel, model: FakeVLLM) -> None:
+    model.use(Scenario(tokens=["a\u202eb", "\x1b[2J"]))
+    kernel.run("%%ai\nhello")
+    assert "".join(kernel.deltas()) == "a�b�[2J"
+
+
 def test_a_finished_card_leaves_no_widget_in_the_kernel(kernel: Kernel, model: FakeVLLM) -> None:
     kernel.run("%%ai\nhello")
     kernel.run("from ipywidgets.widgets import widget; print(len(widget._instances))")

@@ -157,7 +157,7 @@ class CardDisplay:
         self._card.status = line
 
     def text(self, delta: str) -> None:
-        self._card.add_text(delta)
+        self._card.add_text(_legible(delta))
 
     def reasoning(self, delta: str) -> None:
         self._card.add_reasoning(delta)

@@ -21,7 +21,7 @@ ENGLISH: dict[str, str] = {
     "bad_context": "There is no context “{value}”. Choose one of: {allowed}.",
     "bad_variable": "“{value}” cannot be a variable's name, for -o.",
     "no_question": "Write a question behind %ai, or below %%ai. `%ai help` shows how.",
-    "unknown_name": "There is no {name} in this kernel. Put code between `backticks`, or write {{{{…}}}} for braces.",
+    "unknown_name": "There is no “{name}” in this kernel. Put code between `backticks`, or write {{{{…}}}} for braces.",
     "unreadable_value": "{name} cannot be read: {problem}",
     "no_error": "There is no error in this kernel to fix.",
     "nothing_run": "This kernel has run nothing yet that could be explained.",

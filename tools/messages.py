@@ -6,8 +6,8 @@
     python -m tools.messages --merge F   take the translations of such a file
 
 The catalogue is edited by hand: it is its own source. JupyterLab finds it by the entry point `jupyterlab.locale` and
-serves it where a Korean language pack is installed. Titles and descriptions of settings are in it, too, though
-JupyterLab 4.6 translates schemas from language packs alone.
+serves it where a Korean language pack is installed. Titles and descriptions of settings are in it, too: `components/
+schema.ts` words them in the browser, because JupyterLab 4.6 words schemas from language packs alone.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def _unescape(text: str) -> str:
 
 
 def schema_messages(schema: Any) -> Iterator[str]:
-    """Titles and descriptions, in the context under which JupyterLab looks them up."""
+    """Titles and descriptions, in the context under which `components/schema.ts` looks them up."""
     if isinstance(schema, dict):
         for name, value in schema.items():
             if name in ("title", "description") and isinstance(value, str):
@@ -104,7 +104,9 @@ def extract() -> list[str]:
         except ValueError as error:
             raise ValueError(f"{path.relative_to(ROOT)}, {error}") from None
     for path in sorted(SCHEMAS.glob("*.json")):
-        found.update(schema_messages(json.loads(path.read_text("utf-8"))))
+        schema = json.loads(path.read_text("utf-8"))
+        if schema.get("properties"):  # without any, the settings editor does not show it
+            found.update(schema_messages(schema))
     return sorted(found)
 
 

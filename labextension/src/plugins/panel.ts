@@ -33,6 +33,7 @@ import {
   type IPanelRoom,
   type IPanelSettings
 } from '../components/room';
+import { wordedSchema } from '../components/schema';
 import { PanelWidget } from '../components/widget';
 
 export const OPEN_CHAT = 'cellar:open-chat';
@@ -81,7 +82,7 @@ export const panelPlugin: JupyterFrontEndPlugin<IChat> = {
     const open = () => {
       app.shell.activateById(panel.id);
     };
-    const settled = loadSettings(settings, room.settings);
+    const settled = loadSettings(settings, room.settings, trans);
     void app.restored.then(async () => {
       const started = store.start();
       if (await settled) {
@@ -162,12 +163,19 @@ const DEFAULTS: IPanelSettings = {
 /** Whether the panel shall open by itself. */
 async function loadSettings(
   registry: ISettingRegistry | null,
-  settings: Settings
+  settings: Settings,
+  trans: TranslationBundle
 ): Promise<boolean> {
   if (!registry) {
     return false;
   }
   try {
+    registry.transform(panelPlugin.id, {
+      fetch: plugin => ({
+        ...plugin,
+        schema: wordedSchema(trans, plugin.schema)
+      })
+    });
     const loaded = await registry.load(panelPlugin.id);
     const read = () =>
       settings.change({

@@ -266,7 +266,7 @@ class Receipt(Sent):
     max_tokens: int  # kept free for the answer
     exact: bool = False
     left_out_turns: int = 0
-    masked: tuple[Masked, ...] = ()
+    masked: tuple[Masked, ...] = ()  # in what is new with this turn; the history's row counts those sent before
 
 
 class Usage(Sent):

@@ -450,13 +450,13 @@ def test_usage_adds_up_what_the_server_reported(terminal: Terminal, model: FakeV
     terminal.run("%ai hello")
     terminal.run("%ai hello")
     printed = terminal.run("%ai usage")
-    assert "2 answers, 3,000 tokens sent (2,000 cached)" in printed
+    assert "Answers here: 2. Tokens: 3,000 sent (2,000 cached)" in printed
 
 
 def test_a_question_that_failed_is_no_answer(terminal: Terminal, model: FakeVLLM) -> None:
     model.use("broken")
     terminal.run("%ai hello")
-    assert "0 answers" in terminal.run("%ai usage")
+    assert "Answers here: 0." in terminal.run("%ai usage")
 
 
 def test_help_is_in_the_users_language(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:

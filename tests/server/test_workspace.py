@@ -292,6 +292,15 @@ async def test_a_preview_costs_what_the_question_would(server: JupyterServer, pa
     assert [row["kind"] for row in receipt["parts"]] == [row["kind"] for row in turn["receipt"]["parts"]]
 
 
+async def test_a_question_that_is_not_typed_yet_costs_nothing(panel: Panel) -> None:
+    empty, typed = [
+        (await panel.http.post("context/preview", json={"text": text})).json() for text in ("  ", "what is this?")
+    ]
+    assert [row.get("tokens", 0) for row in empty["parts"] if row["kind"] == "question"] == [0]
+    [question] = [row["tokens"] for row in typed["parts"] if row["kind"] == "question"]
+    assert typed["prompt_tokens"] - empty["prompt_tokens"] == question > 0
+
+
 async def test_a_preview_answers_though_the_server_counts_nothing(panel: Panel, model: FakeVLLM) -> None:
     receipt = (await panel.http.post("context/preview", json={"text": "what?"})).json()
     assert receipt["prompt_tokens"] > 0 and receipt["budget"] > 0

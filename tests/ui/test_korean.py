@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.fakes.scenarios import Scenario
 from tests.fakes.vllm import FakeVLLM
@@ -87,6 +87,56 @@ def test_numbers_are_written_in_the_language_of_lab_and_not_of_the_browser(
         expect(panel.composer.locator(".jp-Cellar-meterButton")).to_have_attribute(
             "aria-label", re.compile(r"of \d+,\d{3} tokens")
         )
+
+
+def test_the_settings_editor_words_the_panels_settings_in_korean(page: Page, lab_ko: Lab) -> None:
+    Panel(page, lab_ko).open("lab")
+    page.evaluate("window.jupyterapp.commands.execute('settingeditor:open', { query: 'Cellar' })")
+    editor = page.locator("#setting-editor")
+    editor.get_by_role("tab", name="Cellar").click()
+    expect(editor).to_contain_text("Cellar 채팅 패널입니다.")
+    for title in ("보내기 키", "활성 노트북과 선택 영역을 자동으로 추가", "추론 과정을 펼쳐서 표시"):
+        expect(editor.get_by_text(title, exact=True)).to_be_visible()
+    box = editor.get_by_role("checkbox", name="추론 과정을 펼쳐서 표시")
+    box.check()
+    expect(box).to_be_checked()
+    expect(editor.get_by_text("보내기 키", exact=True)).to_be_visible()
+
+
+def test_what_the_server_announces_is_in_korean(page: Page, lab_ko: Lab) -> None:
+    def with_announcement(route: Route) -> None:
+        answer = route.fetch()
+        status = answer.json()
+        text = "Conversations cannot be written to disk; they are kept in memory until they can."
+        status["announcements"] = [{"id": "unsaved", "level": "error", "text": text}]
+        route.fulfill(response=answer, json=status)
+
+    page.route("**/cellar/api/status*", with_announcement)
+    panel = Panel(page, lab_ko).open("lab")
+    expect(panel.root.get_by_role("alert")).to_contain_text("대화를 디스크에 저장하지 못하고 있습니다.")
+
+
+def test_the_meter_and_the_receipt_have_words_of_their_own(page: Page, lab_ko: Lab, model: FakeVLLM) -> None:
+    panel = Panel(page, lab_ko).open("lab")
+    panel.composer.locator(".jp-Cellar-meterButton").click()
+    meter = panel.composer.get_by_role("dialog")
+    expect(meter.get_by_role("row", name="내 질문")).to_contain_text("0")
+    expect(meter).to_contain_text("이 모델의 컨텍스트 한도는")
+    page.keyboard.press("Escape")
+    panel.ask("password = 'hunter2pw' 왜 안 되나요?")
+    panel.expect_state("complete")
+    expect(panel.root.get_by_role("heading", name="•••")).to_be_visible()
+    button = panel.last_turn.locator(".jp-Cellar-receiptButton")
+    expect(button).to_have_accessible_name(re.compile(r"전송 내역, .*토큰 보냄, .*토큰 받음"))
+    button.click()
+    receipt = panel.last_turn.get_by_role("group", name="전송 내역")
+    expect(receipt).to_contain_text("민감 정보 1건 가림")
+    panel.ask("그럼 이제는요?")
+    panel.expect_state("complete")
+    panel.last_turn.locator(".jp-Cellar-receiptButton").click()
+    later = panel.last_turn.get_by_role("group", name="전송 내역")
+    expect(later.get_by_role("row", name="이전 메시지")).to_contain_text("민감 정보 2건 가림")  # asked and echoed
+    expect(later).not_to_contain_text("보내기 전에 가린 민감 정보")
 
 
 def test_the_card_is_in_korean(page: Page, lab_ko: Lab, model: FakeVLLM) -> None:

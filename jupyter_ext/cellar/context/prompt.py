@@ -259,7 +259,8 @@ class _Builder:
             + [b.text for n in range(kept.first, len(history)) for b in self._turn(n, kept)]
             + [b.text for b in blocks]
         )
-        receipt = self._receipt(head, changed, kept, rendered, focus, texts)
+        new = self.redactor.found(block.text for block in (*sent.head, *blocks))
+        receipt = self._receipt(head, changed, kept, rendered, focus, texts, new)
         return Prompt(
             messages=messages, max_tokens=self.budget.max_tokens, receipt=receipt, sent=sent, texts=tuple(texts)
         )
@@ -312,6 +313,7 @@ class _Builder:
         rendered: Sequence[Rendered],
         focus: Sequence[Block],
         texts: Sequence[str],
+        masked: tuple[wire.Masked, ...],
     ) -> wire.Receipt:
         ledger = Ledger(self.counter, self.redactor)
         rows = [ledger.row(block) for block in (*head, *changed)]
@@ -347,7 +349,7 @@ class _Builder:
             max_tokens=self.budget.max_tokens,
             exact=not pictures and all(self.counter.count(text)[1] for text in texts),
             left_out_turns=kept.first,
-            masked=self.redactor.found(texts),
+            masked=masked,
         )
 
 

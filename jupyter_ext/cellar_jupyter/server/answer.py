@@ -150,7 +150,7 @@ class Answering:
             self._models.count_later(model, prompt.texts)
             await self._models.counted(within=1.0)
             prompt, _ = await asyncio.to_thread(build, order, self._files, counter, redaction)
-        return prompt.receipt
+        return prompt.receipt if request.text.strip() else _unasked(prompt.receipt)
 
     async def _past(self, request: wire.PreviewRequest) -> tuple[History, RedactionState]:
         if request.conversation_id is None:
@@ -158,3 +158,10 @@ class Answering:
         conversation = await self._shelf.open(request.conversation_id)
         leaf = conversation.head_id if request.parent_id is msgspec.UNSET else request.parent_id
         return history(conversation, leaf), conversation.redaction
+
+
+def _unasked(receipt: wire.Receipt) -> wire.Receipt:
+    """Nothing is typed yet: the row of the question costs nothing, though its frame would."""
+    parts = tuple(msgspec.structs.replace(row, tokens=0) if row.kind == "question" else row for row in receipt.parts)
+    spared = sum(row.tokens for row in receipt.parts) - sum(row.tokens for row in parts)
+    return msgspec.structs.replace(receipt, parts=parts, prompt_tokens=receipt.prompt_tokens - spared)

@@ -41,7 +41,7 @@ def new_turn(conversation: ConversationRecord, request: wire.TurnRequest, now: f
     if context is None:
         context = (copied.context or ()) if copied else ()
     if mode == "compact" and not conversation.turns:
-        raise BadRequest("There is nothing to summarise yet")
+        raise BadRequest("There is nothing to summarise yet", detail={"why": "nothing_to_summarise"})
     follows, parent = _place(conversation, request, copied, continued)
     turn = TurnRecord(
         id=f"{conversation.id}-{secrets.token_hex(5)}",
@@ -65,7 +65,7 @@ def new_turn(conversation: ConversationRecord, request: wire.TurnRequest, now: f
 def refuse_empty(turn: TurnRecord) -> None:
     """Raises `BadRequest` for a turn that asks nothing and attaches nothing."""
     if turn.mode != "compact" and turn.continue_of is None and not turn.text.strip() and not turn.pills:
-        raise BadRequest("The question is empty")
+        raise BadRequest("The question is empty", detail={"why": "empty"})
 
 
 def _named(conversation: ConversationRecord, turn_id: str | None) -> TurnRecord | None:

@@ -46,7 +46,7 @@ export function Banners(props: IBannersProps): JSX.Element {
   const banners = [
     ...serverBanners(props, state),
     ...(lost ? [lostBanner(trans)] : []),
-    ...announcements(state, dismissed, dismiss),
+    ...announcements(trans, state, dismissed, dismiss),
     ...noticeBanner(props, state)
   ];
   // The region stays when it is empty: a reader only hears what is added to it.
@@ -205,6 +205,7 @@ function lostBanner(trans: TranslationBundle): IBanner {
 }
 
 function announcements(
+  trans: TranslationBundle,
   state: IChatState,
   dismissed: ReadonlySet<string>,
   dismiss: (id: string) => void
@@ -214,9 +215,21 @@ function announcements(
     .map(each => ({
       key: `announcement-${each.id}`,
       level: each.level,
-      text: each.text,
+      text: announced(trans, each.id, each.text),
       dismiss: () => dismiss(each.id)
     }));
+}
+
+/** The server's own announcements in the user's language; an administrator's as it was written. */
+function announced(trans: TranslationBundle, id: string, text: string): string {
+  if (id === 'unsaved') {
+    return trans.__(
+      'Conversations cannot be written to disk; they are kept in memory until they can.'
+    );
+  }
+  return id.startsWith('store-')
+    ? trans.__('A stored conversation cannot be used. %1', text)
+    : text;
 }
 
 function noticeBanner(props: IBannersProps, state: IChatState): IBanner[] {

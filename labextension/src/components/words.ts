@@ -45,8 +45,21 @@ function notAllowed(trans: TranslationBundle, error: IErrorInfo): string {
       return trans.__('It is switched off on this server.');
     case 'model_server':
       return trans.__('The model server refuses it.');
+    case 'door':
+      return trans.__('Jupyter refused it. Load the page again and sign in.');
     default:
       return error.hint || error.message;
+  }
+}
+
+function notTaken(trans: TranslationBundle, error: IErrorInfo): string {
+  switch (error.detail?.why) {
+    case 'empty':
+      return trans.__('The question is empty.');
+    case 'nothing_to_summarise':
+      return trans.__('There is nothing to sum up yet.');
+    default:
+      return forOperators(trans, error);
   }
 }
 
@@ -148,7 +161,7 @@ const WORDS: Record<string, Words> = {
   }),
   bad_request: (trans, error) => ({
     title: trans.__('This could not be sent'),
-    text: trans.__('The server did not take it: %1', said(error)),
+    text: notTaken(trans, error),
     action: 'none'
   }),
   too_large: (trans, error) => ({
@@ -225,10 +238,34 @@ export function errorWords(
       };
 }
 
+/** Names that no language translates. */
+const BRANDS: Record<string, string> = {
+  api: 'API',
+  aws: 'AWS',
+  azure: 'Azure',
+  bearer: 'Bearer',
+  databricks: 'Databricks',
+  digitalocean: 'DigitalOcean',
+  github: 'GitHub',
+  gitlab: 'GitLab',
+  google: 'Google',
+  huggingface: 'Hugging Face',
+  nvidia: 'NVIDIA',
+  pypi: 'PyPI',
+  sendgrid: 'SendGrid',
+  shopify: 'Shopify',
+  slack: 'Slack',
+  stripe: 'Stripe',
+  vault: 'Vault'
+};
+
 /** What a masked secret was: "github-token" of the receipt in words. */
 export function secretWords(trans: TranslationBundle, kind: string): string {
   const whole: Record<string, string> = {
+    'basic-auth': trans.__('basic authentication'),
+    cookie: trans.__('cookie'),
     environment: trans.__('value of an environment variable'),
+    jwt: trans.__('JWT token'),
     'private-key': trans.__('private key'),
     'url-password': trans.__('password in an address')
   };
@@ -236,11 +273,14 @@ export function secretWords(trans: TranslationBundle, kind: string): string {
     key: trans.__('key'),
     token: trans.__('token'),
     secret: trans.__('secret'),
-    password: trans.__('password')
+    signature: trans.__('signature'),
+    password: trans.__('password'),
+    webhook: trans.__('webhook')
   };
   const words = kind.split('-');
   const last = words[words.length - 1];
-  return whole[kind] ?? [...words.slice(0, -1), ends[last] ?? last].join(' ');
+  const brand = words.slice(0, -1).map(word => BRANDS[word] ?? word);
+  return whole[kind] ?? [...brand, ends[last] ?? last].join(' ');
 }
 
 export function tokenWords(trans: TranslationBundle, count: number): string {

@@ -209,6 +209,7 @@ export interface IReceipt {
   max_tokens: number;
   exact?: boolean;
   left_out_turns?: number;
+  /** in what is new with this turn; the history's row counts those sent before */
   masked?: IMasked[];
 }
 

@@ -266,3 +266,14 @@ def test_whatever_happens_in_between_a_prompt_fits_and_begins_with_the_one_befor
             before, now = chat.history[-2], chat.history[-1]
             same = (before.dropped, before.bare) == (now.dropped, now.bare)
             assert begins_with(prompt.messages, chat.prompts[-2].messages) == same
+
+
+def test_what_was_masked_is_told_by_the_turn_that_sent_it_first() -> None:
+    chat = AConversation()
+    first = chat.ask("password = 'hunter2pw'; why?").receipt
+    assert [masked.kind for masked in first.masked] == ["password"]
+    later = chat.ask("And now?").receipt
+    assert later.masked == ()
+    assert [row.masked for row in later.parts if row.kind == "history"] == [1]
+    again = chat.ask("And with hunter2pw?").receipt
+    assert [masked.placeholder for masked in again.masked] == ["«secret:1»"]

@@ -95,7 +95,11 @@ class Route(APIHandler):
                 self.set_header("Retry-After", str(max(1, round(error.retry_after))))
         elif isinstance(error, web.HTTPError):
             message = error.log_message or error.reason or "refused"
-            info = wire.ErrorInfo(code=CODE_OF_STATUS.get(status_code, "internal"), message=message.split("\n")[0])
+            info = wire.ErrorInfo(
+                code=CODE_OF_STATUS.get(status_code, "internal"),
+                message=message.split("\n")[0],
+                detail={"why": "door"} if status_code == 403 else {},
+            )
         else:
             info = wire.ErrorInfo(code="internal", message="Internal error")
         self.set_status(status_code)

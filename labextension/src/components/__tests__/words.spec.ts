@@ -1,7 +1,11 @@
 import { readFileSync } from 'fs';
 import { join } from 'path';
 
-import { KNOWN_CODES } from '../words';
+import { nullTranslator } from '@jupyterlab/translation';
+
+import { errorWords, KNOWN_CODES, secretWords } from '../words';
+
+const trans = nullTranslator.load('cellar');
 
 const ERRORS = join(__dirname, '../../../../jupyter_ext/cellar/errors.py');
 
@@ -13,5 +17,32 @@ describe('the words for errors', () => {
     );
     expect(codes.length).toBeGreaterThan(15);
     expect(KNOWN_CODES).toEqual(expect.arrayContaining(codes));
+  });
+
+  it.each([
+    ['bad_request', 'empty', 'The question is empty.'],
+    ['bad_request', 'nothing_to_summarise', 'There is nothing to sum up yet.'],
+    [
+      'forbidden',
+      'door',
+      'Jupyter refused it. Load the page again and sign in.'
+    ]
+  ])('say why a %s was one: %s', (code, why, words) => {
+    const error = { code, message: 'for the log', detail: { why } };
+    expect(errorWords(trans, error).text).toBe(words);
+  });
+});
+
+describe('the words for what was masked', () => {
+  it.each([
+    ['github-token', 'GitHub token'],
+    ['bearer-token', 'Bearer token'],
+    ['jwt', 'JWT token'],
+    ['basic-auth', 'basic authentication'],
+    ['slack-webhook', 'Slack webhook'],
+    ['azure-signature', 'Azure signature'],
+    ['password', 'password']
+  ])('call a %s %s', (kind, words) => {
+    expect(secretWords(trans, kind)).toBe(words);
   });
 });

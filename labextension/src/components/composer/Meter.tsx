@@ -90,7 +90,7 @@ function rowName(trans: TranslationBundle, row: IMeterRow): string {
     case 'history':
       return trans.__('Conversation so far');
     case 'question':
-      return trans.__('Your question');
+      return trans._p('meter', 'Your question');
     case 'answer':
       return trans.__('Kept for the answer');
     case 'free':

@@ -2,11 +2,13 @@
  * One turn: question, answer, and what can be done with it. Far from the screen
  * it is an empty box of about its height: a long chat draws what is looked at.
  */
+import type { TranslationBundle } from '@jupyterlab/translation';
 import * as React from 'react';
 
 import { shortTokens } from '../../chat/meter';
 import { isRunning } from '../../chat/tree';
 import type { ITurn } from '../../wire/types';
+import { figure } from '../figures';
 import { IconButton } from '../icons';
 import { useRoom } from '../room';
 import { Answer } from './Answer';
@@ -137,6 +139,7 @@ function Footer(props: IFooterProps): JSX.Element {
           type="button"
           className="jp-Cellar-receiptButton"
           aria-expanded={receipt}
+          aria-label={receiptWords(trans, turn)}
           title={trans.__('What was sent, and what it cost')}
           onClick={toggleReceipt}
         >
@@ -212,6 +215,28 @@ function receiptLine(turn: ITurn): string {
   ]
     .filter(Boolean)
     .join(' · ');
+}
+
+/** The same in words, for those who hear it. */
+function receiptWords(trans: TranslationBundle, turn: ITurn): string {
+  const { usage, receipt } = turn;
+  const sent = usage?.prompt || receipt?.prompt_tokens || 0;
+  const speed = usage ? speedOf(usage) : null;
+  return [
+    trans.__('Receipt'),
+    trans._n('%2 token sent', '%2 tokens sent', sent, figure(sent)),
+    usage?.completion
+      ? trans._n(
+          '%2 token received',
+          '%2 tokens received',
+          usage.completion,
+          figure(usage.completion)
+        )
+      : '',
+    speed ? trans.__('%1 tokens per second', figure(speed)) : ''
+  ]
+    .filter(Boolean)
+    .join(', ');
 }
 
 /** Pixels; only the scroll bar sees it. */

@@ -46,6 +46,31 @@ class Panel:
         self.show()
         return self
 
+    def look_often(self) -> None:
+        """Before the page is opened: what it asks for every 20 s, because nobody sees it, it asks for every 200 ms."""
+        self.page.add_init_script(
+            "const wait = window.setTimeout;"
+            "window.setTimeout = (act, ms, ...more) => wait(act, ms === 20000 ? 200 : ms, ...more)"
+        )
+
+    def to_background(self) -> None:
+        """What a browser tells a page when another tab is opened over it; headless Chromium never does."""
+        self._show_page(False)
+
+    def to_foreground(self) -> None:
+        self._show_page(True)
+
+    def _show_page(self, shown: bool) -> None:
+        self.page.evaluate(
+            """shown => {
+                Object.defineProperty(document, 'hidden', { get: () => !shown, configurable: true });
+                const state = shown ? 'visible' : 'hidden';
+                Object.defineProperty(document, 'visibilityState', { get: () => state, configurable: true });
+                document.dispatchEvent(new Event('visibilitychange'));
+            }""",
+            shown,
+        )
+
     def wait_for_app(self) -> None:
         self.page.wait_for_function("() => window.jupyterapp && window.jupyterapp.restored", timeout=60_000)
         self.page.evaluate("() => window.jupyterapp.restored.then(() => null)")

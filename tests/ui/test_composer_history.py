@@ -80,10 +80,7 @@ def test_deleting_asks_first_and_says_how_much(panel: Panel, page: Page, lab: La
 def test_after_a_reload_an_answer_of_another_conversation_is_marked_while_it_runs_and_when_it_ends(
     panel: Panel, page: Page, model: Any
 ) -> None:
-    page.add_init_script(
-        "const wait = window.setTimeout;"
-        "window.setTimeout = (act, ms, ...more) => wait(act, ms === 20000 ? 200 : ms, ...more)"  # between two looks
-    )
+    panel.look_often()
     model.use("gated")
     panel.open("lab")
     panel.ask("take your time")

@@ -182,6 +182,23 @@ def test_an_answer_that_ends_while_the_panel_is_hidden_marks_tab_and_title(
     expect(page).not_to_have_title(re.compile(r"^\(1\) "))
 
 
+def test_an_answer_that_ends_in_a_hidden_page_marks_its_title_until_the_page_is_seen(
+    panel: Panel, page: Page, model: Any
+) -> None:
+    panel.look_often()
+    model.use("gated")
+    panel.open("lab")
+    panel.ask("take your time")
+    model.wait_for(lambda m: m.waiting == 1)
+    panel.to_background()
+    expect(page).not_to_have_title(re.compile(r"^\(1\) "))
+    model.release_all()
+    expect(page).to_have_title(re.compile(r"^\(1\) "))
+    panel.to_foreground()
+    expect(page).not_to_have_title(re.compile(r"^\(1\) "))
+    panel.expect_answer("one two three four five six")
+
+
 def test_a_new_chat_begins_with_the_summary_and_the_old_one_stays(
     new_lab: Callable[..., Lab], page: Page, model: Any
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 from tests.fakes.scenarios import Scenario
 from tests.fakes.vllm import FakeVLLM
@@ -13,17 +13,6 @@ from tests.ui.lab import Lab, wait_until
 from tests.ui.panel import Panel
 
 PAGES = 8
-
-
-def to_background(page: Page) -> None:
-    """What a browser tells a page when another tab is opened over it; headless Chromium never does."""
-    page.evaluate(
-        """() => {
-            Object.defineProperty(document, 'hidden', { get: () => true, configurable: true });
-            Object.defineProperty(document, 'visibilityState', { get: () => 'hidden', configurable: true });
-            document.dispatchEvent(new Event('visibilitychange'));
-        }"""
-    )
 
 
 def test_eight_pages_with_running_turns_let_a_ninth_save_its_notebook(
@@ -36,7 +25,7 @@ def test_eight_pages_with_running_turns_let_a_ninth_save_its_notebook(
         panel.button("New conversation").click()
         panel.ask(f"question {number}")
         model.wait_for(lambda fake, count=number + 1: fake.waiting == count)  # type: ignore[misc]
-        to_background(panel.page)
+        panel.to_background()
         pages.append(panel)
 
     ninth = Panel(new_page(), lab).open("lab/tree/sample.ipynb")

@@ -147,6 +147,17 @@ def test_a_command_is_picked_and_expanded_by_the_server(panel: Panel, model: Any
     assert "/translate" not in sent
 
 
+def test_a_command_that_is_none_is_said_before_it_is_sent(panel: Panel, model: Any) -> None:
+    panel.open("lab")
+    panel.text.press_sequentially("/nope")
+    expect(panel.composer.get_by_text("There is no command /nope: it is sent as text.")).to_be_visible()
+    panel.write("/expain this line")
+    panel.button("Use /explain").click()
+    expect(panel.text).to_have_value("/explain this line")
+    expect(panel.text).to_be_focused()
+    expect(panel.composer.get_by_text("There is no command")).to_have_count(0)
+
+
 def test_help_shows_commands_and_keys_and_clear_begins_anew(panel: Panel, page: Page, model: Any) -> None:
     panel.open("lab")
     panel.ask("something")

@@ -68,6 +68,7 @@ def test_deleting_asks_first_and_says_how_much(panel: Panel, page: Page, lab: La
     dialog = page.get_by_role("dialog")
     expect(dialog).to_contain_text("1 question")
     expect(dialog).to_contain_text("kB")
+    expect(dialog.get_by_role("button", name="Cancel")).to_be_focused()
     dialog.get_by_role("button", name="Cancel").click()
     expect(row).to_have_count(1)
     row.hover()
@@ -124,3 +125,11 @@ def test_a_running_conversation_is_marked_in_the_list(panel: Panel, model: Any) 
     mark = panel.root.locator(".jp-Cellar-historyRow").get_by_role("img", name="An answer is being written")
     expect(mark).to_be_visible()
     model.release_all()
+
+
+def test_the_title_stands_there_while_the_first_answer_is_written(panel: Panel, model: Any) -> None:
+    model.use("gated")
+    panel.open("lab")
+    panel.ask("Why do glaciers move")
+    expect(panel.root.locator(".jp-Cellar-title")).to_have_text("Why do glaciers move")
+    panel.expect_state("running")

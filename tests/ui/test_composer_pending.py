@@ -127,3 +127,21 @@ def test_after_a_stop_the_rest_is_held_and_goes_with_a_click(panel: Panel, model
     panel.button("Send", panel.pending).click()
     panel.expect_answer("held until I say so")
     expect(panel.pending).to_have_count(0)
+
+
+def test_an_edit_of_an_earlier_question_says_so_while_it_waits(panel: Panel, model: Any) -> None:
+    panel.open("lab")
+    panel.ask("the first")
+    panel.expect_answer("the first")
+    model.use("gated")
+    panel.ask("the second")
+    panel.write("the third")
+    panel.text.press("Enter")
+    first = panel.questions.first
+    first.hover()
+    panel.button("Edit and ask again", first).click()
+    first.get_by_role("textbox").fill("the first, edited")
+    first.get_by_role("textbox").press("Enter")
+    expect(panel.pending).to_have_count(2)
+    expect(panel.pending.first).not_to_contain_text("Edit of an earlier question")
+    expect(panel.pending.last).to_contain_text("Edit of an earlier question")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -78,8 +79,17 @@ def test_the_active_cell_and_then_a_selection_are_added_by_key(panel: Panel, lab
     opened.click(0)
     panel.page.keyboard.press("Control+Home")
     panel.page.keyboard.press("Shift+End")
+    expect(panel.pills.filter(has_text="Cell 1, line 1")).to_have_count(1)
     panel.page.keyboard.press("Control+Shift+A")
-    expect(panel.pills.filter(has_text="Cell 1, line 1").last).to_be_visible()
+    expect(panel.text).to_be_focused()
+    selected = panel.pills.filter(has_text="Cell 1, line 1")
+    expect(selected).to_have_count(1)
+    panel.write("What is it?")
+    with panel.page.expect_request(re.compile(r"/cellar/api/turns(\?\d+)?$")) as posted:
+        panel.text.press("Enter")
+    parts = [(part["type"], part["auto"]) for part in posted.value.post_data_json["context"]]
+    assert parts.count(("selection", False)) == 1
+    assert ("selection", True) not in parts
 
 
 def test_a_key_stops_the_answer_and_another_begins_a_conversation(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from playwright.sync_api import expect
 
@@ -239,6 +240,64 @@ def test_turn_boundaries_are_announced_and_tokens_are_not(panel: Panel, model: F
     expect(status).to_have_text("Cellar is answering")
     model.release_all()
     expect(status).to_have_text("The answer is there")
+
+
+def test_an_answer_that_came_unseen_is_announced(
+    panel: Panel, model: FakeVLLM, allow_console: Callable[[str], None]
+) -> None:
+    allow_console("ERR_FAILED")
+    model.use("gated")
+    panel.open("lab")
+    panel.ask("Count")
+    panel.write("and then")
+    panel.text.press("Enter")
+    expect(panel.pending).to_have_count(1)
+    status = panel.root.locator(".jp-Cellar-transcriptBox > [role=status]")
+    expect(status).to_have_text("Cellar is answering")
+    panel.page.route(re.compile("/cellar/api/(events|turns/|conversations/)"), lambda route: route.abort())
+    panel.page.evaluate("() => window.dispatchEvent(new Event('online'))")
+    model.use("echo")
+    model.release_all()
+    model.wait_for(lambda fake: len(fake.requests) == 2 and fake.waiting == 0)
+    panel.page.unroute_all()
+    panel.page.evaluate("() => window.dispatchEvent(new Event('online'))")
+    panel.expect_answer("and then")
+    expect(status).to_have_text("The answer is there")
+
+
+def test_a_conversation_that_is_opened_is_not_announced(panel: Panel, model: FakeVLLM) -> None:
+    panel.open("lab")
+    panel.ask("hello")
+    panel.expect_answer("hello")
+    panel.reload()
+    panel.expect_answer("hello")
+    expect(panel.root.locator(".jp-Cellar-transcriptBox > [role=status]")).to_have_text("")
+
+
+def test_a_second_click_on_answer_again_asks_nothing_more(panel: Panel, model: FakeVLLM) -> None:
+    panel.open("lab")
+    panel.ask("hello")
+    panel.expect_answer("hello")
+    model.use("gated")
+    panel.button("Answer again", panel.last_turn).dblclick()
+    panel.expect_state("running")
+    model.release_all()
+    panel.expect_state("complete")
+    expect(panel.pending).to_have_count(0)
+    assert len(model.requests) == 2
+
+
+def test_while_an_answer_is_written_no_earlier_one_is_asked_again(panel: Panel, model: FakeVLLM) -> None:
+    panel.open("lab")
+    panel.ask("hello")
+    panel.expect_answer("hello")
+    model.use("gated")
+    panel.ask("Count")
+    again = panel.button("Answer again", panel.turns.first)
+    expect(again).to_have_attribute("aria-disabled", "true")
+    model.release_all()
+    panel.expect_state("complete")
+    expect(again).not_to_have_attribute("aria-disabled", "true")
 
 
 def test_paging_through_versions_by_keyboard_keeps_the_focus(panel: Panel, model: FakeVLLM) -> None:

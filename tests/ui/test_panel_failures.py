@@ -20,6 +20,7 @@ from tests.ui.panel import Panel
     [
         ("quota", "Your quota is used up", "1,000 of 1,000 tokens", None),
         ("forbidden", "This is not allowed", "Your group may not use this model", None),
+        ("not_a_stream", "The model server failed", "event stream\\. Does the base URL", "Try again"),
         ("too_long", "This is more than the model can read", "Make room", None),
         ("unauthorized", "The model server does not accept the key", "VLLM_API_KEY", "Try again"),
     ],
@@ -168,3 +169,84 @@ def test_a_model_that_has_gone_is_not_asked(new_lab: Callable[..., Lab], page: P
     panel.ask("who are you")
     panel.expect_state("complete")
     assert model.requests[-1].body["model"] == "fake-coder"
+
+
+POSTED = re.compile(r"/cellar/api/turns(\?\d+)?$")  # JupyterLab adds the time
+
+
+def test_a_question_asked_without_a_connection_stays_in_the_box_until_it_is_sent_again(
+    panel: Panel, page: Page, model: FakeVLLM, allow_console: Callable[[str], None]
+) -> None:
+    allow_console("ERR_INTERNET_DISCONNECTED|ERR_FAILED|Failed to fetch|WebSocket")
+    panel.open("lab")
+    page.context.set_offline(True)
+    panel.write("keep me")
+    panel.text.press("Enter")
+    banner = panel.root.locator('[data-banner="network"]')
+    expect(banner).to_contain_text("send it when the server is back")
+    expect(panel.text).to_have_value("keep me")
+    expect(panel.root.get_by_role("alert")).to_have_count(1)
+    page.context.set_offline(False)
+    expect(banner).to_have_count(0)
+    expect(panel.text).to_have_value("keep me")
+    assert model.requests == []
+    panel.text.press("Enter")
+    panel.expect_answer("keep me")
+
+
+@pytest.mark.parametrize("reload", [False, True], ids=["", "after a reload"])
+def test_a_question_whose_acknowledgement_was_lost_is_asked_once(
+    reload: bool, panel: Panel, page: Page, lab: Lab, model: FakeVLLM, allow_console: Callable[[str], None]
+) -> None:
+    def lose(route: Route) -> None:
+        route.fetch()
+        route.abort()
+
+    allow_console("ERR_FAILED")
+    panel.open("lab")
+    page.route(POSTED, lose)
+    panel.write("only once")
+    panel.text.press("Enter")
+    expect(panel.root.locator('[data-banner="network"]')).to_be_visible()
+    expect(panel.text).to_have_value("only once")
+    model.wait_for(lambda fake: len(fake.requests) == 1)
+    page.unroute_all()
+    if reload:
+        panel.reload()
+    panel.text.press("Enter")
+    panel.expect_answer("only once")
+    expect(panel.turns).to_have_count(1)
+    expect(panel.root.locator('[data-banner="network"]')).to_have_count(0)
+    assert len(model.requests) == 1
+    assert len(lab.cellar("GET", "conversations")) == 1
+
+
+@pytest.mark.parametrize("preset", ["quota", "forbidden"])
+def test_what_one_model_refuses_another_is_asked(
+    preset: str, new_lab: Callable[..., Lab], page: Page, model: FakeVLLM
+) -> None:
+    model.options.models = ["fake-coder", "fake-thinker"]
+    panel = Panel(page, new_lab(VLLM_BASE_URL=model.url)).open("lab")
+    model.use(preset)
+    panel.ask("hello")
+    panel.expect_state("error")
+    models = panel.composer.get_by_role("combobox", name="Model")
+    panel.button("Choose another model", panel.last_turn).click()
+    expect(models).to_be_focused()
+    model.use("echo")
+    models.select_option("fake-thinker")
+    panel.button("Try again", panel.last_turn).click()
+    panel.expect_answer("hello")
+    assert model.requests[-1].body["model"] == "fake-thinker"
+
+
+def test_what_is_not_allowed_can_be_copied_for_the_admin(panel: Panel, model: FakeVLLM) -> None:
+    model.use("forbidden")
+    panel.open("lab")
+    panel.ask("hello")
+    panel.expect_state("error")
+    panel.button("Copy details for the admin", panel.last_turn).click()
+    expect(panel.button("Copied", panel.last_turn)).to_be_visible()
+    panel.text.focus()
+    panel.page.keyboard.press("Control+v")
+    expect(panel.text).to_have_value(re.compile("^forbidden\n.*Your group may not use this model"))

@@ -73,7 +73,8 @@ def test_a_dropped_connection_is_taken_up_again(panel: Panel, model: FakeVLLM, a
     # Each response of events is cut before it begins: the page must go on asking.
     panel.page.route(re.compile("/cellar/api/events"), lambda route: route.abort())
     panel.page.evaluate("() => window.dispatchEvent(new Event('online'))")
-    expect(panel.root.locator("[data-banner=reconnecting]")).to_be_visible(timeout=10_000)
+    reconnecting = panel.root.locator("[data-banner=reconnecting]")
+    expect(reconnecting).to_contain_text("If the server still runs, your answer goes on", timeout=10_000)
     model.release(1)
     panel.page.unroute_all()
     panel.page.evaluate("() => window.dispatchEvent(new Event('online'))")

@@ -3,6 +3,7 @@
  * conversation shown. Whoever adds context (mentions, drops, commands, other
  * plugins) does it here; the view draws it and sends what `take` hands out.
  */
+import { requestKey } from '../api';
 import type {
   ContextPart,
   FeatureName,
@@ -45,6 +46,8 @@ export interface IComposerState {
   /** what an admin switched off: such items are shown, and do not travel */
   off: ReadonlySet<FeatureName>;
   uploads: readonly IUpload[];
+  /** of the question that was put back, until something of it changes; null: a new one */
+  key: string | null;
   /** the pending turn that is being edited here */
   editing: ITurn | null;
   /** grows when the text was set from outside: the view then moves the caret */
@@ -55,6 +58,8 @@ export interface IComposerState {
 
 /** What a send takes out of the composer, and puts back when it failed. */
 export interface ITaken {
+  /** the `request_key`: what comes back unchanged is asked once, however often it is sent */
+  key: string;
   conversation: string;
   text: string;
   items: readonly IContextItem[];
@@ -65,7 +70,10 @@ export interface ITaken {
 export function shownItems(state: IComposerState): IContextItem[] {
   const manual = new Set(state.items.map(item => item.key));
   const automatic = state.automatic.filter(
-    item => !state.dismissed.has(item.key) && !manual.has(item.key)
+    item =>
+      !state.dismissed.has(item.key) &&
+      !manual.has(item.key) &&
+      !manual.has(item.held ?? item.key)
   );
   return [...automatic, ...state.items];
 }
@@ -229,9 +237,9 @@ export class ComposerModel {
   /** Take an attachment off; an automatic one stays off until it is put back. */
   remove(key: string): void {
     const dismissed = new Set(this.state.dismissed);
-    if (this.state.automatic.some(item => item.key === key)) {
-      dismissed.add(key);
-    }
+    this.state.automatic
+      .filter(item => item.key === key || item.held === key)
+      .forEach(item => dismissed.add(item.key));
     this.update({
       items: this.state.items.filter(item => item.key !== key),
       dismissed
@@ -248,9 +256,10 @@ export class ComposerModel {
   /** Empty the composer for a send; automatic items stay for the next question. */
   take(): ITaken {
     const { conversation, text, items } = this.state;
+    const key = this.state.key ?? requestKey();
     const attached = attachedItems(this.state);
     this.update({ text: '', items: [], revision: this.state.revision + 1 });
-    return { conversation, text, items, attached };
+    return { key, conversation, text, items, attached };
   }
 
   /** The send failed: nothing typed is lost, also not what was typed meanwhile. */
@@ -260,13 +269,16 @@ export class ComposerModel {
       const draft = this.drafts.load(taken.conversation);
       this.drafts.save(taken.conversation, {
         ...draft,
+        key: draft.text || draft.items.length ? undefined : taken.key,
         text: joined(taken.text, draft.text),
         items: [...taken.items.map(saved), ...draft.items]
       });
       return;
     }
     const known = new Set(this.state.items.map(item => item.key));
+    const alone = this.state.text === '' && known.size === 0;
     this.update({
+      key: alone ? taken.key : null,
       text: joined(taken.text, this.state.text),
       items: [
         ...taken.items.filter(item => !known.has(item.key)),
@@ -299,6 +311,7 @@ export class ComposerModel {
     this.drafts.save(before, EMPTY_DRAFT);
     this.update({
       conversation,
+      key: null,
       text: joined(text, draft.text),
       items: [...items, ...draft.items.map(item => this.revived(item))]
     });
@@ -324,6 +337,7 @@ export class ComposerModel {
     const draft = this.drafts.load(conversation);
     this.drafts.save(conversation, {
       ...draft,
+      key: keepText ? undefined : draft.key,
       text: keepText ? joined(text, draft.text) : draft.text,
       edit: undefined
     });
@@ -380,13 +394,14 @@ export class ComposerModel {
     const before = this.state;
     this.state = { ...before, ...change };
     if (isWritten(before, this.state)) {
+      this.state.key = change.key ?? null;
       this.save();
     }
     this.listeners.forEach(listener => listener());
   }
 
   private save(): void {
-    const { conversation, editing, text, items, dismissed } = this.state;
+    const { conversation, key, editing, text, items, dismissed } = this.state;
     this.drafts.save(
       conversation,
       editing
@@ -394,7 +409,12 @@ export class ComposerModel {
             ...this.drafts.load(conversation),
             edit: { turn: editing, text }
           }
-        : { text, items: items.map(saved), dismissed: [...dismissed] }
+        : {
+            text,
+            items: items.map(saved),
+            dismissed: [...dismissed],
+            key: key ?? undefined
+          }
     );
   }
 
@@ -402,11 +422,12 @@ export class ComposerModel {
     conversation: string
   ): Pick<
     IComposerState,
-    'conversation' | 'text' | 'items' | 'dismissed' | 'editing'
+    'conversation' | 'key' | 'text' | 'items' | 'dismissed' | 'editing'
   > {
     const draft = this.drafts.load(conversation);
     return {
       conversation,
+      key: draft.edit ? null : (draft.key ?? null),
       text: draft.edit?.text ?? draft.text,
       items: draft.edit ? [] : draft.items.map(item => this.revived(item)),
       dismissed: new Set(draft.dismissed),

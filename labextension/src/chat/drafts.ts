@@ -22,6 +22,8 @@ export interface IDraft {
   items: ISavedItem[];
   /** keys of automatic items that were taken off */
   dismissed: string[];
+  /** the `request_key` of a question that was put back: the server may have it */
+  key?: string;
   /** the pending turn that is being edited above the draft, and its text so far */
   edit?: { turn: ITurn; text: string };
 }

@@ -22,6 +22,11 @@ export function isBlocking(error: IErrorInfo): boolean {
   return error.code === 'extension_missing' || error.code === 'signed_out';
 }
 
+/** The banner tells it until a look at the server finds it gone: once is enough. */
+export function isTold(error: IErrorInfo): boolean {
+  return isBlocking(error) || error.code === 'network';
+}
+
 /** Where questions on their way are shown: where the server will put them. */
 export interface IOnTheWay {
   /** its answer begins when the server has it */

@@ -22,9 +22,16 @@ import type { IMemory } from './memory';
 import { newTurn, requestFor } from './question';
 import type { IQuestion } from './question';
 import { EventsReader } from './reader';
-import { EMPTY_CHAT, isBlocking, Observable } from './state';
+import { EMPTY_CHAT, isTold, Observable } from './state';
 import type { IChatState, ISending } from './state';
-import { headToShow, isRunning, isWaiting, leafOf, waiting } from './tree';
+import {
+  headToShow,
+  isBusy,
+  isRunning,
+  isWaiting,
+  leafOf,
+  waiting
+} from './tree';
 import type { Turns } from './tree';
 
 /** How tabs of one browser tell each other that something changed. */
@@ -150,9 +157,13 @@ export class ChatStore extends Observable<IChatState> {
       }
       const created = await posting;
       this.placeNew(created, question, request, opened);
+      if (this.state.statusError) {
+        // It answers after all.
+        void this.refreshStatus();
+      }
       return created.turn_id;
     } catch (error) {
-      this.seeBlocked(error);
+      this.seeTold(error);
       throw error;
     } finally {
       this.setSending(sending.key, null);
@@ -188,17 +199,12 @@ export class ChatStore extends Observable<IChatState> {
 
   /** Ask the same again as a branch beside it. */
   async regenerate(turnId: string): Promise<void> {
-    const turn = this.state.turns.get(turnId);
-    if (turn) {
-      await this.doing(() =>
-        this.send({
-          copyOf: turn.id,
-          parentId: turn.parent_id,
-          mode: turn.mode,
-          pills: turn.pills
-        })
-      );
-    }
+    await this.askOnce(turnId, turn => ({
+      copyOf: turn.id,
+      parentId: turn.parent_id,
+      mode: turn.mode,
+      pills: turn.pills
+    }));
   }
 
   /** After an error: the same question in the same place. */
@@ -227,11 +233,27 @@ export class ChatStore extends Observable<IChatState> {
 
   /** Go on where the answer was cut. */
   async continueTurn(turnId: string): Promise<void> {
+    await this.askOnce(turnId, turn => ({
+      continueOf: turn.id,
+      parentId: turn.id,
+      mode: turn.mode
+    }));
+  }
+
+  /** A second click means the same; where an answer is written the buttons rest. */
+  private async askOnce(
+    turnId: string,
+    question: (turn: ITurn) => IQuestion
+  ): Promise<void> {
     const turn = this.state.turns.get(turnId);
-    if (turn) {
-      await this.doing(() =>
-        this.send({ continueOf: turn.id, parentId: turn.id, mode: turn.mode })
-      );
+    if (!turn || this.asking || isBusy(this.state.turns)) {
+      return;
+    }
+    this.asking = true;
+    try {
+      await this.doing(() => this.send(question(turn)));
+    } finally {
+      this.asking = false;
     }
   }
 
@@ -262,7 +284,7 @@ export class ChatStore extends Observable<IChatState> {
         this.api.patchTurn(turnId, { text, context })
       );
     } catch (error) {
-      this.seeBlocked(error);
+      this.seeTold(error);
       throw error;
     }
   }
@@ -369,7 +391,11 @@ export class ChatStore extends Observable<IChatState> {
     try {
       const conversations = await this.api.conversations();
       const first = !this.state.conversationsLoaded;
-      this.set({ conversations, conversationsLoaded: true });
+      const shown = conversations.find(
+        other => other.id === this.state.conversationId
+      );
+      const title = shown?.title ?? this.state.title;
+      this.set({ conversations, conversationsLoaded: true, title });
       if (first) {
         void this.followUnseen(() => true);
       }
@@ -414,19 +440,19 @@ export class ChatStore extends Observable<IChatState> {
   }
 
   notify(error: unknown): void {
-    if (!this.seeBlocked(error)) {
+    if (!this.seeTold(error)) {
       this.set({ notice: errorInfo(error) });
     }
   }
 
   /** Any answer may show first what the status would say next. */
-  private seeBlocked(error: unknown): boolean {
+  private seeTold(error: unknown): boolean {
     const info = errorInfo(error);
-    const blocked = isBlocking(info);
-    if (blocked) {
+    const told = isTold(info);
+    if (told) {
       this.set({ statusError: info });
     }
-    return blocked;
+    return told;
   }
 
   /** Running turns of the conversation shown. */
@@ -565,16 +591,10 @@ export class ChatStore extends Observable<IChatState> {
     this.follow();
   }
 
-  /** The title may be there now, waiting turns may be held, other tabs look. */
+  /** Waiting turns may be held now, other tabs look. */
   private async afterEnd(turn: ITurn): Promise<void> {
     this.tell(turn.conversation_id);
     await this.refreshConversations();
-    const summary = this.state.conversations.find(
-      other => other.id === this.state.conversationId
-    );
-    if (summary && summary.title !== this.state.title) {
-      this.set({ title: summary.title });
-    }
     if (turn.state === 'error') {
       await this.refreshStatus();
     }
@@ -612,6 +632,10 @@ export class ChatStore extends Observable<IChatState> {
     });
     this.options.memory.set('shown', conversationId);
     this.follow();
+    if (FINAL_STATES.has(turn.state)) {
+      // Asked before, and answered while nobody knew of it.
+      void this.reload();
+    }
   }
 
   private show(
@@ -711,6 +735,8 @@ export class ChatStore extends Observable<IChatState> {
   private opened = 0;
   /** The id that the first question of the new conversation shown brings; '': none. */
   private founding: Promise<string> | null = null;
+  /** A turn is on its way to be asked again, or to be gone on with. */
+  private asking = false;
   /** Grows with each turn asked here. */
   private placed = 0;
 }

@@ -19,6 +19,8 @@ export interface IContextItem {
   path?: string;
   /** true: offered by itself (active notebook, selection), not added by hand */
   auto: boolean;
+  /** the key it has when it is added by hand and no longer follows the cursor */
+  held?: string;
   read(most?: number): Promise<ContextPart | null>;
 }
 

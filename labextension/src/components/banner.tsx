@@ -143,7 +143,9 @@ function serverBanners(props: IBannersProps, state: IChatState): IBanner[] {
   if (error) {
     const text =
       error.code === 'network'
-        ? trans.__('The Jupyter server does not answer. What you type is kept.')
+        ? trans.__(
+            'The Jupyter server does not answer. What you type is kept; send it when the server is back.'
+          )
         : describe(trans, error);
     return [
       {
@@ -200,7 +202,9 @@ function lostBanner(trans: TranslationBundle): IBanner {
   return {
     key: 'reconnecting',
     level: 'info',
-    text: trans.__('Reconnecting. Your answer is still being written.')
+    text: trans.__(
+      'Reconnecting… If the server still runs, your answer goes on.'
+    )
   };
 }
 

@@ -6,6 +6,7 @@ import type { SendWith } from '../chat/keys';
 import { Observable } from '../chat/state';
 import type { ChatStore, IChatState } from '../chat/store';
 import type { ICodeTarget, ICodeTargets } from '../chat/tokens';
+import { isBusy } from '../chat/tree';
 import type { IMarkdownKit } from './markdown/view';
 
 export interface IPanelRoom {
@@ -56,6 +57,11 @@ export function useRoom(): IPanelRoom {
     throw new Error('The component stands outside of the panel.');
   }
   return room;
+}
+
+/** An answer is being written or waits for its turn: nothing is asked again now. */
+export function useBusy(): boolean {
+  return useChat(state => isBusy(state.turns));
 }
 
 /** A piece of the chat's state; drawn again only when that piece changes. */

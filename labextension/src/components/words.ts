@@ -1,12 +1,12 @@
 /** Errors in the user's words, by their code; and the action that helps. */
 import type { TranslationBundle } from '@jupyterlab/translation';
 
-import type { IErrorInfo } from '../wire/types';
+import type { IErrorInfo, ITurn } from '../wire/types';
 import { figure, moment } from './figures';
 import { reasonWords } from './reasons';
 
 export type HelpfulAction =
-  'retry' | 'check' | 'room' | 'reload' | 'models' | 'none';
+  'retry' | 'check' | 'room' | 'reload' | 'models' | 'other' | 'admin' | 'none';
 
 export interface IErrorWords {
   title: string;
@@ -28,7 +28,17 @@ function resetTime(error: IErrorInfo): string {
 
 /** The server's own English: for the people who run it, behind words of ours. */
 function said(error: IErrorInfo): string {
-  return [error.message, error.hint].filter(Boolean).join(' ');
+  const { message, hint } = error;
+  const sentence = /[.!?…]$/.test(message) ? message : `${message}.`;
+  return hint ? `${sentence} ${hint}` : message;
+}
+
+/** An error for those people, to be sent to them. */
+export function reportOf(error: IErrorInfo, turn: ITurn): string {
+  const when = new Date((turn.finished ?? turn.created) * 1000).toISOString();
+  return [error.code, said(error), turn.model, error.request_id, when]
+    .filter(Boolean)
+    .join('\n');
 }
 
 function forOperators(trans: TranslationBundle, error: IErrorInfo): string {
@@ -129,7 +139,7 @@ const WORDS: Record<string, Words> = {
       ]
         .filter(Boolean)
         .join(' '),
-      action: 'none'
+      action: 'other'
     };
   },
   unauthorized: trans => ({
@@ -142,7 +152,7 @@ const WORDS: Record<string, Words> = {
   forbidden: (trans, error) => ({
     title: trans.__('This is not allowed'),
     text: notAllowed(trans, error),
-    action: 'none'
+    action: 'admin'
   }),
   request_refused: (trans, error) => ({
     title: trans.__('The model server refused the request'),
@@ -197,9 +207,7 @@ const WORDS: Record<string, Words> = {
   }),
   network: trans => ({
     title: trans.__('The server cannot be reached'),
-    text: trans.__(
-      'Your text is kept. It goes on when the connection is back.'
-    ),
+    text: trans.__('Try again when the connection is back.'),
     action: 'check'
   }),
   signed_out: trans => ({

@@ -3,7 +3,7 @@
  *
  * Keys: `notebook:PATH`, `file:PATH`, `folder:PATH`, `cells:PATH#ID,ID`,
  * `error:PATH#ID`, `selection:PATH` (what is selected then) and
- * `selection:PATH#CELL:START-END` (added by hand: the text of that moment).
+ * `selection:PATH#CELL:START-END` (added by hand: the text of that moment, by its characters).
  */
 import type { Contents } from '@jupyterlab/services';
 import type * as nbformat from '@jupyterlab/nbformat';
@@ -22,7 +22,8 @@ import {
   readError,
   readNotebook,
   selected,
-  selectionPart
+  selectionPart,
+  type ISelected
 } from './collect';
 import { wellFormed } from './cut';
 import type { Documents, OpenDocument } from './documents';
@@ -152,20 +153,37 @@ export class Items {
 
   /** The selection of the moment the question is sent. */
   liveSelection(document: OpenDocument): IContextItem | null {
-    const now = this.selectionNow(document);
+    const now = this.heldSelection(document);
     return (
       now && {
-        ...this.selectionItem(`selection:${document.path}`, now),
+        ...now,
+        key: `selection:${document.path}`,
+        held: now.key,
         auto: true,
-        read: async () => this.selectionNow(document)
+        read: async () => {
+          const what = this.selectionNow(document);
+          return what && selectionPart(document, what);
+        }
       }
     );
   }
 
   /** Added by hand: this text, wherever the caret goes afterwards. */
   heldSelection(document: OpenDocument): IContextItem | null {
-    const now = this.selectionNow(document);
-    return now && this.selectionItem(heldKey(now), now);
+    const what = this.selectionNow(document);
+    if (!what) {
+      return null;
+    }
+    const part = selectionPart(document, what);
+    const { path, cell_id: cell = '' } = part;
+    return {
+      key: `selection:${path}#${cell}:${what.start}-${what.end}`,
+      kind: 'selection',
+      label: this.selectionLabel(part),
+      path,
+      auto: false,
+      read: async () => part
+    };
   }
 
   /** The thing of a key that was kept over a reload; null: not known any more. */
@@ -209,23 +227,11 @@ export class Items {
       : this.error(open.widget, path, ids[0]);
   }
 
-  private selectionNow(document: OpenDocument): ISelectionPart | null {
+  private selectionNow(document: OpenDocument): ISelected | null {
     const editor = document.widget.isDisposed
       ? null
       : this.documents.editor(document);
-    const what = editor && selected(editor);
-    return what && selectionPart(document, what);
-  }
-
-  private selectionItem(key: string, part: ISelectionPart): IContextItem {
-    return {
-      key,
-      kind: 'selection',
-      label: this.selectionLabel(part),
-      path: part.path,
-      auto: false,
-      read: async () => part
-    };
+    return editor && selected(editor);
   }
 
   private selectionLabel(part: ISelectionPart): string {
@@ -282,11 +288,6 @@ export class Items {
       ? { type: 'file', path }
       : { type: 'file', path, text: wellFormed(text) };
   }
-}
-
-function heldKey(part: ISelectionPart): string {
-  const place = `${part.cell_id ?? ''}:${part.start_line}-${part.end_line}`;
-  return `selection:${part.path}#${place}`;
 }
 
 export function baseName(path: string): string {

@@ -13,7 +13,7 @@ import {
   type TranslationBundle
 } from '@jupyterlab/translation';
 
-import { Api } from '../api';
+import { Api, requestKey } from '../api';
 import { browserChannel } from '../chat/channel';
 import { attachedItems } from '../chat/composer';
 import { browserMemory } from '../chat/memory';
@@ -217,6 +217,7 @@ function chatOf(
         return;
       }
       const taken = {
+        key: requestKey(),
         conversation: store.getState().conversationId,
         text: options.text,
         items,

@@ -89,6 +89,54 @@ describe('the composer without its screen', () => {
     expect(keys(model)).toEqual(['file:b.csv', 'file:a.py']);
   });
 
+  it('sends a selection once that was added by hand while it is still selected', () => {
+    const { model, source } = fresh();
+    const live = { ...auto('selection', 'a.py'), held: 'selection:a.py#:3-9' };
+    source.offer(live);
+    model.add([{ ...live, key: live.held, held: undefined }]);
+    expect(keys(model)).toEqual(['selection:a.py#:3-9']);
+    source.offer({ ...live, held: 'selection:a.py#:20-40' });
+    expect(keys(model)).toEqual(['selection:a.py', 'selection:a.py#:3-9']);
+    source.offer(live);
+    model.remove('selection:a.py#:3-9');
+    expect(keys(model)).toEqual([]);
+  });
+
+  it('sends what was put back with its key again, until it is changed', () => {
+    const { model } = fresh();
+    model.setText('one');
+    const taken = model.take();
+    model.putBack(taken);
+    const again = model.take();
+    expect(again.key).toBe(taken.key);
+    model.putBack(again);
+    model.setText('one more');
+    expect(model.take().key).not.toBe(taken.key);
+  });
+
+  it('keeps the key of what was put back over a reload and over another conversation', () => {
+    const shelf = new Shelf();
+    const { model, drafts } = fresh(shelf);
+    model.setText('one');
+    const taken = model.take();
+    model.switchTo('c1');
+    model.putBack(taken);
+    drafts.flush();
+    const later = fresh(shelf).model;
+    expect(later.take()).toMatchObject({ key: taken.key, text: 'one' });
+    model.switchTo('');
+    expect(model.take().key).toBe(taken.key);
+  });
+
+  it('gives a new key to what was put back before other words', () => {
+    const { model } = fresh();
+    model.setText('one');
+    const taken = model.take();
+    model.setText('typed meanwhile');
+    model.putBack(taken);
+    expect(model.take().key).not.toBe(taken.key);
+  });
+
   it('keeps an automatic thing off until it is put back', () => {
     const { model, source } = fresh();
     source.offer(auto('file', 'a.py'));

@@ -26,6 +26,7 @@ export class Server {
   /** called when a question comes, before it is taken */
   onPost: () => void = () => undefined;
   private emit = new Map<string, (event: TurnEvent) => void>();
+  private known: ITurn | null = null;
   private serial = 0;
   private founded = 0;
   private readonly gates: Partial<Record<'post' | 'read', Promise<void>>> = {};
@@ -135,8 +136,17 @@ export class Server {
     return found;
   }
 
+  /** The next question has been asked before: it is this turn. */
+  answersAgain(id: string): void {
+    this.known = this.findTurn(id);
+  }
+
   private post(request: ITurnRequest): ITurnCreated {
     this.refuse('post');
+    if (this.known) {
+      const { id: turn_id, conversation_id, state } = this.known;
+      return { turn_id, conversation_id, state };
+    }
     if (this.down) {
       throw new ApiError(0, { code: 'network', message: 'down' });
     }

@@ -252,6 +252,37 @@ describe('ChatStore', () => {
     expect(store.getState().notice).toBeNull();
   });
 
+  it('says that the server is away when a question does not reach it, until it is back', async () => {
+    server.down = true;
+    await expect(store.send({ text: 'one' })).rejects.toThrow();
+    expect(store.getState().statusError?.code).toBe('network');
+    server.down = false;
+    await store.refreshStatus();
+    expect(store.getState().statusError).toBeNull();
+  });
+
+  it('shows what was answered while nobody knew of it when its question is sent again', async () => {
+    server.add(turn('x', { parts: [{ type: 'text', text: 'said' }] }));
+    server.answersAgain('x');
+    await store.send({ text: 'x', key: 'k' });
+    await tick();
+    expect(store.getState().turns.get('x')?.parts?.[0].text).toBe('said');
+  });
+
+  it('asks again once, however often it is clicked', async () => {
+    server.add(turn('x'));
+    await store.open('c');
+    await Promise.all([store.regenerate('x'), store.regenerate('x')]);
+    await store.regenerate('x');
+    expect(server.posted).toHaveLength(1);
+  });
+
+  it('has the title as soon as the list has it', async () => {
+    await store.send({ text: 'one' });
+    await tick();
+    expect(store.getState().title).toBe('Title');
+  });
+
   it('asks the default model when the one remembered is gone', async () => {
     store.setModel('gone');
     await store.refreshStatus();
@@ -267,7 +298,6 @@ describe('ChatStore', () => {
     const shown: number[] = [];
     store.subscribe(() => shown.push(store.getState().sending.length));
     await store.continueTurn('x');
-    await store.regenerate('x');
     await store.compact();
     expect(Math.max(...shown)).toBe(0);
   });
@@ -328,7 +358,7 @@ describe('ChatStore', () => {
       opening: false,
       head: 'x'
     });
-    expect(store.getState().notice?.code).toBe('network');
+    expect(store.getState().statusError?.code).toBe('network');
   });
 
   it('opens the conversation of before as soon as the server is back', async () => {

@@ -1,4 +1,5 @@
 /** The composer's room on the real store; the server is in memory. */
+import { requestKey } from '../../api';
 import { fileItem, type ITaken } from '../../chat/composer';
 import { Outbox } from '../../chat/outbox';
 import { ChatStore } from '../../chat/store';
@@ -12,7 +13,7 @@ import {
 import { createComposer, type IComposerRoom } from '../composer/bind';
 
 function question(text: string, conversation = ''): ITaken {
-  return { conversation, text, items: [], attached: [] };
+  return { key: requestKey(), conversation, text, items: [], attached: [] };
 }
 
 function storeOf(server: Server): ChatStore {

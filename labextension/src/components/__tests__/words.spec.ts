@@ -19,6 +19,15 @@ describe('the words for errors', () => {
     expect(KNOWN_CODES).toEqual(expect.arrayContaining(codes));
   });
 
+  it('put a full stop between what the server says and what it advises', () => {
+    const { text } = errorWords(trans, {
+      code: 'model_failed',
+      message: 'It answered with text/html instead of an event stream',
+      hint: 'Does the base URL end in /v1?'
+    });
+    expect(text).toContain('event stream. Does the base');
+  });
+
   it.each([
     ['bad_request', 'empty', 'The question is empty.'],
     ['bad_request', 'nothing_to_summarise', 'There is nothing to sum up yet.'],

@@ -44,6 +44,7 @@ export function Composer(props: IComposerProps): JSX.Element {
       <Pending
         trans={trans}
         turns={chat.pending}
+        edits={chat.edits}
         sending={chat.sending}
         editing={state.editing?.id ?? null}
         edit={turn => {

@@ -1,6 +1,7 @@
 /** Lines between the transcript and the text: what failed, what is full, what is edited. */
 import { closeIcon } from '@jupyterlab/ui-components';
 
+import { unknownCommand } from '../../chat/commands';
 import { attachedItems, type IComposerState } from '../../chat/composer';
 import { meterOf } from '../../chat/meter';
 import type { IReceipt } from '../../wire/types';
@@ -23,6 +24,7 @@ export function Notices(props: INoticesProps): JSX.Element {
       {error !== null ? (
         <Failure trans={trans} words={error} close={props.clearError} />
       ) : null}
+      <NoSuchCommand {...props} />
       {state.editing ? (
         <div className="jp-Cellar-notice">
           <span>{trans.__('Editing a waiting message')}</span>
@@ -69,6 +71,35 @@ function Room(props: INoticesProps): JSX.Element | null {
         compact={actions.compact}
         newFromSummary={actions.newFromSummary}
       />
+    </div>
+  );
+}
+
+/** It is sent all the same: a question may begin with a slash. */
+function NoSuchCommand(props: INoticesProps): JSX.Element | null {
+  const { trans, model, state } = props;
+  const unknown = unknownCommand(state.text);
+  if (unknown === null) {
+    return null;
+  }
+  const { name, near } = unknown;
+  return (
+    <div className="jp-Cellar-notice" role="status">
+      <span>
+        {trans.__('There is no command /%1: it is sent as text.', name)}
+      </span>
+      {near !== null ? (
+        <button
+          type="button"
+          className="jp-Cellar-textButton"
+          onClick={() => {
+            model.fill(`/${near}${state.text.slice(1 + name.length)}`);
+            model.focus();
+          }}
+        >
+          {trans.__('Use /%1', near)}
+        </button>
+      ) : null}
     </div>
   );
 }

@@ -14,6 +14,7 @@ import type { IPill, ITurn } from '../../wire/types';
 export interface IPendingProps {
   trans: TranslationBundle;
   turns: readonly ITurn[];
+  edits: ReadonlySet<string>;
   /** the server does not have these yet: there is nothing to do with them */
   sending: readonly ISending[];
   /** id of the turn that is being edited in the composer */
@@ -63,7 +64,7 @@ export function Pending(props: IPendingProps): JSX.Element | null {
 }
 
 function Row(props: IPendingProps & { turn: ITurn }): JSX.Element {
-  const { trans, turn, editing } = props;
+  const { trans, turn, edits, editing } = props;
   const held = turn.state === 'held';
   return (
     <li
@@ -71,6 +72,11 @@ function Row(props: IPendingProps & { turn: ITurn }): JSX.Element {
       data-turn={turn.id}
     >
       <Message trans={trans} text={turn.text} pills={turn.pills ?? []} />
+      {edits.has(turn.id) ? (
+        <small className="jp-Cellar-dim">
+          {trans.__('Edit of an earlier question')}
+        </small>
+      ) : null}
       <Action
         icon={runIcon}
         label={

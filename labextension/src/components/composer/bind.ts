@@ -6,7 +6,6 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import * as React from 'react';
 
-import { requestKey } from '../../api';
 import {
   ComposerModel,
   readParts,
@@ -21,7 +20,13 @@ import { mostReadable, type IQuestion } from '../../chat/question';
 import { isBlocking, onTheWay } from '../../chat/state';
 import type { ChatStore } from '../../chat/store';
 import type { IContextItem } from '../../chat/tokens';
-import { branchTo, isRunning, waiting } from '../../chat/tree';
+import {
+  branchTo,
+  isRunning,
+  siblings,
+  waiting,
+  type Turns
+} from '../../chat/tree';
 import type { IErrorInfo, IPill, ITurn } from '../../wire/types';
 import { describe } from '../describe';
 import { figure } from '../figures';
@@ -103,9 +108,9 @@ function pillOf(item: IContextItem): IPill {
 }
 
 function unsentOf(taken: ITaken): IUnsent {
-  const { conversation, text, items } = taken;
+  const { key, conversation, text, items } = taken;
   return {
-    key: requestKey(),
+    key,
     conversation,
     text,
     items: items.map(saved),
@@ -145,7 +150,7 @@ async function resume(
     store.notify(error);
   }
   const items = unsent.items.map(item => model.revived(item));
-  model.putBack({ conversation, text, items, attached: [] });
+  model.putBack({ key, conversation, text, items, attached: [] });
   outbox.drop(key);
 }
 
@@ -216,6 +221,7 @@ export function useBinding(
     status,
     running: [...turns.values()].some(isRunning),
     pending: React.useMemo(() => waiting(turns), [turns]),
+    edits: React.useMemo(() => editsOf(turns), [turns]),
     sending: React.useMemo(
       () => onTheWay({ sending, turns, conversationId }).behind,
       [sending, turns, conversationId]
@@ -240,6 +246,12 @@ export function useBinding(
     usage: () => store.api.usage()
   };
   return { chat, actions };
+}
+
+/** Waiting turns that go where another stands already. */
+function editsOf(turns: Turns): ReadonlySet<string> {
+  const edits = waiting(turns).filter(turn => siblings(turns, turn).length > 0);
+  return new Set(edits.map(turn => turn.id));
 }
 
 function blockedBy(

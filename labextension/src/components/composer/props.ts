@@ -18,6 +18,8 @@ export interface IComposerChat {
   running: boolean;
   /** pending and held turns of the conversation shown, first to be sent first */
   pending: readonly ITurn[];
+  /** those of them that ask an earlier question anew */
+  edits: ReadonlySet<string>;
   /** questions on their way to the server that will wait there, too */
   sending: readonly ISending[];
   /** questions of the branch shown, oldest first: what arrow-up recalls */

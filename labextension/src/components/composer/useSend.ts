@@ -4,7 +4,7 @@ import * as React from 'react';
 import { ApiError, errorInfo, isGone } from '../../api';
 import { localCommand } from '../../chat/commands';
 import type { IComposerState } from '../../chat/composer';
-import { isBlocking } from '../../chat/state';
+import { isTold } from '../../chat/state';
 import { describe } from '../describe';
 import { showHelp } from './Help';
 import type { IComposerProps } from './props';
@@ -28,7 +28,7 @@ export function useSend(props: IComposerProps, state: IComposerState): ISend {
   const [error, setError] = React.useState<string | null>(null);
   const failed = (why: unknown): void => {
     // A banner tells the rest, and what helps.
-    if (!isBlocking(errorInfo(why))) {
+    if (!isTold(errorInfo(why))) {
       setError(describe(trans, why));
     }
   };

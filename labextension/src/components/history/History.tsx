@@ -300,7 +300,8 @@ async function confirmDelete(
     buttons: [
       Dialog.cancelButton({ label: trans.__('Cancel') }),
       Dialog.warnButton({ label: trans.__('Delete') })
-    ]
+    ],
+    defaultButton: 0
   });
   if (result.button.accept) {
     await store.deleteConversation(row.id);

@@ -2,36 +2,41 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import * as React from 'react';
 
+import type { IChatState } from '../../chat/state';
 import { isRunning } from '../../chat/tree';
 import type { ITurn } from '../../wire/types';
 import { useRoom } from '../room';
 import { errorWords } from '../words';
 
 export function Announcer(props: { branch: readonly ITurn[] }): JSX.Element {
-  const { trans } = useRoom();
+  const { trans, store } = useRoom();
   const last = props.branch[props.branch.length - 1];
-  const [words, setWords] = React.useState('');
-  const before = React.useRef<string>(key(last));
+  const [said, say] = React.useState({ key: '', words: '' });
+  const before = React.useRef(store.getState());
   React.useEffect(() => {
-    const now = key(last);
-    if (now !== before.current) {
-      // A conversation that was opened is not an event.
-      const same = before.current.split(' ')[0] === now.split(' ')[0];
-      before.current = now;
-      if (last && (same || isRunning(last))) {
-        setWords(announcement(trans, last));
-      }
+    const now = store.getState();
+    if (last && isNews(last, before.current, now)) {
+      const key = `${last.id} ${last.state}`;
+      say({ key, words: announcement(trans, last) });
     }
-  }, [last, trans]);
+    before.current = now;
+  }, [last, store, trans]);
   return (
     <div className="jp-Cellar-hidden" role="status" aria-live="polite">
-      {words}
+      {/* The same words again are told again. */}
+      <span key={said.key}>{said.words}</span>
     </div>
   );
 }
 
-function key(turn: ITurn | undefined): string {
-  return turn ? `${turn.id} ${turn.state}` : '';
+/** A conversation that is opened is none, nor another branch of it. */
+function isNews(turn: ITurn, before: IChatState, now: IChatState): boolean {
+  const known = before.turns.get(turn.id);
+  if (known) {
+    return known.state !== turn.state;
+  }
+  const here = before.conversationId === now.conversationId || now.carries;
+  return isRunning(turn) || (here && !before.opening);
 }
 
 function announcement(trans: TranslationBundle, turn: ITurn): string {

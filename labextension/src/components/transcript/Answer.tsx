@@ -7,7 +7,7 @@ import type { ChatStore } from '../../chat/store';
 import { isRunning } from '../../chat/tree';
 import type { AnswerPart, ITurn } from '../../wire/types';
 import { MarkdownView } from '../markdown/view';
-import { useRoom } from '../room';
+import { useBusy, useRoom } from '../room';
 import { seconds } from '../words';
 import { shownParts, textOf, type IShownPart } from './chain';
 import { ErrorCard } from './ErrorCard';
@@ -186,6 +186,7 @@ function Waiting({ turn }: { turn: ITurn }): JSX.Element {
 /** How it ended, when not well: what happened, and what helps. */
 function Ending({ turn }: { turn: ITurn }): JSX.Element | null {
   const { trans, store } = useRoom();
+  const busy = useBusy();
   if (turn.state === 'error' && turn.error) {
     return <ErrorCard turn={turn} error={turn.error} />;
   }
@@ -203,6 +204,7 @@ function Ending({ turn }: { turn: ITurn }): JSX.Element | null {
         <button
           type="button"
           className="jp-Cellar-button"
+          disabled={busy}
           onClick={() => void store.continueTurn(turn.id)}
         >
           {trans.__('Continue')}
@@ -211,6 +213,7 @@ function Ending({ turn }: { turn: ITurn }): JSX.Element | null {
         <button
           type="button"
           className="jp-Cellar-button"
+          disabled={busy}
           onClick={() => void store.retry(turn.id)}
         >
           {trans.__('Ask again')}

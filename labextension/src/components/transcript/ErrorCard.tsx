@@ -2,8 +2,10 @@
 import * as React from 'react';
 
 import type { IErrorInfo, ITurn } from '../../wire/types';
-import { useRoom } from '../room';
-import { errorWords } from '../words';
+import { copyText } from '../clipboard';
+import { chosenModel } from '../modelpicker';
+import { useBusy, useChat, useRoom } from '../room';
+import { errorWords, reportOf } from '../words';
 
 export function ErrorCard(props: {
   turn: ITurn;
@@ -13,17 +15,20 @@ export function ErrorCard(props: {
   const { trans, store } = useRoom();
   const { title, text, action } = errorWords(trans, error);
   const left = useCountdown(turn, error);
+  const busy = useBusy();
+  const { another, several } = useModels(turn);
+  const asks = ['models', 'other', 'admin'].includes(action);
   const partial = (turn.parts ?? []).some(part => part.type === 'text');
   return (
     <div className="jp-Cellar-error" role="group" aria-label={title}>
       <div className="jp-Cellar-error-title">{title}</div>
       {text ? <div className="jp-Cellar-error-text">{text}</div> : null}
       <div className="jp-Cellar-error-actions">
-        {action === 'retry' || action === 'models' || action === 'check' ? (
+        {['retry', 'check', 'models'].includes(action) || (asks && another) ? (
           <button
             type="button"
             className="jp-Cellar-button"
-            disabled={left > 0}
+            disabled={left > 0 || busy}
             onClick={() => void store.retry(turn.id)}
           >
             {left > 0
@@ -31,6 +36,16 @@ export function ErrorCard(props: {
               : trans.__('Try again')}
           </button>
         ) : null}
+        {asks && several && !another ? (
+          <button
+            type="button"
+            className="jp-Cellar-button"
+            onClick={focusModels}
+          >
+            {trans.__('Choose another model')}
+          </button>
+        ) : null}
+        {action === 'admin' ? <CopyReport turn={turn} error={error} /> : null}
         {action === 'room' ? <MakeRoom turn={turn} /> : null}
         {action === 'reload' ? (
           <button
@@ -45,6 +60,7 @@ export function ErrorCard(props: {
           <button
             type="button"
             className="jp-Cellar-button"
+            disabled={busy}
             onClick={() => void store.continueTurn(turn.id)}
           >
             {trans.__('Continue')}
@@ -57,6 +73,42 @@ export function ErrorCard(props: {
         ) : null}
       </div>
     </div>
+  );
+}
+
+/** Is there another model, and is it the one that would be asked now? */
+function useModels(turn: ITurn): { another: boolean; several: boolean } {
+  const status = useChat(state => state.status);
+  const chosen = chosenModel(
+    status,
+    useChat(state => state.model)
+  );
+  return {
+    another: Boolean(chosen && turn.model) && chosen?.id !== turn.model,
+    several: (status?.models.length ?? 0) > 1
+  };
+}
+
+function focusModels(event: React.MouseEvent): void {
+  event.currentTarget
+    .closest('.jp-Cellar-panel')
+    ?.querySelector<HTMLElement>('.jp-Cellar-model select')
+    ?.focus();
+}
+
+/** What the people who run the server need to know. */
+function CopyReport(props: { turn: ITurn; error: IErrorInfo }): JSX.Element {
+  const { trans } = useRoom();
+  const [copied, setCopied] = React.useState(false);
+  const report = reportOf(props.error, props.turn);
+  return (
+    <button
+      type="button"
+      className="jp-Cellar-button"
+      onClick={() => void copyText(report).then(setCopied)}
+    >
+      {copied ? trans.__('Copied') : trans.__('Copy details for the admin')}
+    </button>
   );
 }
 

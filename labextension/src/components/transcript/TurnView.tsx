@@ -10,7 +10,7 @@ import { isRunning } from '../../chat/tree';
 import type { ITurn } from '../../wire/types';
 import { figure } from '../figures';
 import { IconButton } from '../icons';
-import { useRoom } from '../room';
+import { useBusy, useRoom } from '../room';
 import { Answer } from './Answer';
 import { answerText } from './chain';
 import { CopyButton, Question } from './Question';
@@ -118,6 +118,7 @@ interface IFooterProps {
 function Footer(props: IFooterProps): JSX.Element {
   const { turn, chain, places, receipt, toggleReceipt } = props;
   const { trans, store } = useRoom();
+  const busy = useBusy();
   const text = turn === chain[chain.length - 1] ? answerText(chain) : '';
   return (
     <div className="jp-Cellar-actions">
@@ -129,6 +130,7 @@ function Footer(props: IFooterProps): JSX.Element {
         <IconButton
           name="again"
           label={trans.__('Answer again')}
+          disabled={busy}
           onClick={() => {
             void store.regenerate(turn.id).then(keepFocus);
           }}

@@ -38,7 +38,8 @@ const PATIENCE = 20_000;
 
 const FENCE = /^(\s*(?:(?:[-*+]|\d{1,9}[.)])\s+|>\s?)*)(`{3,}|~{3,})([^\n]*)$/;
 const LIST = /^ {0,3}(?:[-*+]|\d{1,9}[.)])(?:\s|$)/;
-const DEFINITION = /^ {0,3}\[((?:[^[\]\\]|\\.)+)\]:\s*\S/;
+/** Not of a footnote, which is text where it stands (dialect.ts). */
+const DEFINITION = /^ {0,3}\[((?!\^)(?:[^[\]\\]|\\.)+)\]:\s*\S/;
 const REFERENCE = /\[((?:[^[\]\\]|\\.)+)\]/g;
 const BLOCK_TAG =
   /<(\/?)(address|article|aside|blockquote|center|details|div|dl|fieldset|figure|footer|form|header|main|nav|ol|p|pre|script|section|style|summary|table|tbody|td|tfoot|th|thead|tr|ul|li|dd|dt|textarea)\b[^>]*?(\/?)>/gi;

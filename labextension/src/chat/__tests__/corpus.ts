@@ -146,6 +146,21 @@ Later again [First] and a note[^1].
 [first]: https://late.example
 
 End [first].`,
+  footnotes: `A claim[^1] and another[^why].
+
+[^1]: A long note
+  that goes on
+[^why]: https://why.example
+
+After it[^1].`,
+  prices: `It costs $5 and $6.
+
+Between $7 and
+
+$8, and $x_1$ is maths.
+
+- $9
+- 10$`,
   maths: `Inline $a_1$ and
 
 $$

@@ -1,10 +1,11 @@
 import { marked } from 'marked';
 
+import { labMarkdown } from '../dialect';
 import { BlockSplitter } from '../splitter';
 import { CORPUS } from './corpus';
 
 function html(source: string): string {
-  return (marked.parse(source, { gfm: true, async: false }) as string)
+  return (marked.parse(labMarkdown(source), { gfm: true, async: false }) as string)
     .replace(/>\s+</g, '><')
     .trim();
 }

@@ -1,27 +1,13 @@
 import { readFileSync } from 'fs';
 import { join } from 'path';
 
-import { definesCommands, DEFINITION, dollarMaths } from '../markdown/maths';
+import { DOLLAR } from '../../chat/dialect';
+import { definesCommands, DEFINITION, putDollars } from '../markdown/maths';
 
 const PUBLISHED = join(
   __dirname,
   '../../../../jupyter_ext/cellar_jupyter/kernel/published.py'
 );
-
-describe('dollarMaths', () => {
-  it.each([
-    ['the mean \\(\\bar{x}\\) is', 'the mean $\\bar{x}$ is'],
-    ['\\[\nx^2\n\\]', '$$x^2$$'],
-    ['  \\[ x \\] end', '  $$x$$ end'],
-    ['`\\(code\\)` and \\(x\\)', '`\\(code\\)` and $x$'],
-    ['```tex\n\\(x\\)\n```\n\\(y\\)', '```tex\n\\(x\\)\n```\n$y$'],
-    ['an \\[escaped\\](link)', 'an \\[escaped\\](link)'],
-    ['open \\(x', 'open \\(x'],
-    ['cost $5', 'cost $5']
-  ])('%j becomes %j', (source, expected) => {
-    expect(dollarMaths(source)).toBe(expected);
-  });
-});
 
 function host(html: string): HTMLElement {
   const node = document.createElement('div');
@@ -60,5 +46,15 @@ describe('definesCommands', () => {
 
   it('knows the commands that the magics know', () => {
     expect(readFileSync(PUBLISHED, 'utf-8')).toContain(DEFINITION.source);
+  });
+});
+
+describe('putDollars', () => {
+  it('puts each dollar apart from what MathJax reads', () => {
+    const node = host(`<p>${DOLLAR}5 and <b>${DOLLAR}6</b></p>`);
+    putDollars(node);
+    expect(node.innerHTML).toBe(
+      '<p><span>$</span>5 and <b><span>$</span>6</b></p>'
+    );
   });
 });

@@ -1,38 +1,28 @@
-/** What models write as maths: how it becomes Lab's, and what of it is left as it was written. */
+/** The maths of an answer in the page: what of it is left as it was written (chat/dialect.ts says what is maths). */
+import { DOLLAR } from '../../chat/dialect';
 
-/**
- * Models write `\(x\)` and `\[x\]`; Lab's Markdown knows `$x$` and `$$x$$`. Code
- * is left alone. `\[` counts only where it begins a line: elsewhere it is more
- * often an escaped bracket.
- */
-const CODE = /(^[ >]*(`{3,}|~{3,})[\s\S]*?(?:^[ >]*\2|$(?![\s\S]))|`+[^`]+`+)/m;
-
-export function dollarMaths(source: string): string {
-  if (!/\\[([]/.test(source)) {
-    return source;
+/** The dollars that are no maths; an element keeps each apart from what MathJax reads. */
+export function putDollars(host: HTMLElement): void {
+  if (!host.textContent?.includes(DOLLAR)) {
+    return;
   }
-  const code = CODE.exec(source);
-  if (!code) {
-    return converted(source);
+  const page = host.ownerDocument;
+  const walker = page.createTreeWalker(host, NodeFilter.SHOW_TEXT);
+  const texts: Text[] = [];
+  while (walker.nextNode()) {
+    texts.push(walker.currentNode as Text);
   }
-  const end = code.index + code[0].length;
-  return (
-    converted(source.slice(0, code.index)) +
-    code[0] +
-    dollarMaths(source.slice(end))
-  );
-}
-
-function converted(text: string): string {
-  return text
-    .replace(
-      /\\\(([^\n]+?(?:\n[^\n]+?)*?)\\\)/g,
-      (_, maths: string) => `$${maths.trim()}$`
-    )
-    .replace(
-      /^([ >]*)\\\[([\s\S]+?)\\\]/gm,
-      (_, margin: string, maths: string) => `${margin}$$${maths.trim()}$$`
+  for (const text of texts) {
+    const [first, ...rest] = text.data.split(DOLLAR);
+    text.data = first;
+    text.after(
+      ...rest.flatMap(after => {
+        const dollar = page.createElement('span');
+        dollar.textContent = '$';
+        return [dollar, after];
+      })
     );
+  }
 }
 
 /**

@@ -7,9 +7,10 @@
 import { renderMarkdown } from '@jupyterlab/rendermime';
 import type { IRenderMime } from '@jupyterlab/rendermime-interfaces';
 
+import { labMarkdown } from '../../chat/dialect';
 import { BlockSplitter, type IBlock } from '../../chat/splitter';
 import { CodeFrame, frameCode, type ICodeWords } from './code';
-import { definesCommands, dollarMaths } from './maths';
+import { definesCommands, putDollars } from './maths';
 import { visible, type ISafeSanitizer } from './safe';
 
 export interface IMarkdownKit {
@@ -241,18 +242,20 @@ export class MarkdownView {
 
   private async rendered(source: string, final: boolean): Promise<HTMLElement> {
     const host = blockHost();
+    const markdown = labMarkdown(source);
     await renderMarkdown({
       host,
-      source: dollarMaths(source),
+      source: markdown,
       trusted: false,
       sanitizer: final ? this.kit.sanitizer : this.kit.sanitizer.draft,
       resolver: null,
       linkHandler: null,
       // Maths is set once, when its block is finished.
-      shouldTypeset: final && /[$\\]/.test(source),
+      shouldTypeset: final && /[$\\]/.test(markdown),
       latexTypesetter: { typeset: element => this.typeset(element) },
       markdownParser: this.kit.parser
     });
+    putDollars(host);
     // Lab gives headings an anchor: in a chat it would lead out of the page's place.
     host
       .querySelectorAll('a.jp-InternalAnchorLink')

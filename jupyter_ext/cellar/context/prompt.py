@@ -44,6 +44,7 @@ from cellar.errors import ContextTooLong
 
 _RULES_SHARE = 0.15  # of the budget
 _SUMMARY_SHARE = 0.25
+_LEAST_TURN = 200  # tokens: a summary is not asked for less of a question and its answer
 _CHARACTERS = 3  # per token, to turn a share of the budget into characters: rather too few
 _GONE_PICTURE = "[a picture was here: this model does not see pictures]"
 
@@ -83,6 +84,7 @@ class _Builder:
         self.fresh_head = self._fresh_head()
         self.answers = [self.redactor.mask(turn.answer) or prompts.NO_ANSWER for turn in given.history]
         self.costs = [self._turn_cost(n, bare=False) for n in range(len(given.history))]
+        self.short: dict[int, tuple[Block, str]] = {}  # question and answer of earlier turns that are sent cut
         self.closing = self._closing()
         self.copied = _copied(given.copied)
 
@@ -179,6 +181,10 @@ class _Builder:
                 kept, room = self._drop(kept)
                 old_head, head, changed = None, self.fresh_head, ()
                 scene, fixed = self._scene(self._known(kept.bare)), self._fixed(head, changed)
+        if self.given.mode == "compact" and kept.first > 0:
+            old_head, head, changed = None, self.fresh_head, ()
+            fixed = self._fixed(head, changed)
+            kept = self._condense(self.budget.prompt - fixed)
         if fixed > self.budget.prompt:
             raise ContextTooLong(
                 f"the question needs {fixed} tokens with the system prompt, the model reads {self.budget.prompt} "
@@ -224,6 +230,32 @@ class _Builder:
             kept, room = _Kept(count, count), self.budget.prompt - fixed
         return kept, room
 
+    def _condense(self, room: int) -> _Kept:
+        """For a summary that cannot have the whole of the conversation: questions and answers as far back as there is
+        room, the newest first, and none takes more than half of the room that is left. So even a turn that is longer
+        than all that the model reads is summed up: by its head and its tail."""
+        count = first = len(self.given.history)
+        while first > 0 and room >= _LEAST_TURN:
+            first -= 1
+            room -= self._shortened(first, room // 2)
+        return _Kept(first, count)
+
+    def _shortened(self, number: int, room: int) -> int:
+        """Cuts the question and the answer of a turn to about `room` tokens; what it costs then."""
+        cost = self._turn_cost(number, bare=True)
+        if cost <= room:
+            return cost
+        question, answer = self.given.history[number].blocks[-1], self.answers[number]
+        asked = min(self.counter.weigh(question.text), room // 3)
+        question = msgspec.structs.replace(question, text=self._cut(question.text, asked))
+        answer = self._cut(answer, room - asked)
+        self.short[number] = question, answer
+        return self._cost((question,)) + self.counter.weigh(answer) + 2 * MESSAGE_TOKENS
+
+    def _cut(self, text: str, tokens: int) -> str:
+        limit = int(0.9 * len(text) * tokens / max(1, self.counter.weigh(text)))
+        return clean_cut(text, limit, self.redactor, head=0.5).text
+
     # -- the result ----------------------------------------------------------------------------------------------------
 
     def _prompt(
@@ -251,7 +283,7 @@ class _Builder:
         messages: list[dict[str, Any]] = [{"role": "system", "content": "\n\n".join(block.text for block in head)}]
         for number in range(kept.first, len(history)):
             messages.append(self._user(self._blocks(number, kept)))
-            messages.append({"role": "assistant", "content": self.answers[number]})
+            messages.append({"role": "assistant", "content": self._answer(number)})
         messages.append(self._user(blocks))
         sent = SentTurn(blocks=blocks, digests=digests, head=head if begins else (), dropped=kept.first, bare=kept.bare)
         texts = (
@@ -267,13 +299,19 @@ class _Builder:
 
     def _blocks(self, number: int, kept: _Kept) -> tuple[Block, ...]:
         """What of an earlier turn's message is sent."""
+        if number in self.short:
+            return self.short[number][:1]
         blocks = self.given.history[number].blocks
         return blocks[-1:] if number < kept.bare else blocks
 
+    def _answer(self, number: int) -> str:
+        return self.short[number][1] if number in self.short else self.answers[number]
+
     def _turn(self, number: int, kept: _Kept | None) -> list[Block]:
         """An earlier turn as it is sent now (None: all of it), its answer included."""
-        blocks = self.given.history[number].blocks if kept is None else self._blocks(number, kept)
-        return [*blocks, Block("answer", self.answers[number])]
+        if kept is None:
+            return [*self.given.history[number].blocks, Block("answer", self.answers[number])]
+        return [*self._blocks(number, kept), Block("answer", self._answer(number))]
 
     def _user(self, blocks: Sequence[Block]) -> dict[str, Any]:
         """The newest message or an earlier one: the same blocks give the same bytes."""

@@ -213,3 +213,27 @@ def test_a_summary_can_still_be_asked_for_when_the_budget_is_reached() -> None:
     assert compact.receipt.left_out_turns == last.receipt.left_out_turns == 0
     assert compact.messages[: len(last.messages)] == last.messages
     assert compact.max_tokens == 1_024
+
+
+@pytest.mark.parametrize("words", ["because it is so ", "그렇기 때문에 "])
+def test_an_answer_longer_than_the_model_reads_is_summed_up_by_its_head_and_tail(words: str) -> None:
+    chat = AConversation(model=a_model(8_192))
+    chat.ask("A long one?", answer=f"It begins here. {words * 20_000} It ends here.")
+    compact = chat.ask("", mode="compact")
+    sent = text_of(compact)
+    assert fits(compact)
+    assert "A long one?" in sent and "It begins here." in sent and "It ends here." in sent
+    assert "characters left out" in sent
+    history = row(compact, "history")
+    assert history.state == "cut" and history.left_out_tokens > 10_000
+    assert compact.receipt.left_out_turns == 0
+
+
+def test_a_summary_goes_back_to_what_the_questions_before_it_left_out() -> None:
+    chat = AConversation(model=a_model(8_192))
+    chat.ask("A long one?", answer="because " * 20_000)
+    chat.ask("A short one?", answer="Yes.")
+    later = chat.ask("And now?", answer="No.")
+    assert later.receipt.left_out_turns == 1
+    sent = text_of(chat.ask("", mode="compact"))
+    assert "A long one?" in sent and "A short one?" in sent and "And now?" in sent

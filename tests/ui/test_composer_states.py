@@ -155,11 +155,44 @@ def test_a_full_context_offers_to_compact_and_says_what_it_brought(
         panel.ask(f"question {number} " + "with many words to read " * 180)
         panel.expect_state("complete", "length")
     offer = panel.composer.locator(".jp-Cellar-notice.jp-mod-warn")
-    expect(offer).to_contain_text("nearly full")
+    expect(offer).to_contain_text(re.compile("nearly full|no longer fit"))
     panel.button("Compact", offer).click()
     expect(panel.composer.locator(".jp-Cellar-notice")).to_contain_text(
         re.compile(r"Summed up: [\d,]+ → [\d,]+ tokens")
     )
+
+
+def test_earlier_messages_that_no_longer_fit_are_said_and_can_be_summed_up(
+    new_lab: Callable[..., Lab], page: Page, model: Any
+) -> None:
+    lab = new_lab(config='c.Cellar.context_length = {"fake-coder": 4096}', VLLM_BASE_URL=model.url)
+    panel = Panel(page, lab).open("lab")
+    model.use(Scenario(text="The number is 4711. " + "and so on " * 4_000))
+    panel.ask("Tell me much")
+    panel.expect_state("complete", "length")
+    offer = panel.composer.locator(".jp-Cellar-notice.jp-mod-warn")
+    expect(offer).to_contain_text("Earlier messages no longer fit and are left out.")
+    expect(panel.composer.locator(".jp-Cellar-meter")).to_have_class(re.compile("jp-mod-warm"))
+    model.use(Scenario(text="It was about 4711."))
+    panel.button("Compact", offer).click()
+    expect(panel.last_turn).to_contain_text("It was about 4711.")
+    assert "The number is 4711." in str(model.requests[-1].body["messages"])
+    expect(offer).to_have_count(0)
+
+
+def test_a_question_that_is_more_than_can_be_sent_is_not_shown_as_if_it_had_room(
+    panel: Panel, model: Any, allow_console: Any
+) -> None:
+    allow_console(r"40[0-9]|413|422")
+    panel.open("lab")
+    meter = panel.composer.locator(".jp-Cellar-meterButton")
+    expect(meter).to_have_text(re.compile(r"^\d+%$"))
+    panel.write("many words " * 30_000)
+    expect(meter).to_have_text(">100%")
+    expect(panel.composer.locator(".jp-Cellar-notice")).to_contain_text("This is more than the model can read")
+    panel.write("few words")
+    expect(meter).to_have_text(re.compile(r"^\d+%$"))
+    expect(panel.composer.locator(".jp-Cellar-notice")).to_have_count(0)
 
 
 def test_an_answer_that_ends_while_the_panel_is_hidden_marks_tab_and_title(

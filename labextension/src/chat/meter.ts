@@ -6,7 +6,7 @@ import type { ContextPart, IReceipt, IReceiptPart } from '../wire/types';
 
 export type MeterLevel = 'calm' | 'warm' | 'full';
 
-/** From here on the meter is coloured; from FULL on it offers to make room. */
+/** From here on the meter is coloured, and from FULL on so that nobody misses it. */
 export const WARM = 0.7;
 export const FULL = 0.9;
 
@@ -46,9 +46,8 @@ export function meterOf(receipt: IReceipt): IMeter {
   const leftOutTurns = receipt.left_out_turns ?? 0;
   const used = receipt.prompt_tokens;
   const share = receipt.budget > 0 ? Math.min(1, used / receipt.budget) : 1;
-  // Turns that fell out are what compacting mends; a part that was cut is not.
-  const full = share >= FULL || leftOutTurns > 0;
-  const warm = share >= WARM || leftOut > 0;
+  const full = share >= FULL;
+  const warm = share >= WARM || leftOut > 0 || leftOutTurns > 0;
   return {
     used,
     budget: receipt.budget,

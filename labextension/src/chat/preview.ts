@@ -2,8 +2,10 @@
  * What the next question would cost, asked of the server while it is being
  * written. Late and allowed to fail: nothing waits for it, least of all a send.
  */
+import { errorInfo } from '../api';
 import type {
   ContextPart,
+  IErrorInfo,
   IPreviewRequest,
   IReceipt,
   IReceiptPart
@@ -18,6 +20,8 @@ export interface IPreviewState {
   rows: ReadonlyMap<string, IReceiptPart>;
   /** items that could not be read: their cell or file is gone */
   gone: ReadonlySet<string>;
+  /** the question was more than the model reads or the server takes: how it said so */
+  tooLong: IErrorInfo | null;
 }
 
 export type AskPreview = (
@@ -30,12 +34,18 @@ export type PreviewQuestion = Omit<IPreviewRequest, 'context'>;
 const NOTHING: IPreviewState = {
   receipt: null,
   rows: new Map(),
-  gone: new Set()
+  gone: new Set(),
+  tooLong: null
 };
 
 /** Milliseconds of rest before asking, and after a key: each asking reads what is attached. */
 export const PREVIEW_REST = 500;
 export const TYPING_REST = 2_000;
+
+const TOO_LONG: ReadonlySet<string> = new Set([
+  'too_large',
+  'context_too_long'
+]);
 
 export class Preview {
   constructor(
@@ -96,8 +106,13 @@ export class Preview {
       if (!abort.signal.aborted) {
         this.set(matched(receipt, items, read));
       }
-    } catch {
-      // The meter keeps its last figure; a send says what is wrong, in words.
+    } catch (error) {
+      // The meter keeps its last figure; a send says what is wrong, in words. But
+      // it must not look as if there were room.
+      const info = errorInfo(error);
+      if (!abort.signal.aborted && TOO_LONG.has(info.code)) {
+        this.set({ ...this.state, tooLong: info });
+      }
     }
   }
 
@@ -135,5 +150,5 @@ function matched(
   const gone = new Set(
     items.filter((_, index) => read[index] === null).map(item => item.key)
   );
-  return { receipt, rows, gone };
+  return { receipt, rows, gone, tooLong: null };
 }

@@ -33,8 +33,8 @@ describe('the token meter', () => {
     expect(meterOf(receipt({ prompt_tokens: 950 })).level).toBe('full');
   });
 
-  it('is full when turns fell out, warm when a part was cut', () => {
-    expect(meterOf(receipt({ left_out_turns: 2 })).level).toBe('full');
+  it('is warm when turns fell out or a part was cut: what is left has room', () => {
+    expect(meterOf(receipt({ left_out_turns: 2 })).level).toBe('warm');
     const parts = receipt().parts;
     parts[2] = { ...parts[2], left_out_tokens: 900 };
     expect(meterOf(receipt({ parts })).level).toBe('warm');

@@ -57,7 +57,7 @@ export function Composer(props: IComposerProps): JSX.Element {
       <Notices
         {...props}
         state={state}
-        receipt={seen.receipt}
+        seen={seen}
         canCompact={canCompact}
         error={sending.error}
         clearError={sending.clearError}
@@ -140,7 +140,7 @@ function Box(props: IBoxProps): JSX.Element {
       />
       <Tools
         {...props}
-        receipt={seen.receipt}
+        seen={seen}
         mention={() => startMention(state, text)}
         send={() => props.send(false)}
       />

@@ -19,6 +19,8 @@ import { useDismiss } from './useDismiss';
 export interface IMeterProps {
   trans: TranslationBundle;
   receipt: IReceipt;
+  /** the question itself is more than the model or the server takes */
+  tooLong: boolean;
   /** there is something to sum up, and nothing runs */
   canCompact: boolean;
   compact(): Promise<void>;
@@ -28,21 +30,27 @@ export interface IMeterProps {
 }
 
 export function Meter(props: IMeterProps): JSX.Element {
-  const { trans, receipt } = props;
+  const { trans, receipt, tooLong } = props;
   const meter = React.useMemo(() => meterOf(receipt), [receipt]);
   const [open, setOpen] = React.useState(false);
   const root = React.useRef<HTMLDivElement>(null);
   const close = React.useCallback(() => setOpen(false), []);
   useDismiss(root, open, close);
-  const percent = Math.round(meter.share * 100);
-  const label = trans.__(
-    'Context: %1 of %2 tokens (%3%)',
-    figure(meter.used),
-    figure(meter.budget),
-    percent
-  );
+  const share = tooLong ? 1 : meter.share;
+  const percent = Math.round(share * 100);
+  const label = tooLong
+    ? trans.__('This is more than the model can read')
+    : trans.__(
+        'Context: %1 of %2 tokens (%3%)',
+        figure(meter.used),
+        figure(meter.budget),
+        percent
+      );
   return (
-    <div className={`jp-Cellar-meter jp-mod-${meter.level}`} ref={root}>
+    <div
+      className={`jp-Cellar-meter jp-mod-${tooLong ? 'full' : meter.level}`}
+      ref={root}
+    >
       <button
         type="button"
         className="jp-Cellar-meterButton"
@@ -52,8 +60,8 @@ export function Meter(props: IMeterProps): JSX.Element {
         title={label}
         onClick={() => setOpen(!open)}
       >
-        <Ring share={meter.share} />
-        <span aria-hidden="true">{percent}%</span>
+        <Ring share={share} />
+        <span aria-hidden="true">{tooLong ? '>100%' : `${percent}%`}</span>
       </button>
       {open ? <Breakdown {...props} meter={meter} close={close} /> : null}
     </div>
@@ -109,7 +117,9 @@ function rowNote(trans: TranslationBundle, row: IMeterRow): string {
     case 'cut':
       return trans.__('%1 cut', shortTokens(row.leftOut));
     case 'left_out':
-      return trans.__('left out: does not fit');
+      return row.leftOut
+        ? trans.__('left out: %1 tokens do not fit', shortTokens(row.leftOut))
+        : trans.__('left out: does not fit');
     case 'unreadable':
       return trans.__('cannot be read');
     default:

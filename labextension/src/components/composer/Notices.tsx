@@ -4,13 +4,14 @@ import { closeIcon } from '@jupyterlab/ui-components';
 import { unknownCommand } from '../../chat/commands';
 import { attachedItems, type IComposerState } from '../../chat/composer';
 import { meterOf } from '../../chat/meter';
-import type { IReceipt } from '../../wire/types';
+import type { IPreviewState } from '../../chat/preview';
+import { errorWords } from '../words';
 import { MakeRoom } from './Meter';
 import type { IComposerProps } from './props';
 
 export interface INoticesProps extends IComposerProps {
   state: IComposerState;
-  receipt: IReceipt | null;
+  seen: IPreviewState;
   canCompact: boolean;
   error: string | null;
   clearError(): void;
@@ -51,7 +52,8 @@ export function Notices(props: INoticesProps): JSX.Element {
 
 /** Summing up goes on or has ended; or there is reason to begin it. */
 function Room(props: INoticesProps): JSX.Element | null {
-  const { trans, chat, actions, receipt, canCompact } = props;
+  const { trans, chat, actions, canCompact } = props;
+  const { receipt, tooLong } = props.seen;
   if (chat.compacting) {
     return (
       <div className="jp-Cellar-notice" role="status">
@@ -59,12 +61,28 @@ function Room(props: INoticesProps): JSX.Element | null {
       </div>
     );
   }
-  if (!canCompact || !receipt || meterOf(receipt).level !== 'full') {
+  if (tooLong) {
+    const { title, text } = errorWords(trans, tooLong);
+    return (
+      <div className="jp-Cellar-notice jp-mod-warn" role="status">
+        <span>
+          {title}. {text}
+        </span>
+      </div>
+    );
+  }
+  const meter = receipt && meterOf(receipt);
+  const left = meter !== null && meter.leftOutTurns > 0;
+  if (!canCompact || !meter || !(left || meter.level === 'full')) {
     return null;
   }
   return (
     <div className="jp-Cellar-notice jp-mod-warn" role="status">
-      <span>{trans.__('The model’s memory is nearly full.')}</span>
+      <span>
+        {left
+          ? trans.__('Earlier messages no longer fit and are left out.')
+          : trans.__('The model’s memory is nearly full.')}
+      </span>
       <MakeRoom
         trans={trans}
         canCompact={canCompact}

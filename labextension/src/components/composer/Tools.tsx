@@ -3,7 +3,7 @@ import { imageIcon, LabIcon, stopIcon } from '@jupyterlab/ui-components';
 import * as React from 'react';
 
 import type { IComposerState } from '../../chat/composer';
-import type { IReceipt } from '../../wire/types';
+import type { IPreviewState } from '../../chat/preview';
 import { IconButton } from '../history/IconButton';
 import { lockWords } from '../locks';
 import { ModelPicker } from '../modelpicker';
@@ -24,7 +24,7 @@ const sendIcon = new LabIcon({
 
 export interface IToolsProps extends IComposerProps {
   state: IComposerState;
-  receipt: IReceipt | null;
+  seen: IPreviewState;
   canCompact: boolean;
   attach(files: readonly File[]): void;
   mention(): void;
@@ -32,7 +32,8 @@ export interface IToolsProps extends IComposerProps {
 }
 
 export function Tools(props: IToolsProps): JSX.Element {
-  const { trans, state, chat, actions, receipt } = props;
+  const { trans, state, chat, actions } = props;
+  const { receipt, tooLong } = props.seen;
   const empty = state.text.trim() === '';
   const key = props.sendWith === 'enter' ? 'Enter' : 'Ctrl+Enter';
   const sendLabel = chat.running
@@ -61,6 +62,7 @@ export function Tools(props: IToolsProps): JSX.Element {
         <Meter
           trans={trans}
           receipt={receipt}
+          tooLong={tooLong !== null}
           canCompact={props.canCompact}
           compact={actions.compact}
           newFromSummary={actions.newFromSummary}

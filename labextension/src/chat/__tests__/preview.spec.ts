@@ -1,0 +1,46 @@
+import { ApiError } from '../../api';
+import { Preview } from '../preview';
+import type { IReceipt } from '../../wire/types';
+
+const RECEIPT: IReceipt = {
+  model: 'm',
+  parts: [],
+  prompt_tokens: 10,
+  budget: 100,
+  context_length: 150,
+  max_tokens: 50
+};
+
+function changed(preview: Preview): Promise<void> {
+  return new Promise(resolve => {
+    const stop = preview.subscribe(() => {
+      stop();
+      resolve();
+    });
+  });
+}
+
+describe('the preview of a question', () => {
+  it.each([
+    [413, 'too_large'],
+    [400, 'context_too_long']
+  ])(
+    'remembers that it was too long, until it is not: %d %s',
+    async (status, code) => {
+      const ask = jest
+        .fn<Promise<IReceipt>, []>()
+        .mockRejectedValueOnce(new ApiError(status, { code, message: '' }))
+        .mockResolvedValueOnce(RECEIPT);
+      const preview = new Preview(ask);
+      preview.want({ text: 'long' }, [], 0);
+      await changed(preview);
+      expect(preview.getState().tooLong?.code).toBe(code);
+      preview.want({ text: 'short' }, [], 0);
+      await changed(preview);
+      expect(preview.getState()).toMatchObject({
+        receipt: RECEIPT,
+        tooLong: null
+      });
+    }
+  );
+});

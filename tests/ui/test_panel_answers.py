@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.fakes.scenarios import Scenario
@@ -150,6 +151,35 @@ def test_reasoning_is_folded_and_can_be_read(panel: Panel, model: FakeVLLM) -> N
     expect(panel.last_answer).not_to_contain_text("Six times seven.")
     panel.last_answer.locator(".jp-Cellar-reasoning-title").click()
     expect(panel.last_answer).to_contain_text("Six times seven.")
+
+
+@pytest.mark.parametrize(
+    ("scenario", "words"),
+    [
+        (Scenario(tokens=[]), "The model answered with nothing."),
+        (Scenario(tokens=[" \n", " \n"]), "The model answered with nothing."),
+        (Scenario(tokens=[], reasoning="Six times seven."), "The model reasoned, but gave no answer."),
+    ],
+)
+def test_an_empty_answer_says_so_and_can_be_asked_again(
+    panel: Panel, model: FakeVLLM, scenario: Scenario, words: str
+) -> None:
+    model.use(scenario)
+    panel.open("lab")
+    panel.ask("What is it?")
+    panel.expect_answer(words)
+    model.use(Scenario(text="It is 42."))
+    panel.button("Ask again", panel.last_turn).click()
+    panel.expect_answer("It is 42.")
+    expect(panel.last_answer).not_to_contain_text(words)
+
+
+def test_a_short_answer_has_no_speed(panel: Panel, model: FakeVLLM) -> None:
+    panel.open("lab")
+    panel.ask("hello")
+    panel.expect_answer("hello")
+    expect(panel.last_turn.locator(".jp-Cellar-receiptButton")).to_be_visible()
+    expect(panel.last_turn.locator(".jp-Cellar-receiptButton")).not_to_contain_text("/s")
 
 
 def test_the_receipt_lists_what_was_sent_and_what_it_cost(panel: Panel, model: FakeVLLM) -> None:

@@ -190,10 +190,17 @@ function Ending({ turn }: { turn: ITurn }): JSX.Element | null {
   if (turn.state === 'error' && turn.error) {
     return <ErrorCard turn={turn} error={turn.error} />;
   }
-  const partial = partsOf(store, turn).some(
-    part => part.type === 'text' && part.text.trim()
-  );
-  const words = endingWords(turn, trans, partial);
+  const parts = partsOf(store, turn);
+  const partial = parts.some(part => part.type === 'text' && part.text.trim());
+  const reasoned = parts.some(part => part.type === 'reasoning');
+  const words =
+    turn.state !== 'complete'
+      ? endingWords(turn, trans)
+      : partial
+        ? ''
+        : reasoned
+          ? trans.__('The model reasoned, but gave no answer.')
+          : trans.__('The model answered with nothing.');
   if (!words) {
     return null;
   }
@@ -225,12 +232,9 @@ function Ending({ turn }: { turn: ITurn }): JSX.Element | null {
 
 function endingWords(
   turn: ITurn,
-  trans: ReturnType<typeof useRoom>['trans'],
-  partial: boolean
+  trans: ReturnType<typeof useRoom>['trans']
 ): string {
   switch (turn.state) {
-    case 'complete':
-      return partial ? '' : trans.__('The model answered with nothing.');
     case 'length':
       return trans.__('The answer reached its longest length.');
     case 'interrupted':

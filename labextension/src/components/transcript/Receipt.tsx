@@ -119,13 +119,18 @@ function MaskedList({ receipt }: { receipt: IReceipt }): JSX.Element {
   );
 }
 
-/** Tokens per second after the first one; null: not to be told. */
+/** A speed measured over less than this is noise. */
+const FEWEST_TOKENS = 20;
+const SHORTEST_MS = 500;
+
+/** Whole tokens per second after the first one; null: not to be told. */
 export function speedOf(usage: IUsage): number | null {
-  const { completion, ttft_ms, total_ms } = usage;
-  const spent = (total_ms ?? 0) - (ttft_ms ?? 0);
-  return completion && completion > 1 && spent > 0
-    ? (completion - 1) / (spent / 1000)
-    : null;
+  const decoded = (usage.completion ?? 0) - 1;
+  const spent = (usage.total_ms ?? 0) - (usage.ttft_ms ?? 0);
+  if (decoded < FEWEST_TOKENS || spent < SHORTEST_MS) {
+    return null;
+  }
+  return Math.round(decoded / (spent / 1000)) || null;
 }
 
 function partName(trans: TranslationBundle, part: IReceiptPart): string {

@@ -213,7 +213,7 @@ function receiptLine(turn: ITurn): string {
     usage?.completion
       ? `${shortTokens(sent)} → ${shortTokens(usage.completion)}`
       : shortTokens(sent),
-    speed ? `${speed.toFixed(0)}/s` : ''
+    speed ? `${figure(speed)}/s` : ''
   ]
     .filter(Boolean)
     .join(' · ');

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import struct
 import zlib
 from collections.abc import Callable
@@ -109,6 +110,20 @@ def test_cells_and_the_last_error_can_be_mentioned(panel: Panel, model: Any) -> 
     expect(pill).to_be_visible()
     pill.get_by_role("button").click()
     expect(pill).to_have_count(0)
+
+
+def test_a_file_that_cannot_be_read_says_why(panel: Panel, lab: Lab, model: Any) -> None:
+    lab.write("bytes.txt", bytes(range(256)) * 4)
+    panel.open("lab")
+    panel.text.press_sequentially("what is in @bytes")
+    panel.composer.get_by_role("option").filter(has_text="bytes.txt").first.click()
+    pill = attached(panel, "file:bytes.txt")
+    expect(pill).to_contain_text("cannot be read")
+    expect(pill).to_have_attribute("title", re.compile("not text"))
+    panel.text.press("Enter")
+    panel.expect_state("complete")
+    panel.last_turn.locator(".jp-Cellar-receiptButton").click()
+    expect(panel.last_turn.get_by_role("group", name="Receipt")).to_contain_text("cannot be read, not text")
 
 
 def test_the_active_notebook_can_be_taken_off_and_put_back(panel: Panel, model: Any) -> None:

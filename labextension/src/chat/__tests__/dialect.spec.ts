@@ -46,7 +46,10 @@ describe('a single dollar', () => {
 describe('a footnote', () => {
   it.each([
     ['foot[^1]\n\n[^1]: note', 'foot[^1]\n\n\n\\[^1]: note'],
-    ['[^a]: https://x.example\n[^b]: two', '\n\\[^a]: https://x.example\n\n\\[^b]: two'],
+    [
+      '[^a]: https://x.example\n[^b]: two',
+      '\n\\[^a]: https://x.example\n\n\\[^b]: two'
+    ],
     ['```\n[^1]: code\n```', '```\n[^1]: code\n```'],
     ['[a]: https://x.example', '[a]: https://x.example']
   ])('is text as it was written: %j', (source, expected) => {

@@ -87,6 +87,12 @@ export class CodeFrame {
     this.node.append(pre);
   }
 
+  /** Lab's drawing stands where code stands; one that failed leaves its code. */
+  wrapDiagram(diagram: HTMLElement, pre: HTMLElement): void {
+    diagram.replaceWith(this.node);
+    this.node.append(diagram.querySelector('img') ? diagram : pre);
+  }
+
   private buttons(): HTMLElement {
     const group = document.createElement('div');
     group.className = 'jp-Cellar-code-actions';
@@ -117,10 +123,18 @@ export function frameCode(
     if (!code) {
       continue;
     }
+    const diagram = pre.closest<HTMLElement>('.jp-RenderedMermaid');
+    if (diagram) {
+      code.className = 'language-mermaid';
+    }
     const language = /language-(\S+)/.exec(code.className)?.[1] ?? '';
     const frame = new CodeFrame(language, words);
     frame.node.classList.toggle('jp-mod-open', !final);
-    frame.wrap(pre);
+    if (diagram) {
+      frame.wrapDiagram(diagram, pre);
+    } else {
+      frame.wrap(pre);
+    }
     // It scrolls by keyboard: a place with a name.
     pre.tabIndex = 0;
     pre.setAttribute('role', 'group');

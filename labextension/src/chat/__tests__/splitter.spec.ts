@@ -5,7 +5,9 @@ import { BlockSplitter } from '../splitter';
 import { CORPUS } from './corpus';
 
 function html(source: string): string {
-  return (marked.parse(labMarkdown(source), { gfm: true, async: false }) as string)
+  return (
+    marked.parse(labMarkdown(source), { gfm: true, async: false }) as string
+  )
     .replace(/>\s+</g, '><')
     .trim();
 }

@@ -212,6 +212,7 @@ def start_lab(env: dict[str, str], port: int, base_url: str, children: list[Chil
     own = {"VLLM_BASE_URL": base_url, "JUPYTER_TOKEN": token}
     if not env.get("VLLM_BASE_URL"):
         own["CELLAR_TINY_MODEL"] = "1"  # the panel says that this model is only for trying out
+        own["CELLAR_MAX_TOKENS"] = env.get("CELLAR_MAX_TOKENS", "768")  # it often says one thing again and again
     child = Child("jupyterlab", command, env | own)
     children.append(child)
     url = f"http://127.0.0.1:{port}"

@@ -121,8 +121,8 @@ COMMANDS: Mapping[str, str] = {
 }
 
 FIX_SELECTION = (
-    "Find the cause of the error or the bug in the code that is selected. It is this code that matters, not errors of "
-    "other cells. Say the cause in one or two sentences, then give the corrected code, all of it, in one fenced block."
+    "Find the cause of the error or the bug in the selected code (ctx-selection), whatever other cells failed with. Say "
+    "the cause in one or two sentences, then give the corrected code, all of it, in one fenced block."
 )
 """What `%%ai fix` asks about the code below it."""
 

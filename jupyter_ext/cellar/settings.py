@@ -42,6 +42,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ca_bundle: str = ""  # PEM file; empty: the system's certificate authorities
     proxy: str = ""  # http://host:port; empty: none, whatever the proxy variables say
     read_timeout: float = READ_TIMEOUT  # seconds of silence
+    max_tokens: int = 0  # of an answer; 0: a share of the model's context length
 
     def __repr__(self) -> str:
         return f"Endpoint({self.base_url!r})"  # never the key
@@ -51,7 +52,8 @@ def endpoint_from_env(env: Mapping[str, str], fallback: Endpoint | None = None) 
     """Variables that are set win over `fallback` (the endpoint file's); `SettingsError` names the one that is wrong.
 
     VLLM_BASE_URL, VLLM_API_KEY, CELLAR_GATEWAY (0 or 1), CELLAR_MODEL, CELLAR_CA_BUNDLE, CELLAR_PROXY,
-    CELLAR_READ_TIMEOUT (seconds). A base URL of the environment's own never gets the file's key: it belongs elsewhere.
+    CELLAR_READ_TIMEOUT (seconds), CELLAR_MAX_TOKENS. A base URL of the environment's own never gets the file's key: it
+    belongs elsewhere.
     """
     known = fallback or Endpoint()
     changes: dict[str, Any] = {}
@@ -70,6 +72,8 @@ def endpoint_from_env(env: Mapping[str, str], fallback: Endpoint | None = None) 
         changes["proxy"] = parse_base_url(env["CELLAR_PROXY"], "CELLAR_PROXY")
     if env.get("CELLAR_READ_TIMEOUT"):
         changes["read_timeout"] = _parse_seconds(env["CELLAR_READ_TIMEOUT"], "CELLAR_READ_TIMEOUT")
+    if env.get("CELLAR_MAX_TOKENS"):
+        changes["max_tokens"] = _parse_count(env["CELLAR_MAX_TOKENS"], "CELLAR_MAX_TOKENS")
     return msgspec.structs.replace(known, **changes)
 
 
@@ -120,6 +124,13 @@ def _parse_switch(value: str, name: str) -> bool:
     if word not in _TRUE | _FALSE:
         raise SettingsError(name, "must be 0 or 1")
     return word in _TRUE
+
+
+def _parse_count(value: str, name: str) -> int:
+    text = value.strip()
+    if not (text.isascii() and text.isdecimal() and len(text) < 10):
+        raise SettingsError(name, "must be a whole number, 0 or more")
+    return int(text)
 
 
 def _parse_seconds(value: str, name: str) -> float:

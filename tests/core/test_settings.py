@@ -29,6 +29,7 @@ def test_every_variable_is_read() -> None:
         "CELLAR_CA_BUNDLE": "/etc/ssl/site.pem",
         "CELLAR_PROXY": "http://proxy:3128",
         "CELLAR_READ_TIMEOUT": "60",
+        "CELLAR_MAX_TOKENS": "768",
     }
     assert endpoint_from_env(env) == Endpoint(
         base_url="https://llm.example:8443/v1",
@@ -38,6 +39,7 @@ def test_every_variable_is_read() -> None:
         ca_bundle="/etc/ssl/site.pem",
         proxy="http://proxy:3128",
         read_timeout=60.0,
+        max_tokens=768,
     )
 
 
@@ -71,6 +73,8 @@ def test_another_servers_address_does_not_get_the_files_key() -> None:
         ("CELLAR_READ_TIMEOUT", "soon"),
         ("CELLAR_READ_TIMEOUT", "-1"),
         ("CELLAR_READ_TIMEOUT", "nan"),
+        ("CELLAR_MAX_TOKENS", "many"),
+        ("CELLAR_MAX_TOKENS", "-1"),
     ],
 )
 def test_a_wrong_value_is_named_and_not_repeated(name: str, value: str) -> None:

@@ -206,6 +206,9 @@ def test_every_question_is_bounded(terminal: Terminal, model: FakeVLLM) -> None:
         terminal.run("1 / 0")
         terminal.run(f"%ai {line}")
         assert 0 < model.requests[-1].body["max_tokens"] <= 4096
+    terminal.run("import os; os.environ['CELLAR_MAX_TOKENS'] = '77'")
+    terminal.run("%ai hello")
+    assert model.requests[-1].body["max_tokens"] == 77
 
 
 # --- context

@@ -43,10 +43,16 @@ class Dialogue:
         self._redactor = Redactor(environ=dict(self._environ))
 
     def prompt(
-        self, model: wire.Model, question: str, parts: Sequence[wire.ContextPart], *, alone: bool = False
+        self,
+        model: wire.Model,
+        question: str,
+        parts: Sequence[wire.ContextPart],
+        *,
+        max_tokens: int = 0,
+        alone: bool = False,
     ) -> Prompt:
-        """`alone`: without the earlier turns, whose context would travel with them. The next turns see it all the same:
-        it goes on where the conversation is."""
+        """`max_tokens` of the answer, 0: a share of what the model reads. `alone`: without the earlier turns, whose
+        context would travel with them. The next turns see it all the same: it goes on where the conversation is."""
         self._redactor = Redactor(self._redactor.state, dict(self._environ))  # os.environ may have changed meanwhile
         prompt = build_prompt(
             PromptInput(
@@ -56,6 +62,7 @@ class Dialogue:
                 parts=tuple(parts),
                 counter=self._counters.setdefault(model.id, TokenCounter()),
                 redactor=self._redactor,
+                max_tokens=max_tokens or None,
             )
         )
         if alone and self._turns:

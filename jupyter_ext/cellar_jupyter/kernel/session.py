@@ -94,7 +94,8 @@ class Session:
         client = self._connect()
         model = self._find_model(client, options.model)
         worded = _worded(question, options.format)
-        prompt = self._dialogue.prompt(model, worded, parts, alone=options.context == "none")
+        limit = self._endpoint.max_tokens
+        prompt = self._dialogue.prompt(model, worded, parts, max_tokens=limit, alone=options.context == "none")
         display = make_display(self._shell, options.format, model.id, self._environ)
         reading = _Reading()
         state: State = "error"

@@ -94,8 +94,10 @@ class Cellar(Configurable):
     ).tag(config=True)
 
     max_tokens = Int(
-        0,
-        help="Tokens an answer may have. 0: a share of the model's context length.",
+        help="""
+        Tokens an answer may have, in the panel and in kernels. Default: the environment's CELLAR_MAX_TOKENS. 0: a share
+        of the model's context length.
+        """,
     ).tag(config=True)
 
     temperature = Float(
@@ -176,6 +178,10 @@ class Cellar(Configurable):
     def _model(self) -> str:
         return endpoint_from_env(os.environ).model
 
+    @default("max_tokens")
+    def _max_tokens(self) -> int:
+        return endpoint_from_env(os.environ).max_tokens
+
     @default("tiny")
     def _tiny(self) -> bool:
         return os.environ.get("CELLAR_TINY_MODEL") == "1"
@@ -220,6 +226,7 @@ def endpoint_of(config: Cellar) -> Endpoint:
         ca_bundle=config.ca_bundle,
         proxy=config.proxy,
         read_timeout=config.read_timeout,
+        max_tokens=config.max_tokens,
     )
 
 

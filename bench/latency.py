@@ -9,7 +9,7 @@ from bench.peers import NBI
 from bench.report import Row, Section, median, percentile, spread
 from bench.stage import Lab, Model, Stage
 
-RUNS = 10
+RUNS = 15
 
 
 def _enter_to_model(on: Stage, runs: int) -> tuple[list[float], list[float]]:

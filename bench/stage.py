@@ -70,15 +70,21 @@ def model() -> Iterator[Model]:
 
 
 @contextlib.contextmanager
-def lab(model_url: str, config: str = "") -> Iterator[Lab]:
+def installed(model_url: str, config: str = "") -> Iterator[Lab]:
+    """JupyterLab in a home of its own, not started."""
     with tempfile.TemporaryDirectory(prefix="cellar-bench-") as home:
         server = Lab(Path(home), env={"VLLM_BASE_URL": model_url}, config=config)
-        server.start()
         try:
-            server.reset()
             yield server
         finally:
             server.stop()
+
+
+@contextlib.contextmanager
+def lab(model_url: str, config: str = "") -> Iterator[Lab]:
+    with installed(model_url, config) as server:
+        server.start().reset()
+        yield server
 
 
 @contextlib.contextmanager
@@ -171,4 +177,4 @@ def idle(seconds: float) -> None:
     time.sleep(seconds)
 
 
-__all__ = ["Lab", "Model", "Stage", "browser", "idle", "lab", "model", "stage", "wait_until"]
+__all__ = ["Lab", "Model", "Stage", "browser", "idle", "installed", "lab", "model", "stage", "wait_until"]

@@ -14,11 +14,12 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from cellar.transport import READ_TIMEOUT
-
 DEFAULT_BASE_URL = "http://localhost:8001/v1"
 ENDPOINT_FILE = "cellar-endpoint.json"
 """In the Jupyter runtime directory. Written with mode 0600: it holds the key."""
+
+READ_TIMEOUT = 300.0
+"""Seconds of silence that are still a long prefill or a busy server; counted between two pieces of data, not in all."""
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"", "0", "false", "no", "off"})

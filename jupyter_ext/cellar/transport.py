@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 from cellar.errors import CellarError, ModelFailed, ModelServerDown, ModelTimeout, QueueFull, RequestRefused
 from cellar.refusals import MAX_ERROR_BYTES
+from cellar.settings import READ_TIMEOUT
 
 if TYPE_CHECKING:
     import httpx
 
 CONNECT_TIMEOUT = 5.0
-READ_TIMEOUT = 300.0
-"""Seconds of silence that are still a long prefill or a busy server; counted between two pieces of data, not in all."""
 WRITE_TIMEOUT = 30.0
 POOL_TIMEOUT = 10.0
 KEEPALIVE = 4.0

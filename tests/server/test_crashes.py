@@ -85,6 +85,23 @@ async def test_an_answer_that_ended_is_whole_though_the_server_dies_before_it_is
         assert kept["finished"] >= kept["created"]
 
 
+async def test_what_a_dead_server_left_is_taken_over_though_no_page_opens(
+    a_server: StartServer, gated_model: FakeVLLM
+) -> None:
+    server = a_server()
+    async with server.panel() as panel:
+        await panel.ask("count")
+        await gated_model.until(lambda fake: fake.waiting == 1)
+        server.kill()
+    again = a_server()
+
+    async def folded() -> bool:
+        return not again.journals
+
+    await until(folded)
+    assert len(again.conversation_files) == 1
+
+
 async def test_an_answer_that_could_not_be_saved_is_there_once_after_a_restart(
     a_server: StartServer, gated_model: FakeVLLM
 ) -> None:

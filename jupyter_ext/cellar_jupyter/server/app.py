@@ -246,6 +246,6 @@ def load(server_app: Any) -> None:
     door = Door(config, server_app)
     server_app.web_app.settings["cellar"] = door
     server_app.web_app.add_handlers(".*$", handlers(server_app.web_app.settings["base_url"]))
-    server_app.io_loop.add_callback(door.open)
+    server_app.io_loop.add_callback(door.open_soon)
     if not config.problem:
         server_app.log.info("Cellar asks the model server at %s", config.base_url)

@@ -62,22 +62,25 @@ def write_all(fd: int, data: bytes) -> None:
         view = view[os.write(fd, view) :]
 
 
-def replace_private(path: Path, pieces: Iterator[bytes] | list[bytes]) -> None:
-    """Write a file so that it is there whole or not at all: temporary file, fsync, rename, fsync of the directory."""
+def replace_private(path: Path, pieces: Iterator[bytes] | list[bytes], *, durable: bool = True) -> None:
+    """Write a file so that it is there whole or not at all: temporary file, fsync, rename, fsync of the directory.
+    Not `durable`: a machine that breaks down may lose it; for what is written anew at each start."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     fd = open_private(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     try:
         try:
             for piece in pieces:
                 write_all(fd, piece)
-            os.fsync(fd)
+            if durable:
+                os.fsync(fd)
         finally:
             os.close(fd)
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    sync_directory(path.parent)
+    if durable:
+        sync_directory(path.parent)
 
 
 def sync_directory(path: Path) -> None:

@@ -1,7 +1,8 @@
 """What the routes hold at start-up: not the workspace yet, only how to make it.
 
 The workspace's modules (prompts, context, store) cost a server's start more than all its routes. They are imported in a
-thread once the server serves; a request that comes earlier waits for them.
+thread when the server has served for a moment, so that its own first answers do not wait; a request that comes earlier
+waits for them.
 """
 
 from __future__ import annotations
@@ -14,6 +15,10 @@ from .defects import describe
 if TYPE_CHECKING:
     from .app import Cellar
     from .workspace import Workspace
+
+
+REST = 1.0
+"""Seconds that a started server has for itself."""
 
 
 class Door:
@@ -31,8 +36,9 @@ class Door:
             self._opening = asyncio.create_task(self._open())
         return await asyncio.shield(self._opening)
 
-    async def open(self) -> None:
+    async def open_soon(self) -> None:
         """After start-up. A defect is logged here; requests will see it, too."""
+        await asyncio.sleep(REST)
         try:
             await self.workspace()
         except Exception as error:  # noqa: BLE001 - edge of the process

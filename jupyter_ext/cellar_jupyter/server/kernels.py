@@ -21,6 +21,6 @@ def publish_endpoint(endpoint: Endpoint, log: logging.Logger) -> None:
         os.environ["VLLM_API_KEY"] = endpoint.api_key
     try:
         directory = private_directory(Path(jupyter_runtime_dir()))
-        replace_private(directory / ENDPOINT_FILE, [endpoint_to_json(endpoint)])
+        replace_private(directory / ENDPOINT_FILE, [endpoint_to_json(endpoint)], durable=False)
     except OSError as error:
         log.warning("Cellar could not write %s for kernels: %s", ENDPOINT_FILE, error.strerror)

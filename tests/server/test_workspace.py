@@ -400,18 +400,17 @@ def test_the_name_of_an_export_fits_every_file_system() -> None:
     assert header.endswith("%20%EC%83%88.md")
 
 
-async def test_usage_counts_todays_tokens(panel: Panel, model: FakeVLLM) -> None:
-    before = (await panel.http.get("usage")).json()
+async def test_usage_counts_todays_tokens(a_server: StartServer, model: FakeVLLM) -> None:
     model.use(Scenario(text="one two three", prompt_tokens=100))
-    await panel.finished("count me")
+    async with a_server().panel() as panel:
+        await panel.finished("count me")
 
-    async def counted() -> bool:
-        return bool((await panel.http.get("usage")).json()["turns_today"] > before["turns_today"])
+        async def counted() -> bool:
+            return bool((await panel.http.get("usage")).json()["turns_today"] == 1)
 
-    await until(counted)
-    after = (await panel.http.get("usage")).json()
-    assert after["prompt_today"] - before["prompt_today"] == 100
-    assert after["completion_today"] > before["completion_today"]
+        await until(counted)
+        use = (await panel.http.get("usage")).json()
+        assert use["prompt_today"] == 100 and use["completion_today"] > 0
 
 
 async def test_kernels_learn_the_endpoint(a_server: StartServer, model: FakeVLLM) -> None:

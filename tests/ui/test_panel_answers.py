@@ -82,6 +82,20 @@ def test_prefill_says_how_much_is_being_read(panel: Panel, model: FakeVLLM) -> N
     panel.expect_answer("at last")
 
 
+def test_a_long_prefill_says_what_would_make_it_shorter_until_the_first_token(panel: Panel, model: FakeVLLM) -> None:
+    model.use("slow_prefill")
+    panel.open()
+    panel.ask("What is this?")
+    waiting = panel.last_answer.locator(".jp-Cellar-waiting")
+    hint = re.compile(r"[\d.]+k? of them are attachments; with fewer the answer comes sooner\.")
+    expect(waiting).to_contain_text("Reading")
+    expect(waiting).not_to_contain_text(hint)
+    expect(waiting).to_contain_text(hint)
+    model.release_all()
+    panel.expect_answer("at last")
+    expect(waiting).to_have_count(0)
+
+
 def test_a_queued_question_says_how_many_are_ahead(panel: Panel, model: FakeVLLM) -> None:
     model.use(Scenario(text="my turn", queue=[(4, 3)], prefill="after_headers"))
     panel.open()

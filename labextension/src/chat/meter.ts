@@ -68,6 +68,21 @@ function freeRow(kind: 'answer' | 'free', tokens: number): IMeterRow {
   return { kind, label: '', tokens, leftOut: 0, state: 'sent' };
 }
 
+const NOT_ATTACHED: ReadonlySet<IReceiptPart['kind']> = new Set([
+  'system',
+  'rules',
+  'summary',
+  'history',
+  'question'
+]);
+
+/** Of what was sent, the tokens that the user can take off. */
+export function attachedTokens(receipt: IReceipt): number {
+  return receipt.parts
+    .filter(part => !NOT_ATTACHED.has(part.kind))
+    .reduce((sum, part) => sum + (part.tokens ?? 0), 0);
+}
+
 /** 950, 1.2k, 34k, 1.3M: short enough for a pill. */
 export function shortTokens(tokens: number): string {
   if (tokens < 1000) {

@@ -1,5 +1,5 @@
 import type { IReceipt } from '../../wire/types';
-import { meterOf, rowsOfParts, shortTokens } from '../meter';
+import { attachedTokens, meterOf, rowsOfParts, shortTokens } from '../meter';
 
 function receipt(change: Partial<IReceipt> = {}): IReceipt {
   return {
@@ -26,6 +26,11 @@ describe('the token meter', () => {
       ['answer', 500],
       ['free', 600]
     ]);
+  });
+
+  it('knows what of it was attached', () => {
+    expect(attachedTokens(receipt())).toBe(150);
+    expect(attachedTokens(receipt({ parts: [] }))).toBe(0);
   });
 
   it('warms and is full as the budget is used up', () => {

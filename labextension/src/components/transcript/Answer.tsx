@@ -2,13 +2,14 @@
 import * as React from 'react';
 
 import type { LiveTurn } from '../../chat/live';
-import { shortTokens } from '../../chat/meter';
 import type { ChatStore } from '../../chat/store';
 import { isRunning } from '../../chat/tree';
 import type { AnswerPart, ITurn } from '../../wire/types';
 import { MarkdownView } from '../markdown/view';
 import { useBusy, useRoom } from '../room';
 import { seconds } from '../words';
+import { useSeconds } from './useSeconds';
+import { Waiting } from './Waiting';
 import { shownParts, textOf, type IShownPart } from './chain';
 import { ErrorCard } from './ErrorCard';
 
@@ -136,53 +137,6 @@ function Reasoning(props: IPartProps): JSX.Element {
   );
 }
 
-/** No token yet: in the queue, or the model reads. */
-function Waiting({ turn }: { turn: ITurn }): JSX.Element {
-  const { trans, store } = useRoom();
-  const now = useSeconds(true);
-  const since = store.live(turn.id)?.since ?? now;
-  const waited = Math.max(0, now - since);
-  const tokens = turn.receipt?.prompt_tokens;
-  const ahead = turn.queue?.ahead ?? 0;
-  const words =
-    turn.state === 'queued'
-      ? ahead > 0
-        ? trans._n(
-            'Waiting: %1 question ahead',
-            'Waiting: %1 questions ahead',
-            ahead
-          )
-        : trans.__('Waiting for the model')
-      : tokens
-        ? trans.__('Reading %1 tokens…', shortTokens(tokens))
-        : trans.__('Preparing…');
-  return (
-    <div className="jp-Cellar-waiting">
-      <span className="jp-Cellar-pulse" aria-hidden="true" />
-      <span>{words}</span>
-      {waited > 1_500 ? (
-        <span className="jp-Cellar-dim">
-          {trans.__('%1 s', String(Math.round(waited / 1000)))}
-        </span>
-      ) : null}
-      {waited > 30_000 ? (
-        <span className="jp-Cellar-dim">
-          {trans.__('This may take a while; it goes on when you leave.')}
-        </span>
-      ) : null}
-      {turn.state === 'queued' ? (
-        <button
-          type="button"
-          className="jp-Cellar-link"
-          onClick={() => void store.stop(turn.id)}
-        >
-          {trans.__('Cancel')}
-        </button>
-      ) : null}
-    </div>
-  );
-}
-
 /** How it ended, when not well: what happened, and what helps. */
 function Ending({ turn }: { turn: ITurn }): JSX.Element | null {
   const { trans, store } = useRoom();
@@ -248,17 +202,4 @@ function endingWords(
     default:
       return '';
   }
-}
-
-/** performance.now(), ten times a second while young, then every second. */
-function useSeconds(on: boolean): number {
-  const [now, setNow] = React.useState(() => performance.now());
-  React.useEffect(() => {
-    if (!on) {
-      return;
-    }
-    const timer = setInterval(() => setNow(performance.now()), 500);
-    return () => clearInterval(timer);
-  }, [on]);
-  return now;
 }

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.packaging.settings import PAGE, page
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 ARCHITECTURE = (ROOT / "ARCHITECTURE.md").read_text()
@@ -66,6 +68,10 @@ def test_every_dependency_has_its_reason_beside_it(block: str) -> None:
     lines = text.split(f"\n{block} = [", 1)[1].split("\n]", 1)[0].splitlines()
     wanted = [line for line in lines if line.strip().startswith('"') and "jupyter-cellar[" not in line]
     assert [line.strip() for line in wanted if "#" not in line] == []
+
+
+def test_every_setting_is_described_on_the_page_of_settings() -> None:
+    assert PAGE.read_text() == page(), "python -m tests.packaging.settings"
 
 
 def test_the_lock_file_holds_no_address_of_a_registry() -> None:

@@ -15,7 +15,7 @@ from traitlets import TraitType
 PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "settings.md"
 HEAD = """# Settings
 
-Of the server extension, in `jupyter_server_config.py` or, as `--Cellar.NAME=VALUE`, on the command line of `jupyter lab`:
+Of the server extension, in `jupyter_server_config.py` or, as `--Cellar.NAME=VALUE`, behind `jupyter lab`:
 
 ```python
 c.Cellar.base_url = "http://server:8001/v1"

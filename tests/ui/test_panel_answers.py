@@ -38,7 +38,7 @@ def test_markdown_is_drawn_with_tables_and_highlighted_code(panel: Panel, model:
 
 
 def test_an_answer_of_nothing_says_so(panel: Panel, model: FakeVLLM) -> None:
-    model.use(Scenario(tokens=[], reasoning="Hmm."))
+    model.use(Scenario(tokens=[]))
     panel.open()
     panel.ask("Anything?")
     panel.expect_state("complete")

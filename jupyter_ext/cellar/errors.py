@@ -20,7 +20,8 @@
         ├── NotFound                404
         ├── Conflict                409: not in this state
         ├── OutsideWorkspace        403: a path that leads out of the server's root
-        └── Unreadable              422: binary, not UTF-8, not a notebook
+        ├── Unreadable              422: binary, not UTF-8, not a notebook
+        └── DiskRefused             507: no room or no right to write; nothing was changed
 
 A class says what happened by its `code`; each edge (HTTP of the server extension, the kernel's card, the panel) has one
 table from class or code to what it shows, and a test that fails on a class it does not know.
@@ -143,6 +144,10 @@ class OutsideWorkspace(RequestError):
 
 class Unreadable(RequestError):
     code = "unreadable"
+
+
+class DiskRefused(RequestError):
+    code = "disk_refused"
 
 
 def all_errors(root: type[CellarError] = CellarError) -> Iterator[type[CellarError]]:

@@ -184,6 +184,47 @@ async def test_a_deleted_conversation_does_not_come_back(a_server: StartServer, 
         assert (await panel.http.get(address)).status_code == 404
 
 
+async def test_a_disk_that_does_not_delete_says_so(a_server: StartServer, model: FakeVLLM) -> None:
+    server = a_server()
+    async with server.panel() as panel:
+        turn = await panel.finished("kept")
+        address = f"conversations/{turn['conversation_id']}"
+        lock = server.home / "data" / "cellar" / ".lock"
+        lock.unlink()
+        lock.mkdir()
+        refused = await panel.http.delete(address)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (507, "disk_refused")
+        assert (await panel.conversation(turn["conversation_id"]))["turns"]
+        lock.rmdir()
+        assert (await panel.http.delete(address)).status_code == 204
+
+
+async def test_what_could_not_be_taken_over_at_the_start_is_when_a_page_looks(
+    a_server: StartServer, gated_model: FakeVLLM
+) -> None:
+    server = a_server()
+    async with server.panel() as panel:
+        created = await panel.ask("count")
+        await gated_model.until(lambda fake: fake.waiting == 1)
+        server.kill()
+    lock = server.home / "data" / "cellar" / ".lock"
+    lock.unlink(missing_ok=True)
+    lock.mkdir()
+    again = a_server()
+    async with again.panel() as panel:
+        assert (await panel.http.get("status")).json()["announcements"]
+        assert (await panel.http.get(f"turns/{created['turn_id']}")).status_code == 404
+        lock.rmdir()
+
+        async def taken_over() -> bool:
+            await panel.http.get("status")
+            return not again.journals
+
+        await until(taken_over)
+        assert (await panel.turn(created["turn_id"]))["state"] == "interrupted"
+        assert not (await panel.http.get("status")).json().get("announcements")
+
+
 async def test_what_waits_survives_every_crash(a_server: StartServer, gated_model: FakeVLLM) -> None:
     server = a_server()
     async with server.panel() as panel:

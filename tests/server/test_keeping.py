@@ -10,9 +10,11 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 from cellar import wire
 from cellar.conversation import ConversationRecord, TurnRecord
+from cellar.errors import DiskRefused, NotFound
 from cellar_jupyter.server.answer import Answering
 from cellar_jupyter.server.app import Cellar
 from cellar_jupyter.server.conversations import Conversations
@@ -185,6 +187,158 @@ async def test_a_conversation_that_cannot_be_taken_over_keeps_its_journals_and_s
     for key, turn_id in (("key-of-zealous", "zealous-1"), ("key-of-zwaits", "zwaits-1")):
         assert (await turns.post(wire.TurnRequest(request_key=key, text="again"))).turn_id == turn_id
     await turns.delete("zwaits-1")
+
+
+@contextmanager
+def refusing_disk(store: DiskStore) -> Iterator[None]:
+    """Nothing can be saved or deleted: a folder is where the lock's file should be."""
+    lock = store.directory / ".lock"
+    lock.unlink(missing_ok=True)
+    lock.mkdir()
+    try:
+        yield
+    finally:
+        lock.rmdir()
+
+
+async def test_a_conversation_that_the_disk_does_not_delete_is_there_as_before_and_its_answer_goes_on(
+    turns: Turns, shelf: Shelf, store: GatedStore, gated_model: FakeVLLM
+) -> None:
+    created = await turns.post(question("count"))
+    await gated_model.until(lambda fake: fake.waiting == 1)
+    conversations = Conversations(shelf, turns)
+    with refusing_disk(store), pytest.raises(DiskRefused):
+        await conversations.delete(created.conversation_id)
+    gated_model.release_all()
+    await kept(turns, created.turn_id)
+    assert (await turns.get(created.turn_id)).state == "complete"
+    await conversations.delete(created.conversation_id)
+    with pytest.raises(NotFound):
+        await conversations.show(created.conversation_id)
+    assert not [path for path in store.directory.rglob("*") if created.conversation_id in path.name]
+
+
+async def test_a_conversation_whose_journal_cannot_go_stays_whole(
+    turns: Turns, shelf: Shelf, store: GatedStore, model: FakeVLLM
+) -> None:
+    created = await turns.post(question("first"))
+    await kept(turns, created.turn_id)
+    file = store.directory / "conversations" / f"{created.conversation_id}.jsonl"
+    content = file.read_bytes()
+    in_the_way = store.journals / f"{created.conversation_id}-0.jsonl"
+    in_the_way.mkdir()
+    with pytest.raises(DiskRefused):
+        await Conversations(shelf, turns).delete(created.conversation_id)
+    assert file.read_bytes() == content
+    assert [path.name for path in file.parent.iterdir()] == [file.name]
+    in_the_way.rmdir()
+    await Conversations(shelf, turns).delete(created.conversation_id)
+    assert list(file.parent.iterdir()) == []
+
+
+async def test_what_the_disk_did_not_take_over_is_taken_over_later_beside_what_was_asked_meanwhile(
+    turns: Turns, shelf: Shelf, store: GatedStore, gated_model: FakeVLLM
+) -> None:
+    store.save(ConversationRecord(id="used", title="used", created=1.0, updated=1.0))
+    left = [leave(store, "used", "running"), leave(store, "waits", "pending")]
+    with refusing_disk(store):
+        assert await adopt_journals(shelf, turns)
+        assert store.problems and left[0].exists()
+        meanwhile = await turns.post(question("meanwhile", "used"))
+    assert not await adopt_journals(shelf, turns)
+    assert not store.problems and not left[0].exists()
+    gated_model.release_all()
+    await kept(turns, meanwhile.turn_id)
+    conversation = await shelf.open("used")
+    assert {turn.id: turn.state for turn in conversation.turns} == {
+        "used-1": "interrupted",
+        meanwhile.turn_id: "complete",
+    }
+    assert (await turns.get("waits-1")).state == "held"
+    await turns.delete("waits-1")
+
+
+async def test_a_journal_that_the_disk_does_not_let_go_goes_with_the_next_save(
+    turns: Turns, shelf: Shelf, store: GatedStore, gated_model: FakeVLLM
+) -> None:
+    first = await turns.post(question("first"))
+    waiting = await turns.post(question("removed", first.conversation_id))
+    journal = store.journals / f"{waiting.turn_id}.jsonl"
+    aside = journal.rename(journal.with_suffix(".aside"))
+    journal.mkdir()
+    await turns.delete(waiting.turn_id)
+    assert first.conversation_id in shelf.unsaved
+    journal.rmdir()
+    aside.rename(journal)
+    await turns.keeping.save_again()
+    assert not journal.exists() and not shelf.unsaved
+    gated_model.release_all()
+    await kept(turns, first.turn_id)
+
+
+SECRET = "hunter2-of-the-tests"
+
+
+def question_with_a_secret() -> wire.TurnRequest:
+    cell = wire.Cell(
+        id="c",
+        kind="code",
+        source=f'password = "{SECRET}"',
+        outputs=(wire.Output(kind="stdout", text=f"password={SECRET}\n"),),
+    )
+    parts = (
+        wire.NotebookPart(path="a.ipynb", cells=(cell,)),
+        wire.ErrorPart(path="a.ipynb", cell=cell),
+        wire.SelectionPart(path="a.py", text=cell.source),
+        wire.FilePart(path="b.py", text=cell.source),
+    )
+    return wire.TurnRequest(request_key=secrets.token_hex(8), text="Why?", context=parts)
+
+
+def on_the_disk(store: DiskStore) -> str:
+    return "".join(path.read_text() for path in store.directory.rglob("*.jsonl"))
+
+
+async def test_a_turn_that_failed_before_its_prompt_was_built_keeps_no_secret_and_can_be_asked_again(
+    turns: Turns, shelf: Shelf, store: GatedStore, model: FakeVLLM
+) -> None:
+    request = msgspec.structs.replace(question_with_a_secret(), model="no-such-model")
+    failed = await turns.post(request)
+    await kept(turns, failed.turn_id)
+    assert (await turns.get(failed.turn_id)).state == "error"
+    assert SECRET not in on_the_disk(store) and "«secret:1»" in on_the_disk(store)
+    again = await turns.post(
+        wire.TurnRequest(
+            request_key=secrets.token_hex(8),
+            conversation_id=failed.conversation_id,
+            parent_id=None,
+            copy_of=failed.turn_id,
+        )
+    )
+    await kept(turns, again.turn_id)
+    asked = str(model.requests[-1].body["messages"])
+    assert "«secret:1»" in asked and SECRET not in asked
+
+
+async def test_a_question_that_a_crash_cut_off_before_its_prompt_was_built_keeps_no_secret(
+    turns: Turns, shelf: Shelf, store: GatedStore, model: FakeVLLM
+) -> None:
+    path = store.journals / "cut-1.jsonl"
+    journal = Journal(path)
+    turn = TurnRecord(
+        id="cut-1",
+        parent_id=None,
+        mode="ask",
+        state="running",
+        text="Why?",
+        created=1.0,
+        context=question_with_a_secret().context,
+    )
+    journal.put(Question(conversation_id="cut", title="cut", created=1.0, turn=turn))
+    journal.release()
+    await adopt_journals(shelf, turns)
+    assert (await turns.get("cut-1")).state == "interrupted"
+    assert SECRET not in on_the_disk(store) and "«secret:1»" in on_the_disk(store)
 
 
 async def test_what_is_asked_of_a_turn_right_after_a_start_waits_until_it_is_taken_over(

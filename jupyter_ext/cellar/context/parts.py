@@ -7,10 +7,12 @@ from collections.abc import Sequence
 import msgspec
 
 from cellar import wire
+from cellar.context.clean import strip_ansi
 from cellar.context.items import CellsItem, FolderItem, ImageItem, Item, TextItem, cell_key
 from cellar.context.notebook import NotebookItem
 from cellar.context.reasons import reason
 from cellar.context.records import PromptInput
+from cellar.context.redaction import Redactor
 
 
 class Unreadable(msgspec.Struct, frozen=True):
@@ -47,6 +49,31 @@ def items_of(given: PromptInput) -> tuple[list[Item], list[Unreadable]]:
             case wire.ImagePart():
                 items.append(ImageItem(part))
     return items, unreadable
+
+
+def masked_parts(parts: Sequence[wire.ContextPart], redactor: Redactor) -> tuple[wire.ContextPart, ...]:
+    """The parts without their secrets: what of them may be kept on a disk."""
+    replace = msgspec.structs.replace
+
+    def mask(text: str) -> str:
+        return redactor.mask(strip_ansi(text))
+
+    def masked_cell(cell: wire.Cell) -> wire.Cell:
+        outputs = tuple(replace(output, text=mask(output.text)) for output in cell.outputs)
+        return replace(cell, source=mask(cell.source), outputs=outputs)
+
+    def masked(part: wire.ContextPart) -> wire.ContextPart:
+        match part:
+            case wire.NotebookPart() | wire.CellsPart():
+                return replace(part, cells=tuple(masked_cell(cell) for cell in part.cells))
+            case wire.ErrorPart():
+                return replace(part, cell=masked_cell(part.cell))
+            case wire.SelectionPart(text=str(text)) | wire.FilePart(text=str(text)):
+                return replace(part, text=mask(text))
+            case _:
+                return part
+
+    return tuple(masked(part) for part in parts)
 
 
 def pinned_cells(parts: Sequence[wire.ContextPart]) -> frozenset[str]:

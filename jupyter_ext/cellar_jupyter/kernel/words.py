@@ -72,6 +72,7 @@ ENGLISH: dict[str, str] = {
     "conflict": "Not possible now: {message}",
     "outside_workspace": "This path leads out of the workspace: {message}",
     "unreadable": "This cannot be read as text: {message}",
+    "disk_refused": "The disk refused: {message}",
     "help": """\
 Ask the model from a cell or a terminal.
 
@@ -154,6 +155,7 @@ KOREAN: dict[str, str] = {
     "conflict": "지금은 할 수 없습니다{status}.",
     "outside_workspace": "작업 공간 밖의 경로입니다.",
     "unreadable": "텍스트로 읽을 수 없습니다.",
+    "disk_refused": "디스크에 쓸 수 없습니다.",
     "help": """\
 셀이나 터미널에서 모델에 질문합니다.
 

@@ -13,7 +13,7 @@ from cellar.conversation import History, TurnRecord, history, question_of, with_
 from cellar.errors import Forbidden, ModelServerError
 
 from .journal import Dispatched
-from .prompting import Order, build
+from .prompting import Order, build, mask
 
 if TYPE_CHECKING:
     from .app import Cellar
@@ -114,6 +114,17 @@ class Answering:
             line = Dispatched(model=model.id, parent_id=run.record.parent_id, sent=prompt.sent, redaction=redaction)
             self._shelf.in_disk_thread(run.journal.append, [line])
         run.emit(wire.ReceiptEvent(receipt=prompt.receipt))
+
+    async def mask_unsent(self, run: TurnRun) -> None:
+        """A turn whose prompt was not built keeps what was posted, to be asked again; masked, as everything kept is."""
+        conversation = self._shelf.current(run.conversation_id)
+        if run.record.sent is not None or not run.record.context or conversation is None:
+            return
+        context, redaction = await asyncio.to_thread(mask, run.record.context, conversation.redaction)
+        run.record = msgspec.structs.replace(run.record, context=context)
+        conversation = self._shelf.current(run.conversation_id)
+        if conversation is not None:
+            self._shelf.put(msgspec.structs.replace(conversation, redaction=redaction))
 
     def _correct(self, run: TurnRun, model: wire.Model, prompt: Prompt) -> None:
         """The model server said how many tokens it read: the receipt says so, the next estimate is better."""

@@ -59,10 +59,10 @@ class Conversations:
         return await self.show(conversation_id)
 
     async def delete(self, conversation_id: str) -> None:
-        """What runs in it is stopped; nothing of it is kept."""
+        """Nothing of it is kept, and what runs in it is stopped; unless the disk refuses: then nothing happens."""
         await self._turns.ready.wait()
-        await self._turns.discard(conversation_id)
         await self._shelf.delete(conversation_id)
+        await self._turns.discard(conversation_id)
 
     def export(self, record: ConversationRecord, kind: str) -> bytes:
         """The branch that is shown, as "md" or "ipynb"; all branches as "json"."""

@@ -19,6 +19,7 @@ class Keeping:
     def __init__(self, shelf: Shelf, runs: Mapping[str, TurnRun]) -> None:
         self._shelf = shelf
         self._runs = runs
+        self._left: dict[str, list[Journal]] = {}  # by conversation: they should be gone, and the disk refused
 
     def journal_for(self, turn: TurnRecord) -> Journal | None:
         """One that is not begun yet; None where nothing is written."""
@@ -55,6 +56,8 @@ class Keeping:
         runs = [run for run in self._runs.values() if run.conversation_id == conversation_id and run.ended is not None]
         saved = await self._shelf.save(conversation_id)
         if saved:
+            for journal in self._left.pop(conversation_id, []):
+                await self._remove(journal, conversation_id)
             for run in runs:
                 await self.drop_journal(run)
         return saved
@@ -67,4 +70,12 @@ class Keeping:
 
     async def drop_journal(self, run: TurnRun) -> None:
         if run.journal is not None:
-            await self._shelf.in_disk_thread(run.journal.remove)
+            await self._remove(run.journal, run.conversation_id)
+
+    async def _remove(self, journal: Journal, conversation_id: str) -> None:
+        """Now, or behind the next save that the disk takes."""
+        try:
+            await self._shelf.in_disk_thread(journal.remove)
+        except OSError:
+            self._left.setdefault(conversation_id, []).append(journal)
+            self._shelf.unsaved.add(conversation_id)

@@ -30,6 +30,16 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     max_tokens: int | None = None
 
 
+def mask(
+    parts: Sequence[wire.ContextPart], redaction: RedactionState
+) -> tuple[tuple[wire.ContextPart, ...], RedactionState]:
+    """The parts as they may be kept, and the redaction state after it."""
+    from cellar.context.parts import masked_parts
+
+    state = copy.deepcopy(redaction)
+    return masked_parts(parts, Redactor(state, os.environ)), state
+
+
 def _question(order: Order) -> str:
     if order.continues:
         return prompts.CONTINUE

@@ -16,7 +16,7 @@ from typing import TypeVar
 import msgspec
 from cellar import wire
 from cellar.conversation import ConversationRecord, last_final, with_turn
-from cellar.errors import NotFound
+from cellar.errors import DiskRefused, NotFound
 
 from .store import Store, Unsaved
 
@@ -32,6 +32,7 @@ class Shelf:
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="cellar-disk")
         self._open: dict[str, ConversationRecord] = {}
         self._deleted: set[str] = set()
+        self._deleting: dict[str, asyncio.Event] = {}  # set when it is done, or refused
         self.unsaved: set[str] = set()
 
     # -- threads ------------------------------------------------------------------------------------------------------
@@ -75,8 +76,11 @@ class Shelf:
 
         False: the disk refused; the record stays in memory, the panel is told, and the next save tries again.
         """
+        if conversation_id in self._deleting:
+            await self._deleting[conversation_id].wait()
         record = self._open.get(conversation_id)
         if record is None:
+            self.unsaved.discard(conversation_id)
             return True
         kept = _finished(record)
         try:
@@ -100,13 +104,25 @@ class Shelf:
         return True
 
     async def delete(self, conversation_id: str) -> None:
-        self._deleted.add(conversation_id)
-        was_open = self._open.pop(conversation_id, None) is not None
+        """Raises `NotFound`, or `DiskRefused` when it is there as before. What would save it meanwhile waits."""
+        if conversation_id in self._deleting:
+            await self._deleting[conversation_id].wait()
+        settled = self._deleting[conversation_id] = asyncio.Event()
+        try:
+            on_disk = await self.in_disk_thread(self.store.delete, conversation_id)
+            was_open = self._open.pop(conversation_id, None) is not None
+        except Unsaved as error:
+            raise DiskRefused(
+                f"The conversation could not be deleted: {error}",
+                hint="Is there room on the disk, and may the server write into its data directory?",
+            ) from None
+        finally:
+            del self._deleting[conversation_id]
+            settled.set()
         self.unsaved.discard(conversation_id)
-        on_disk = await self.in_disk_thread(self.store.delete, conversation_id)
         if not was_open and not on_disk:
-            self._deleted.discard(conversation_id)
             raise NotFound("No such conversation")
+        self._deleted.add(conversation_id)
 
     # -- all of them --------------------------------------------------------------------------------------------------
 

@@ -28,6 +28,8 @@ from .disk import locked, private_directory, replace_private
 KEPT_OPEN = 8
 """Conversations whose decoded form is kept in memory between two requests."""
 KEYS_KEPT = 50
+GONE = ".gone"
+"""Of the file of a conversation that is being deleted; what is left under such a name was deleted."""
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,7 +46,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Unsaved(Exception):
-    """The disk refused; the reason is the cause."""
+    """The disk refused, and all is as before; the reason is the cause."""
 
 
 class Store(Protocol):
@@ -99,6 +101,9 @@ class DiskStore:
         self.directory = private_directory(directory)
         self._conversations = private_directory(directory / "conversations")
         self.journals = private_directory(directory / "journals")
+        for gone in self._conversations.glob(f"*{GONE}"):
+            with contextlib.suppress(OSError):
+                gone.unlink()
         self.problems: list[str] = []
         self._report = report
         self._lock = threading.RLock()
@@ -114,7 +119,7 @@ class DiskStore:
         with self._lock:
             signature = _signature(path)
             if signature is None:
-                self._forget(conversation_id)
+                self.forget(conversation_id)
                 return None
             cached = self._cache.get(conversation_id)
             if cached is not None and cached[0] == signature:
@@ -147,18 +152,29 @@ class DiskStore:
         return conversation
 
     def delete(self, conversation_id: str) -> bool:
-        """With its journals: none may bring it back at the next start."""
+        """With its journals: none may bring it back at the next start. A disk that refuses raises `Unsaved`, and the
+        conversation is there as before."""
         if not _is_id(conversation_id):
             return False
-        with self._lock, locked(self.directory / ".lock"):
-            self._forget(conversation_id)
-            for journal in self.journals.glob(f"{conversation_id}-*.jsonl"):
-                journal.unlink(missing_ok=True)
-            try:
-                self._path(conversation_id).unlink()
-            except FileNotFoundError:
-                return False
-            return True
+        path = self._path(conversation_id)
+        gone = path.with_suffix(GONE)
+        try:
+            with self._lock, locked(self.directory / ".lock"):
+                was_there = path.exists()
+                if was_there:
+                    path.rename(gone)
+                try:
+                    for journal in self.journals.glob(f"{conversation_id}-*.jsonl"):
+                        journal.unlink(missing_ok=True)
+                except OSError:
+                    if was_there:
+                        gone.rename(path)
+                    raise
+                self.forget(conversation_id)
+                gone.unlink(missing_ok=True)
+        except OSError as error:
+            raise Unsaved(str(error)) from error
+        return was_there
 
     def size(self, conversation_id: str) -> int:
         signature = _signature(self._path(conversation_id)) if _is_id(conversation_id) else None
@@ -225,7 +241,7 @@ class DiskStore:
                 self._headers[conversation_id] = (signature, header)
             seen.add(conversation_id)
         for gone in self._headers.keys() - seen:
-            self._forget(gone)
+            self.forget(gone)
 
     def _read_header(self, path: Path) -> Header | None:
         try:
@@ -276,13 +292,18 @@ class DiskStore:
             return
         # a decoding error names the place, never the content
         self.set_aside(path, str(error)[:200] if isinstance(error, msgspec.DecodeError) else type(error).__name__)
-        self._forget(path.name.removesuffix(".jsonl"))
+        self.forget(path.name.removesuffix(".jsonl"))
 
-    def problem(self, message: str) -> None:
-        """Tell the user and the log, once."""
+    def problem(self, message: str, why: str = "") -> None:
+        """Tell the user and the log (with the reason), once."""
         if message not in self.problems:
             self.problems.append(message)
-            self._report(message)
+            self._report(f"{message} ({why})" if why else message)
+
+    def solved(self, message: str) -> None:
+        """It is none any more."""
+        if message in self.problems:
+            self.problems.remove(message)
 
     def _remember(self, conversation: ConversationRecord, signature: _Signature) -> None:
         self._headers[conversation.id] = (signature, _header(conversation))
@@ -291,7 +312,8 @@ class DiskStore:
         while len(self._cache) > KEPT_OPEN:
             self._cache.popitem(last=False)
 
-    def _forget(self, conversation_id: str) -> None:
+    def forget(self, conversation_id: str) -> None:
+        """What is remembered of its file: the next load and the next save read it anew."""
         self._headers.pop(conversation_id, None)
         self._cache.pop(conversation_id, None)
 

@@ -152,7 +152,9 @@ class Turns:
         awake.cancel()
         if watch is not None:
             watch.cancel()
-        run.finish(self._outcome(run, asking))
+        outcome = self._outcome(run, asking)
+        await self._answering.mask_unsent(run)
+        run.finish(outcome)
         await self._end(run)
 
     async def _keep_awake(self) -> None:
@@ -350,6 +352,7 @@ class Turns:
     async def _end_waiting(self, run: TurnRun) -> None:
         """A waiting turn was stopped: it is kept, with its question, and nothing else changes."""
         asyncio.get_running_loop().call_later(READABLE_FOR, self._runs.pop, run.id, None)
+        await self._answering.mask_unsent(run)
         conversation = self._shelf.current(run.conversation_id)
         place = (conversation.turn(run.id) if conversation else None) or run.record
         ended = msgspec.structs.replace(run.settled(), finished=time.time(), follows=False, parent_id=place.parent_id)
@@ -379,7 +382,11 @@ class Turns:
 
     def adopt_waiting(self, conversation: ConversationRecord, held: list[tuple[TurnRecord, Journal]]) -> None:
         """A server before this one left these waiting turns: they wait for a click now."""
-        self._shelf.put(conversation)
+        here = self._shelf.current(conversation.id)
+        if here is not None:  # used meanwhile
+            for turn in conversation.turns:
+                here = with_turn(here, turn) if here.turn(turn.id) is None else here
+        self._shelf.put(here or conversation)
         self.keys.learn([(turn.request_key, turn.id, conversation.id) for turn, _ in held])
         for turn, journal in held:
             self._own(turn, conversation.id, journal).emit(wire.PendingEvent(held=True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import os
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +25,9 @@ from .shelf import Shelf
 from .store import DiskStore, MemoryStore, Store
 from .turns import Turns
 from .usage import UsageBook
+
+LONGEST_REST = 300.0
+"""Seconds between two tries to take over what the disk refuses."""
 
 
 class Workspace:
@@ -46,6 +50,8 @@ class Workspace:
         self.conversations = Conversations(self.shelf, self.turns)
         self.search = Search(self.files)
         self._saving: asyncio.Task[None] | None = None
+        self._adopting: asyncio.Task[None] | None = None
+        self._looked_at = asyncio.Event()
 
     def _make_store(self) -> Store:
         if self.config.history == "memory":
@@ -62,18 +68,34 @@ class Workspace:
     async def warm_up(self) -> None:
         """After the server serves: adopt what earlier servers left, load what the first question needs, look around."""
         atexit.register(self.turns.flush_blocking)
-        from .recovery import adopt_journals
-
-        try:
-            await adopt_journals(self.shelf, self.turns)
-        except Exception as error:  # noqa: BLE001 - edge of the process: a defect here must not cost the assistant
-            self.log.error("Cellar: adopting journals failed: %s", describe(error))
-        self.turns.ready.set()
+        self._adopting = asyncio.create_task(self._adopt())
+        await self.turns.ready.wait()
         await asyncio.to_thread(_load_what_a_question_needs)
         try:
             await self.models.refresh()
         except CellarError as error:
             self.log.info("Cellar: the model server answers %s", error.code)
+
+    async def _adopt(self) -> None:
+        """Take over what earlier servers left. What the disk refuses is tried again when a page looks, and by itself,
+        less and less often."""
+        from .recovery import adopt_journals
+
+        rest = 10.0
+        while True:
+            try:
+                refused = await adopt_journals(self.shelf, self.turns)
+            except Exception as error:  # noqa: BLE001 - edge of the process: a defect here must not cost the assistant
+                self.log.error("Cellar: adopting journals failed: %s", describe(error))
+                refused = False
+            self.turns.ready.set()
+            if not refused:
+                return
+            self._looked_at.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(rest):
+                    await self._looked_at.wait()
+            rest = min(2 * rest, LONGEST_REST)
 
     def touch(self) -> None:
         """Something happens here: whoever culls idle servers sees it."""
@@ -82,6 +104,7 @@ class Workspace:
     # -- answers of small routes --------------------------------------------------------------------------------------
 
     async def status(self) -> wire.Status:
+        self._looked_at.set()
         if self.shelf.unsaved and (self._saving is None or self._saving.done()):
             self._saving = asyncio.create_task(self.turns.keeping.save_again())
         await self.models.look()

@@ -205,6 +205,11 @@ const WORDS: Record<string, Words> = {
       reasonWords(trans, { code: String(error.detail?.why) }) || error.message,
     action: 'none'
   }),
+  disk_refused: trans => ({
+    title: trans.__('The disk of the server refused'),
+    text: trans.__('Nothing was changed. There may be no room left on it.'),
+    action: 'none'
+  }),
   network: trans => ({
     title: trans.__('The server cannot be reached'),
     text: trans.__('Try again when the connection is back.'),

@@ -42,6 +42,7 @@ STATUS: dict[type[errors.CellarError], int] = {
     errors.Conflict: 409,
     errors.OutsideWorkspace: 403,
     errors.Unreadable: 422,
+    errors.DiskRefused: 507,
 }
 
 CODE_OF_STATUS = {400: "bad_request", 403: "forbidden", 404: "not_found", 405: "bad_request", 413: "too_large"}

@@ -14,7 +14,7 @@ from secrets import token_bytes
 import msgspec
 
 from cellar import wire
-from cellar.context.secrets import environment_values, find_secrets, merge
+from cellar.context.secrets import environment_values, find_secrets, in_base64, merge
 from cellar.context.spans import Span
 
 _PLACEHOLDER = re.compile(r"«secret:(\d{1,6})»")
@@ -42,6 +42,7 @@ class Redactor:
     def __init__(self, state: RedactionState | None = None, environ: Mapping[str, str] | None = None) -> None:
         self.state = state if state is not None else RedactionState()
         self._values = environment_values(environ or {})
+        self._encoded = in_base64(self._values)
         self._key = _hash("\0".join(self._values))
 
     def mask(self, text: str) -> str:
@@ -57,7 +58,7 @@ class Redactor:
         if spans is None:
             if len(_FOUND) >= _KEPT:
                 _FOUND.clear()
-            spans = _FOUND[key] = tuple(find_secrets(text, self._values))
+            spans = _FOUND[key] = tuple(find_secrets(text, self._values, self._encoded))
         for span in spans:
             self.placeholder(text[span.start : span.end], span.kind)
         if not self.state.lengths:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import re
+from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from urllib.parse import quote, unquote
 
@@ -19,11 +20,14 @@ from cellar.context.assignments import headers_and_assignments
 from cellar.context.spans import Span, entropy, hits, is_template
 
 
-def find_secrets(text: str, values: Sequence[str] = ()) -> list[Span]:
-    """Spans of secrets in `text`: sorted, apart from each other. `values` are exact secrets (`environment_values`)."""
+def find_secrets(text: str, values: Sequence[str] = (), encoded: Sequence[str] = ()) -> list[Span]:
+    """Spans of secrets in `text`: sorted, apart from each other. `values` are exact secrets (`environment_values`),
+    `encoded` is how they look in base64 (`in_base64`)."""
     spans = [*_private_keys(text), *_tokens(text), *_url_passwords(text), *headers_and_assignments(text)]
     for value in values:
         spans.extend(_exact(text, value))
+    if encoded:
+        spans.extend(_in_base64(text, encoded))
     return merge(spans)
 
 
@@ -266,6 +270,42 @@ def _spellings(value: str) -> tuple[str, ...]:
         repr(value)[1:-1],
         quote(value, safe=""),
     )
+
+
+_WORD_OF_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{8,}+")
+_LEAST_INSIDE = 12  # characters of base64 that are no accident inside a longer word
+
+
+def in_base64(values: Sequence[str]) -> tuple[str, ...]:
+    """What every base64 that holds one of the values has in it. Three bytes are four characters, so it depends on the
+    place modulo three; characters that hold bits of a neighbour are left out. A short value is known only when it was
+    encoded alone, as in a Kubernetes secret."""
+    found: set[str] = set()
+    for value in values:
+        data = value.encode("utf-8", "surrogatepass")
+        for encode in (b64encode, urlsafe_b64encode):
+            found.add(encode(data).decode().rstrip("="))
+            for before in range(3):
+                first, behind = -(-before * 8 // 6), (before + len(data)) * 8 // 6
+                inside = encode(b"\0" * before + data).decode()[first:behind]
+                if len(inside) >= _LEAST_INSIDE:
+                    found.add(inside)
+    return tuple(sorted(found, key=lambda value: (-len(value), value)))
+
+
+def _in_base64(text: str, encoded: Sequence[str]) -> Iterator[Span]:
+    """Words that hold an encoded value, whole: what stands beside it would tell some of its bits."""
+    if text == text.lower():  # most output is numbers
+        encoded = [value for value in encoded if value == value.lower()]
+        if not encoded:
+            return
+    shortest = min(map(len, encoded))
+    for word in _WORD_OF_BASE64.finditer(text):
+        if word.end() - word.start() < shortest:
+            continue
+        held = word[0]
+        if any(value in held if len(value) >= _LEAST_INSIDE else value == held for value in encoded):
+            yield Span(word.start(), word.end(), "environment")
 
 
 def _exact(text: str, value: str) -> Iterator[Span]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
 import json
+from collections.abc import Callable
 
 import msgspec
 import pytest
@@ -435,3 +437,30 @@ def test_spans_are_sorted_and_apart() -> None:
     text = "\n".join(text for text, _ in ASSIGNMENTS) + PEM
     spans = find_secrets(text, ("hunter2", "s3cr3t"))
     assert all(one.end <= two.start for one, two in itertools.pairwise(spans))
+
+
+LONG, SHORT = "correct-horse-battery", "hunter2!"
+ENVIRON = {"DB_PASSWORD": LONG, "API_TOKEN": SHORT}
+
+
+@pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode])
+@pytest.mark.parametrize("before", ["", "u", "us", "use", "user:"])
+@pytest.mark.parametrize("behind", ["", "@", "@h", "@host/db"])
+def test_a_value_of_the_environment_is_masked_in_base64_wherever_it_stands_in_it(
+    encode: Callable[[bytes], bytes], before: str, behind: str
+) -> None:
+    encoded = encode(f"{before}{LONG}{behind}".encode()).decode()
+    masked = Redactor(environ=ENVIRON).mask(f"config: {encoded}\nnext line")
+    assert masked.rstrip("=").startswith("config: «secret:1»") and masked.endswith("\nnext line")
+    assert encoded.rstrip("=") not in masked
+
+
+def test_a_short_value_of_the_environment_is_masked_when_it_was_encoded_alone() -> None:
+    encoded = base64.b64encode(SHORT.encode()).decode()
+    assert Redactor(environ=ENVIRON).mask(f"data:\n  token: {encoded}\n").startswith("data:\n  token: «secret:1»")
+    assert Redactor(environ=ENVIRON).mask(f"x{encoded.rstrip('=')}y") == f"x{encoded.rstrip('=')}y"
+
+
+def test_base64_of_something_else_is_left_alone() -> None:
+    text = "\n".join(base64.b64encode(f"row {n} of a picture".encode()).decode() for n in range(200))
+    assert Redactor(environ=ENVIRON).mask(text) == text

@@ -63,9 +63,9 @@ class Ended(Exception):
 class Child:
     """A program of ours in a process group of its own, so that ending it ends what it started, too."""
 
-    def __init__(self, name: str, command: list[str], env: dict[str, str]) -> None:
+    def __init__(self, name: str, command: list[str], env: dict[str, str], home: Path = HOME) -> None:
         self.name = name
-        self.log = HOME / f"{name}.log"
+        self.log = home / f"{name}.log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 command, env=env, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True

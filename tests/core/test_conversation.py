@@ -10,9 +10,6 @@ from cellar.conversation import (
     ConversationRecord,
     TurnRecord,
     branch,
-    export_json,
-    export_markdown,
-    export_notebook,
     find,
     fold,
     history,
@@ -26,6 +23,7 @@ from cellar.conversation import (
     with_turn,
     without_turn,
 )
+from cellar.export import export_json, export_markdown, export_notebook
 
 
 def turn(name: str, parent: str | None = None, **more: object) -> TurnRecord:

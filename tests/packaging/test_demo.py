@@ -119,8 +119,8 @@ def test_without_a_port_the_demo_takes_a_free_one() -> None:
     assert demo.is_free(demo.choose_port(None))
 
 
-def test_a_child_that_fails_is_named_with_its_last_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo, "HOME", tmp_path)
-    child = demo.Child("model", [sys.executable, "-c", "raise SystemExit('no weights here')"], dict(os.environ))
+def test_a_child_that_fails_is_named_with_its_last_words(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "raise SystemExit('no weights here')"]
+    child = demo.Child("model", command, dict(os.environ), home=tmp_path)
     with pytest.raises(SystemExit, match="model ended with status 1:\nno weights here"):
         demo.wait_for(child, lambda: False, 20)

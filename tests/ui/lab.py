@@ -50,7 +50,7 @@ def wait_until(condition: Callable[[], Any], what: str, timeout: float = 30.0) -
             return value
         if time.monotonic() > deadline:
             raise AssertionError(f"waited {timeout:.0f} s for {what}")
-        time.sleep(0.02)
+        time.sleep(0.02)  # a process, a port or a page cannot set an event here
 
 
 class Lab:

@@ -13,11 +13,9 @@ from cellar.conversation import (
     TurnRecord,
     answer_text,
     conversation_to_wire,
-    export_json,
-    export_markdown,
-    export_notebook,
 )
 from cellar.errors import Conflict, NotFound
+from cellar.export import export_json, export_markdown, export_notebook
 
 from .asking import conversation_id_of
 

@@ -76,7 +76,7 @@ def replace_private(path: Path, pieces: Iterator[bytes] | list[bytes], *, durabl
         finally:
             os.close(fd)
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException:  # goes on: only the half-written file must not stay, whatever ended the writing
         temporary.unlink(missing_ok=True)
         raise
     if durable:

@@ -142,6 +142,13 @@ def test_a_card_gets_no_bidi_override_while_it_streams(kernel: Kernel, model: Fa
     assert "".join(kernel.deltas()) == "a�b�[2J"
 
 
+def test_what_a_cell_printed_travels(kernel: Kernel, model: FakeVLLM) -> None:
+    kernel.run("print('of the cell')\n1 + 1")
+    kernel.run("%ai what was printed?")
+    asked = model.requests[-1].body["messages"][-1]["content"]
+    assert "<ctx-out stdout>\nof the cell\n<ctx-out result>\n2" in asked
+
+
 def test_a_finished_card_leaves_no_widget_in_the_kernel(kernel: Kernel, model: FakeVLLM) -> None:
     kernel.run("%%ai\nhello")
     kernel.run("from ipywidgets.widgets import widget; print(len(widget._instances))")

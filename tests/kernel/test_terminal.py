@@ -302,6 +302,31 @@ def test_a_secret_of_the_environment_does_not_leave(
     assert "masked" in printed
 
 
+def test_what_a_cell_printed_travels_and_is_cut_when_it_is_long(terminal: Terminal, model: FakeVLLM) -> None:
+    assert terminal.run("print('loss', 0.25)") == "loss 0.25\n"
+    terminal.run("import sys; _ = sys.stderr.write('a warning\\n')")
+    terminal.run("for row in range(20_000): print('row', row)")
+    terminal.run("%ai what was printed?")
+    assert "loss 0.25" in sent(model) and "a warning" in sent(model)
+    assert "row 0\n" in sent(model) and "row 19999" in sent(model) and "row 10000" not in sent(model)
+
+
+def test_what_runs_without_a_number_prints_for_no_cell(terminal: Terminal, model: FakeVLLM) -> None:
+    terminal.shell.run_cell("print('on the side')", store_history=False)
+    terminal.run("print('of the cell')")
+    terminal.run("%ai what was printed?")
+    assert "<ctx-out stdout>\nof the cell" in sent(model) and "on the side" not in sent(model)
+
+
+def test_an_answer_is_not_taken_for_what_its_cell_printed(terminal: Terminal, model: FakeVLLM) -> None:
+    model.use(Scenario(text="An answer of its own."))
+    terminal.run("x = 1\n%ai --context none what is x?")
+    terminal.run("%ai reset")
+    model.use(Scenario(text="Another."))
+    terminal.run("%ai and now?")
+    assert "x = 1" in sent(model) and "An answer of its own." not in sent(model)
+
+
 # --- stop and failures
 
 
@@ -454,6 +479,16 @@ def test_usage_adds_up_what_the_server_reported(terminal: Terminal, model: FakeV
     terminal.run("%ai hello")
     printed = terminal.run("%ai usage")
     assert "Answers here: 2. Tokens: 3,000 sent (2,000 cached)" in printed
+
+
+def test_usage_estimates_what_a_stopped_answer_cost(terminal: Terminal, gated_model: FakeVLLM) -> None:
+    gated_model.release(2)
+    thread = interrupt_after(lambda: terminal.paper.wait_for("two"))
+    terminal.run("%ai count")
+    thread.join()
+    printed = terminal.run("%ai usage")
+    assert "Answers here: 1. Tokens:" in printed
+    assert " 0 sent" not in printed and " 0 received" not in printed
 
 
 def test_a_question_that_failed_is_no_answer(terminal: Terminal, model: FakeVLLM) -> None:

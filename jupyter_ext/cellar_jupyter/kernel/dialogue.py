@@ -19,14 +19,15 @@ from cellar.context import Prompt, PromptInput, Redactor, SentTurn, TokenCounter
 
 @dataclass
 class Spent:
-    """Since the extension was loaded: questions that got an answer or part of one, and tokens. `told` is false until
-    the server has reported any."""
+    """Since the extension was loaded: questions that got an answer or part of one, and tokens. `told`: the server has
+    reported some; `untold`: a whole answer came without a report."""
 
     questions: int = 0
     prompt: int = 0
     completion: int = 0
     cached: int = 0
     told: bool = False
+    untold: bool = False
 
 
 class Dialogue:
@@ -71,14 +72,21 @@ class Dialogue:
             prompt = msgspec.structs.replace(prompt, sent=sent)
         return prompt
 
-    def keep(self, prompt: Prompt, answer: str, usage: UsageSeen | None) -> None:
-        """A question that got an answer, or part of one. One that got nothing leaves no trace."""
+    def keep(self, prompt: Prompt, answer: str, usage: UsageSeen | None, *, whole: bool = True) -> None:
+        """A question that got an answer, or part of one (not `whole`): servers report tokens at the end, so those of a
+        part are estimated. A question that got nothing leaves no trace."""
+        counter = self._counters[prompt.receipt.model]
         if usage is not None:
             self.spent.told = True
             self.spent.prompt += usage.prompt
             self.spent.completion += usage.completion
             self.spent.cached += usage.cached or 0
-            self._counters[prompt.receipt.model].calibrate(prompt.receipt.prompt_tokens, usage.prompt)
+            counter.calibrate(prompt.receipt.prompt_tokens, usage.prompt)
+        elif answer.strip() and not whole:
+            self.spent.prompt += prompt.receipt.prompt_tokens
+            self.spent.completion += counter.count(answer)[0]
+        elif answer.strip():
+            self.spent.untold = True
         if answer.strip():
             self.spent.questions += 1
             self._turns.append(msgspec.structs.replace(prompt.sent, answer=self._redactor.mask(answer)))

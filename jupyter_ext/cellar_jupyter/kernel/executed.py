@@ -1,7 +1,7 @@
-"""What this kernel has run, as a context part: sources, results, errors.
+"""What this kernel has run, as a context part: sources, what they printed, results, errors.
 
-A kernel knows no notebook: it has `In`, `Out` and the last exception. Printed text is not kept by IPython and so not
-here; what a cell returned and how it failed is. What asked the assistant is left out, for it is the conversation: the
+A kernel knows no notebook: it has `In`, `Out`, the last exception, and from IPython 9 on what a cell printed, programs
+that it started included. What asked the assistant is left out, for it is the conversation: the
 whole of a `%%ai` cell, the `%ai` lines of another. So are the assistant's own one-line errors: they are nothing to fix.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import sys
 import traceback
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from cellar.wire import Cell, CellsPart, ErrorPart, NotebookPart, Output, SelectionPart
 
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, InteractiveShell
 
 PATH = "this kernel"
-MAX_RESULT = 8_000  # characters of one result or traceback; more is cut in the middle
+MAX_RESULT = 8_000  # characters of one result, traceback or printed text; more is cut in the middle
+MAX_STREAMS = 8  # printed texts of one cell, the last ones: stdout and stderr by turns
+_STREAMS: dict[str, Literal["stdout", "stderr"]] = {"out_stream": "stdout", "err_stream": "stderr"}
 _ASKING_CELL = re.compile(r"\s*%%ai\b")
 _ASKING_LINE = re.compile(r"^[ \t]*%(?:ai\b|(?:re)?load_ext\s+cellar_jupyter\b)(?:[^\n]*\\\n)*[^\n]*\n?", re.MULTILINE)
 
@@ -32,6 +34,7 @@ class Executed:
     def __init__(self, shell: InteractiveShell) -> None:
         self._shell: Any = shell  # its parts are optional to mypy, never to a shell that runs
         self._errors: dict[int, str] = {}
+        self._printed: dict[int, tuple[Output, ...]] = {}
         self._shown: dict[int, str] = {}  # results as they were first told: the same prompt prefix, and one repr each
         self._last_error: tuple[int, str] | None = None
         self._numbered = True  # the cell that runs now has a number
@@ -51,8 +54,8 @@ class Executed:
         """Everything run before the cell that runs now, in order of execution."""
         typed = self.sources()
         end = len(typed) - 1 if self._numbered else len(typed)  # execution_count is another's, by IPython's version
-        sources = ((number, own_source(typed[number])) for number in range(1, end))
-        return [self._cell(number, source) for number, source in sources if source.strip()]
+        sources = ((number, typed[number], own_source(typed[number])) for number in range(1, end))
+        return [self._cell(number, own, asked=own != whole) for number, whole, own in sources if own.strip()]
 
     def notebook_part(self) -> NotebookPart | None:
         cells = self.cells()
@@ -82,8 +85,9 @@ class Executed:
         outputs = (Output(kind="error", text=cut_middle(_trace(error), MAX_RESULT)),)
         return ErrorPart(path=PATH, cell=Cell(id="error", kind="code", outputs=outputs))
 
-    def _cell(self, number: int, source: str) -> Cell:
-        outputs: list[Output] = []
+    def _cell(self, number: int, source: str, *, asked: bool) -> Cell:
+        """`asked`: the cell also asked the assistant, whose answer stands among what it printed."""
+        outputs: list[Output] = [] if asked else [*self._prints(number)]
         results: dict[int, object] = self._shell.user_ns.get("Out", {})
         if number in results:
             text = self._shown.get(number)
@@ -94,8 +98,29 @@ class Executed:
             outputs.append(Output(kind="error", text=self._errors[number]))
         return Cell(id=f"In[{number}]", kind="code", source=source, execution_count=number, outputs=tuple(outputs))
 
+    def _prints(self, number: int) -> tuple[Output, ...]:
+        """As they were first told."""
+        if number not in self._printed:
+            kept = self._kept().get(number, ())
+            texts = [(_STREAMS.get(one.output_type), "".join(one.bundle.get("stream", ()))) for one in kept]
+            self._printed[number] = tuple(
+                Output(kind=kind, text=cut_middle(text, MAX_RESULT)) for kind, text in texts if kind and text.strip()
+            )[-MAX_STREAMS:]
+        return self._printed[number]
+
+    def _kept(self) -> dict[int, list[Any]]:
+        """IPython's own record of outputs, by execution count; IPython 8 has none."""
+        kept: dict[int, list[Any]] = getattr(self._shell.history_manager, "outputs", {})
+        return kept
+
     def _begin(self, info: ExecutionInfo) -> None:
+        """What stands under the number of a cell that begins is not its own: what runs without a number prints under
+        the next one, and a new session of the shell counts from one again."""
         self._numbered = bool(info.store_history)
+        if self._numbered:
+            number = len(self.sources())  # its source comes next
+            for known in (self._kept(), self._printed, self._shown, self._errors):
+                known.pop(number, None)
 
     def _remember(self, result: ExecutionResult) -> None:
         error = result.error_in_exec or result.error_before_exec

@@ -111,7 +111,7 @@ class Session:
             notes = notes_of(prompt.receipt, state, words)
             answer = Answer(reading.text, model.id, options.format, state, notes)
             display.finish(answer)
-            self._dialogue.keep(prompt, reading.text, reading.usage)
+            self._dialogue.keep(prompt, reading.text, reading.usage, whole=state in ("complete", "length"))
         return answer, failure
 
     def describe_models(self, words: Words) -> str:
@@ -126,7 +126,7 @@ class Session:
 
     def describe_usage(self, words: Words) -> str:
         spent = self._dialogue.spent
-        if spent.questions and not spent.told:
+        if spent.untold and not spent.told:
             return words.say("usage_unknown", questions=spent.questions)
         return words.say(
             "usage",

@@ -131,10 +131,11 @@ def test_the_meter_shows_what_fills_the_context(panel: Panel, model: Any) -> Non
 
 
 def test_the_meter_tells_what_was_asked_today(panel: Panel, lab: Lab, model: Any) -> None:
+    before = lab.cellar("GET", "usage")["turns_today"]
     panel.open("lab")
     panel.ask("hello")
     panel.expect_state("complete")
-    wait_until(lambda: lab.cellar("GET", "usage")["completion_today"] > 0, "the use to be counted")
+    wait_until(lambda: lab.cellar("GET", "usage")["turns_today"] > before, "the use to be counted")
     use = lab.cellar("GET", "usage")
     panel.composer.locator(".jp-Cellar-meterButton").click()
     parts = panel.composer.get_by_role("dialog", name="What fills the context")

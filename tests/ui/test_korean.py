@@ -158,7 +158,7 @@ def test_the_card_is_in_korean(page: Page, lab_ko: Lab, model: FakeVLLM) -> None
     opened.run(1)
     card = page.locator(".jp-Cellar-card")
     expect(card).to_contain_text("안녕?")
-    expect(card.locator(".jp-Cellar-card-button").first).to_have_text("복사")
+    expect(card.locator(".jp-Cellar-button").first).to_have_text("복사")
     expect(card.get_by_text("아래에 삽입")).to_be_visible()
     model.use("broken")
     opened.run(1)  # the kernel's own words, although its LANG is not Korean

@@ -26,7 +26,7 @@ def cards(page: Page) -> Locator:
 
 
 def button(page: Page, name: str) -> Locator:
-    return cards(page).locator(".jp-Cellar-card-button").get_by_text(name, exact=True)
+    return cards(page).locator(".jp-Cellar-button").get_by_text(name, exact=True)
 
 
 def wait_for_kernel(page: Page) -> None:

@@ -55,6 +55,21 @@ def test_a_question_that_is_too_long_can_be_asked_without_its_attachments(panel:
     assert "isoformat" not in str(model.requests[-1].body["messages"])
 
 
+def test_a_question_that_is_too_long_offers_to_compact_and_says_what_it_brought(panel: Panel, model: FakeVLLM) -> None:
+    panel.open("lab")
+    panel.ask("hello " + "with many words to read " * 100)
+    panel.expect_state("complete")
+    model.use("too_long")
+    panel.ask("and now?")
+    panel.expect_state("error")
+    model.use(Scenario(text="They said hello."))
+    panel.button("Compact", panel.last_turn).click()
+    notice = panel.composer.locator(".jp-Cellar-notice")
+    expect(notice).to_contain_text(re.compile(r"Summed up: [\d,]+ → [\d,]+ tokens"))
+    before, after = (int(n.replace(",", "")) for n in re.findall(r"[\d,]+", notice.inner_text()))
+    assert after < before
+
+
 def test_a_model_that_is_loading_is_said_and_can_be_tried_again(panel: Panel, model: FakeVLLM) -> None:
     panel.open("lab")
     expect(panel.root.locator(".jp-Cellar-dot.jp-mod-up")).to_be_visible()

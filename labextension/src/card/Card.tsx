@@ -3,6 +3,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import { useState } from 'react';
 import type { KeyboardEvent } from 'react';
 
+import { TextButton } from '../components/buttons';
 import { copyText } from '../components/clipboard';
 import type { IMarkdownKit } from '../components/markdown/view';
 import { answerToCode, isMarkdown } from './answer';
@@ -90,15 +91,13 @@ function Stop(props: {
     }
   };
   return (
-    <button
-      type="button"
-      className="jp-Cellar-card-button jp-Cellar-card-stop"
+    <TextButton
+      className="jp-Cellar-card-stop"
+      label={asked ? trans.__('Stopping…') : trans.__('Stop')}
       title={trans.__('Stop the answer and keep what has come')}
       disabled={asked}
-      onClick={() => void stop()}
-    >
-      {asked ? trans.__('Stopping…') : trans.__('Stop')}
-    </button>
+      act={() => void stop()}
+    />
   );
 }
 
@@ -146,46 +145,29 @@ function Actions(props: ICardProps): JSX.Element {
       role="toolbar"
       aria-label={trans.__('Use the answer')}
     >
-      <Action
+      <TextButton
         label={copied ? trans.__('Copied') : trans.__('Copy')}
         title={trans.__('Copy the answer')}
-        run={() => void copy()}
+        act={() => void copy()}
       />
       {props.hasHost && (
-        <Action
+        <TextButton
           label={trans.__('Insert below')}
           title={
             code
               ? trans.__('Insert the code as a new cell below')
               : trans.__('Insert the answer as a new Markdown cell below')
           }
-          run={insert}
+          act={insert}
         />
       )}
       {props.hasHost && code && (
-        <Action
+        <TextButton
           label={trans.__('Replace cell')}
           title={trans.__('Replace this cell’s content by the code')}
-          run={() => host()?.replace(code)}
+          act={() => host()?.replace(code)}
         />
       )}
     </div>
-  );
-}
-
-function Action(props: {
-  label: string;
-  title: string;
-  run: () => void;
-}): JSX.Element {
-  return (
-    <button
-      type="button"
-      className="jp-Cellar-card-button"
-      title={props.title}
-      onClick={props.run}
-    >
-      {props.label}
-    </button>
   );
 }

@@ -9,6 +9,7 @@ import * as React from 'react';
 import type { IChatState } from '../chat/state';
 import type { ChatStore } from '../chat/store';
 import type { IErrorInfo } from '../wire/types';
+import { IconButton, TextButton } from './buttons';
 import { describe } from './describe';
 import { errorWords } from './words';
 
@@ -75,24 +76,14 @@ function Banner(props: {
         {banner.steps}
       </div>
       {banner.action ? (
-        <button
-          type="button"
-          className="jp-Cellar-textButton"
-          onClick={banner.action.act}
-        >
-          {banner.action.label}
-        </button>
+        <TextButton label={banner.action.label} act={banner.action.act} />
       ) : null}
       {banner.dismiss ? (
-        <button
-          type="button"
-          className="jp-Cellar-iconButton"
-          aria-label={trans.__('Dismiss')}
-          title={trans.__('Dismiss')}
-          onClick={banner.dismiss}
-        >
-          <closeIcon.react tag="span" />
-        </button>
+        <IconButton
+          icon={closeIcon}
+          label={trans.__('Dismiss')}
+          act={banner.dismiss}
+        />
       ) : null}
     </div>
   );

@@ -7,6 +7,7 @@ import { Observable } from '../chat/state';
 import type { ChatStore, IChatState } from '../chat/store';
 import type { ICodeTarget, ICodeTargets } from '../chat/tokens';
 import { isBusy } from '../chat/tree';
+import type { Compacting } from './compacting';
 import type { IMarkdownKit } from './markdown/view';
 
 export interface IPanelRoom {
@@ -15,6 +16,7 @@ export interface IPanelRoom {
   kit: IMarkdownKit;
   targets: Targets;
   settings: Settings;
+  compacting: Compacting;
 }
 
 export interface IPanelSettings {

@@ -306,13 +306,15 @@ export function seconds(trans: TranslationBundle, ms: number): string {
   if (s < 0.1) {
     return trans.__('%1 ms', figure(ms));
   }
-  return s < 10
-    ? trans.__('%1 s', figure(s, 1))
-    : s < 60
-      ? trans.__('%1 s', figure(s))
-      : trans.__(
-          '%1 min %2 s',
-          String(Math.floor(s / 60)),
-          String(Math.round(s % 60))
-        );
+  if (s < 9.95) {
+    return trans.__('%1 s', figure(s, 1));
+  }
+  const whole = Math.round(s);
+  return whole < 60
+    ? trans.__('%1 s', figure(whole))
+    : trans.__(
+        '%1 min %2 s',
+        figure(Math.floor(whole / 60)),
+        figure(whole % 60)
+      );
 }

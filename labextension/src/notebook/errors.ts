@@ -92,7 +92,7 @@ export class ErrorOutput extends Panel implements IRenderMime.IRenderer {
     for (const question of QUESTIONS) {
       const button = document.createElement('button');
       button.type = 'button';
-      button.className = `jp-Cellar-errorAction jp-Cellar-${question}Error`;
+      button.className = `jp-Cellar-button jp-Cellar-${question}Error`;
       button.title = titles[question];
       button.textContent = labels[question];
       button.addEventListener('click', () => this.ask(question));

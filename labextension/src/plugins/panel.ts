@@ -60,14 +60,15 @@ export const panelPlugin: JupyterFrontEndPlugin<IChat> = {
       memory: browserMemory(api.scope),
       channel: browserChannel(api.scope)
     });
+    const composer = createComposer(store);
     const room: IPanelRoom = {
       trans,
       store,
       kit: markdownKit(rendermime, sanitizer ?? new Sanitizer(), trans),
       targets: new Targets(),
-      settings: new Settings(DEFAULTS)
+      settings: new Settings(DEFAULTS),
+      compacting: composer.compacting
     };
-    const composer = createComposer(store);
     room.settings.subscribe(() =>
       composer.model.offerAutomatic(room.settings.getState().autoContext)
     );

@@ -13,6 +13,7 @@ import {
 } from '../../chat/meter';
 import type { IReceipt, IUsageReport } from '../../wire/types';
 import { figure } from '../figures';
+import { MakeRoom } from '../MakeRoom';
 import { whyOf } from '../reasons';
 import { useDismiss } from './useDismiss';
 
@@ -212,46 +213,5 @@ function Row(props: {
       </td>
       <td className="jp-Cellar-breakdownTokens">{figure(row.tokens)}</td>
     </tr>
-  );
-}
-
-/** *Compact* and *New chat from summary*, with the words of what they do. */
-export function MakeRoom(
-  props: Pick<
-    IMeterProps,
-    'trans' | 'canCompact' | 'compact' | 'newFromSummary'
-  > & { close?(): void }
-): JSX.Element | null {
-  const { trans, canCompact, compact, newFromSummary, close } = props;
-  if (!canCompact) {
-    return null;
-  }
-  const act = (what: () => Promise<void>) => (): void => {
-    close?.();
-    void what();
-  };
-  return (
-    <div className="jp-Cellar-makeRoom">
-      <button
-        type="button"
-        className="jp-Cellar-textButton"
-        title={trans.__(
-          'Sum up the earlier turns; the model then reads the summary in their place'
-        )}
-        onClick={act(compact)}
-      >
-        {trans.__('Compact')}
-      </button>
-      <button
-        type="button"
-        className="jp-Cellar-textButton"
-        title={trans.__(
-          'Sum up this conversation and go on in a new one; this one stays as it is'
-        )}
-        onClick={act(newFromSummary)}
-      >
-        {trans.__('New chat from summary')}
-      </button>
-    </div>
   );
 }

@@ -5,8 +5,9 @@ import { unknownCommand } from '../../chat/commands';
 import { attachedItems, type IComposerState } from '../../chat/composer';
 import { meterOf } from '../../chat/meter';
 import type { IPreviewState } from '../../chat/preview';
+import { IconButton, TextButton } from '../buttons';
+import { MakeRoom } from '../MakeRoom';
 import { errorWords } from '../words';
-import { MakeRoom } from './Meter';
 import type { IComposerProps } from './props';
 
 export interface INoticesProps extends IComposerProps {
@@ -29,14 +30,11 @@ export function Notices(props: INoticesProps): JSX.Element {
       {state.editing ? (
         <div className="jp-Cellar-notice">
           <span>{trans.__('Editing a waiting message')}</span>
-          <button
-            type="button"
-            className="jp-Cellar-textButton"
+          <TextButton
+            label={trans.__('Cancel')}
             title={trans.__('Leave it as it was (Esc)')}
-            onClick={() => model.endEdit()}
-          >
-            {trans.__('Cancel')}
-          </button>
+            act={() => model.endEdit()}
+          />
         </div>
       ) : null}
       <div className="jp-Cellar-srOnly" role="status">
@@ -107,16 +105,13 @@ function NoSuchCommand(props: INoticesProps): JSX.Element | null {
         {trans.__('There is no command /%1: it is sent as text.', name)}
       </span>
       {near !== null ? (
-        <button
-          type="button"
-          className="jp-Cellar-textButton"
-          onClick={() => {
+        <TextButton
+          label={trans.__('Use /%1', near)}
+          act={() => {
             model.fill(`/${near}${state.text.slice(1 + name.length)}`);
             model.focus();
           }}
-        >
-          {trans.__('Use /%1', near)}
-        </button>
+        />
       ) : null}
     </div>
   );
@@ -130,15 +125,11 @@ function Failure(props: {
   return (
     <div className="jp-Cellar-notice jp-mod-error" role="alert">
       <span>{props.words}</span>
-      <button
-        type="button"
-        className="jp-Cellar-iconButton"
-        aria-label={props.trans.__('Dismiss')}
-        title={props.trans.__('Dismiss')}
-        onClick={props.close}
-      >
-        <closeIcon.react tag="span" />
-      </button>
+      <IconButton
+        icon={closeIcon}
+        label={props.trans.__('Dismiss')}
+        act={props.close}
+      />
     </div>
   );
 }

@@ -1,12 +1,8 @@
 /** Messages typed while an answer runs: listed, editable, removable, in order. */
-import {
-  deleteIcon,
-  editIcon,
-  runIcon,
-  type LabIcon
-} from '@jupyterlab/ui-components';
+import { deleteIcon, editIcon, runIcon } from '@jupyterlab/ui-components';
 import type { TranslationBundle } from '@jupyterlab/translation';
 
+import { IconButton } from '../buttons';
 import { visible } from '../markdown/safe';
 import type { ISending } from '../../chat/state';
 import type { IPill, ITurn } from '../../wire/types';
@@ -77,7 +73,7 @@ function Row(props: IPendingProps & { turn: ITurn }): JSX.Element {
           {trans.__('Edit of an earlier question')}
         </small>
       ) : null}
-      <Action
+      <IconButton
         icon={runIcon}
         label={
           held
@@ -86,12 +82,12 @@ function Row(props: IPendingProps & { turn: ITurn }): JSX.Element {
         }
         act={() => void props.sendNow(turn)}
       />
-      <Action
+      <IconButton
         icon={editIcon}
         label={trans.__('Edit')}
         act={() => props.edit(turn)}
       />
-      <Action
+      <IconButton
         icon={deleteIcon}
         label={trans.__('Remove')}
         act={() => void props.remove(turn)}
@@ -119,24 +115,5 @@ function Message(props: {
         </small>
       ) : null}
     </>
-  );
-}
-
-function Action(props: {
-  icon: LabIcon;
-  label: string;
-  act(): void;
-}): JSX.Element {
-  const { icon: Icon, label, act } = props;
-  return (
-    <button
-      type="button"
-      className="jp-Cellar-iconButton"
-      title={label}
-      aria-label={label}
-      onClick={act}
-    >
-      <Icon.react tag="span" />
-    </button>
   );
 }

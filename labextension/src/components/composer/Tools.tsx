@@ -1,26 +1,15 @@
 /** The row under the text: attach, mention, model, meter, Stop and Send. */
-import { imageIcon, LabIcon, stopIcon } from '@jupyterlab/ui-components';
+import { imageIcon, stopIcon } from '@jupyterlab/ui-components';
 import * as React from 'react';
 
 import type { IComposerState } from '../../chat/composer';
 import type { IPreviewState } from '../../chat/preview';
-import { IconButton } from '../history/IconButton';
+import { IconButton } from '../buttons';
+import { clipIcon, sendIcon } from '../icons';
 import { lockWords } from '../locks';
 import { ModelPicker } from '../modelpicker';
 import { Meter } from './Meter';
 import type { IComposerProps } from './props';
-
-const clipIcon = new LabIcon({
-  name: 'cellar:attach',
-  svgstr:
-    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24" width="16"><path class="jp-icon3" fill="#616161" d="M16.5 6v11.5a4 4 0 0 1-8 0V5a2.5 2.5 0 0 1 5 0v10.5a1 1 0 0 1-2 0V6H10v9.5a2.5 2.5 0 0 0 5 0V5a4 4 0 0 0-8 0v12.5a5.5 5.5 0 0 0 11 0V6z"/></svg>'
-});
-
-const sendIcon = new LabIcon({
-  name: 'cellar:send',
-  svgstr:
-    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24" width="16"><path class="jp-icon3" fill="#616161" d="M12 4l-7 7 1.4 1.4L11 7.8V20h2V7.8l4.6 4.6L19 11z"/></svg>'
-});
 
 export interface IToolsProps extends IComposerProps {
   state: IComposerState;
@@ -72,7 +61,7 @@ export function Tools(props: IToolsProps): JSX.Element {
       {chat.running ? (
         <button
           type="button"
-          className="jp-Cellar-stop"
+          className="jp-Cellar-iconButton jp-Cellar-stop"
           title={trans.__('Stop (Esc)')}
           aria-label={trans.__('Stop (Esc)')}
           onClick={() => actions.stop()}
@@ -83,7 +72,7 @@ export function Tools(props: IToolsProps): JSX.Element {
       {!chat.running || !empty ? (
         <button
           type="button"
-          className="jp-Cellar-send"
+          className="jp-Cellar-iconButton jp-Cellar-send"
           title={chat.blocked ?? sendLabel}
           aria-label={sendLabel}
           disabled={empty || chat.blocked !== null}

@@ -1,7 +1,6 @@
 /**
  * The composer on the chat's store: the store's state as the composer's values, and
- * its actions. Summing up is followed here, because only here is known what the
- * conversation cost before and costs after.
+ * its actions.
  */
 import type { TranslationBundle } from '@jupyterlab/translation';
 import * as React from 'react';
@@ -28,14 +27,15 @@ import {
   type Turns
 } from '../../chat/tree';
 import type { IErrorInfo, IPill, ITurn } from '../../wire/types';
+import { Compacting, compactingWords } from '../compacting';
 import { describe } from '../describe';
-import { figure } from '../figures';
 import type { IComposerActions, IComposerChat } from './props';
 
 /** What the panel keeps of the composer: made once, beside the store. */
 export interface IComposerRoom {
   model: ComposerModel;
   preview: Preview;
+  compacting: Compacting;
   /** ask with these, in the conversation shown; the plugins' `IChat.ask` too */
   ask(taken: ITaken, options: { now: boolean }): Promise<void>;
   dispose(): void;
@@ -75,6 +75,7 @@ export function createComposer(store: ChatStore): IComposerRoom {
   return {
     model,
     preview,
+    compacting: new Compacting(store, preview),
     ask: async (taken, { now }) => {
       const unsent = unsentOf(taken);
       outbox.put(unsent);
@@ -203,10 +204,10 @@ export function useBinding(
   room: IComposerRoom
 ): IBinding {
   const state = React.useSyncExternalStore(store.subscribe, store.getState);
-  const { compacting, compact, newFromSummary } = useCompacting(
-    trans,
-    store,
-    room.preview
+  const { compacting } = room;
+  const { news } = React.useSyncExternalStore(
+    compacting.subscribe,
+    compacting.getState
   );
   const { conversationId, turns, head, sending, status, statusError, model } =
     state;
@@ -229,7 +230,7 @@ export function useBinding(
     questions,
     model,
     blocked: blockedBy(trans, statusError),
-    compacting
+    compacting: compactingWords(trans, news)
   };
   const actions: IComposerActions = {
     send: (taken, { now }) => room.ask(taken, { now }),
@@ -241,8 +242,8 @@ export function useBinding(
       sendNow(store, turn.id, runningIn(store, turn.conversation_id)),
     chooseModel: id => store.setModel(id),
     newConversation: () => store.newConversation(),
-    compact,
-    newFromSummary,
+    compact: compacting.compact,
+    newFromSummary: compacting.newFromSummary,
     usage: () => store.api.usage()
   };
   return { chat, actions };
@@ -260,65 +261,3 @@ function blockedBy(
 ): string | null {
   return error && isBlocking(error) ? describe(trans, error) : null;
 }
-
-function useCompacting(
-  trans: TranslationBundle,
-  store: ChatStore,
-  preview: Preview
-): Pick<IComposerActions, 'compact' | 'newFromSummary'> &
-  Pick<IComposerChat, 'compacting'> {
-  const [compacting, setCompacting] = React.useState<string | null>(null);
-  const before = (): number | null =>
-    preview.getState().receipt?.prompt_tokens ?? null;
-  /** Tells what it brought when the meter has its next figure. */
-  const tellAfter = (was: number | null): void => {
-    const old = preview.getState().receipt;
-    const stop = preview.subscribe(() => {
-      const next = preview.getState().receipt;
-      if (next === null || next === old) {
-        return;
-      }
-      stop();
-      setCompacting(
-        was === null
-          ? null
-          : trans.__(
-              'Summed up: %1 → %2 tokens',
-              figure(was),
-              figure(next.prompt_tokens)
-            )
-      );
-      setTimeout(() => setCompacting(null), TOLD_FOR);
-    });
-  };
-  const follow = (act: () => Promise<boolean>) => async (): Promise<void> => {
-    const was = before();
-    setCompacting(trans.__('Summing up the conversation…'));
-    let done = false;
-    try {
-      done = await act();
-    } finally {
-      if (done) {
-        tellAfter(was);
-      } else {
-        setCompacting(null);
-      }
-    }
-  };
-  return {
-    compacting,
-    compact: follow(async () => {
-      const id = await store.compact();
-      const turn = id === null ? null : await store.ended(id);
-      return turn?.state === 'complete';
-    }),
-    newFromSummary: follow(async () => {
-      const from = store.getState().conversationId;
-      await store.newFromSummary();
-      return store.getState().conversationId !== from;
-    })
-  };
-}
-
-/** Milliseconds that "before → after" stays. */
-const TOLD_FOR = 15_000;

@@ -7,7 +7,7 @@ import type { ExportFormat } from '../../api';
 import type { ChatStore } from '../../chat/store';
 import { useDismiss } from '../composer/useDismiss';
 import { lockWords } from '../locks';
-import { IconButton } from './IconButton';
+import { IconButton } from '../buttons';
 import { fileName } from './words';
 
 const FORMATS: readonly ExportFormat[] = ['md', 'ipynb', 'json'];

@@ -6,7 +6,7 @@ import * as React from 'react';
 import type { ChatStore } from '../../chat/store';
 import { visible } from '../markdown/safe';
 import { Export } from './Export';
-import { IconButton } from './IconButton';
+import { IconButton } from '../buttons';
 import { TitleField } from './Title';
 
 export interface IHeaderProps {

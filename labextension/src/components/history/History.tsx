@@ -9,7 +9,7 @@ import type { ChatStore } from '../../chat/store';
 import type { IConversationSummary } from '../../wire/types';
 import { visible } from '../markdown/safe';
 import { Export } from './Export';
-import { IconButton } from './IconButton';
+import { IconButton } from '../buttons';
 import { TitleField } from './Title';
 import { ago, bytes } from './words';
 

@@ -1,6 +1,8 @@
 import { Time } from '@jupyterlab/coreutils';
 import type { TranslationBundle } from '@jupyterlab/translation';
 
+import { figure } from '../figures';
+
 /** "3 minutes ago" in the language of the page; seconds are "now". */
 export function ago(trans: TranslationBundle, seconds: number): string {
   const passed = Date.now() / 1000 - seconds;
@@ -18,8 +20,7 @@ export function bytes(size: number): string {
     value /= 1000;
     unit += 1;
   }
-  const text = value >= 10 || unit === 0 ? value.toFixed(0) : value.toFixed(1);
-  return `${text} ${units[unit]}`;
+  return `${figure(value, value >= 10 || unit === 0 ? 0 : 1)} ${units[unit]}`;
 }
 
 /** A title as a file's name: no separators, no control characters, not hidden. */

@@ -22,7 +22,7 @@ export function Announcer(props: { branch: readonly ITurn[] }): JSX.Element {
     before.current = now;
   }, [last, store, trans]);
   return (
-    <div className="jp-Cellar-hidden" role="status" aria-live="polite">
+    <div className="jp-Cellar-srOnly" role="status" aria-live="polite">
       {/* The same words again are told again. */}
       <span key={said.key}>{said.words}</span>
     </div>

@@ -5,6 +5,7 @@ import type { LiveTurn } from '../../chat/live';
 import type { ChatStore } from '../../chat/store';
 import { isRunning } from '../../chat/tree';
 import type { AnswerPart, ITurn } from '../../wire/types';
+import { TextButton } from '../buttons';
 import { MarkdownView } from '../markdown/view';
 import { useBusy, useRoom } from '../room';
 import { seconds } from '../words';
@@ -162,23 +163,17 @@ function Ending({ turn }: { turn: ITurn }): JSX.Element | null {
     <div className="jp-Cellar-ending" data-state={turn.state}>
       <span>{words}</span>
       {partial ? (
-        <button
-          type="button"
-          className="jp-Cellar-button"
+        <TextButton
+          label={trans.__('Continue')}
           disabled={busy}
-          onClick={() => void store.continueTurn(turn.id)}
-        >
-          {trans.__('Continue')}
-        </button>
+          act={() => void store.continueTurn(turn.id)}
+        />
       ) : (
-        <button
-          type="button"
-          className="jp-Cellar-button"
+        <TextButton
+          label={trans.__('Ask again')}
           disabled={busy}
-          onClick={() => void store.retry(turn.id)}
-        >
-          {trans.__('Ask again')}
-        </button>
+          act={() => void store.retry(turn.id)}
+        />
       )}
     </div>
   );

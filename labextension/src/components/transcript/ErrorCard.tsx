@@ -2,7 +2,10 @@
 import * as React from 'react';
 
 import type { IErrorInfo, ITurn } from '../../wire/types';
+import { TextButton } from '../buttons';
 import { copyText } from '../clipboard';
+import { figure } from '../figures';
+import { MakeRoom } from '../MakeRoom';
 import { chosenModel } from '../modelpicker';
 import { useBusy, useChat, useRoom } from '../room';
 import { errorWords, reportOf } from '../words';
@@ -25,46 +28,36 @@ export function ErrorCard(props: {
       {text ? <div className="jp-Cellar-error-text">{text}</div> : null}
       <div className="jp-Cellar-error-actions">
         {['retry', 'check', 'models'].includes(action) || (asks && another) ? (
-          <button
-            type="button"
-            className="jp-Cellar-button"
+          <TextButton
+            label={
+              left > 0
+                ? trans.__('Try again in %1 s', figure(left))
+                : trans.__('Try again')
+            }
             disabled={left > 0 || busy}
-            onClick={() => void store.retry(turn.id)}
-          >
-            {left > 0
-              ? trans.__('Try again in %1 s', String(left))
-              : trans.__('Try again')}
-          </button>
+            act={() => void store.retry(turn.id)}
+          />
         ) : null}
         {asks && several && !another ? (
-          <button
-            type="button"
-            className="jp-Cellar-button"
-            onClick={focusModels}
-          >
-            {trans.__('Choose another model')}
-          </button>
+          <TextButton
+            label={trans.__('Choose another model')}
+            act={focusModels}
+          />
         ) : null}
         {action === 'admin' ? <CopyReport turn={turn} error={error} /> : null}
-        {action === 'room' ? <MakeRoom turn={turn} /> : null}
+        {action === 'room' ? <Room turn={turn} /> : null}
         {action === 'reload' ? (
-          <button
-            type="button"
-            className="jp-Cellar-button"
-            onClick={() => window.location.reload()}
-          >
-            {trans.__('Load the page again')}
-          </button>
+          <TextButton
+            label={trans.__('Load the page again')}
+            act={() => window.location.reload()}
+          />
         ) : null}
         {partial ? (
-          <button
-            type="button"
-            className="jp-Cellar-button"
+          <TextButton
+            label={trans.__('Continue')}
             disabled={busy}
-            onClick={() => void store.continueTurn(turn.id)}
-          >
-            {trans.__('Continue')}
-          </button>
+            act={() => void store.continueTurn(turn.id)}
+          />
         ) : null}
         {error.request_id ? (
           <span className="jp-Cellar-dim" title={error.message}>
@@ -89,10 +82,9 @@ function useModels(turn: ITurn): { another: boolean; several: boolean } {
   };
 }
 
-function focusModels(event: React.MouseEvent): void {
-  event.currentTarget
-    .closest('.jp-Cellar-panel')
-    ?.querySelector<HTMLElement>('.jp-Cellar-model select')
+function focusModels(): void {
+  document
+    .querySelector<HTMLElement>('.jp-Cellar-panel .jp-Cellar-model select')
     ?.focus();
 }
 
@@ -102,20 +94,18 @@ function CopyReport(props: { turn: ITurn; error: IErrorInfo }): JSX.Element {
   const [copied, setCopied] = React.useState(false);
   const report = reportOf(props.error, props.turn);
   return (
-    <button
-      type="button"
-      className="jp-Cellar-button"
-      onClick={() => void copyText(report).then(setCopied)}
-    >
-      {copied ? trans.__('Copied') : trans.__('Copy details for the admin')}
-    </button>
+    <TextButton
+      label={
+        copied ? trans.__('Copied') : trans.__('Copy details for the admin')
+      }
+      act={() => void copyText(report).then(setCopied)}
+    />
   );
 }
 
 /** Too long: sum up the conversation, begin anew, or ask without attachments. */
-function MakeRoom({ turn }: { turn: ITurn }): JSX.Element {
-  const { trans, store } = useRoom();
-  const earlier = turn.parent_id !== null;
+function Room({ turn }: { turn: ITurn }): JSX.Element {
+  const { trans, store, compacting } = useRoom();
   const askBare = (): void => {
     const { text, mode, parent_id: parentId } = turn;
     store
@@ -124,28 +114,14 @@ function MakeRoom({ turn }: { turn: ITurn }): JSX.Element {
   };
   return (
     <>
-      {earlier ? (
-        <>
-          <button
-            type="button"
-            className="jp-Cellar-button"
-            onClick={() => void store.compact()}
-          >
-            {trans.__('Compact')}
-          </button>
-          <button
-            type="button"
-            className="jp-Cellar-button"
-            onClick={() => void store.newFromSummary()}
-          >
-            {trans.__('New chat from summary')}
-          </button>
-        </>
-      ) : null}
+      <MakeRoom
+        trans={trans}
+        canCompact={turn.parent_id !== null}
+        compact={compacting.compact}
+        newFromSummary={compacting.newFromSummary}
+      />
       {turn.pills?.length ? (
-        <button type="button" className="jp-Cellar-button" onClick={askBare}>
-          {trans.__('Ask without attachments')}
-        </button>
+        <TextButton label={trans.__('Ask without attachments')} act={askBare} />
       ) : null}
     </>
   );

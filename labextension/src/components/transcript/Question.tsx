@@ -1,10 +1,11 @@
 /** The user's message: attachments, text, edit (asks again as a branch), copy. */
+import { checkIcon, copyIcon, editIcon } from '@jupyterlab/ui-components';
 import * as React from 'react';
 
 import { keyAction } from '../../chat/keys';
 import type { IPill, ITurn } from '../../wire/types';
+import { IconButton, TextButton } from '../buttons';
 import { copyText } from '../clipboard';
-import { IconButton } from '../icons';
 import { visible } from '../markdown/safe';
 import { useRoom } from '../room';
 
@@ -26,9 +27,9 @@ export function Question({ turn }: { turn: ITurn }): JSX.Element {
           <div className="jp-Cellar-actions">
             <CopyButton label={trans.__('Copy question')} text={turn.text} />
             <IconButton
-              name="edit"
+              icon={editIcon}
               label={trans.__('Edit and ask again')}
-              onClick={() => setEditing(true)}
+              act={() => setEditing(true)}
             />
           </div>
         </>
@@ -148,17 +149,13 @@ function EditQuestion(props: { turn: ITurn; done(): void }): JSX.Element {
         onKeyDown={onKeyDown}
       />
       <div className="jp-Cellar-edit-actions">
-        <button type="button" className="jp-Cellar-button" onClick={done}>
-          {trans.__('Cancel')}
-        </button>
-        <button
-          type="button"
-          className="jp-Cellar-button jp-mod-primary"
+        <TextButton label={trans.__('Cancel')} act={done} />
+        <TextButton
+          className="jp-mod-primary"
+          label={trans.__('Ask again')}
           disabled={busy || text.trim() === ''}
-          onClick={() => void send()}
-        >
-          {trans.__('Ask again')}
-        </button>
+          act={() => void send()}
+        />
       </div>
     </div>
   );
@@ -222,9 +219,9 @@ export function CopyButton(props: {
   }, [copied]);
   return (
     <IconButton
-      name={copied ? 'check' : 'copy'}
+      icon={copied ? checkIcon : copyIcon}
       label={copied ? trans.__('Copied') : props.label}
-      onClick={() => void copyText(props.text).then(setCopied)}
+      act={() => void copyText(props.text).then(setCopied)}
     />
   );
 }

@@ -1,11 +1,11 @@
 /** The branch that is shown, from its first turn to its last. */
+import { caretDownEmptyIcon } from '@jupyterlab/ui-components';
 import * as React from 'react';
 
 import { onTheWay } from '../../chat/state';
 import { branchTo, isRunning, isWaiting, type Turns } from '../../chat/tree';
 import type { ITurn } from '../../wire/types';
 import { useChat, useRoom } from '../room';
-import { Icon } from '../icons';
 import { Announcer } from './Announcer';
 import { chainsOf } from './chain';
 import { actOnCode } from './codeactions';
@@ -85,7 +85,7 @@ export function Transcript(): JSX.Element {
           className="jp-Cellar-toEnd"
           onClick={() => keeper.current?.toEnd()}
         >
-          <Icon name="down" />
+          <caretDownEmptyIcon.react tag="span" />
           {trans.__('Jump to latest')}
         </button>
       )}

@@ -3,13 +3,18 @@
  * it is an empty box of about its height: a long chat draws what is looked at.
  */
 import type { TranslationBundle } from '@jupyterlab/translation';
+import {
+  caretLeftIcon,
+  caretRightIcon,
+  refreshIcon
+} from '@jupyterlab/ui-components';
 import * as React from 'react';
 
 import { shortTokens } from '../../chat/meter';
 import { isRunning } from '../../chat/tree';
 import type { ITurn } from '../../wire/types';
+import { IconButton } from '../buttons';
 import { figure } from '../figures';
-import { IconButton } from '../icons';
 import { useBusy, useRoom } from '../room';
 import { Answer } from './Answer';
 import { answerText } from './chain';
@@ -128,10 +133,10 @@ function Footer(props: IFooterProps): JSX.Element {
       ) : null}
       {turn.mode === 'compact' ? null : (
         <IconButton
-          name="again"
+          icon={refreshIcon}
           label={trans.__('Answer again')}
           disabled={busy}
-          onClick={() => {
+          act={() => {
             void store.regenerate(turn.id).then(keepFocus);
           }}
         />
@@ -158,9 +163,7 @@ function Pager(props: { turn: ITurn; places: readonly string[] }): JSX.Element {
   const at = places.indexOf(turn.id);
   const go = (index: number, way: string) => {
     void store.showBranch(places[index]);
-    keepFocus(
-      `[data-turn="${places[index]}"] .jp-Cellar-pager [data-way=${way}]`
-    );
+    keepFocus(`[data-turn="${places[index]}"] .jp-Cellar-pager .jp-mod-${way}`);
   };
   return (
     <span
@@ -169,19 +172,21 @@ function Pager(props: { turn: ITurn; places: readonly string[] }): JSX.Element {
       aria-label={trans.__('Versions')}
     >
       <IconButton
-        name="left"
+        className="jp-mod-earlier"
+        icon={caretLeftIcon}
         label={trans.__('Earlier version')}
         disabled={at <= 0}
-        onClick={() => go(at - 1, 'left')}
+        act={() => go(at - 1, 'earlier')}
       />
       <span aria-live="polite">
         {at + 1}/{places.length}
       </span>
       <IconButton
-        name="right"
+        className="jp-mod-later"
+        icon={caretRightIcon}
         label={trans.__('Later version')}
         disabled={at >= places.length - 1}
-        onClick={() => go(at + 1, 'right')}
+        act={() => go(at + 1, 'later')}
       />
     </span>
   );

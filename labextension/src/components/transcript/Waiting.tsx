@@ -4,6 +4,7 @@ import * as React from 'react';
 
 import { attachedTokens, shortTokens } from '../../chat/meter';
 import type { ITurn } from '../../wire/types';
+import { figure } from '../figures';
 import { useRoom } from '../room';
 import { useSeconds } from './useSeconds';
 
@@ -42,7 +43,7 @@ export function Waiting({ turn }: { turn: ITurn }): JSX.Element {
       <span>{words}</span>
       {waited > 1_500 ? (
         <span className="jp-Cellar-dim">
-          {trans.__('%1 s', String(Math.round(waited / 1000)))}
+          {trans.__('%1 s', figure(waited / 1000))}
         </span>
       ) : null}
       {hint ? <span className="jp-Cellar-dim jp-mod-hint">{hint}</span> : null}

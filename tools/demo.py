@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import secrets
-import shutil
 import signal
 import socket
 import subprocess
@@ -172,10 +172,18 @@ def prepare_home(env: dict[str, str]) -> dict[str, str]:
     inside = kept | {name: str(HOME / folder) for name, folder in folders.items()}
     copy = HOME / "workspace" / "sample.ipynb"
     if not copy.exists():
-        shutil.copy(SAMPLE, copy)
+        write_sample(copy)
         # Its tables and pictures were made by us: without trust JupyterLab would not show them.
         subprocess.run([sys.executable, "-m", "nbformat.sign", str(copy)], env=inside, capture_output=True)
     return inside
+
+
+def write_sample(path: Path) -> None:
+    """The sample notebook as this Python's kernel would have saved it: JupyterLab writes the kernel's version into a
+    notebook that has another, and the notebook would open with unsaved changes."""
+    document = json.loads(SAMPLE.read_text("utf-8"))
+    document["metadata"]["language_info"]["version"] = platform.python_version()
+    path.write_text(json.dumps(document, ensure_ascii=False, indent=1) + "\n", "utf-8")
 
 
 def start_model(env: dict[str, str], children: list[Child]) -> str:

@@ -17,11 +17,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tools.demo import JUPYTER_CONFIG
+from tools.demo import JUPYTER_CONFIG, write_sample
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 TOKEN = "test-token"
-SAMPLE = ROOT / "examples" / "sample.ipynb"
 
 # Beside the demo's: tests call commands by name (window.jupyterapp).
 CONFIG = (
@@ -193,8 +192,7 @@ class Lab:
             for path in folder.iterdir():
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
         self.setting("@jupyterlab/apputils-extension:notification", fetchNews="false", checkForUpdates=False)
-        if SAMPLE.is_file():
-            shutil.copy(SAMPLE, self.root / "sample.ipynb")
+        write_sample(self.root / "sample.ipynb")
 
     def _forget_conversations(self) -> None:
         try:

@@ -23,6 +23,26 @@ def test_the_panel_opens_by_itself_where_that_is_wished_for(panel: Panel, page: 
     expect(panel.text).to_be_visible(timeout=30_000)
 
 
+def test_the_sample_notebook_opens_without_unsaved_changes(panel: Panel, page: Page) -> None:
+    panel.open()
+    dirty = page.evaluate(
+        """async () => {
+          const {context, content} = window.jupyterapp.shell.currentWidget;
+          await context.sessionContext.ready;
+          const {language_info: info} = await context.sessionContext.session.kernel.info;
+          // What the kernel says of its language has arrived in the notebook.
+          while (content.model.getMetadata('language_info')?.version !== info.version) {
+            await new Promise(resolve => requestAnimationFrame(resolve));
+          }
+          await new Promise(resolve => requestAnimationFrame(resolve));
+          return context.model.dirty;
+        }"""
+    )
+    assert dirty is False
+    expect(page.locator(".jp-NotebookPanel-toolbar")).to_be_visible()
+    expect(page.locator(".lm-DockPanel-tabBar .jp-mod-dirty")).to_have_count(0)
+
+
 @pytest.mark.parametrize("path", ["notebooks/sample.ipynb", "tree", "edit/notes.py"])
 def test_a_question_is_answered_in_notebook_7(panel: Panel, lab: Lab, path: str) -> None:
     lab.write("notes.py", "print('notes')\n")

@@ -23,6 +23,8 @@ def test_the_panel_is_in_korean(page: Page, lab_ko: Lab, model: FakeVLLM) -> Non
     panel.ask("안녕하세요")
     panel.expect_answer("안녕하세요")
     expect(panel.button("다시 답변", panel.last_turn)).to_be_attached()
+    # Lines break between words, not inside of them.
+    expect(panel.last_answer).to_have_css("word-break", "keep-all")
 
 
 def test_every_button_of_the_panel_has_a_korean_name(page: Page, lab_ko: Lab, model: FakeVLLM) -> None:

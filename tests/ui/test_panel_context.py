@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.fakes.scenarios import Scenario
@@ -147,3 +148,17 @@ def test_a_whole_conversation_can_be_read_in_the_dark_theme(panel: Panel, lab: L
     ):
         seen = contrast(panel.root.locator(place).first)
         assert seen >= 4.5, f"{place}: contrast {seen:.2f}"
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_the_cost_of_an_attachment_can_be_read_on_its_pill(dark: bool, panel: Panel, lab: Lab, model: FakeVLLM) -> None:
+    if dark:
+        lab.dark()
+    lab.write("notes.txt", "some words " * 50)
+    panel.open("lab")
+    panel.text.press_sequentially("@notes")
+    expect(panel.composer.get_by_role("option").first).to_contain_text("notes.txt")
+    panel.text.press("Enter")
+    tokens = panel.pills.filter(has_text="notes.txt").locator(".jp-Cellar-pillTokens")
+    expect(tokens).to_be_visible()
+    assert contrast(tokens) >= 4.5

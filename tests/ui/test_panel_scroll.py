@@ -79,3 +79,16 @@ def test_a_long_chat_opens_at_its_end_and_draws_what_is_looked_at(panel: Panel, 
     panel.page.keyboard.press("Home")
     expect(panel.questions.first).to_contain_text("Question 0")
     expect(panel.questions.first).to_be_in_viewport()
+
+
+def test_a_panel_that_grows_until_all_is_seen_offers_no_jump(panel: Panel, model: FakeVLLM) -> None:
+    model.use(Scenario(tokens=LINES[:30]))
+    panel.open()
+    panel.ask("go")
+    panel.expect_answer("Line 29")
+    panel.root.locator(".jp-Cellar-transcript").focus()
+    panel.page.keyboard.press("Home")
+    jump = panel.root.get_by_role("button", name="Jump to latest")
+    expect(jump).to_be_visible()
+    panel.page.set_viewport_size({"width": 1280, "height": 2400})
+    expect(jump).to_have_count(0)

@@ -116,7 +116,9 @@ function rowNote(trans: TranslationBundle, row: IMeterRow): string {
     case 'changes':
       return trans.__('only what changed');
     case 'cut':
-      return trans.__('%1 cut', shortTokens(row.leftOut));
+      return row.leftOut
+        ? trans.__('%1 cut', shortTokens(row.leftOut))
+        : trans.__('cut');
     case 'left_out':
       return row.leftOut
         ? trans.__('left out: %1 tokens do not fit', shortTokens(row.leftOut))

@@ -152,7 +152,7 @@ function partName(trans: TranslationBundle, part: IReceiptPart): string {
 
 function stateWords(trans: TranslationBundle, part: IReceiptPart): string {
   const why = whyOf(trans, part);
-  const left = figure(part.left_out_tokens ?? 0);
+  const left = part.left_out_tokens ?? 0;
   const masked = part.masked
     ? trans._n('%1 secret masked', '%1 secrets masked', part.masked)
     : '';
@@ -160,7 +160,7 @@ function stateWords(trans: TranslationBundle, part: IReceiptPart): string {
     sent: '',
     changes: why ? '' : trans.__('only what changed'),
     unchanged: trans.__('unchanged'),
-    cut: trans.__('cut, %1 left out', left),
+    cut: left ? trans.__('cut, %1 left out', figure(left)) : trans.__('cut'),
     left_out: trans.__('left out'),
     unreadable: trans.__('cannot be read')
   }[part.state];

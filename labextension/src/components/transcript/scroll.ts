@@ -72,6 +72,10 @@ export class ScrollKeeper {
   }
 
   private keep(): void {
+    if (!this.overflows()) {
+      // A larger panel shows all of it: there is no latest to jump to.
+      this.setPinned(true);
+    }
     if (this.pinned) {
       this.scroller.scrollTop = this.scroller.scrollHeight;
       this.lastTop = this.scroller.scrollTop;
@@ -85,9 +89,13 @@ export class ScrollKeeper {
   }
 
   private letGo(): void {
-    if (this.scroller.scrollHeight > this.scroller.clientHeight + NEAR) {
+    if (this.overflows()) {
       this.setPinned(false);
     }
+  }
+
+  private overflows(): boolean {
+    return this.scroller.scrollHeight > this.scroller.clientHeight + NEAR;
   }
 
   private scrolled(): void {

@@ -43,7 +43,7 @@ c.ServerApp.open_browser = False
 c.ServerApp.allow_root = True
 """
 # Killed without a word, the demo leaves no server behind. Kernels end with their server.
-END_WITH_US = """
+END_WITH_US = f"""
 import os, signal, threading, time
 
 def _end_with(parent):
@@ -51,7 +51,7 @@ def _end_with(parent):
         time.sleep(0.5)
     os.kill(os.getpid(), signal.SIGTERM)
 
-threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+threading.Thread(target=_end_with, args=({os.getpid()},), daemon=True).start()
 """
 QUIET = {"@jupyterlab/apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False}}
 

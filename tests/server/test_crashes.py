@@ -189,6 +189,11 @@ async def test_a_disk_that_does_not_delete_says_so(a_server: StartServer, model:
     async with server.panel() as panel:
         turn = await panel.finished("kept")
         address = f"conversations/{turn['conversation_id']}"
+
+        async def counted() -> bool:
+            return bool((await panel.http.get("usage")).json()["turns_today"])
+
+        await until(counted)  # the last that takes the lock of a turn
         lock = server.home / "data" / "cellar" / ".lock"
         lock.unlink()
         lock.mkdir()

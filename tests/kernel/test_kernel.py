@@ -245,18 +245,27 @@ def test_jupyter_console_shows_the_whole_answer(model: FakeVLLM, tmp_path: Path)
     env = dict(os.environ, IPYTHONDIR=str(tmp_path), VLLM_BASE_URL=model.url, TERM="dumb")
     model.use(Scenario(text="The answer is **42**, \x1b]0;title\x07\u202e as everybody knows.", gated=True))
     options = ["-m", "jupyter_console", "--simple-prompt", "--kernel=python3"]
-    console = pexpect.spawn(sys.executable, options, env=env, timeout=40, encoding="utf-8", dimensions=(40, 200))
+    console = pexpect.spawn(
+        sys.executable, options, cwd=tmp_path, env=env, timeout=40, encoding="utf-8", dimensions=(40, 200)
+    )
     try:
         console.expect("In \\[1\\]: ")
-        console.sendline("%load_ext cellar_jupyter")
+        # Jupyter Console prompts before it hears the kernel, and then waits for ever for the end of a cell that it did
+        # not hear. So the first cell speaks until it is heard.
+        speak = 'print("listen" "ing"); __import__("time").sleep(0.05)'
+        console.sendline(f'while not __import__("os").path.exists("heard"): {speak}')
+        console.expect("listening")
+        (tmp_path / "heard").touch()
         console.expect("In \\[2\\]: ")
+        console.sendline("%load_ext cellar_jupyter")
+        console.expect("In \\[3\\]: ")
         console.sendline("%ai how many?")
         for _ in range(4):
             model.wait_for(lambda m: m.waiting == 1)
             model.release()
         console.expect("The answer is")
         model.release_all()
-        console.expect("In \\[3\\]: ")
+        console.expect("In \\[4\\]: ")
         shown = console.before
         assert "as everybody knows." in shown and "\x1b]" not in shown and "\u202e" not in shown
         assert shown.count("42") == 1

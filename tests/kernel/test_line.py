@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from cellar import wire
 from cellar.errors import ModelFailed, QuotaExceeded, all_errors
+from cellar.refusals import refusal
 from cellar_jupyter.kernel.endpoint import chosen_language
 from cellar_jupyter.kernel.executed import own_source
 from cellar_jupyter.kernel.interpolation import interpolate
@@ -175,6 +176,22 @@ def test_a_korean_sentence_has_no_english_in_it() -> None:
         "모델 서버에서 오류가 발생했습니다 (HTTP 500)."
     )
     assert words.error(ModelFailed("The model server closed the stream"), "") == "모델 서버에서 오류가 발생했습니다."
+
+
+@pytest.mark.parametrize("status", [301, 400, 401, 403, 404, 413, 418, 429, 500, 502, 503])
+def test_no_line_says_the_same_twice(status: int) -> None:
+    error = refusal(status, {}, b"")
+    for language in ("en", "ko"):
+        line = Words(language).error(error, "http://here/v1")
+        for said in ("server", "refuse", "fail", "allow", "not found", "서버", "허용", "거부", "오류"):
+            assert line.lower().count(said) <= 1, line
+        assert line.endswith((".", "?")) and not line.endswith(".."), line
+
+
+def test_a_server_that_says_why_it_does_not_allow_something_is_quoted() -> None:
+    error = refusal(403, {}, b'{"error": {"message": "Not for your group!"}}')
+    assert Words("en").error(error, "") == "You are not allowed to do this: Not for your group!"
+    assert "“Not for your group!”" in Words("ko").error(error, "")
 
 
 def test_a_quota_says_when_it_begins_anew_where_the_server_tells() -> None:

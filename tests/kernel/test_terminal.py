@@ -387,7 +387,7 @@ def test_after_a_stop_the_kernel_asks_again(terminal: Terminal, silent_model: Fa
         ("queue_full", "busy"),
         ("too_long", "too long"),
         ("broken", "failed"),
-        ("not_a_stream", "failed"),
+        ("not_a_stream", "instead of an event stream"),
     ],
 )
 def test_a_refusal_is_one_readable_line(terminal: Terminal, model: FakeVLLM, scenario: str, word: str) -> None:

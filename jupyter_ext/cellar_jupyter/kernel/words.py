@@ -2,8 +2,9 @@
 
 The kernel has no translator of its own and runs where JupyterLab's is not (terminals, nbconvert), so this is a plain
 table. `CELLAR_LANG` decides, else the language chosen in JupyterLab, else `LANG`. An error is worded by the `code` of
-its class in `cellar.errors`; a test fails for a class without a sentence here. The errors' own messages are English:
-Korean sentences do without them, but for what a server's policy says, which is the server's own word.
+its class in `cellar.errors`; a test fails for a class without a sentence here. The errors' own messages are English
+sentences: an English line that would only say the same is the message itself, and Korean lines do without it, but for
+what a server's policy says, which is the server's own word.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ ENGLISH: dict[str, str] = {
     # errors of the model server, by code
     "retry": "{sentence} (~{seconds} s)",
     "internal": "Something went wrong in Cellar: {message}",
-    "model_error": "The model server reports a problem: {message}",
+    "model_error": "{message}",
     "model_down": "The model server cannot be reached at {url}. Is it running? VLLM_BASE_URL says where it is.",
     "model_loading": "The model is still loading. Try again in a moment.",
     "model_timeout": "The model server did not answer in time.",
@@ -64,15 +65,16 @@ ENGLISH: dict[str, str] = {
     "quota_until": "Your token quota is used up until {time}.",
     "unauthorized": "The model server does not accept the key. Check VLLM_API_KEY.",
     "forbidden": "You are not allowed to do this: {message}",
-    "request_refused": "The model server refused the question: {message}",
-    "model_failed": "The model failed: {message}",
+    "forbidden_untold": "The model server does not allow this.",
+    "request_refused": "{message}",
+    "model_failed": "{message}",
     "bad_request": "The question could not be sent: {message}",
     "too_large": "The question is too large to send.",
-    "not_found": "Not found: {message}",
+    "not_found": "{message}",
     "conflict": "Not possible now: {message}",
-    "outside_workspace": "This path leads out of the workspace: {message}",
+    "outside_workspace": "This path leads out of the workspace.",
     "unreadable": "This cannot be read as text: {message}",
-    "disk_refused": "The disk refused: {message}",
+    "disk_refused": "{message}",
     "help": """\
 Ask the model from a cell or a terminal.
 
@@ -147,6 +149,7 @@ KOREAN: dict[str, str] = {
     "quota_until": "토큰 할당량을 모두 사용했습니다. {time} 이후에 다시 사용할 수 있습니다.",
     "unauthorized": "모델 서버가 키를 받아들이지 않습니다. VLLM_API_KEY를 확인하세요.",
     "forbidden": "허용되지 않은 작업입니다. 서버의 설명: “{message}”",
+    "forbidden_untold": "모델 서버가 이 작업을 허용하지 않습니다.",
     "request_refused": "모델 서버가 질문을 거부했습니다{status}.",
     "model_failed": "모델 서버에서 오류가 발생했습니다{status}.",
     "bad_request": "질문을 보낼 수 없습니다{status}.",
@@ -222,13 +225,25 @@ class Words:
 
     def error(self, error: CellarError, url: str) -> str:
         """One readable line. Server messages stay in the server's words, shortened to one line."""
-        message = " ".join(error.message.split())[:300]
+        message = _sentence(error.message)
         status = error.detail.get("status")
-        line = self.say(error.code, message=message, url=url, status=f" (HTTP {status})" if status else "")
+        untold = error.code == "forbidden" and error.detail.get("why") == "model_server"
+        line = self.say(
+            "forbidden_untold" if untold else error.code,
+            message=message,
+            url=url,
+            status=f" (HTTP {status})" if status else "",
+        )
         resets_at = error.detail.get("resets_at")
         if error.code == "quota_exceeded" and isinstance(resets_at, int | float):
             line = self.say("quota_until", time=_local_time(resets_at))
         return self.say("retry", sentence=line, seconds=round(error.retry_after)) if error.retry_after else line
+
+
+def _sentence(message: str) -> str:
+    """A message on one line, with a full stop where it has no end of its own."""
+    line = " ".join(message.split())[:300]
+    return line if not line or line[-1] in ".!?…" else f"{line}."
 
 
 def _local_time(seconds: float) -> str:

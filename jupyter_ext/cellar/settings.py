@@ -4,10 +4,15 @@ Design note. A kernel learns its endpoint from its environment; but a kernel spe
 environment of its own (a container's, `env -i`). So the workspace server also writes `ENDPOINT_FILE`, mode 0600, into
 the Jupyter runtime directory, which belongs to one user. The environment wins over the file: it is what somebody set on
 purpose for this one kernel.
+
+A key that the workspace server hands on belongs to the address it was given for. A kernel where only VLLM_BASE_URL was
+changed must not send it elsewhere; so the server says beside it, in `KEY_FOR`, which key goes to which origin. A key
+that somebody sets in the kernel is another one, and goes where they say.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,6 +22,9 @@ import msgspec
 DEFAULT_BASE_URL = "http://localhost:8001/v1"
 ENDPOINT_FILE = "cellar-endpoint.json"
 """In the Jupyter runtime directory. Written with mode 0600: it holds the key."""
+
+KEY_FOR = "CELLAR_KEY_FOR"
+"""The variable beside VLLM_API_KEY that says where a workspace server's key belongs: see `key_for`."""
 
 READ_TIMEOUT = 300.0
 """Seconds of silence that are still a long prefill or a busy server; counted between two pieces of data, not in all."""
@@ -44,6 +52,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     proxy: str = ""  # http://host:port; empty: none, whatever the proxy variables say
     read_timeout: float = READ_TIMEOUT  # seconds of silence
     max_tokens: int = 0  # of an answer; 0: a share of the model's context length
+    key_withheld: bool = False  # there is a key, but it belongs to another address
 
     def __repr__(self) -> str:
         return f"Endpoint({self.base_url!r})"  # never the key
@@ -53,17 +62,22 @@ def endpoint_from_env(env: Mapping[str, str], fallback: Endpoint | None = None) 
     """Variables that are set win over `fallback` (the endpoint file's); `SettingsError` names the one that is wrong.
 
     VLLM_BASE_URL, VLLM_API_KEY, CELLAR_GATEWAY (0 or 1), CELLAR_MODEL, CELLAR_CA_BUNDLE, CELLAR_PROXY,
-    CELLAR_READ_TIMEOUT (seconds), CELLAR_MAX_TOKENS. A base URL of the environment's own never gets the file's key: it
-    belongs elsewhere.
+    CELLAR_READ_TIMEOUT (seconds), CELLAR_MAX_TOKENS. A workspace server's key (the file's, or the one that `KEY_FOR`
+    names) is left out for a base URL of another origin.
     """
     known = fallback or Endpoint()
     changes: dict[str, Any] = {}
     if env.get("VLLM_BASE_URL", "").strip():
         changes["base_url"] = parse_base_url(env["VLLM_BASE_URL"], "VLLM_BASE_URL")
         if changes["base_url"] != known.base_url:
-            known = Endpoint()
+            known = Endpoint(
+                api_key=known.api_key, key_withheld=_origin(changes["base_url"]) != _origin(known.base_url)
+            )
     if env.get("VLLM_API_KEY"):
         changes["api_key"] = _parse_key(env["VLLM_API_KEY"], "VLLM_API_KEY")
+        belongs, _, origin = env.get(KEY_FOR, "").partition(" ")
+        there = _origin(changes.get("base_url", known.base_url))
+        changes["key_withheld"] = belongs == _digest(changes["api_key"]) and origin != there
     if "CELLAR_GATEWAY" in env:
         changes["gateway"] = _parse_switch(env["CELLAR_GATEWAY"], "CELLAR_GATEWAY")
     for field, name in (("model", "CELLAR_MODEL"), ("ca_bundle", "CELLAR_CA_BUNDLE")):
@@ -75,7 +89,24 @@ def endpoint_from_env(env: Mapping[str, str], fallback: Endpoint | None = None) 
         changes["read_timeout"] = _parse_seconds(env["CELLAR_READ_TIMEOUT"], "CELLAR_READ_TIMEOUT")
     if env.get("CELLAR_MAX_TOKENS"):
         changes["max_tokens"] = _parse_count(env["CELLAR_MAX_TOKENS"], "CELLAR_MAX_TOKENS")
-    return msgspec.structs.replace(known, **changes)
+    found = msgspec.structs.replace(known, **changes)
+    withheld = bool(found.api_key) and found.key_withheld
+    return msgspec.structs.replace(found, api_key="" if withheld else found.api_key, key_withheld=withheld)
+
+
+def key_for(endpoint: Endpoint) -> str:
+    """What `KEY_FOR` says of this endpoint's key: a digest that tells it from others, and its origin."""
+    return f"{_digest(endpoint.api_key)} {_origin(endpoint.base_url)}"
+
+
+def _digest(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()[:16]
+
+
+def _origin(base_url: str) -> str:
+    parts = urlsplit(base_url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return f"{parts.scheme}://{parts.hostname}:{port}"
 
 
 def endpoint_to_json(endpoint: Endpoint) -> bytes:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 from cellar.settings import (
     DEFAULT_BASE_URL,
+    KEY_FOR,
     Endpoint,
     SettingsError,
     endpoint_from_env,
     endpoint_to_json,
+    key_for,
     parse_endpoint,
 )
 
@@ -50,9 +52,38 @@ def test_the_environment_wins_over_the_file_field_by_field() -> None:
 
 def test_another_servers_address_does_not_get_the_files_key() -> None:
     assert endpoint_from_env({"VLLM_BASE_URL": "http://elsewhere:8001/v1"}, FILE) == Endpoint(
-        base_url="http://elsewhere:8001/v1"
+        base_url="http://elsewhere:8001/v1", key_withheld=True
     )
     assert endpoint_from_env({"VLLM_BASE_URL": FILE.base_url + "/"}, FILE) == FILE
+    assert endpoint_from_env({"VLLM_BASE_URL": "http://GATEWAY:8080/v2"}, FILE).api_key == "hub-token"
+
+
+SERVER = Endpoint(base_url="https://llm.example/v1", api_key="sk-of-the-server")
+HANDED_ON = {"VLLM_BASE_URL": SERVER.base_url, "VLLM_API_KEY": SERVER.api_key, KEY_FOR: key_for(SERVER)}
+
+
+@pytest.mark.parametrize("address", ["https://llm.example/v1", "https://LLM.example:443/other/v1"])
+def test_a_key_that_a_server_handed_on_is_sent_to_its_own_origin(address: str) -> None:
+    assert endpoint_from_env({**HANDED_ON, "VLLM_BASE_URL": address}).api_key == "sk-of-the-server"
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["http://llm.example/v1", "https://llm.example:8443/v1", "https://llm.example.org/v1", "http://localhost"],
+)
+def test_a_key_that_a_server_handed_on_is_sent_nowhere_else(address: str) -> None:
+    assert endpoint_from_env({**HANDED_ON, "VLLM_BASE_URL": address}) == Endpoint(base_url=address, key_withheld=True)
+
+
+def test_a_key_that_somebody_set_goes_where_they_say() -> None:
+    both = {**HANDED_ON, "VLLM_BASE_URL": "http://mine/v1", "VLLM_API_KEY": "sk-mine"}
+    assert endpoint_from_env(both) == Endpoint(base_url="http://mine/v1", api_key="sk-mine")
+    del both[KEY_FOR]
+    assert endpoint_from_env({**both, "VLLM_API_KEY": SERVER.api_key}).api_key == "sk-of-the-server"
+
+
+def test_where_a_key_belongs_is_said_without_the_key() -> None:
+    assert SERVER.api_key not in key_for(SERVER)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from cellar.prompts import FIX_SELECTION
-from cellar.settings import ENDPOINT_FILE, Endpoint, endpoint_to_json
+from cellar.settings import ENDPOINT_FILE, KEY_FOR, Endpoint, endpoint_to_json, key_for
 
 from tests.fakes.scenarios import Scenario
 from tests.fakes.vllm import FakeVLLM, ServerOptions
@@ -508,6 +508,21 @@ def test_help_is_in_the_users_language(terminal: Terminal, monkeypatch: pytest.M
 def test_a_key_is_sent_and_never_printed(terminal: Terminal, model: FakeVLLM, monkeypatch: pytest.MonkeyPatch) -> None:
     model.options = ServerOptions(api_key="sk-right-key-0123456789")
     monkeypatch.setenv("VLLM_API_KEY", "sk-right-key-0123456789")
+    assert "hello" in terminal.run("%ai hello")
+
+
+def test_a_servers_key_is_not_sent_to_an_address_set_in_the_kernel(
+    terminal: Terminal, model: FakeVLLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = Endpoint(base_url="http://127.0.0.1:9/v1", api_key="sk-of-the-server-0123456789")
+    monkeypatch.setenv("VLLM_API_KEY", server.api_key)
+    monkeypatch.setenv(KEY_FOR, key_for(server))
+    terminal.run(f"import os; os.environ['VLLM_BASE_URL'] = '{model.url}'")
+    assert "hello" in terminal.run("%ai hello")
+    assert not any("authorization" in request.headers for request in model.requests)
+    model.options = ServerOptions(api_key="sk-right-key-0123456789")
+    assert "Set VLLM_API_KEY, too" in one_line(terminal.run("%ai hello"))
+    terminal.run("os.environ['VLLM_API_KEY'] = 'sk-right-key-0123456789'")
     assert "hello" in terminal.run("%ai hello")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 from collections.abc import Iterator
@@ -13,8 +14,10 @@ import msgspec
 import pytest
 from cellar import wire
 from cellar.errors import NotFound, OutsideWorkspace, TooLarge, Unreadable
+from cellar.settings import KEY_FOR, Endpoint, endpoint_from_env
 from cellar_jupyter.server.app import Cellar
 from cellar_jupyter.server.files import MAX_FILE_BYTES, MAX_NOTEBOOK_BYTES, Files
+from cellar_jupyter.server.kernels import publish_endpoint
 from cellar_jupyter.server.notebooks import notebook_part
 from cellar_jupyter.server.routes.conversations import disposition
 from cellar_jupyter.server.search import Search
@@ -427,6 +430,16 @@ async def test_kernels_learn_the_endpoint(a_server: StartServer, model: FakeVLLM
     endpoint = json.loads((server.home / "runtime" / "cellar-endpoint.json").read_text())
     assert endpoint["base_url"] == model.url
     assert endpoint["api_key"] == "sk-local"
+
+
+def test_kernels_learn_where_the_key_belongs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path))
+    for name in ("VLLM_BASE_URL", "VLLM_API_KEY", KEY_FOR):
+        monkeypatch.setenv(name, "of an earlier server")
+    endpoint = Endpoint(base_url="https://llm.example/v1", api_key="sk-local")
+    publish_endpoint(endpoint, logging.getLogger())
+    assert endpoint_from_env(os.environ) == endpoint
+    assert endpoint_from_env({**os.environ, "VLLM_BASE_URL": "http://llm.example/v1"}).api_key == ""
 
 
 async def test_a_running_turn_is_activity_and_a_quiet_poll_is_not(a_server: StartServer, gated_model: FakeVLLM) -> None:

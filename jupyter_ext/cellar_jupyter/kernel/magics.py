@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from cellar.errors import CellarError
+from cellar.errors import CellarError, Unauthorized
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 
 from . import questions
@@ -54,8 +54,10 @@ class AiMagics(Magics):
         except KeyboardInterrupt:
             raise AiHalt(words.say("stopped_empty")) from None
         except CellarError as error:
-            url = self._session.url if self._session is not None else ""
-            raise AiHalt(words.error(error, url)) from None
+            session = self._session
+            if isinstance(error, Unauthorized) and session is not None and session.key_withheld:
+                raise AiHalt(words.say("key_withheld", url=session.url)) from None
+            raise AiHalt(words.error(error, session.url if session is not None else "")) from None
 
     def close(self) -> None:
         self._executed.forget()

@@ -63,6 +63,10 @@ class Session:
     def url(self) -> str:
         return self._endpoint.base_url
 
+    @property
+    def key_withheld(self) -> bool:
+        return self._endpoint.key_withheld
+
     def close(self) -> None:
         self._disconnect()
         self._background.close()

@@ -64,6 +64,7 @@ ENGLISH: dict[str, str] = {
     "quota_exceeded": "Your token quota is used up.",
     "quota_until": "Your token quota is used up until {time}.",
     "unauthorized": "The model server does not accept the key. Check VLLM_API_KEY.",
+    "key_withheld": "The Jupyter server's key is not sent to {url}: it is for another address. Set VLLM_API_KEY, too.",
     "forbidden": "You are not allowed to do this: {message}",
     "forbidden_untold": "The model server does not allow this.",
     "request_refused": "{message}",
@@ -99,7 +100,8 @@ Options, before the question:
 {{name}}, {{name.attribute}}, {{In[3]}} and {{Out[2]}} in a question are replaced by values of this kernel;
 {{{{name}}}} stays as {{name}}, and so does everything between `backticks`, in fenced code, and below %%ai fix and
 %%ai explain. Questions see the earlier ones of this kernel. Keys, passwords and the values of secret environment
-variables are masked before anything leaves. Stop with the Stop button or Ctrl-C; the text so far is kept.""",
+variables are masked before anything leaves. VLLM_BASE_URL in os.environ names another model server; it does not get the
+Jupyter server's key: set VLLM_API_KEY, too. Stop with the Stop button or Ctrl-C; the text so far is kept.""",
 }
 
 KOREAN: dict[str, str] = {
@@ -148,6 +150,7 @@ KOREAN: dict[str, str] = {
     "quota_exceeded": "토큰 할당량을 모두 사용했습니다.",
     "quota_until": "토큰 할당량을 모두 사용했습니다. {time} 이후에 다시 사용할 수 있습니다.",
     "unauthorized": "모델 서버가 키를 받아들이지 않습니다. VLLM_API_KEY를 확인하세요.",
+    "key_withheld": "Jupyter 서버의 키는 다른 주소의 것이라 {url}에 보내지 않습니다. VLLM_API_KEY도 설정하세요.",
     "forbidden": "허용되지 않은 작업입니다. 서버의 설명: “{message}”",
     "forbidden_untold": "모델 서버가 이 작업을 허용하지 않습니다.",
     "request_refused": "모델 서버가 질문을 거부했습니다{status}.",
@@ -185,6 +188,8 @@ KOREAN: dict[str, str] = {
 {{{{name}}}}이라고 쓰면 {{name}}으로 남습니다. `백틱`과 코드 블록 안, 그리고 %%ai fix와 %%ai explain 아래의 코드는
 바뀌지 않습니다.
 질문은 이 커널의 이전 질문을 기억합니다. 키와 비밀번호, 비밀 환경 변수의 값은 보내기 전에 가립니다.
+os.environ의 VLLM_BASE_URL로 다른 모델 서버를 지정할 수 있습니다. Jupyter 서버의 키는 그곳에 보내지 않으므로
+VLLM_API_KEY도 설정하세요.
 중지 버튼이나 Ctrl-C로 멈출 수 있고, 지금까지 받은 내용은 남습니다.""",
 }
 

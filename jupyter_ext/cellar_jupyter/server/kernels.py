@@ -7,7 +7,7 @@ import logging
 import os
 from pathlib import Path
 
-from cellar.settings import ENDPOINT_FILE, Endpoint, endpoint_to_json
+from cellar.settings import ENDPOINT_FILE, KEY_FOR, Endpoint, endpoint_to_json, key_for
 
 from .disk import private_directory, replace_private
 
@@ -19,6 +19,7 @@ def publish_endpoint(endpoint: Endpoint, log: logging.Logger) -> None:
     os.environ["VLLM_BASE_URL"] = endpoint.base_url
     if endpoint.api_key:
         os.environ["VLLM_API_KEY"] = endpoint.api_key
+        os.environ[KEY_FOR] = key_for(endpoint)
     try:
         directory = private_directory(Path(jupyter_runtime_dir()))
         replace_private(directory / ENDPOINT_FILE, [endpoint_to_json(endpoint)], durable=False)

@@ -212,7 +212,8 @@ class Events:
 
 
 async def until(met: Callable[[], Awaitable[bool]], patience: float = PATIENCE) -> None:
-    """Ask again and again, but not for ever, for what tells nobody when it happens."""
+    """Ask again and again, but not for ever, for what tells nobody when it happens: a file that another process writes,
+    an answer of a server. The rest between two looks is no guess at how long that takes."""
     async with asyncio.timeout(patience):
         while not await met():  # noqa: ASYNC110 - a file or another process cannot set an event
             await asyncio.sleep(0.01)

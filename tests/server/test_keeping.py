@@ -145,7 +145,7 @@ async def test_a_request_that_is_cut_off_after_its_turn_was_taken_is_no_second_q
     request = question("only once")
     with slow_disk(shelf):
         cut_off = asyncio.create_task(turns.post(request))
-        await asyncio.sleep(0)  # a new conversation's question is taken in one go
+        await asyncio.sleep(0)  # one step of the loop, no time: a new conversation's question is taken in one go
         assert turns.active
         cut_off.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -348,7 +348,7 @@ async def test_what_is_asked_of_a_turn_right_after_a_start_waits_until_it_is_tak
     turns.ready.clear()
     released = asyncio.create_task(turns.patch("early-1", wire.TurnPatch(release=True)))
     read = asyncio.create_task(turns.reading("early-1"))
-    await asyncio.sleep(0)  # both have come as far as they can
+    await asyncio.sleep(0)  # one step of the loop, no time: both now wait for `ready`, and nothing else would tell
     await adopt_journals(shelf, turns)
     turns.ready.set()
     assert (await released).state == "running"

@@ -167,6 +167,32 @@ def test_one_endless_line_is_cut_between_characters(files: Files) -> None:
         assert text.startswith("x" * before + "가가") and text.endswith("가가") and left_out > 900_000
 
 
+@pytest.mark.parametrize("codec", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("half", [b"", b"\x00"])
+@pytest.mark.parametrize("first", ["", "x"])
+def test_a_long_utf_16_file_is_read_at_both_ends_wherever_it_is_cut(
+    files: Files, codec: str, half: bytes, first: str
+) -> None:
+    # A line's end looks the same one byte further on: ਊ is 0A0A, 漊 is 6F0A, 😀 is a pair of units.
+    rows = [first, *(f"{number},ਊ漊가😀\n" for number in range(150_000))]
+    data = ("\ufeff" + "".join(rows)).encode(codec) + half
+    (files.root / "wide.csv").write_bytes(data)
+    text, left_out = files.read_for_model("wide.csv")
+    head, tail = text.split(f"\n[{left_out:,} bytes of the file were left out here]\n")
+    lines = "".join(rows)
+    assert head and lines.startswith(head) and head.endswith("\n")
+    assert tail and lines.endswith("\n" + tail)
+    assert len(("\ufeff" + head + tail).encode(codec)) + left_out == len(data)
+    assert MAX_FILE_BYTES - 100 < len(data) - left_out <= MAX_FILE_BYTES
+
+
+def test_a_long_utf_16_line_is_cut_between_characters(files: Files) -> None:
+    for before in range(2):
+        (files.root / "line.txt").write_text("x" * before + "😀" * 1_000_000, "utf-16")
+        text, left_out = files.read_for_model("line.txt")
+        assert text.startswith("x" * before + "😀😀") and text.endswith("😀😀") and left_out > 900_000
+
+
 def test_a_notebook_file_too_large_to_read_is_refused(files: Files) -> None:
     with (files.root / "huge.ipynb").open("wb") as file:
         file.truncate(MAX_NOTEBOOK_BYTES + 1)

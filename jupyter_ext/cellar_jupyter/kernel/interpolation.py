@@ -75,7 +75,7 @@ def problem_of(error: Exception) -> str:
     """An exception on one line; its message is somebody's code, too."""
     try:
         message = " ".join(str(error).split())[:200]
-    except Exception:  # noqa: BLE001
+    except Exception:  # noqa: BLE001  # a `__str__` of somebody's own may raise anything
         message = ""
     return f"{type(error).__name__}: {message}" if message else type(error).__name__
 

@@ -79,12 +79,15 @@ class Files:
         head, tail, left_out = _read_edges(self.resolve(path), MAX_FILE_BYTES)
         if not left_out:
             return decode(head), 0
-        line = head.rfind(b"\n") + 1
-        head, over = (head[:line], len(head) - line) if line else (head, 0)
-        line = tail.find(b"\n") + 1
-        tail, left_out = tail[line:], left_out + over + line
-        between = f"\n[{left_out:,} bytes of the file were left out here]\n"
-        return decode(head, whole=False) + between + decode(tail, whole=False), left_out
+        size = len(head) + left_out + len(tail)
+        codec = _UTF_16.get(head[:2])
+        if codec:
+            before, after, kept = _wide_lines(head, tail[size % 2 :], codec)
+        else:
+            head, tail = head[: head.rfind(b"\n") + 1] or head, tail[tail.find(b"\n") + 1 :]
+            before, after, kept = decode(head, whole=False), decode(tail, whole=False), len(head) + len(tail)
+        left_out = size - kept
+        return f"{before}\n[{left_out:,} bytes of the file were left out here]\n{after}", left_out
 
     def read_bytes(self, path: str, limit: int) -> bytes:
         return _read_regular(self.resolve(path), limit)
@@ -300,6 +303,7 @@ def _too_large(size: int, limit: int) -> TooLarge:
 
 _BINARY = re.compile(rb"[\0-\x08\x0e-\x1a\x1c-\x1f]")
 _EDGE = 4  # bytes of the longest character
+_UTF_16 = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
 
 
 def decode(data: bytes, whole: bool = True) -> str:
@@ -308,7 +312,7 @@ def decode(data: bytes, whole: bool = True) -> str:
     CP949 is strict enough to be tried first: a Western accented letter followed by a plain one is no character of it.
     `whole=False`: the data may begin or end inside of a character. Raises `Unreadable` for what is no text.
     """
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+    if data[:2] in _UTF_16:
         codecs = ["utf-16"]
     else:
         if _BINARY.search(data, 0, 8192):
@@ -320,6 +324,21 @@ def decode(data: bytes, whole: bool = True) -> str:
             with contextlib.suppress(UnicodeDecodeError):
                 return data[begin : len(data) - end].decode(codec)
     raise Unreadable("Not text in a known encoding", detail={"why": "encoding"})
+
+
+def _wide_lines(head: bytes, tail: bytes, codec: str) -> tuple[str, str, int]:
+    """Head and tail of a long UTF-16 file from line to line, and how many bytes they are. `tail` begins at a code unit;
+    either may be cut inside of a surrogate pair, and a file that is written just now may end with half a unit."""
+    kept = []
+    for data in (head, tail[: len(tail) // 2 * 2]):
+        for begin, end in ((0, 0), (0, 2), (2, 0), (2, 2)):
+            with contextlib.suppress(UnicodeDecodeError):
+                kept.append(data[begin : len(data) - end].decode(codec))
+                break
+        else:
+            raise Unreadable("Not text in a known encoding", detail={"why": "encoding"})
+    before, after = kept[0][: kept[0].rfind("\n") + 1] or kept[0], kept[1][kept[1].find("\n") + 1 :]
+    return before.removeprefix("\ufeff"), after, len((before + after).encode(codec))
 
 
 def _small_text(path: Path) -> str | None:

@@ -4,25 +4,22 @@
  * plugins) does it here; the view draws it and sends what `take` hands out.
  */
 import { requestKey } from '../api';
-import type {
-  ContextPart,
-  FeatureName,
-  IImagePart,
-  ITurn
-} from '../wire/types';
-import { EMPTY_DRAFT, type Drafts, type ISavedItem } from './drafts';
-import { isLocked } from './features';
-import type { IContextItem, IContextSource, IDragData } from './tokens';
-
-/** A picture: it has no home in the workspace, so the item carries it. */
-export interface IImageItem extends IContextItem {
-  kind: 'image';
-  image: IImagePart;
-}
-
-export function isImageItem(item: IContextItem): item is IImageItem {
-  return item.kind === 'image' && 'image' in item;
-}
+import type { FeatureName, ITurn } from '../wire/types';
+import { EMPTY_DRAFT, type Drafts } from './drafts';
+import {
+  attachedItems,
+  hold,
+  newItems,
+  offeredAgain,
+  revived,
+  saved,
+  takenOff,
+  withAutomatic,
+  type IContextItems
+} from './items';
+import { Sources } from './sources';
+import { Observable } from './state';
+import type { IContextItem } from './tokens';
 
 /** A file on its way from the computer into the workspace. */
 export interface IUpload {
@@ -33,18 +30,10 @@ export interface IUpload {
   error: string | null;
 }
 
-export interface IComposerState {
+export interface IComposerState extends IContextItems {
   /** '' is the conversation that does not exist yet */
   conversation: string;
   text: string;
-  /** by hand, in the order they were added */
-  items: readonly IContextItem[];
-  /** what the sources offer by themselves now */
-  automatic: readonly IContextItem[];
-  /** automatic ones that were taken off */
-  dismissed: ReadonlySet<string>;
-  /** what an admin switched off: such items are shown, and do not travel */
-  off: ReadonlySet<FeatureName>;
   uploads: readonly IUpload[];
   /** of the question that was put back, until something of it changes; null: a new one */
   key: string | null;
@@ -66,110 +55,32 @@ export interface ITaken {
   attached: readonly IContextItem[];
 }
 
-/** Automatic ones first, each thing once; also what is locked. */
-export function shownItems(state: IComposerState): IContextItem[] {
-  const manual = new Set(state.items.map(item => item.key));
-  const automatic = state.automatic.filter(
-    item =>
-      !state.dismissed.has(item.key) &&
-      !manual.has(item.key) &&
-      !manual.has(item.held ?? item.key)
-  );
-  return [...automatic, ...state.items];
-}
+const EMPTY_COMPOSER: IComposerState = {
+  conversation: '',
+  text: '',
+  items: [],
+  automatic: [],
+  dismissed: new Set(),
+  off: new Set(),
+  uploads: [],
+  key: null,
+  editing: null,
+  revision: 0,
+  focus: 0
+};
 
-/** Everything that travels. */
-export function attachedItems(state: IComposerState): IContextItem[] {
-  return shownItems(state).filter(item => !isLocked(state.off, item.kind));
-}
-
-/** The parts of this moment; what is gone meanwhile (null) stays behind. */
-export async function readParts(
-  items: readonly IContextItem[],
-  most?: number
-): Promise<ContextPart[]> {
-  const parts = await Promise.all(items.map(item => item.read(most)));
-  return parts.flatMap((part, index) =>
-    part === null ? [] : [{ ...part, auto: items[index].auto }]
-  );
-}
-
-export function fileItem(
-  path: string,
-  kind: 'file' | 'folder' = 'file'
-): IContextItem {
-  const name = path.replace(/\/+$/, '').split('/').pop() || '/';
-  return {
-    key: `${kind}:${path}`,
-    kind,
-    label: name,
-    path,
-    auto: false,
-    read: async () => ({ type: kind, path })
-  };
-}
-
-export function imageItem(image: IImagePart, serial: string): IImageItem {
-  return {
-    key: `image:${serial}`,
-    kind: 'image',
-    label: image.name,
-    auto: false,
-    image,
-    read: async () => image
-  };
-}
-
-/** Characters of one selection or of some cells that a draft keeps. */
-const MAX_PART = 200_000;
-
-/** What was read of items that only live in their page. */
-const HELD = new WeakMap<IContextItem, ContextPart>();
-
-export class ComposerModel {
+export class ComposerModel extends Observable<IComposerState> {
   constructor(private readonly drafts: Drafts) {
-    this.state = {
-      automatic: [],
-      off: new Set(),
-      uploads: [],
-      revision: 0,
-      focus: 0,
-      ...this.restored('')
-    };
+    super(EMPTY_COMPOSER);
+    this.state = { ...this.state, ...this.restored('') };
+    this.sources.onChanged(() => this.refreshAutomatic());
   }
 
-  getState = (): IComposerState => this.state;
+  readonly sources = new Sources();
 
-  subscribe = (listener: () => void): (() => void) => {
-    this.listeners.add(listener);
-    return () => this.listeners.delete(listener);
-  };
-
-  addSource(source: IContextSource): void {
-    this.sources.push(source);
-    source.onChanged(() => this.refreshAutomatic());
-    this.refreshAutomatic();
-  }
-
-  /** What the sources offer for `@` and this query, in the sources' order. */
-  async mentions(query: string): Promise<IContextItem[]> {
-    const answers = await Promise.all(
-      this.sources.map(source =>
-        source.mentions(query, !this.state.off.has('search')).catch(() => [])
-      )
-    );
-    return answers.flat();
-  }
-
-  /** The error that was seen last in what is open. */
-  lastError(): IContextItem | null {
-    for (const source of this.sources) {
-      const error = source.lastError?.();
-      if (error) {
-        return error;
-      }
-    }
-    return null;
+  /** What the sources offer for `@` and this query. */
+  mentions(query: string): Promise<IContextItem[]> {
+    return this.sources.mentions(query, !this.state.off.has('search'));
   }
 
   /** A suggestion for the text: what is already typed stays, after a command. */
@@ -184,73 +95,50 @@ export class ComposerModel {
     );
   }
 
-  /** What a drag inside JupyterLab carries, as the sources understand it. */
-  dropped = async (data: IDragData): Promise<IContextItem[]> => {
-    const answers = await Promise.all(
-      this.sources.map(source => source.dropped?.(data) ?? [])
-    );
-    return answers.flat();
-  };
-
   setText(text: string): void {
-    this.update({ text });
+    this.set({ text });
   }
 
   /** Put text there that the user did not type; the caret goes to its end. */
   fill(text: string): void {
-    this.update({ text, revision: this.state.revision + 1 });
+    this.set({ text, revision: this.state.revision + 1 });
   }
 
   /** Put the cursor into the text. */
   focus(): void {
-    this.update({ focus: this.state.focus + 1 });
+    this.set({ focus: this.state.focus + 1 });
   }
 
   add(items: readonly IContextItem[]): void {
-    const known = new Set(this.state.items.map(item => item.key));
-    const fresh = items
-      .filter(item => !known.has(item.key) && known.add(item.key))
-      .map(item => (item.auto ? { ...item, auto: false } : item));
-    const dismissed = new Set(this.state.dismissed);
-    items.forEach(item => dismissed.delete(item.key));
-    this.update({
+    const fresh = newItems(items, this.state.items);
+    this.set({
       items: [...this.state.items, ...fresh],
-      dismissed
+      dismissed: offeredAgain(
+        this.state,
+        items.map(item => item.key)
+      )
     });
-    fresh.forEach(item => void this.hold(item));
+    fresh.forEach(item => void this.keep(item));
   }
 
-  /** A selection or cells are read at once: the draft keeps what a reload loses. */
-  private async hold(item: IContextItem): Promise<void> {
-    if (item.kind !== 'selection' && item.kind !== 'cells') {
-      return;
-    }
-    const part = await item.read().catch(() => null);
-    if (part && JSON.stringify(part).length <= MAX_PART) {
-      HELD.set(item, part);
-      if (this.state.items.includes(item)) {
-        this.save();
-      }
+  /** Into the draft goes also what was read of it. */
+  private async keep(item: IContextItem): Promise<void> {
+    if ((await hold(item)) && this.state.items.includes(item)) {
+      this.save(this.state);
     }
   }
 
   /** Take an attachment off; an automatic one stays off until it is put back. */
   remove(key: string): void {
-    const dismissed = new Set(this.state.dismissed);
-    this.state.automatic
-      .filter(item => item.key === key || item.held === key)
-      .forEach(item => dismissed.add(item.key));
-    this.update({
+    this.set({
       items: this.state.items.filter(item => item.key !== key),
-      dismissed
+      dismissed: takenOff(this.state, key)
     });
   }
 
   /** Put an automatic item back that was taken off. */
   restore(key: string): void {
-    const dismissed = new Set(this.state.dismissed);
-    dismissed.delete(key);
-    this.update({ dismissed });
+    this.set({ dismissed: offeredAgain(this.state, [key]) });
   }
 
   /** Empty the composer for a send; automatic items stay for the next question. */
@@ -258,7 +146,7 @@ export class ComposerModel {
     const { conversation, text, items } = this.state;
     const key = this.state.key ?? requestKey();
     const attached = attachedItems(this.state);
-    this.update({ text: '', items: [], revision: this.state.revision + 1 });
+    this.set({ text: '', items: [], revision: this.state.revision + 1 });
     return { key, conversation, text, items, attached };
   }
 
@@ -277,7 +165,7 @@ export class ComposerModel {
     }
     const known = new Set(this.state.items.map(item => item.key));
     const alone = this.state.text === '' && known.size === 0;
-    this.update({
+    this.set({
       key: alone ? taken.key : null,
       text: joined(taken.text, this.state.text),
       items: [
@@ -293,7 +181,7 @@ export class ComposerModel {
     if (conversation === this.state.conversation) {
       return;
     }
-    this.update({
+    this.set({
       ...this.restored(conversation),
       revision: this.state.revision + 1
     });
@@ -309,18 +197,18 @@ export class ComposerModel {
     const { text, items } = this.state;
     const draft = this.drafts.load(conversation);
     this.drafts.save(before, EMPTY_DRAFT);
-    this.update({
+    this.set({
       conversation,
       key: null,
       text: joined(text, draft.text),
-      items: [...items, ...draft.items.map(item => this.revived(item))]
+      items: [...items, ...draft.items.map(item => revived(item, this.sources))]
     });
-    this.save();
+    this.save(this.state);
   }
 
   /** Edit a pending turn here; the draft waits underneath. */
   edit(turn: ITurn): void {
-    this.update({
+    this.set({
       editing: turn,
       text: turn.text,
       items: [],
@@ -341,7 +229,7 @@ export class ComposerModel {
       text: keepText ? joined(text, draft.text) : draft.text,
       edit: undefined
     });
-    this.update({
+    this.set({
       ...this.restored(conversation),
       revision: this.state.revision + 1
     });
@@ -350,12 +238,12 @@ export class ComposerModel {
   /** What the admin's policy says now. */
   lock(off: ReadonlySet<FeatureName>): void {
     if ([...off].join() !== [...this.state.off].join()) {
-      this.update({ off });
+      this.set({ off });
     }
   }
 
   setUploads(change: (uploads: readonly IUpload[]) => IUpload[]): void {
-    this.update({ uploads: change(this.state.uploads) });
+    this.set({ uploads: change(this.state.uploads) });
   }
 
   /** Off: nothing is attached that was not added by hand. */
@@ -367,41 +255,24 @@ export class ComposerModel {
   }
 
   private refreshAutomatic(): void {
-    const automatic = this.offering
-      ? this.sources.flatMap(source => source.automatic())
-      : [];
-    const keys = new Set(automatic.map(item => item.key));
-    // A selection that went away and comes back is a new one: offer it again.
-    const back = [...this.state.dismissed].filter(
-      key => !keys.has(key) && this.wasSelection(key)
-    );
-    if (!back.length) {
-      this.update({ automatic });
+    const automatic = this.offering ? this.sources.automatic() : [];
+    this.set(withAutomatic(this.state, automatic));
+  }
+
+  /** What the user changed goes into the draft, and is no longer the question put back. */
+  protected override set(change: Partial<IComposerState>): void {
+    const next = { ...this.state, ...change };
+    if (!isWritten(this.state, next)) {
+      super.set(change);
       return;
     }
-    const dismissed = new Set(this.state.dismissed);
-    back.forEach(key => dismissed.delete(key));
-    this.update({ automatic, dismissed });
+    const key = change.key ?? null;
+    this.save({ ...next, key });
+    super.set({ ...change, key });
   }
 
-  private wasSelection(key: string): boolean {
-    return this.state.automatic.some(
-      item => item.key === key && item.kind === 'selection'
-    );
-  }
-
-  private update(change: Partial<IComposerState>): void {
-    const before = this.state;
-    this.state = { ...before, ...change };
-    if (isWritten(before, this.state)) {
-      this.state.key = change.key ?? null;
-      this.save();
-    }
-    this.listeners.forEach(listener => listener());
-  }
-
-  private save(): void {
-    const { conversation, key, editing, text, items, dismissed } = this.state;
+  private save(state: IComposerState): void {
+    const { conversation, key, editing, text, items, dismissed } = state;
     this.drafts.save(
       conversation,
       editing
@@ -429,45 +300,15 @@ export class ComposerModel {
       conversation,
       key: draft.edit ? null : (draft.key ?? null),
       text: draft.edit?.text ?? draft.text,
-      items: draft.edit ? [] : draft.items.map(item => this.revived(item)),
+      items: draft.edit
+        ? []
+        : draft.items.map(item => revived(item, this.sources)),
       dismissed: new Set(draft.dismissed),
       editing: draft.edit?.turn ?? null
     };
   }
 
-  /**
-   * An item of a draft gets its `read` back: files read by path, pictures from the
-   * draft, the rest is asked of the sources when the question is sent; what they do
-   * not find is sent as it was added.
-   */
-  revived(item: ISavedItem): IContextItem {
-    const { key, kind, label, path } = item;
-    if ((kind === 'file' || kind === 'folder') && path !== undefined) {
-      return { ...fileItem(path, kind), key, label };
-    }
-    if (item.image) {
-      return { ...imageItem(item.image, ''), key, label };
-    }
-    const read = async (most?: number): Promise<ContextPart | null> => {
-      for (const source of this.sources) {
-        const found = source.resolve?.(key);
-        if (found) {
-          return found.read(most);
-        }
-      }
-      return item.part ?? null;
-    };
-    const again = { key, kind, label, path, auto: false, read };
-    if (item.part) {
-      HELD.set(again, item.part);
-    }
-    return again;
-  }
-
-  private state: IComposerState;
   private offering = true;
-  private readonly listeners = new Set<() => void>();
-  private readonly sources: IContextSource[] = [];
 }
 
 /**
@@ -486,11 +327,4 @@ function isWritten(before: IComposerState, now: IComposerState): boolean {
 
 function joined(first: string, second: string): string {
   return first === '' || second === '' ? first + second : `${first}\n${second}`;
-}
-
-export function saved(item: IContextItem): ISavedItem {
-  const { key, kind, label, path } = item;
-  return isImageItem(item)
-    ? { key, kind, label, image: item.image }
-    : { key, kind, label, path, part: HELD.get(item) };
 }

@@ -10,7 +10,7 @@ import type {
   IReceipt,
   IReceiptPart
 } from '../wire/types';
-import { readParts } from './composer';
+import { readParts } from './items';
 import { rowsOfParts } from './meter';
 import type { IContextItem } from './tokens';
 

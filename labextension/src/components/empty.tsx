@@ -177,7 +177,10 @@ function useSight(
     if (!shown) {
       return;
     }
-    const timer = setTimeout(() => setError(model.lastError()), LOOK_REST);
+    const timer = setTimeout(
+      () => setError(model.sources.lastError()),
+      LOOK_REST
+    );
     return () => clearTimeout(timer);
   }, [model, automatic, shown]);
   return sightOf(automatic, error, part);

@@ -15,7 +15,7 @@ import {
 
 import { Api, requestKey } from '../api';
 import { browserChannel } from '../chat/channel';
-import { attachedItems } from '../chat/composer';
+import { attachedItems } from '../chat/items';
 import { browserMemory } from '../chat/memory';
 import { ChatStore } from '../chat/store';
 import { IChat, type IAskOptions } from '../chat/tokens';
@@ -241,7 +241,7 @@ function chatOf(
       open();
       composer.model.add(items);
     },
-    addSource: source => composer.model.addSource(source),
+    addSource: source => composer.model.sources.add(source),
     setCodeTargets: code => targets.use(code)
   };
 }

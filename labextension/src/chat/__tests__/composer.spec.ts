@@ -1,11 +1,6 @@
 import type { ITurn } from '../../wire/types';
-import {
-  attachedItems,
-  ComposerModel,
-  fileItem,
-  readParts,
-  shownItems
-} from '../composer';
+import { ComposerModel } from '../composer';
+import { attachedItems, fileItem, readParts, shownItems } from '../items';
 import { Drafts, type IDraftStorage } from '../drafts';
 import {
   recallEarlier,
@@ -14,6 +9,7 @@ import {
   NOT_RECALLING
 } from '../recall';
 import type { IContextItem, IContextSource } from '../tokens';
+import { tick } from './server';
 
 class Shelf implements IDraftStorage {
   readonly kept = new Map<string, string>();
@@ -75,7 +71,7 @@ function fresh(shelf = new Shelf()): {
   const drafts = new Drafts(shelf, '/user/ann/');
   const model = new ComposerModel(drafts);
   const source = new Source();
-  model.addSource(source);
+  model.sources.add(source);
   return { model, source, drafts };
 }
 
@@ -327,8 +323,7 @@ describe('the composer without its screen', () => {
         read: async () => part
       }
     ]);
-    await Promise.resolve();
-    await Promise.resolve();
+    await tick();
     before.drafts.flush();
     for (const { model, drafts } of [fresh(shelf), fresh(shelf)]) {
       expect(await readParts(model.getState().items)).toEqual([

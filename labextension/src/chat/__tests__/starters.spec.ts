@@ -1,7 +1,7 @@
 import type { ITurn, TurnState } from '../../wire/types';
 import { endedBetween } from '../attention';
 import { localCommand } from '../commands';
-import { fileItem } from '../composer';
+import { fileItem } from '../items';
 import { startersFor, type ISight } from '../starters';
 
 const NOTHING: ISight = {

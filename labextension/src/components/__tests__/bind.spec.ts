@@ -1,6 +1,7 @@
 /** The composer's room on the real store; the server is in memory. */
 import { requestKey } from '../../api';
-import { fileItem, type ITaken } from '../../chat/composer';
+import type { ITaken } from '../../chat/composer';
+import { fileItem } from '../../chat/items';
 import { Outbox } from '../../chat/outbox';
 import { ChatStore } from '../../chat/store';
 import {

@@ -1,7 +1,8 @@
 /** The text itself. */
 import type * as React from 'react';
 
-import { attachedItems, type IComposerState } from '../../chat/composer';
+import type { IComposerState } from '../../chat/composer';
+import { attachedItems } from '../../chat/items';
 import { imagesOf } from './attach';
 import type { IComposerProps } from './props';
 import type { IText } from './useText';

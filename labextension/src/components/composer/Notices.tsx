@@ -2,7 +2,8 @@
 import { closeIcon } from '@jupyterlab/ui-components';
 
 import { unknownCommand } from '../../chat/commands';
-import { attachedItems, type IComposerState } from '../../chat/composer';
+import type { IComposerState } from '../../chat/composer';
+import { attachedItems } from '../../chat/items';
 import { meterOf } from '../../chat/meter';
 import type { IPreviewState } from '../../chat/preview';
 import { IconButton, TextButton } from '../buttons';

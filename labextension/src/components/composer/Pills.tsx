@@ -14,12 +14,8 @@ import {
 } from '@jupyterlab/ui-components';
 import type { TranslationBundle } from '@jupyterlab/translation';
 
-import {
-  isImageItem,
-  shownItems,
-  type IComposerState,
-  type IUpload
-} from '../../chat/composer';
+import type { IComposerState, IUpload } from '../../chat/composer';
+import { isImageItem, shownItems } from '../../chat/items';
 import { isLocked } from '../../chat/features';
 import { shortTokens } from '../../chat/meter';
 import type { IPreviewState } from '../../chat/preview';

@@ -2,12 +2,8 @@
 import { Dialog, showDialog } from '@jupyterlab/apputils';
 import type { TranslationBundle } from '@jupyterlab/translation';
 
-import {
-  fileItem,
-  imageItem,
-  type ComposerModel,
-  type IUpload
-} from '../../chat/composer';
+import type { ComposerModel, IUpload } from '../../chat/composer';
+import { fileItem, imageItem } from '../../chat/items';
 import {
   base64,
   statusOf,

@@ -5,12 +5,8 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import * as React from 'react';
 
-import {
-  ComposerModel,
-  readParts,
-  saved,
-  type ITaken
-} from '../../chat/composer';
+import { ComposerModel, type ITaken } from '../../chat/composer';
+import { readParts, revived, saved } from '../../chat/items';
 import { Drafts } from '../../chat/drafts';
 import { featuresOff } from '../../chat/features';
 import { Outbox, type IUnsent } from '../../chat/outbox';
@@ -150,7 +146,7 @@ async function resume(
   } catch (error) {
     store.notify(error);
   }
-  const items = unsent.items.map(item => model.revived(item));
+  const items = unsent.items.map(item => revived(item, model.sources));
   model.putBack({ key, conversation, text, items, attached: [] });
   outbox.drop(key);
 }

@@ -17,7 +17,7 @@ export function useDrop(
       return;
     }
     return acceptDrops(node, {
-      read: model.dropped,
+      read: data => model.sources.dropped(data),
       onItems: items => {
         model.add(items);
         model.focus();

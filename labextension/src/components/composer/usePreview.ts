@@ -1,6 +1,7 @@
 import * as React from 'react';
 
-import { attachedItems, type IComposerState } from '../../chat/composer';
+import type { IComposerState } from '../../chat/composer';
+import { attachedItems } from '../../chat/items';
 import { PREVIEW_REST, TYPING_REST, type Preview } from '../../chat/preview';
 import type { IComposerChat } from './props';
 

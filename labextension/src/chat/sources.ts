@@ -1,0 +1,61 @@
+/** All sources of context as one, in the order they came. */
+import type { IContextItem, IContextSource, IDragData } from './tokens';
+
+export class Sources implements Required<IContextSource> {
+  add(source: IContextSource): void {
+    this.sources.push(source);
+    source.onChanged(() => this.changed());
+    this.changed();
+  }
+
+  automatic(): IContextItem[] {
+    return this.sources.flatMap(source => source.automatic());
+  }
+
+  onChanged(listener: () => void): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  /** One that fails offers nothing; the others do. */
+  async mentions(query: string, search: boolean): Promise<IContextItem[]> {
+    const answers = await Promise.all(
+      this.sources.map(source => source.mentions(query, search).catch(() => []))
+    );
+    return answers.flat();
+  }
+
+  lastError(): IContextItem | null {
+    return this.first(source => source.lastError?.());
+  }
+
+  resolve(key: string): IContextItem | null {
+    return this.first(source => source.resolve?.(key));
+  }
+
+  async dropped(data: IDragData): Promise<IContextItem[]> {
+    const answers = await Promise.all(
+      this.sources.map(source => source.dropped?.(data) ?? [])
+    );
+    return answers.flat();
+  }
+
+  private first(
+    ask: (source: IContextSource) => IContextItem | null | undefined
+  ): IContextItem | null {
+    for (const source of this.sources) {
+      const found = ask(source);
+      if (found) {
+        return found;
+      }
+    }
+    return null;
+  }
+
+  private changed(): void {
+    this.listeners.forEach(listener => listener());
+  }
+
+  private readonly sources: IContextSource[] = [];
+  private readonly listeners = new Set<() => void>();
+}

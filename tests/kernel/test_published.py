@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
+from pathlib import Path
 
 import pytest
 from cellar_jupyter.kernel.display import ANSWER_MIME, Answer, answer_to_bundle, draws_cards
@@ -118,6 +119,20 @@ def test_no_formula_defines_a_command(markdown: str) -> None:
     published = to_published(markdown)
     left = re.sub(r"<pre><code>.*?</code></pre>", "", published, flags=re.DOTALL)
     assert not re.search(r"\\(def|let|renewcommand|Declare)", html.unescape(left))
+
+
+TEX = json.loads((Path(__file__).parents[1] / "contract" / "tex.json").read_text("utf-8"))
+"""The panel's tests read the same file."""
+
+
+@pytest.mark.parametrize("tex", TEX["defines"])
+def test_tex_that_defines_something_is_not_published(tex: str) -> None:
+    assert to_published(f"$${tex}$$") != f"$${tex}$$"
+
+
+@pytest.mark.parametrize("tex", TEX["harmless"])
+def test_tex_that_defines_nothing_is_published_as_it_is(tex: str) -> None:
+    assert to_published(f"$${tex}$$") == f"$${tex}$$"
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,8 @@ _DEFINITION = re.compile(
     r"^([ \t>*+.)\d-]{0,40}\[(?:\\.|[^\]\\\n])+\])(?=:\s*<?(?!https?://|mailto:|#|/))", re.IGNORECASE | re.MULTILINE
 )
 _MATHS = re.compile(r"\$|\\[(\[]|\\begin")
-# What changes the front end's MathJax for good; the same as in labextension/src/components/markdown/maths.ts.
+# What changes the front end's MathJax for good. labextension/src/components/markdown/maths.ts knows the same:
+# tests/contract/tex.json holds both to it.
 _TEX_DEFINITION = re.compile(
     r"\\(?:(?:[egx]?def|let|futurelet|global|definecolor|usetagform|mathtoolsset|require|setOptions|Newextarrow)(?![a-zA-Z])|(?:(?:re)?new|provide)(?:command|environment|tagform|columntype)|Declare)"
 )

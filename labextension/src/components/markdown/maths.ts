@@ -28,7 +28,7 @@ export function putDollars(host: HTMLElement): void {
 /**
  * One MathJax sets the maths of the whole page, and what one text defines holds
  * for all others, notebooks too. These are the commands that change something for
- * good (jupyter_ext/cellar_jupyter/kernel/published.py has the same).
+ * good. The magics know the same: tests/contract/tex.json holds both to it.
  */
 // prettier-ignore
 export const DEFINITION = /\\(?:(?:[egx]?def|let|futurelet|global|definecolor|usetagform|mathtoolsset|require|setOptions|Newextarrow)(?![a-zA-Z])|(?:(?:re)?new|provide)(?:command|environment|tagform|columntype)|Declare)/;

@@ -170,6 +170,15 @@ def test_the_bar_of_a_code_block_acts_on_the_cell_around_it(panel: Panel, lab: L
     notebook.expect_sources("%load_ext cellar_jupyter", "%%ai\nwrite it", "b = 2")
 
 
+def test_the_bar_of_a_code_block_says_that_it_copied(panel: Panel, lab: Lab, model: FakeVLLM) -> None:
+    notebook = ready(panel, lab, code("%%ai\nwrite it", "ask"))
+    model.use(Scenario(text=CODE))
+    notebook.run(1)
+    bar = cards(panel.page).locator(".jp-Cellar-code-actions")
+    bar.get_by_role("button", name="Copy", exact=True).click()
+    expect(bar.get_by_role("button", name="Copied", exact=True)).to_be_visible()
+
+
 def test_code_format_puts_the_code_into_the_next_cell(panel: Panel, lab: Lab, model: FakeVLLM) -> None:
     notebook = ready(panel, lab, code("%%ai -f code\nwrite it", "ask"))
     model.use(Scenario(text=CODE))

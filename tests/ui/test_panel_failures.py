@@ -93,6 +93,7 @@ def test_who_is_signed_out_is_offered_to_load_the_page_again(
     panel.open("lab")
     banner = panel.root.locator('[data-banner="signed_out"]')
     expect(banner).to_contain_text("You are signed out")
+    expect(panel.composer.locator(".jp-Cellar-model")).to_have_text("Not connected")
     panel.write("kept")
     expect(panel.send).to_be_disabled()
     page.unroute("**/cellar/api/**")

@@ -117,6 +117,7 @@ function Body(props: ICardProps): JSX.Element {
       {isMarkdown(answer) ? (
         <Prose
           text={answer.text}
+          trans={trans}
           open={answer.state === 'streaming'}
           kit={props.kit}
           host={props.host}

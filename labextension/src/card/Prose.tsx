@@ -1,14 +1,14 @@
 /** The answer's Markdown, drawn as the panel draws it; the bars of its code blocks act on the cell around the card. */
+import type { TranslationBundle } from '@jupyterlab/translation';
 import { useEffect, useRef } from 'react';
-import type { MouseEvent } from 'react';
 
-import { copyText } from '../components/clipboard';
-import { codeOf } from '../components/markdown/code';
 import { MarkdownView } from '../components/markdown/view';
 import type { IMarkdownKit } from '../components/markdown/view';
+import { actOnCode } from '../components/transcript/codeactions';
 import type { ICardHost } from './host';
 
 export interface IProseProps {
+  trans: TranslationBundle;
   text: string;
   open: boolean;
   kit: IMarkdownKit;
@@ -29,35 +29,18 @@ export function Prose(props: IProseProps): JSX.Element {
     return () => made.dispose();
   }, [kit]);
   useEffect(() => view.current?.update(text, open), [text, open, kit]);
+  // Buttons without a meaning here are hidden by card.css.
+  const target = {
+    insertBelow: (code: string) => props.host()?.insertBelow(code, 'code'),
+    replace: (code: string) => props.host()?.replace(code)
+  };
   return (
     <div
       ref={place}
       className={`jp-Cellar-card-prose jp-Cellar-markdown jp-RenderedHTMLCommon${
         props.hasHost ? ' jp-mod-inCell' : ''
       }`}
-      onClick={event => act(event, props.host)}
+      onClick={event => actOnCode(event, target, props.trans)}
     />
   );
-}
-
-/** What a code block's button does; those without a meaning here are hidden by card.css. */
-function act(event: MouseEvent, host: () => ICardHost | null): void {
-  const button = (event.target as Element).closest<HTMLElement>(
-    '[data-cellar-action]'
-  );
-  if (!button) {
-    return;
-  }
-  const { code } = codeOf(button);
-  switch (button.dataset.cellarAction) {
-    case 'copy':
-      void copyText(code);
-      break;
-    case 'insertBelow':
-      host()?.insertBelow(code, 'code');
-      break;
-    case 'replace':
-      host()?.replace(code);
-      break;
-  }
 }

@@ -12,5 +12,8 @@ export function figure(value: number, digits = 0): string {
 }
 
 export function moment(seconds: number): string {
-  return new Date(seconds * 1000).toLocaleString(language());
+  return new Date(seconds * 1000).toLocaleString(language(), {
+    dateStyle: 'medium',
+    timeStyle: 'short'
+  });
 }

@@ -10,6 +10,8 @@ export interface IModelPickerProps {
   status: IStatus | null;
   /** id; null: the server's default */
   model: string | null;
+  /** the server does not tell: nobody connects any more */
+  lost: boolean;
   choose(id: string): void;
 }
 
@@ -23,15 +25,17 @@ export function chosenModel(
 }
 
 export function ModelPicker(props: IModelPickerProps): JSX.Element {
-  const { trans, status, model, choose } = props;
+  const { trans, status, model, lost, choose } = props;
   const chosen = chosenModel(status, model);
-  const state = status?.model_server.state ?? 'loading';
+  const state = status?.model_server.state ?? (lost ? 'down' : 'loading');
   if (!chosen || !status) {
     return (
       <span className={`jp-Cellar-model jp-mod-${state}`}>
         <Dot state={state} />
         {status === null
-          ? trans.__('Connecting…')
+          ? lost
+            ? trans.__('Not connected')
+            : trans.__('Connecting…')
           : state === 'loading'
             ? trans.__('Model is loading…')
             : trans.__('No model')}

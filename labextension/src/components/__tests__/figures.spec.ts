@@ -19,4 +19,9 @@ describe('numbers', () => {
     document.documentElement.lang = 'ko-KR';
     expect(moment(0)).toContain('1970. 1. 1.');
   });
+
+  it('to the minute', () => {
+    document.documentElement.lang = 'en';
+    expect(moment(0)).toMatch(/^Jan 1, 1970, \d+:\d\d\s[AP]M$/);
+  });
 });

@@ -44,6 +44,7 @@ export function Tools(props: IToolsProps): JSX.Element {
         trans={trans}
         status={chat.status}
         model={chat.model}
+        lost={chat.blocked !== null}
         choose={actions.chooseModel}
       />
       <span className="jp-Cellar-spacer" />

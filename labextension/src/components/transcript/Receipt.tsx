@@ -52,12 +52,15 @@ function Sent(props: { receipt: IReceipt; usage?: IUsage }): JSX.Element {
       </tbody>
       <tfoot>
         <tr>
-          <th scope="row">{trans.__('In all')}</th>
-          <td>
-            {receipt.exact || usage?.prompt
-              ? trans.__('of %1', figure(receipt.budget))
-              : trans.__('about, of %1', figure(receipt.budget))}
-          </td>
+          <th scope="row" colSpan={2}>
+            {trans.__('In all')}{' '}
+            <span className="jp-Cellar-dim">
+              ·{' '}
+              {receipt.exact || usage?.prompt
+                ? trans.__('of %1', figure(receipt.budget))
+                : trans.__('about, of %1', figure(receipt.budget))}
+            </span>
+          </th>
           <td className="jp-Cellar-number">{figure(total)}</td>
         </tr>
       </tfoot>

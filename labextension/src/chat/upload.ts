@@ -26,14 +26,17 @@ const PIECE = 1024 * 1024;
 /** The path it got, or null when the user cancelled. */
 export async function upload(options: IUploadOptions): Promise<string | null> {
   const { files, folder, file } = options;
+  const listing = await files.get(folder, { content: true });
+  const isTaken = (name: string): Promise<boolean> | boolean =>
+    taken(files, listing, join(folder, name));
   let path = join(folder, file.name);
-  if (await exists(files, path)) {
+  if (await isTaken(file.name)) {
     const answer = await options.ask(path);
     if (answer === 'cancel') {
       return null;
     }
     if (answer === 'keep-both') {
-      path = await freeName(files, path);
+      path = join(folder, await freeName(file.name, isTaken));
     }
   }
   const pieces = Math.max(1, Math.ceil(file.size / PIECE));
@@ -62,6 +65,33 @@ export function statusOf(error: unknown): number | undefined {
   return (error as { response?: { status?: number } }).response?.status;
 }
 
+/** What Jupyter lists in no folder (its `hide_globs`, and hidden files). */
+const UNLISTED = /^\.|~$|\.py[co]$|^__pycache__$/;
+
+/**
+ * The listing of the folder says it. Only where it cannot know is the name itself
+ * asked for, since a browser writes each 404 into its console: a name that is never
+ * listed, or one that a file system of another kind takes for a listed one.
+ */
+function taken(
+  files: IWorkspaceFiles,
+  listing: Contents.IModel,
+  path: string
+): Promise<boolean> | boolean {
+  const name = path.split('/').pop() ?? '';
+  const listed = (listing.content as Contents.IModel[]).map(each => each.name);
+  if (listed.includes(name)) {
+    return true;
+  }
+  const doubtful =
+    UNLISTED.test(name) || listed.map(folded).includes(folded(name));
+  return doubtful && exists(files, path);
+}
+
+function folded(name: string): string {
+  return name.normalize('NFC').toLowerCase();
+}
+
 async function exists(files: IWorkspaceFiles, path: string): Promise<boolean> {
   try {
     await files.get(path, { content: false });
@@ -74,13 +104,16 @@ async function exists(files: IWorkspaceFiles, path: string): Promise<boolean> {
   }
 }
 
-async function freeName(files: IWorkspaceFiles, path: string): Promise<string> {
-  const dot = path.lastIndexOf('.');
-  const cut = dot > path.lastIndexOf('/') + 1 ? dot : path.length;
+async function freeName(
+  name: string,
+  isTaken: (name: string) => Promise<boolean> | boolean
+): Promise<string> {
+  const dot = name.lastIndexOf('.');
+  const cut = dot > 0 ? dot : name.length;
   for (let number = 1; ; number++) {
-    const name = `${path.slice(0, cut)} (${number})${path.slice(cut)}`;
-    if (!(await exists(files, name))) {
-      return name;
+    const other = `${name.slice(0, cut)} (${number})${name.slice(cut)}`;
+    if (!(await isTaken(other))) {
+      return other;
     }
   }
 }

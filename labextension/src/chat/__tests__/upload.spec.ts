@@ -10,12 +10,26 @@ interface ISaved {
 function workspace(...names: string[]): {
   files: IWorkspaceFiles;
   saved: ISaved[];
+  /** each name that it was asked for and does not have: a line in the console */
+  missed: string[];
 } {
   const there = new Set(names);
   const saved: ISaved[] = [];
+  const missed: string[] = [];
   const files = {
-    get: async (path: string) => {
+    get: async (path: string, options: { content: boolean }) => {
+      if (options.content) {
+        const within = path === '' ? '' : `${path}/`;
+        const listed = [...there].filter(
+          name => name.startsWith(within) && !/(^|\/)\.|~$/.test(name)
+        );
+        return {
+          path,
+          content: listed.map(name => ({ name: name.slice(within.length) }))
+        };
+      }
       if (!there.has(path)) {
+        missed.push(path);
         throw Object.assign(new Error('no'), { response: { status: 404 } });
       }
       return { path };
@@ -33,7 +47,7 @@ function workspace(...names: string[]): {
       return { path };
     }
   } as unknown as IWorkspaceFiles;
-  return { files, saved };
+  return { files, saved, missed };
 }
 
 async function put(
@@ -86,6 +100,29 @@ describe('upload into the workspace', () => {
     const at = workspace('a.csv', 'a (1).csv');
     const done = await put(at, new File(['x'], 'a.csv'), 'keep-both');
     expect(done.path).toBe('a (2).csv');
+  });
+
+  it('keeps both beside each other in a folder', async () => {
+    const at = workspace('d.x/README', 'README (1)');
+    const done = await put(at, new File(['x'], 'README'), 'keep-both', 'd.x');
+    expect(done.path).toBe('d.x/README (1)');
+  });
+
+  it('asks for no name that the listing shows to be free', async () => {
+    const at = workspace('a.csv', 'b.csv');
+    await put(at, new File(['x'], 'c.csv'));
+    await put(at, new File(['x'], 'a.csv'), 'keep-both');
+    expect(at.missed).toEqual([]);
+  });
+
+  it('asks for a name that no listing shows, and for one that only differs in case', async () => {
+    const at = workspace('old~', 'A.csv');
+    expect(await put(at, new File(['x'], 'old~'))).toMatchObject({
+      path: null,
+      asked: ['old~']
+    });
+    await put(at, new File(['x'], 'a.csv'));
+    expect(at.missed).toEqual(['a.csv']);
   });
 
   it('passes a refusal on', async () => {

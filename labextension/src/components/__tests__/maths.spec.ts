@@ -6,10 +6,7 @@ import { definesCommands, DEFINITION, putDollars } from '../markdown/maths';
 
 /** The magics' tests read the same file. */
 const TEX = JSON.parse(
-  readFileSync(
-    join(__dirname, '../../../../tests/contract/tex.json'),
-    'utf-8'
-  )
+  readFileSync(join(__dirname, '../../../../tests/contract/tex.json'), 'utf-8')
 ) as { defines: string[]; harmless: string[] };
 
 function host(html: string): HTMLElement {

@@ -154,10 +154,12 @@ function tooltipOf(
   words: string
 ): string {
   const masked = row?.masked ?? 0;
+  const unread = row?.state === 'unreadable';
+  const why = row ? whyOf(trans, row) : '';
   return [
     `${kindName(trans, item.kind)}: ${visible(item.path ?? item.label)}`,
     item.auto ? trans.__('Added by itself because it is open') : '',
-    row ? tokenWords(trans, row.tokens ?? 0) : '',
+    row && !unread ? tokenWords(trans, row.tokens ?? 0) : '',
     row?.left_out_tokens
       ? trans._n(
           '%2 token left out',
@@ -166,9 +168,9 @@ function tooltipOf(
           figure(row.left_out_tokens)
         )
       : '',
-    row ? whyOf(trans, row) : '',
+    why,
     masked > 0 ? trans._n('%1 secret masked', '%1 secrets masked', masked) : '',
-    words
+    unread && why !== '' ? '' : words
   ]
     .filter(line => line !== '')
     .join('\n');

@@ -18,7 +18,7 @@ from tests.ui.panel import Panel
 @pytest.mark.parametrize(
     ("preset", "title", "more", "action"),
     [
-        ("quota", "Your quota is used up", "1,000 of 1,000 tokens", None),
+        ("quota", "Your quota is used up", "1,000 of 1,000 tokens", "Try again"),
         ("forbidden", "This is not allowed", "Your group may not use this model", None),
         ("not_a_stream", "The model server failed", "event stream\\. Does the base URL", "Try again"),
         ("too_long", "This is more than the model can read", "Make room", None),
@@ -208,6 +208,37 @@ def test_a_question_asked_without_a_connection_stays_in_the_box_until_it_is_sent
     assert model.requests == []
     panel.text.press("Enter")
     panel.expect_answer("keep me")
+
+
+def test_a_question_that_did_not_get_through_is_said_until_it_is_sent_again(
+    panel: Panel, page: Page, model: FakeVLLM, allow_console: Callable[[str], None]
+) -> None:
+    allow_console("ERR_FAILED")
+    panel.open("lab")
+    page.route(POSTED, lambda route: route.abort())
+    panel.write("keep me")
+    panel.text.press("Enter")
+    banner = panel.root.locator('[data-banner="network"]')
+    panel.button("Try again", banner).click()  # a look at the server, which is there
+    expect(banner).to_have_count(0)
+    notice = panel.composer.get_by_role("alert")
+    expect(notice).to_contain_text("Your question did not get through.")
+    expect(panel.text).to_have_value("keep me")
+    page.unroute_all()
+    panel.button("Send again", notice).click()
+    panel.expect_answer("keep me")
+    expect(notice).to_have_count(0)
+
+
+def test_a_used_up_quota_says_from_when_the_same_model_can_be_asked(panel: Panel, model: FakeVLLM) -> None:
+    body = {"error": {"code": "quota_exceeded", "message": "Quota of tokens used up"}}
+    model.use(Scenario(status=429, headers={"retry-after": "86400"}, body=body))
+    panel.open("lab")
+    panel.ask("hello")
+    panel.expect_state("error")
+    card = panel.last_answer.get_by_role("group", name="Your quota is used up")
+    expect(card.get_by_role("button", name=re.compile(r"^Try again at .*\d:\d\d"))).to_be_disabled()
+    expect(panel.button("Copy details for the admin", card)).to_be_enabled()
 
 
 @pytest.mark.parametrize("reload", [False, True], ids=["", "after a reload"])

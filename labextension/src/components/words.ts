@@ -6,7 +6,7 @@ import { figure, moment } from './figures';
 import { reasonWords } from './reasons';
 
 export type HelpfulAction =
-  'retry' | 'check' | 'room' | 'reload' | 'models' | 'other' | 'admin' | 'none';
+  'retry' | 'check' | 'room' | 'reload' | 'models' | 'quota' | 'admin' | 'none';
 
 export interface IErrorWords {
   title: string;
@@ -139,7 +139,7 @@ const WORDS: Record<string, Words> = {
       ]
         .filter(Boolean)
         .join(' '),
-      action: 'other'
+      action: 'quota'
     };
   },
   unauthorized: trans => ({

@@ -1,6 +1,6 @@
 /** What Enter does when a waiting message is edited, with the hook as the composer uses it. */
 import { nullTranslator } from '@jupyterlab/translation';
-import { act } from 'react';
+import { act, useSyncExternalStore } from 'react';
 import { createRoot, type Root } from 'react-dom/client';
 
 import { refusal, turn } from '../../chat/__tests__/server';
@@ -74,5 +74,69 @@ describe('sending while a waiting message is edited', () => {
     await send();
     expect(model.getState()).toMatchObject({ text: 'new words' });
     expect(model.getState().editing?.id).toBe('t');
+    expect(sending.unsent).toBe(true);
+  });
+});
+
+describe('a question that did not get through', () => {
+  let model: ComposerModel;
+  let root: Root;
+  let sending: ISend;
+  let refused: Error | null;
+
+  function Composer(): JSX.Element {
+    const state = useSyncExternalStore(model.subscribe, model.getState);
+    sending = useSend(
+      {
+        trans: nullTranslator.load('cellar'),
+        model,
+        chat: { blocked: null },
+        actions: {
+          send: () => (refused ? Promise.reject(refused) : Promise.resolve())
+        }
+      } as unknown as IComposerProps,
+      state
+    );
+    return <></>;
+  }
+
+  beforeEach(async () => {
+    refused = refusal(0, 'network');
+    model = new ComposerModel(new Drafts(null, '/'));
+    model.setText('keep me');
+    root = createRoot(document.createElement('div'));
+    await act(async () => root.render(<Composer />));
+    await act(async () => sending.send(false));
+  });
+  afterEach(() => act(async () => root.unmount()));
+
+  it('is said, and stands in the box', () => {
+    expect(model.getState().text).toBe('keep me');
+    expect(sending).toMatchObject({ unsent: true, error: null });
+  });
+
+  it('is said until it is sent again', async () => {
+    refused = null;
+    await act(async () => sending.send(false));
+    expect(sending.unsent).toBe(false);
+    expect(model.getState().text).toBe('');
+  });
+
+  it('is said until it is edited', async () => {
+    await act(async () => model.setText('keep me!'));
+    await act(async () => model.setText('keep me'));
+    expect(sending.unsent).toBe(false);
+  });
+
+  it('is said until that is dismissed', async () => {
+    await act(async () => sending.clearError());
+    expect(sending.unsent).toBe(false);
+  });
+
+  it('is said in its own conversation only', async () => {
+    await act(async () => model.switchTo('other'));
+    expect(sending.unsent).toBe(false);
+    await act(async () => model.switchTo(''));
+    expect(sending.unsent).toBe(true);
   });
 });

@@ -60,7 +60,9 @@ export function Composer(props: IComposerProps): JSX.Element {
         seen={seen}
         canCompact={canCompact}
         error={sending.error}
+        unsent={sending.unsent}
         clearError={sending.clearError}
+        sendAgain={() => sending.send(false)}
       />
       <Box
         {...props}

@@ -16,7 +16,9 @@ export interface INoticesProps extends IComposerProps {
   seen: IPreviewState;
   canCompact: boolean;
   error: string | null;
+  unsent: boolean;
   clearError(): void;
+  sendAgain(): void;
 }
 
 export function Notices(props: INoticesProps): JSX.Element {
@@ -26,6 +28,15 @@ export function Notices(props: INoticesProps): JSX.Element {
       <Room {...props} />
       {error !== null ? (
         <Failure trans={trans} words={error} close={props.clearError} />
+      ) : null}
+      {/* As long as the server is away, the banner tells it. */}
+      {props.unsent && props.chat.reached ? (
+        <Failure
+          trans={trans}
+          words={trans.__('Your question did not get through.')}
+          close={props.clearError}
+          again={props.sendAgain}
+        />
       ) : null}
       <NoSuchCommand {...props} />
       {state.editing ? (
@@ -122,10 +133,14 @@ function Failure(props: {
   trans: IComposerProps['trans'];
   words: string;
   close(): void;
+  again?(): void;
 }): JSX.Element {
   return (
     <div className="jp-Cellar-notice jp-mod-error" role="alert">
       <span>{props.words}</span>
+      {props.again ? (
+        <TextButton label={props.trans.__('Send again')} act={props.again} />
+      ) : null}
       <IconButton
         icon={closeIcon}
         label={props.trans.__('Dismiss')}

@@ -226,6 +226,7 @@ export function useBinding(
     questions,
     model,
     blocked: blockedBy(trans, statusError),
+    reached: statusError === null,
     compacting: compactingWords(trans, news)
   };
   const actions: IComposerActions = {

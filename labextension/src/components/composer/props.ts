@@ -28,6 +28,8 @@ export interface IComposerChat {
   model: string | null;
   /** nothing can be sent at all (server part missing); why, in words */
   blocked: string | null;
+  /** the last look found the server there */
+  reached: boolean;
   /** a running or finished summing-up, in words: tokens before and after */
   compacting: string | null;
 }

@@ -20,23 +20,45 @@ export function runLocal(props: IComposerProps, name: string): void {
 export interface ISend {
   send(now: boolean): void;
   error: string | null;
+  /** what stands in the box did not get through; the banner that told it may be gone */
+  unsent: boolean;
   clearError(): void;
 }
+
+/** What stood in the box, and where, when the server could not be reached. */
+type Unsent = Pick<IComposerState, 'conversation' | 'text'>;
 
 export function useSend(props: IComposerProps, state: IComposerState): ISend {
   const { trans, model, chat, actions } = props;
   const [error, setError] = React.useState<string | null>(null);
-  const failed = (why: unknown): void => {
-    // A banner tells the rest, and what helps.
+  const [unsent, setUnsent] = React.useState<Unsent | null>(null);
+  const failed = (why: unknown, where: string): void => {
+    // A banner tells the rest, and what helps, as long as it is so.
     if (!isTold(errorInfo(why))) {
       setError(describe(trans, why));
+      return;
     }
+    const { conversation, text } = model.getState();
+    if (conversation === where) {
+      setUnsent({ conversation, text });
+    }
+  };
+  const here = unsent?.conversation === state.conversation;
+  const edited = here && unsent.text !== state.text;
+  React.useEffect(() => {
+    if (edited) {
+      setUnsent(null);
+    }
+  }, [edited]);
+  const clear = (): void => {
+    setError(null);
+    setUnsent(null);
   };
   const send = (now: boolean): void => {
     if (state.text.trim() === '' || chat.blocked !== null) {
       return;
     }
-    setError(null);
+    clear();
     const local = localCommand(state.text);
     if (local) {
       model.fill('');
@@ -51,7 +73,7 @@ export function useSend(props: IComposerProps, state: IComposerState): ISend {
           if (isNoLongerWaiting(why)) {
             model.endEdit(true);
           }
-          failed(why);
+          failed(why, state.conversation);
         }
       );
       return;
@@ -59,10 +81,10 @@ export function useSend(props: IComposerProps, state: IComposerState): ISend {
     const taken = model.take();
     actions.send(taken, { now }).catch((why: unknown) => {
       model.putBack(taken);
-      failed(why);
+      failed(why, taken.conversation);
     });
   };
-  return { send, error, clearError: () => setError(null) };
+  return { send, error, unsent: here && !edited, clearError: clear };
 }
 
 /** It started, or was removed elsewhere, while it was edited here. */

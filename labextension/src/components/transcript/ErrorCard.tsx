@@ -1,10 +1,11 @@
 /** An error where the answer would be: what happened, and the action that helps. */
+import type { TranslationBundle } from '@jupyterlab/translation';
 import * as React from 'react';
 
 import type { IErrorInfo, ITurn } from '../../wire/types';
 import { TextButton } from '../buttons';
 import { copyText } from '../clipboard';
-import { figure } from '../figures';
+import { figure, moment } from '../figures';
 import { MakeRoom } from '../MakeRoom';
 import { chosenModel } from '../modelpicker';
 import { useBusy, useChat, useRoom } from '../room';
@@ -17,23 +18,22 @@ export function ErrorCard(props: {
   const { turn, error } = props;
   const { trans, store } = useRoom();
   const { title, text, action } = errorWords(trans, error);
-  const left = useCountdown(turn, error);
+  const wait = useCountdown(turn, error);
   const busy = useBusy();
   const { another, several } = useModels(turn);
-  const asks = ['models', 'other', 'admin'].includes(action);
+  const asks = ['models', 'quota', 'admin'].includes(action);
+  // What is refused for a while is refused by the model that was asked.
+  const left = asks && another ? 0 : wait;
   const partial = (turn.parts ?? []).some(part => part.type === 'text');
   return (
     <div className="jp-Cellar-error" role="group" aria-label={title}>
       <div className="jp-Cellar-error-title">{title}</div>
       {text ? <div className="jp-Cellar-error-text">{text}</div> : null}
       <div className="jp-Cellar-error-actions">
-        {['retry', 'check', 'models'].includes(action) || (asks && another) ? (
+        {['retry', 'check', 'models', 'quota'].includes(action) ||
+        (asks && another) ? (
           <TextButton
-            label={
-              left > 0
-                ? trans.__('Try again in %1 s', figure(left))
-                : trans.__('Try again')
-            }
+            label={againWords(trans, left)}
             disabled={left > 0 || busy}
             act={() => void store.retry(turn.id)}
           />
@@ -44,7 +44,9 @@ export function ErrorCard(props: {
             act={focusModels}
           />
         ) : null}
-        {action === 'admin' ? <CopyReport turn={turn} error={error} /> : null}
+        {action === 'admin' || action === 'quota' ? (
+          <CopyReport turn={turn} error={error} />
+        ) : null}
         {action === 'room' ? <Room turn={turn} /> : null}
         {action === 'reload' ? (
           <TextButton
@@ -67,6 +69,16 @@ export function ErrorCard(props: {
       </div>
     </div>
   );
+}
+
+/** Ten minutes and more are told by the clock. */
+function againWords(trans: TranslationBundle, left: number): string {
+  if (left <= 0) {
+    return trans.__('Try again');
+  }
+  return left < 600
+    ? trans.__('Try again in %1 s', figure(left))
+    : trans.__('Try again at %1', moment(Date.now() / 1000 + left));
 }
 
 /** Is there another model, and is it the one that would be asked now? */

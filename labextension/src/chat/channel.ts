@@ -1,5 +1,11 @@
 /** Tabs of one browser and server tell each other what changed. */
-import type { IChannel } from './store';
+
+/** How tabs of one browser tell each other that something changed. */
+export interface IChannel {
+  post(conversationId: string): void;
+  onMessage(listener: (conversationId: string) => void): void;
+  close(): void;
+}
 
 export function browserChannel(scope: string): IChannel {
   const channel =

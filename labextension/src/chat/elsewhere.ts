@@ -5,12 +5,14 @@
  */
 import { isGone } from '../api';
 import { FINAL_STATES } from '../wire/types';
-import type { ITurn } from '../wire/types';
+import type { IConversationSummary, ITurn } from '../wire/types';
 import { HIDDEN_POLL } from './reader';
 import type { Turns } from './tree';
 
 export interface IElsewherePorts {
   turn(id: string): Promise<ITurn>;
+  /** the conversation shown */
+  shown(): string;
   /** an ended turn is among them once, and then no more */
   onTurns(turns: Turns): void;
 }
@@ -25,6 +27,18 @@ export class Elsewhere {
       const known = [...this.turns.values()];
       this.set([...known, ...fresh]);
       this.timer ??= setTimeout(() => void this.poll(), HIDDEN_POLL);
+    }
+  }
+
+  /** What the list says to run in these conversations; the one shown is read. */
+  async find(conversations: readonly IConversationSummary[]): Promise<void> {
+    for (const { id, running } of conversations) {
+      if (running && id !== this.ports.shown()) {
+        const turn = await this.ports.turn(running).catch(() => null);
+        if (turn && id !== this.ports.shown()) {
+          this.add([turn]);
+        }
+      }
     }
   }
 

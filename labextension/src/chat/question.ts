@@ -27,6 +27,16 @@ export interface IQuestion {
   key?: string;
 }
 
+/** The same again, in the place of this turn. */
+export function copyOf(turn: ITurn): IQuestion {
+  return {
+    copyOf: turn.id,
+    parentId: turn.parent_id,
+    mode: turn.mode,
+    pills: turn.pills
+  };
+}
+
 export function requestFor(
   question: IQuestion,
   key: string,

@@ -3,8 +3,8 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import * as React from 'react';
 
 import type { SendWith } from '../chat/keys';
-import { Observable } from '../chat/state';
-import type { ChatStore, IChatState } from '../chat/store';
+import { Observable, type IChatState } from '../chat/state';
+import type { ChatStore } from '../chat/store';
 import type { ICodeTarget, ICodeTargets } from '../chat/tokens';
 import { isBusy } from '../chat/tree';
 import type { Compacting } from './compacting';

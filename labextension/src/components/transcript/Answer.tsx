@@ -172,7 +172,7 @@ function Ending({ turn }: { turn: ITurn }): JSX.Element | null {
         <TextButton
           label={trans.__('Ask again')}
           disabled={busy}
-          act={() => void store.retry(turn.id)}
+          act={() => void store.regenerate(turn.id)}
         />
       )}
     </div>

@@ -35,7 +35,7 @@ export function ErrorCard(props: {
           <TextButton
             label={againWords(trans, left)}
             disabled={left > 0 || busy}
-            act={() => void store.retry(turn.id)}
+            act={() => void store.regenerate(turn.id)}
           />
         ) : null}
         {asks && several && !another ? (

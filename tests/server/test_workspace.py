@@ -10,12 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from cellar import wire
 from cellar.errors import NotFound, OutsideWorkspace, TooLarge, Unreadable
 from cellar.settings import KEY_FOR, Endpoint, endpoint_from_env
-from cellar_jupyter.server.app import Cellar
 from cellar_jupyter.server.files import MAX_FILE_BYTES, MAX_NOTEBOOK_BYTES, Files
 from cellar_jupyter.server.kernels import publish_endpoint
 from cellar_jupyter.server.notebooks import notebook_part
@@ -385,10 +383,22 @@ async def test_what_an_admin_locked_is_refused_with_the_reason(a_server: StartSe
         assert unexplained["code"] == "forbidden" and unexplained["detail"] == {"why": "switched_off"}
 
 
-def test_a_switch_that_no_feature_has_is_refused_at_the_start() -> None:
-    config = Cellar(features={"exports": {"enabled": False}})
-    with pytest.raises(msgspec.ValidationError, match="exports"):
-        config.feature_switches()
+async def test_a_misspelt_lock_is_said_in_the_log_and_in_the_panel_and_the_others_hold(a_server: StartServer) -> None:
+    server = a_server(features={"exports": {"enabled": False}, "search": {"enabled": False}, "images": False})
+    async with server.panel() as panel:
+        status = (await panel.http.get("status")).json()
+        assert {name: each["enabled"] for name, each in status["policy"]["features"].items()} == {
+            "search": False,
+            "images": False,
+        }
+        misspelt, unreadable = (each["text"] for each in status["announcements"])
+        assert misspelt == (
+            "c.Cellar.features has no feature 'exports', so this locks nothing: attach_files, export, images, search"
+        )
+        assert unreadable.startswith("c.Cellar.features['images'] cannot be read, so images is off: ")
+        assert (await panel.http.get("search", params={"q": "a"})).status_code == 403
+    assert misspelt in server.log() and unreadable in server.log()
+    assert "Traceback" not in server.log()
 
 
 async def test_conversations_are_listed_renamed_searched_and_deleted(panel: Panel, model: FakeVLLM) -> None:

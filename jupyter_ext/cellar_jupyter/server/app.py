@@ -7,12 +7,14 @@ the server has begun to serve, off its event loop.
 from __future__ import annotations
 
 import os
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from cellar import wire
 from cellar.settings import Endpoint, SettingsError, endpoint_from_env, parse_base_url
 from traitlets import Bool, Dict, Enum, Float, Int, Unicode, default
 from traitlets.config import Configurable
+
+FEATURES: tuple[wire.FeatureName, ...] = get_args(wire.FeatureName)
 
 
 class Cellar(Configurable):
@@ -146,7 +148,8 @@ class Cellar(Configurable):
         help="""
         Switches an administrator sets, by name: {"export": {"enabled": False, "reason": "Policy 12"}}. What is off is
         refused, and shown with a lock and the reason. Names: attach_files (files and folders of the workspace, and
-        uploads into it), export, images, search (of the workspace, behind @).
+        uploads into it), export, images, search (of the workspace, behind @). A name that is none of these locks
+        nothing: the log and the panel say so.
         """
     ).tag(config=True)
 
@@ -193,10 +196,12 @@ class Cellar(Configurable):
         return os.path.join(jupyter_data_dir(), "cellar")
 
     def feature_switches(self) -> dict[wire.FeatureName, wire.Feature]:
-        """The `features` trait, checked. Raises `msgspec.ValidationError` that names the field."""
-        import msgspec
+        return _read_features(self.features)[0]
 
-        return msgspec.convert(dict(self.features), dict[wire.FeatureName, wire.Feature])
+    def feature_problems(self) -> tuple[str, ...]:
+        """What of `features` cannot be obeyed as it is written: said in the log and in the panel, for it may be a lock
+        that was misspelt."""
+        return _read_features(self.features)[1]
 
     def require(self, feature: wire.FeatureName) -> None:
         """Raises `Forbidden` for a feature that the administrator switched off: in his words, if he gave any."""
@@ -212,6 +217,24 @@ class Cellar(Configurable):
     def policy(self) -> wire.Policy:
         history: Literal["disk", "memory"] = "memory" if self.history == "memory" else "disk"
         return wire.Policy(features=self.feature_switches(), history=history)
+
+
+def _read_features(given: dict[Any, Any]) -> tuple[dict[wire.FeatureName, wire.Feature], tuple[str, ...]]:
+    """The switches, and a line for each entry that is wrong. One that names a feature and cannot be read is off."""
+    import msgspec
+
+    switches: dict[wire.FeatureName, wire.Feature] = {}
+    problems = []
+    for name, value in given.items():
+        if name not in FEATURES:
+            problems.append(f"c.Cellar.features has no feature {name!r}, so this locks nothing: {', '.join(FEATURES)}")
+            continue
+        try:
+            switches[name] = msgspec.convert(value, wire.Feature)
+        except msgspec.ValidationError as error:
+            switches[name] = wire.Feature(enabled=False)
+            problems.append(f"c.Cellar.features[{name!r}] cannot be read, so {name} is off: {error}")
+    return switches, tuple(problems)
 
 
 def endpoint_of(config: Cellar) -> Endpoint:
@@ -237,7 +260,8 @@ def load(server_app: Any) -> None:
     from .routes import handlers
 
     config = Cellar(parent=server_app)
-    config.feature_switches()
+    for problem in config.feature_problems():
+        server_app.log.error("Cellar: %s", problem)
     try:
         publish_endpoint(endpoint_of(config), server_app.log)
     except SettingsError as error:

@@ -119,6 +119,10 @@ class Workspace:
 
     def _announcements(self) -> tuple[wire.Announcement, ...]:
         told = [
+            wire.Announcement(id=f"setting-{problem}", level="error", text=problem)
+            for problem in self.config.feature_problems()
+        ]
+        told += [
             wire.Announcement(id=f"store-{index}", level="warning", text=problem)
             for index, problem in enumerate(self.store.problems)
         ]

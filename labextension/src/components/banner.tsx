@@ -222,6 +222,9 @@ function announced(trans: TranslationBundle, id: string, text: string): string {
       'Conversations cannot be written to disk; they are kept in memory until they can.'
     );
   }
+  if (id.startsWith('setting-')) {
+    return trans.__('A setting of this server is wrong. %1', text);
+  }
   return id.startsWith('store-')
     ? trans.__('A stored conversation cannot be used. %1', text)
     : text;

@@ -35,6 +35,8 @@ export interface IComposerState extends IContextItems {
   conversation: string;
   text: string;
   uploads: readonly IUpload[];
+  /** the browser keeps all of the draft over a reload */
+  kept: boolean;
   /** of the question that was put back, until something of it changes; null: a new one */
   key: string | null;
   /** the pending turn that is being edited here */
@@ -63,6 +65,7 @@ const EMPTY_COMPOSER: IComposerState = {
   dismissed: new Set(),
   off: new Set(),
   uploads: [],
+  kept: true,
   key: null,
   editing: null,
   revision: 0,
@@ -74,6 +77,8 @@ export class ComposerModel extends Observable<IComposerState> {
     super(EMPTY_COMPOSER);
     this.state = { ...this.state, ...this.restored('') };
     this.sources.onChanged(() => this.refreshAutomatic());
+    drafts.onWritten = () =>
+      this.set({ kept: drafts.isKept(this.state.conversation) });
   }
 
   readonly sources = new Sources();
@@ -293,11 +298,12 @@ export class ComposerModel extends Observable<IComposerState> {
     conversation: string
   ): Pick<
     IComposerState,
-    'conversation' | 'key' | 'text' | 'items' | 'dismissed' | 'editing'
+    'conversation' | 'kept' | 'key' | 'text' | 'items' | 'dismissed' | 'editing'
   > {
     const draft = this.drafts.load(conversation);
     return {
       conversation,
+      kept: this.drafts.isKept(conversation),
       key: draft.edit ? null : (draft.key ?? null),
       text: draft.edit?.text ?? draft.text,
       items: draft.edit

@@ -92,23 +92,38 @@ export class Drafts {
   flush(): void {
     clearTimeout(this.timer);
     this.timer = undefined;
-    this.unwritten.forEach(conversation => this.write(conversation));
+    this.unwritten.forEach(conversation => {
+      if (this.write(conversation)) {
+        this.refused.delete(conversation);
+      } else {
+        this.refused.add(conversation);
+      }
+    });
     this.unwritten.clear();
+    this.onWritten();
   }
 
-  private write(conversation: string): void {
+  /** Does a reload find all of it? As of the last write, which `onWritten` tells. */
+  isKept(conversation: string): boolean {
+    return !this.refused.has(conversation);
+  }
+
+  onWritten = (): void => {};
+
+  /** False: only this page's memory has all of it. */
+  private write(conversation: string): boolean {
     const draft = this.memory.get(conversation) ?? EMPTY_DRAFT;
     try {
       if (isEmpty(draft)) {
         this.storage?.removeItem(this.key(conversation));
-      } else {
-        this.storage?.setItem(
-          this.key(conversation),
-          JSON.stringify(withoutBigImages(draft))
-        );
+        return true;
       }
+      const small = withoutBigImages(draft);
+      this.storage?.setItem(this.key(conversation), JSON.stringify(small));
+      return this.storage !== null && small.items.length === draft.items.length;
     } catch {
-      // The storage is full or forbidden: this page's memory still has it.
+      // full, or forbidden
+      return isEmpty(draft);
     }
   }
 
@@ -118,6 +133,7 @@ export class Drafts {
 
   private readonly memory = new Map<string, IDraft>();
   private readonly unwritten = new Set<string>();
+  private readonly refused = new Set<string>();
   private timer: ReturnType<typeof setTimeout> | undefined;
 }
 

@@ -334,6 +334,28 @@ describe('the composer without its screen', () => {
     }
   });
 
+  it('tells that a draft is too long for the storage, until it is short or sent', () => {
+    const shelf = new Shelf();
+    const keep = shelf.setItem;
+    shelf.setItem = (key, value) => {
+      if (value.length > 1000) {
+        throw new Error('full');
+      }
+      keep(key, value);
+    };
+    const { model, drafts } = fresh(shelf);
+    model.setText('x'.repeat(2000));
+    drafts.flush();
+    expect(model.getState().kept).toBe(false);
+    model.switchTo('c1');
+    expect(model.getState().kept).toBe(true);
+    model.switchTo('');
+    expect(model.getState().kept).toBe(false);
+    model.take();
+    drafts.flush();
+    expect(model.getState().kept).toBe(true);
+  });
+
   it('works on without a storage, and with one that is full', () => {
     const full: IDraftStorage = {
       getItem: () => {

@@ -38,6 +38,11 @@ export function Notices(props: INoticesProps): JSX.Element {
           again={props.sendAgain}
         />
       ) : null}
+      {state.kept ? null : (
+        <div className="jp-Cellar-notice jp-mod-warn" role="status">
+          {trans.__('This draft is too long to be kept over a reload.')}
+        </div>
+      )}
       <NoSuchCommand {...props} />
       {state.editing ? (
         <div className="jp-Cellar-notice">

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.ui.lab import Lab
@@ -198,6 +199,44 @@ def test_a_pasted_picture_becomes_a_pill_with_its_thumbnail(panel: Panel, model:
     assert image.evaluate("img => img.complete && img.naturalWidth") == 1
     panel.reload()
     expect(panel.pills.filter(has_text="shot.png").locator("img")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("name", "mime", "content", "words"),
+    [
+        ("notes.png", "image/png", b"not a picture", "This picture is damaged, or is none"),
+        ("logo.svg", "image/svg+xml", b"<svg/>", "Only PNG, JPEG, GIF and WebP pictures can be sent"),
+        ("poster.png", "image/png", bytes(6_000_001), "This picture is too large (6 MB at most)"),
+    ],
+)
+def test_a_pasted_picture_that_cannot_be_sent_says_why_until_the_next_question(
+    panel: Panel, model: Any, name: str, mime: str, content: bytes, words: str
+) -> None:
+    panel.open("lab")
+    drop_files(panel, "paste", (name, mime, content))
+    said = panel.composer.get_by_role("alert").filter(has_text=name)
+    expect(said).to_contain_text(words)
+    expect(said.locator("img")).to_have_count(0)
+    said.get_by_role("button", name="Dismiss").click()
+    expect(said).to_have_count(0)
+    drop_files(panel, "paste", (name, mime, content))
+    expect(said).to_contain_text(words)
+    panel.ask("hello")
+    panel.expect_answer("hello")
+    expect(said).to_have_count(0)
+    assert "image_url" not in str(model.requests[0].body["messages"])
+
+
+def test_a_refused_picture_does_not_follow_into_another_conversation(panel: Panel, model: Any) -> None:
+    panel.open("lab")
+    panel.ask("hello")
+    panel.expect_answer("hello")
+    drop_files(panel, "paste", ("logo.svg", "image/svg+xml", b"<svg/>"))
+    expect(panel.composer.get_by_role("alert")).to_contain_text("logo.svg")
+    panel.write("/clear")
+    panel.text.press("Enter")
+    expect(panel.turns).to_have_count(0)
+    expect(panel.composer.get_by_role("alert")).to_have_count(0)
 
 
 def test_a_picture_says_so_when_the_model_cannot_see(new_lab: Callable[..., Lab], page: Page, model: Any) -> None:

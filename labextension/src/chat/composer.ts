@@ -146,12 +146,17 @@ export class ComposerModel extends Observable<IComposerState> {
     this.set({ dismissed: offeredAgain(this.state, [key]) });
   }
 
-  /** Empty the composer for a send; automatic items stay for the next question. */
+  /** Empty the composer for a send, also of what was refused; automatic items stay. */
   take(): ITaken {
     const { conversation, text, items } = this.state;
     const key = this.state.key ?? requestKey();
     const attached = attachedItems(this.state);
-    this.set({ text: '', items: [], revision: this.state.revision + 1 });
+    this.set({
+      text: '',
+      items: [],
+      uploads: onTheirWay(this.state.uploads),
+      revision: this.state.revision + 1
+    });
     return { key, conversation, text, items, attached };
   }
 
@@ -188,6 +193,7 @@ export class ComposerModel extends Observable<IComposerState> {
     }
     this.set({
       ...this.restored(conversation),
+      uploads: onTheirWay(this.state.uploads),
       revision: this.state.revision + 1
     });
   }
@@ -329,6 +335,10 @@ function isWritten(before: IComposerState, now: IComposerState): boolean {
       before.dismissed !== now.dismissed ||
       before.editing !== now.editing)
   );
+}
+
+function onTheirWay(uploads: readonly IUpload[]): IUpload[] {
+  return uploads.filter(upload => upload.error === null);
 }
 
 function joined(first: string, second: string): string {

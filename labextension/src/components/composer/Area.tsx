@@ -3,8 +3,9 @@ import type * as React from 'react';
 
 import type { IComposerState } from '../../chat/composer';
 import { attachedItems } from '../../chat/items';
-import { imagesOf } from './attach';
+import { picturesOf } from './attach';
 import type { IComposerProps } from './props';
+import type { IAttach } from './useAttach';
 import type { IText } from './useText';
 
 export const MENU_ID = 'jp-Cellar-menu';
@@ -15,7 +16,7 @@ export interface IAreaProps extends IComposerProps {
   /** id of the menu's active row */
   active: string | null;
   focused(): void;
-  attach(files: readonly File[]): void;
+  attach: IAttach;
   keyPressed(event: React.KeyboardEvent<HTMLTextAreaElement>): void;
 }
 
@@ -25,11 +26,11 @@ export function Area(props: IAreaProps): JSX.Element {
     ? trans.__('Ask about this…')
     : trans.__('Ask… (@ adds context, / for commands)');
   const paste = (event: React.ClipboardEvent): void => {
-    const images = imagesOf(event.clipboardData);
+    const pictures = picturesOf(event.clipboardData);
     // A copied table brings its picture along: the text is what is meant.
-    if (images.length && !event.clipboardData.types.includes('text/plain')) {
+    if (pictures.length && !event.clipboardData.types.includes('text/plain')) {
       event.preventDefault();
-      attach(images);
+      attach.pictures(pictures);
     }
   };
   return (

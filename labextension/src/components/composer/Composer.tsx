@@ -19,7 +19,7 @@ import { Pills } from './Pills';
 import type { IComposerProps } from './props';
 import { useMenu, type IMenu, type MenuRow } from './rows';
 import { Tools } from './Tools';
-import { useAttach } from './useAttach';
+import { useAttach, type IAttach } from './useAttach';
 import { useDrop } from './useDrop';
 import { usePreview } from './usePreview';
 import { runLocal, useSend } from './useSend';
@@ -32,7 +32,7 @@ export function Composer(props: IComposerProps): JSX.Element {
   const sending = useSend(props, state);
   const attach = useAttach(props);
   const root = React.useRef<HTMLDivElement>(null);
-  const over = useDrop(root, model, attach);
+  const over = useDrop(root, model, attach.files);
   const askPreview = usePreview(root, preview, state, chat);
   const canCompact = chat.questions.length > 0 && !chat.running;
   return (
@@ -82,7 +82,7 @@ interface IBoxProps extends IComposerProps {
   seen: IPreviewState;
   canCompact: boolean;
   send(now: boolean): void;
-  attach(files: readonly File[]): void;
+  attach: IAttach;
   focused(): void;
 }
 
@@ -143,6 +143,7 @@ function Box(props: IBoxProps): JSX.Element {
       <Tools
         {...props}
         seen={seen}
+        attach={props.attach.files}
         mention={() => startMention(state, text)}
         send={() => props.send(false)}
       />

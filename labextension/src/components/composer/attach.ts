@@ -29,8 +29,8 @@ const IMAGE_MIMES: readonly string[] = [
   'image/webp'
 ] satisfies IImage['mime'][];
 
-/** Characters of base64 that the contract takes for one picture. */
-const MAX_IMAGE = 8_000_000;
+/** The contract takes 8,000,000 characters of base64 for one picture. */
+const MAX_IMAGE_BYTES = 6_000_000;
 
 let serial = 0;
 
@@ -56,9 +56,28 @@ export async function attachFiles(
   }
 }
 
-/** Pasted or dropped pictures only; text of the clipboard is the textarea's. */
-export function imagesOf(data: DataTransfer): File[] {
-  return Array.from(data.files).filter(isImage);
+/** Pictures of the clipboard, also those that cannot be sent; its text is the textarea's. */
+export function picturesOf(data: DataTransfer): File[] {
+  return Array.from(data.files).filter(file => file.type.startsWith('image/'));
+}
+
+/** Pasted pictures have no file to go back to: what cannot be sent is refused here. */
+export async function attachPictures(
+  list: readonly File[],
+  options: IAttachOptions
+): Promise<void> {
+  const { trans, model } = options;
+  for (const file of list) {
+    if (isImage(file)) {
+      await attachImage(file, options);
+    } else {
+      fail(
+        model,
+        file.name || trans.__('picture'),
+        trans.__('Only PNG, JPEG, GIF and WebP pictures can be sent')
+      );
+    }
+  }
 }
 
 async function attachImage(
@@ -66,26 +85,36 @@ async function attachImage(
   options: IAttachOptions
 ): Promise<void> {
   const { trans, model, locks } = options;
+  const name = file.name || trans.__('picture');
   if (locks.images !== null) {
-    fail(model, file.name, locks.images);
+    fail(model, name, locks.images);
+    return;
+  }
+  if (file.size > MAX_IMAGE_BYTES) {
+    fail(model, name, trans.__('This picture is too large (6 MB at most)'));
+    return;
+  }
+  if (!(await isDecodable(file))) {
+    fail(model, name, trans.__('This picture is damaged, or is none'));
     return;
   }
   const data = await base64(file);
-  if (data.length > MAX_IMAGE) {
-    fail(
-      model,
-      file.name,
-      trans.__('This picture is too large (6 MB at most)')
-    );
-    return;
-  }
-  const name = file.name || trans.__('picture');
   model.add([
     imageItem(
       { type: 'image', name, image: { mime: file.type, data } },
       String(nextId())
     )
   ]);
+}
+
+/** What the browser cannot draw no model can see. */
+async function isDecodable(file: File): Promise<boolean> {
+  try {
+    (await createImageBitmap(file)).close();
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** Into the workspace, never over a file that is there without asking; then a pill. */

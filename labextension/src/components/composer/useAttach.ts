@@ -2,7 +2,7 @@ import * as React from 'react';
 
 import type { IComposerState } from '../../chat/composer';
 import { lockWords } from '../locks';
-import { attachFiles, type IAttachOptions } from './attach';
+import { attachFiles, attachPictures, type IAttachOptions } from './attach';
 import type { IComposerProps } from './props';
 
 /** Beside the active document; '' is the workspace's root. */
@@ -11,10 +11,13 @@ function uploadFolder(state: IComposerState): string {
   return path.slice(0, Math.max(0, path.lastIndexOf('/')));
 }
 
-/** A function that stays the same: drop targets hold on to it. */
-export function useAttach(
-  props: IComposerProps
-): (files: readonly File[]) => void {
+export interface IAttach {
+  files(list: readonly File[]): void;
+  pictures(list: readonly File[]): void;
+}
+
+/** Functions that stay the same: drop targets hold on to them. */
+export function useAttach(props: IComposerProps): IAttach {
   const { trans, model, chat, files } = props;
   const options = React.useRef<IAttachOptions>();
   options.current = {
@@ -27,9 +30,13 @@ export function useAttach(
       files: lockWords(trans, chat.status, 'attach_files')
     }
   };
-  return React.useCallback(list => {
-    if (options.current) {
-      void attachFiles(list, options.current);
-    }
-  }, []);
+  return React.useMemo(
+    () => ({
+      files: list =>
+        void (options.current && attachFiles(list, options.current)),
+      pictures: list =>
+        void (options.current && attachPictures(list, options.current))
+    }),
+    []
+  );
 }

@@ -150,6 +150,20 @@ async def test_in_memory_nothing_is_written(a_server: StartServer) -> None:
     assert not (server.home / "data" / "cellar").exists()
 
 
+async def test_what_a_restart_lost_is_told_from_what_was_deleted(a_server: StartServer) -> None:
+    server = a_server(history="memory")
+    async with server.panel() as panel:
+        lost, deleted = [(await panel.finished(text))["conversation_id"] for text in ("lose me", "delete me")]
+        await panel.http.delete(f"conversations/{deleted}")
+        gone = (await panel.http.get(f"conversations/{deleted}")).json()["error"]
+        assert gone["code"] == "not_found" and "detail" not in gone
+    server.stop()
+    server.start()
+    async with server.panel() as panel:
+        gone = (await panel.http.get(f"conversations/{lost}")).json()["error"]
+        assert (gone["code"], gone["detail"]) == ("not_found", {"why": "restarted"})
+
+
 async def test_a_damaged_file_is_set_aside_and_told(a_server: StartServer) -> None:
     server = a_server()
     async with server.panel() as panel:

@@ -59,6 +59,53 @@ def test_memory_history_and_the_tiny_model_are_said_beforehand(
     expect(panel.root.locator(".jp-mod-tiny")).to_contain_text("demonstration model")
 
 
+def test_export_is_not_advised_where_it_is_locked(new_lab: Callable[..., Lab], page: Page, model: Any) -> None:
+    locked = {"export": {"enabled": False}}
+    config = f'c.Cellar.history = "memory"\nc.Cellar.features = {locked!r}'
+    panel = Panel(page, new_lab(config=config, VLLM_BASE_URL=model.url)).open("lab")
+    note = panel.root.locator(".jp-mod-memory")
+    expect(note).to_have_text("Conversations are not stored here: they are gone when the server restarts.")
+
+
+def test_a_question_to_a_conversation_that_a_restart_lost_is_asked_in_a_new_one(
+    new_lab: Callable[..., Lab], page: Page, model: Any, allow_console: Any
+) -> None:
+    allow_console("ERR_CONNECTION|WebSocket|40[0-9]|Failed to fetch")
+    lab = new_lab(config='c.Cellar.history = "memory"', VLLM_BASE_URL=model.url)
+    panel = Panel(page, lab).open("lab")
+    panel.ask("before the restart")
+    panel.expect_answer("before")
+    lab.restart()
+    panel.write("after the restart")
+    panel.text.press("Enter")
+    expect(panel.composer.get_by_role("alert")).to_contain_text(
+        "The server was restarted, and conversations are kept in its memory only."
+    )
+    expect(panel.text).to_have_value("after the restart")
+    panel.button("Ask in a new conversation").click()
+    panel.expect_answer("after the restart")
+    expect(panel.turns).to_have_count(1)
+    expect(panel.text).to_have_value("")
+    expect(panel.composer.get_by_role("alert")).to_have_count(0)
+
+
+def test_a_question_to_a_conversation_that_was_deleted_is_asked_in_a_new_one(
+    panel: Panel, lab: Lab, model: Any, allow_console: Any
+) -> None:
+    allow_console("404")
+    panel.open("lab")
+    panel.ask("to be deleted")
+    panel.expect_answer("deleted")
+    [row] = lab.cellar("GET", "conversations")
+    lab.cellar("DELETE", f"conversations/{row['id']}")
+    panel.write("ask me all the same")
+    panel.text.press("Enter")
+    expect(panel.composer.get_by_role("alert")).to_contain_text("It was deleted, perhaps in another tab.")
+    panel.button("Ask in a new conversation").click()
+    panel.expect_answer("all the same")
+    expect(panel.turns).to_have_count(1)
+
+
 def test_a_model_server_that_is_down_is_said_and_looked_at_again(
     new_lab: Callable[..., Lab], page: Page, model: Any
 ) -> None:

@@ -18,7 +18,7 @@ from cellar import wire
 from cellar.conversation import ConversationRecord, last_final, with_turn
 from cellar.errors import DiskRefused, NotFound
 
-from .store import Store, Unsaved
+from .store import MemoryStore, Store, Unsaved
 
 _T = TypeVar("_T")
 
@@ -58,9 +58,14 @@ class Shelf:
         here = self._open.get(conversation_id)  # somebody was faster
         if here is None:
             if loaded is None or conversation_id in self._deleted:
-                raise NotFound("No such conversation")
+                raise self._missing(conversation_id)
             here = loaded
         return here
+
+    def _missing(self, conversation_id: str) -> NotFound:
+        """A page asks for what was there once: where nothing outlives the server, it was another server's."""
+        lost = isinstance(self.store, MemoryStore) and conversation_id not in self._deleted
+        return NotFound("No such conversation", detail={"why": "restarted"} if lost else None)
 
     def current(self, conversation_id: str) -> ConversationRecord | None:
         """The record if it is in memory because something happens to it."""

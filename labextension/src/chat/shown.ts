@@ -181,6 +181,10 @@ export class Shown extends Observable<IChatState> {
       }
       if (isGone(error) && opened === this.opened) {
         this.newConversation(true);
+        if (error.info.detail?.why === 'restarted') {
+          // Nobody meant it; who deletes in another tab knows.
+          this.notify(error);
+        }
       }
     }
   }

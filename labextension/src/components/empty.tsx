@@ -3,7 +3,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import * as React from 'react';
 
 import type { ComposerModel, IComposerState } from '../chat/composer';
-import { isLocked } from '../chat/features';
+import { isLocked, isOff } from '../chat/features';
 import type { SendWith } from '../chat/keys';
 import {
   sightOf,
@@ -58,8 +58,11 @@ export function Empty(props: IEmptyProps): JSX.Element {
       {status?.policy.history === 'memory' ? (
         <p className="jp-Cellar-emptyNote jp-mod-memory">
           {trans.__(
-            'Conversations are not stored here: they are gone when the server restarts. Export what you want to keep.'
+            'Conversations are not stored here: they are gone when the server restarts.'
           )}
+          {isOff(status, 'export')
+            ? null
+            : ` ${trans.__('Export what you want to keep.')}`}
         </p>
       ) : null}
       <p className="jp-Cellar-emptyNote">

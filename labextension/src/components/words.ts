@@ -184,9 +184,14 @@ const WORDS: Record<string, Words> = {
         : trans.__('Shorten the text, or take attachments off.'),
     action: 'none'
   }),
-  not_found: trans => ({
+  not_found: (trans, error) => ({
     title: trans.__('This is not there any more'),
-    text: trans.__('It was deleted, perhaps in another tab.'),
+    text:
+      error.detail?.why === 'restarted'
+        ? trans.__(
+            'The server was restarted, and conversations are kept in its memory only.'
+          )
+        : trans.__('It was deleted, perhaps in another tab.'),
     action: 'none'
   }),
   conflict: trans => ({

@@ -189,6 +189,17 @@ describe('ChatStore', () => {
     expect(store.getState().notice).toBeNull();
   });
 
+  it('says that a restart of the server lost what was shown, and not that it was deleted', async () => {
+    server.add(turn('a'));
+    for (const why of ['', 'restarted']) {
+      await store.open('c');
+      server.refuses.read = refusal(404, 'not_found', { detail: { why } });
+      await store.reload();
+      expect(store.getState().conversationId).toBe('');
+      expect(store.getState().notice?.detail?.why ?? '').toBe(why);
+    }
+  });
+
   it('keeps a turn that was asked while the conversation was read again', async () => {
     server.add(turn('a', { created: 1 }));
     await store.open('c');

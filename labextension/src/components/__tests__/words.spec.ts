@@ -32,6 +32,11 @@ describe('the words for errors', () => {
     ['bad_request', 'empty', 'The question is empty.'],
     ['bad_request', 'nothing_to_summarise', 'There is nothing to sum up yet.'],
     [
+      'not_found',
+      'restarted',
+      'The server was restarted, and conversations are kept in its memory only.'
+    ],
+    [
       'forbidden',
       'door',
       'Jupyter refused it. Load the page again and sign in.'

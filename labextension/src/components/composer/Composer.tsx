@@ -61,6 +61,7 @@ export function Composer(props: IComposerProps): JSX.Element {
         canCompact={canCompact}
         error={sending.error}
         unsent={sending.unsent}
+        askAnew={sending.askAnew}
         clearError={sending.clearError}
         sendAgain={() => sending.send(false)}
       />

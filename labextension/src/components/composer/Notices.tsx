@@ -1,5 +1,6 @@
 /** Lines between the transcript and the text: what failed, what is full, what is edited. */
 import { closeIcon } from '@jupyterlab/ui-components';
+import type * as React from 'react';
 
 import { unknownCommand } from '../../chat/commands';
 import type { IComposerState } from '../../chat/composer';
@@ -17,6 +18,7 @@ export interface INoticesProps extends IComposerProps {
   canCompact: boolean;
   error: string | null;
   unsent: boolean;
+  askAnew: (() => void) | null;
   clearError(): void;
   sendAgain(): void;
 }
@@ -27,7 +29,14 @@ export function Notices(props: INoticesProps): JSX.Element {
     <>
       <Room {...props} />
       {error !== null ? (
-        <Failure trans={trans} words={error} close={props.clearError} />
+        <Failure trans={trans} words={error} close={props.clearError}>
+          {props.askAnew ? (
+            <TextButton
+              label={trans.__('Ask in a new conversation')}
+              act={props.askAnew}
+            />
+          ) : null}
+        </Failure>
       ) : null}
       {/* As long as the server is away, the banner tells it. */}
       {props.unsent && props.chat.reached ? (
@@ -35,8 +44,9 @@ export function Notices(props: INoticesProps): JSX.Element {
           trans={trans}
           words={trans.__('Your question did not get through.')}
           close={props.clearError}
-          again={props.sendAgain}
-        />
+        >
+          <TextButton label={trans.__('Send again')} act={props.sendAgain} />
+        </Failure>
       ) : null}
       {state.kept ? null : (
         <div className="jp-Cellar-notice jp-mod-warn" role="status">
@@ -138,14 +148,13 @@ function Failure(props: {
   trans: IComposerProps['trans'];
   words: string;
   close(): void;
-  again?(): void;
+  /** what can be done */
+  children?: React.ReactNode;
 }): JSX.Element {
   return (
     <div className="jp-Cellar-notice jp-mod-error" role="alert">
       <span>{props.words}</span>
-      {props.again ? (
-        <TextButton label={props.trans.__('Send again')} act={props.again} />
-      ) : null}
+      {props.children}
       <IconButton
         icon={closeIcon}
         label={props.trans.__('Dismiss')}

@@ -3,7 +3,7 @@ import * as React from 'react';
 
 import { ApiError, errorInfo, isGone } from '../../api';
 import { localCommand } from '../../chat/commands';
-import type { IComposerState } from '../../chat/composer';
+import type { IComposerState, ITaken } from '../../chat/composer';
 import { isTold } from '../../chat/state';
 import { describe } from '../describe';
 import { showHelp } from './Help';
@@ -22,6 +22,8 @@ export interface ISend {
   error: string | null;
   /** what stands in the box did not get through; the banner that told it may be gone */
   unsent: boolean;
+  /** the conversation shown is gone: ask the same in a new one; null: it is not */
+  askAnew: (() => void) | null;
   clearError(): void;
 }
 
@@ -32,6 +34,7 @@ export function useSend(props: IComposerProps, state: IComposerState): ISend {
   const { trans, model, chat, actions } = props;
   const [error, setError] = React.useState<string | null>(null);
   const [unsent, setUnsent] = React.useState<Unsent | null>(null);
+  const [gone, setGone] = React.useState<string | null>(null);
   const failed = (why: unknown, where: string): void => {
     // A banner tells the rest, and what helps, as long as it is so.
     if (!isTold(errorInfo(why))) {
@@ -53,6 +56,20 @@ export function useSend(props: IComposerProps, state: IComposerState): ISend {
   const clear = (): void => {
     setError(null);
     setUnsent(null);
+    setGone(null);
+  };
+  const ask = (taken: ITaken, now: boolean): void => {
+    actions.send(taken, { now }).catch((why: unknown) => {
+      model.putBack(taken);
+      failed(why, taken.conversation);
+      setGone(isGone(why) ? taken.conversation : null);
+    });
+  };
+  const askAnew = (): void => {
+    clear();
+    const taken = model.take();
+    actions.newConversation();
+    ask({ ...taken, conversation: '' }, false);
   };
   const send = (now: boolean): void => {
     if (state.text.trim() === '' || chat.blocked !== null) {
@@ -78,13 +95,16 @@ export function useSend(props: IComposerProps, state: IComposerState): ISend {
       );
       return;
     }
-    const taken = model.take();
-    actions.send(taken, { now }).catch((why: unknown) => {
-      model.putBack(taken);
-      failed(why, taken.conversation);
-    });
+    ask(model.take(), now);
   };
-  return { send, error, unsent: here && !edited, clearError: clear };
+  return {
+    send,
+    error,
+    unsent: here && !edited,
+    askAnew:
+      gone === state.conversation && state.editing === null ? askAnew : null,
+    clearError: clear
+  };
 }
 
 /** It started, or was removed elsewhere, while it was edited here. */

@@ -149,10 +149,13 @@ def test_what_a_cell_printed_travels(kernel: Kernel, model: FakeVLLM) -> None:
     assert "<ctx-out stdout>\nof the cell\n<ctx-out result>\n2" in asked
 
 
-def test_a_finished_card_leaves_no_widget_in_the_kernel(kernel: Kernel, model: FakeVLLM) -> None:
-    kernel.run("%%ai\nhello")
-    kernel.run("from ipywidgets.widgets import widget; print(len(widget._instances))")
-    assert kernel.published("stream")[0]["text"] == "0\n"
+def test_the_kernel_keeps_the_last_finished_cards_only(kernel: Kernel, model: FakeVLLM) -> None:
+    kernel.run("for n in range(10): get_ipython().run_line_magic('ai', f'hello {n}')")
+    kernel.run("from ipywidgets.widgets import widget; from cellar_jupyter.kernel.card import KEPT, AnswerCard")
+    kernel.run("kept = list(widget._instances.values()); print(len(kept), 2 * KEPT)")  # each with its layout
+    assert kernel.published("stream")[0]["text"] == "16 16\n"
+    kernel.run("print(all(one.final['text/plain'] for one in kept if isinstance(one, AnswerCard)))")
+    assert kernel.published("stream")[0]["text"] == "True\n"
 
 
 def test_an_interrupt_ends_the_card_as_stopped(kernel: Kernel, model: FakeVLLM) -> None:

@@ -202,6 +202,41 @@ def test_the_saved_notebook_shows_the_card_again(panel: Panel, lab: Lab, model: 
     notebook.expect_sources("%load_ext cellar_jupyter", "%%ai\nwrite it", "x = 41 + 1\nprint(x)")
 
 
+def test_a_page_that_was_loaded_anew_meanwhile_gets_the_answer_and_saves_it(
+    panel: Panel, lab: Lab, model: FakeVLLM
+) -> None:
+    notebook = ready(panel, lab, code("%%ai\nwrite it", "ask"))
+    model.use(Scenario(text=CODE, gated=True))
+    model.release(2)
+    notebook.run(1)
+    expect(cards(panel.page)).to_contain_text("Try")
+    panel.execute("docmanager:save")
+    wait_until(lambda: saved(lab)["cells"][1]["outputs"], "the saved widget")
+    panel.reload()
+    expect(notebook.cells).to_have_count(2)
+    model.release_all()
+    expect(cards(panel.page)).to_contain_text("It prints 42.")
+    expect(cards(panel.page)).to_have_attribute("data-state", "complete")
+    panel.execute("docmanager:save")
+    wait_until(lambda: ANSWER_MIME in saved(lab)["cells"][1]["outputs"][0]["data"], "the saved answer")
+    (output,) = saved(lab)["cells"][1]["outputs"]
+    assert "".join(output["data"]["text/markdown"]) == CODE
+
+
+def test_what_had_come_stays_when_the_kernel_is_restarted(panel: Panel, lab: Lab, model: FakeVLLM) -> None:
+    notebook = ready(panel, lab, code("%%ai\ncount", "ask"))
+    model.use("gated")
+    model.release(2)
+    notebook.run(1)
+    expect(cards(panel.page)).to_contain_text("one two")
+    panel.page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
+    expect(cards(panel.page)).to_have_attribute("data-state", "interrupted")
+    expect(cards(panel.page)).to_contain_text("one two")
+    expect(button(panel.page, "Stop")).to_have_count(0)
+    button(panel.page, "Insert below").click()
+    notebook.expect_sources("%load_ext cellar_jupyter", "%%ai\ncount", "one two")
+
+
 def test_an_error_is_one_line_without_an_empty_card(panel: Panel, lab: Lab, model: FakeVLLM) -> None:
     notebook = ready(panel, lab, code("%%ai\nhello", "ask"))
     model.use("unauthorized")

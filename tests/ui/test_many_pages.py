@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.fakes.scenarios import Scenario
@@ -15,6 +16,7 @@ from tests.ui.panel import Panel
 PAGES = 8
 
 
+@pytest.mark.timeout(180)  # nine JupyterLabs are opened, one by one: half a minute where nothing else runs
 def test_eight_pages_with_running_turns_let_a_ninth_save_its_notebook(
     new_page: NewPage, lab: Lab, model: FakeVLLM
 ) -> None:

@@ -163,9 +163,9 @@ class CardDisplay:
         self._card.add_reasoning(delta)
 
     def finish(self, answer: Answer) -> None:
-        _publish(answer_to_bundle(answer, self._id), self._id, update=True)
-        self._card.layout.close()  # a widget of its own, made by ipywidgets
-        self._card.close()
+        bundle = answer_to_bundle(answer, self._id)
+        _publish(bundle, self._id, update=True)
+        self._card.finish(bundle)
 
 
 def make_display(shell: object, format: Format, model: str, environ: Mapping[str, str] = os.environ) -> Display:

@@ -18,6 +18,8 @@ const STATES: readonly string[] = [
   'error'
 ];
 
+export type MimeBundle = Readonly<Record<string, unknown>>;
+
 export interface IAnswer {
   id: string;
   model: string;
@@ -45,9 +47,7 @@ export function isMarkdown(answer: IAnswer): boolean {
  * The answer of a saved output; its text stands in the Markdown beside it unless
  * they differ. Where our own part is damaged, what stands beside it is drawn.
  */
-export function bundleToAnswer(
-  data: Readonly<Record<string, unknown>>
-): IAnswer | null {
+export function bundleToAnswer(data: MimeBundle): IAnswer | null {
   if (!(ANSWER_MIME in data)) {
     return null;
   }
@@ -67,6 +67,13 @@ export function bundleToAnswer(
     status: '',
     notes: Array.isArray(card.notes) ? card.notes.map(asText) : []
   };
+}
+
+/** What a notebook keeps of an answer that its kernel could not finish. */
+export function answerToBundle(answer: IAnswer): MimeBundle {
+  const { id, model, format, state, notes, text } = answer;
+  const card = { version: 1, id, model, format, state, notes, text };
+  return { [ANSWER_MIME]: card, 'text/plain': text };
 }
 
 const FENCE =

@@ -2,12 +2,20 @@
  * The notebook cell whose output holds a card: what Insert below and Replace
  * cell act on. A card in a console or a detached output has none.
  */
+import { CodeCell } from '@jupyterlab/cells';
+import type { IDisplayData } from '@jupyterlab/nbformat';
 import type { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
 import { NotebookActions } from '@jupyterlab/notebook';
+
+import type { MimeBundle } from './answer';
+
+const WIDGET_MIME = 'application/vnd.jupyter.widget-view+json';
 
 export interface ICardHost {
   insertBelow(source: string, kind: 'code' | 'markdown'): void;
   replace(source: string): void;
+  /** Put `data` in the place of the output that shows this widget. */
+  keepOutput(widgetId: string, data: MimeBundle): void;
 }
 
 /** The host of this moment; cells move, so it is looked up for every click. */
@@ -35,6 +43,19 @@ export function findHost(
     replace: source => {
       notebook.activeCellIndex = index;
       notebook.widgets[index].model.sharedModel.setSource(source);
+    },
+    keepOutput: (widgetId, data) => {
+      const cell = notebook.widgets[index];
+      const outputs = cell instanceof CodeCell ? cell.outputArea.model : null;
+      for (let i = 0; i < (outputs?.length ?? 0); i++) {
+        const view = outputs?.get(i).data[WIDGET_MIME];
+        if (
+          (view as { model_id?: string } | undefined)?.model_id === widgetId
+        ) {
+          const output = { output_type: 'display_data', data, metadata: {} };
+          outputs?.set(i, output as IDisplayData);
+        }
+      }
     }
   };
 }

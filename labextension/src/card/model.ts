@@ -1,12 +1,13 @@
 /**
  * The widget that lives while an answer streams (kernel side: card.py). The
  * model gathers the text, so that a second view of the notebook has it all; it
- * triggers `answer` when there is more.
+ * triggers `answer` when there is more, and when the kernel has ended it.
  */
 import type { Kernel } from '@jupyterlab/services';
 import { DOMWidgetModel } from '@jupyter-widgets/base';
 
-import type { IAnswer } from './answer';
+import { answerToBundle, bundleToAnswer } from './answer';
+import type { IAnswer, MimeBundle } from './answer';
 
 type Message =
   { type: 'text'; delta: string } | { type: 'reasoning'; delta: string };
@@ -25,7 +26,8 @@ export class AnswerModel extends DOMWidgetModel {
       answer_id: '',
       model: '',
       format: 'markdown',
-      status: ''
+      status: '',
+      final: null
     };
   }
 
@@ -35,15 +37,35 @@ export class AnswerModel extends DOMWidgetModel {
   ): void {
     super.initialize(attributes, options);
     this.on('msg:custom', (message: Message) => this.take(message));
-    this.on('change:status', () => this.trigger('answer'));
+    this.on('change:status change:final comm_live_update', () =>
+      this.trigger('answer')
+    );
+  }
+
+  /**
+   * The output that takes the place of this widget, in a page whose cell did not
+   * see it replaced; null while the answer streams. A kernel that was restarted
+   * says nothing more: then it is what has come.
+   */
+  get output(): MimeBundle | null {
+    const final = this.get('final') as MimeBundle | null;
+    if (final || this.comm_live) {
+      return final;
+    }
+    return this.text ? answerToBundle(this.answer) : null;
   }
 
   get answer(): IAnswer {
+    const final = this.get('final') as MimeBundle | null;
+    return (final && bundleToAnswer(final)) ?? this.soFar;
+  }
+
+  private get soFar(): IAnswer {
     return {
       id: this.get('answer_id'),
       model: this.get('model'),
       format: this.get('format'),
-      state: 'streaming',
+      state: this.comm_live ? 'streaming' : 'interrupted',
       text: this.text,
       reasoning: this.thoughts,
       status: this.get('status'),

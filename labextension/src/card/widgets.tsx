@@ -105,6 +105,14 @@ export function makeAnswerView(context: ICardContext): typeof DOMWidgetView {
       const { model } = this;
       const stop = () => model.interrupt();
       this.root?.render(cardAt(this.el, model.answer, context, stop));
+      const output = model.output;
+      if (output) {
+        // Not here: ipywidgets still has messages for the panel of this view.
+        window.setTimeout(() => {
+          const host = findHost(context.tracker, this.el);
+          host?.keepOutput(model.model_id, output);
+        });
+      }
     }
 
     private root: Root | null = null;

@@ -1,4 +1,5 @@
 /** All sources of context as one, in the order they came. */
+import { bestMatches } from './mentions';
 import type { IContextItem, IContextSource, IDragData } from './tokens';
 
 export class Sources implements Required<IContextSource> {
@@ -17,12 +18,18 @@ export class Sources implements Required<IContextSource> {
     return () => this.listeners.delete(listener);
   }
 
-  /** One that fails offers nothing; the others do. */
+  /**
+   * Best matches first, whatever their source; what a source found by more than
+   * its label (a folder, a path) comes behind. One that fails offers nothing.
+   */
   async mentions(query: string, search: boolean): Promise<IContextItem[]> {
     const answers = await Promise.all(
       this.sources.map(source => source.mentions(query, search).catch(() => []))
     );
-    return answers.flat();
+    const found = answers.flat();
+    const matching = bestMatches(found, query, item => item.label);
+    const others = found.filter(item => !matching.includes(item));
+    return [...matching, ...others];
   }
 
   lastError(): IContextItem | null {

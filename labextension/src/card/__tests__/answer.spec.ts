@@ -1,5 +1,6 @@
 import {
   ANSWER_MIME,
+  answerToBundle,
   answerToCode,
   bundleToAnswer,
   isMarkdown
@@ -96,4 +97,20 @@ it('source formats are drawn as source while they stream', () => {
   const html = read({ format: 'html', text: '<b>' });
   expect(isMarkdown({ ...html, state: 'streaming' })).toBe(false);
   expect(isMarkdown(html)).toBe(true);
+});
+
+describe('an answer that its kernel could not finish', () => {
+  it('is read again from what the notebook keeps of it', () => {
+    const answer: IAnswer = {
+      id: 'a',
+      model: 'small',
+      format: 'markdown',
+      state: 'interrupted',
+      text: 'one **two',
+      reasoning: '',
+      status: '',
+      notes: []
+    };
+    expect(bundleToAnswer(answerToBundle(answer))).toEqual(answer);
+  });
 });

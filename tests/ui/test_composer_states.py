@@ -79,7 +79,8 @@ def test_a_question_to_a_conversation_that_a_restart_lost_is_asked_in_a_new_one(
     panel.write("after the restart")
     panel.text.press("Enter")
     expect(panel.composer.get_by_role("alert")).to_contain_text(
-        "The server was restarted, and conversations are kept in its memory only."
+        "The server was restarted, and conversations are kept in its memory only.",
+        timeout=30_000,  # the server has only just started
     )
     expect(panel.text).to_have_value("after the restart")
     panel.button("Ask in a new conversation").click()
@@ -104,6 +105,30 @@ def test_a_question_to_a_conversation_that_was_deleted_is_asked_in_a_new_one(
     panel.button("Ask in a new conversation").click()
     panel.expect_answer("all the same")
     expect(panel.turns).to_have_count(1)
+
+
+def test_a_full_disk_is_said_with_the_answers_end_and_no_longer_than_it_lasts(
+    new_lab: Callable[..., Lab], page: Page, model: Any
+) -> None:
+    page.add_init_script(
+        "const every = window.setInterval;"
+        "window.setInterval = (act, ms, ...more) => every(act, ms === 10000 ? 200 : ms, ...more)"
+    )
+    lab = new_lab(VLLM_BASE_URL=model.url)
+    panel = Panel(page, lab).open("lab")
+    folders = [lab.home / "data" / "cellar" / name for name in ("conversations", "journals")]
+    wait_until(lambda: all(folder.is_dir() for folder in folders), "the folders of the conversations")
+    for folder in folders:
+        folder.rename(folder.with_suffix(".away"))
+        folder.write_text("in the way")
+    panel.ask("while the disk is full")
+    panel.expect_answer("while the disk is full")
+    expect(banner(panel, "announcement-unsaved")).to_contain_text("they are kept in memory until they can")
+    for folder in folders:
+        folder.unlink()
+        folder.with_suffix(".away").rename(folder)
+    expect(banner(panel, "announcement-unsaved")).to_have_count(0)
+    assert any(folders[0].iterdir())
 
 
 def test_a_model_server_that_is_down_is_said_and_looked_at_again(

@@ -262,9 +262,8 @@ export class Shown extends Observable<IChatState> {
   private async afterEnd(turn: ITurn): Promise<void> {
     this.tell(turn.conversation_id);
     await this.refreshConversations();
-    if (turn.state === 'error') {
-      await this.refreshStatus();
-    }
+    // The model may be away, the disk may have refused the answer.
+    await this.refreshStatus();
     if ([...this.state.turns.values()].some(isWaiting)) {
       await this.reload();
     }

@@ -250,8 +250,11 @@ const LOOK = 10_000;
 
 /** As long as something is wrong and the page is seen, look whether it still is. */
 function useWatch(store: ChatStore, state: IChatState): void {
+  const { status, statusError } = state;
   const wrong =
-    state.statusError !== null || state.status?.model_server.state !== 'up';
+    statusError !== null ||
+    status?.model_server.state !== 'up' ||
+    status.announcements?.some(each => each.id === 'unsaved') === true;
   React.useEffect(() => {
     if (!wrong) {
       return;

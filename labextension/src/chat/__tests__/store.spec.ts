@@ -189,6 +189,14 @@ describe('ChatStore', () => {
     expect(store.getState().notice).toBeNull();
   });
 
+  it('looks at the server again when an answer has ended', async () => {
+    const id = await store.send({ text: 'hello' });
+    const before = store.getState().status;
+    await server.say(id, { type: 'finished', reason: 'complete' });
+    await tick();
+    expect(store.getState().status).not.toBe(before);
+  });
+
   it('says that a restart of the server lost what was shown, and not that it was deleted', async () => {
     server.add(turn('a'));
     for (const why of ['', 'restarted']) {

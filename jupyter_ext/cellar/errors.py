@@ -7,6 +7,7 @@
     │   ├── ModelTimeout            nothing came within the read time-out
     │   ├── ModelNotFound           404: no such model
     │   ├── ContextTooLong          400: more tokens than the model reads (detail: n_prompt, limit)
+    │   ├── NoVision                the model does not see the pictures it was sent
     │   ├── QueueFull               503 with Retry-After, or the gateway's queue refused
     │   ├── RateLimited             429
     │   ├── QuotaExceeded           429 with code quota_exceeded (detail: used, limit, resets_at)
@@ -88,6 +89,10 @@ class ModelNotFound(ModelServerError):
 
 class ContextTooLong(ModelServerError):
     code = "context_too_long"
+
+
+class NoVision(ModelServerError):
+    code = "no_vision"
 
 
 class QueueFull(ModelServerError):

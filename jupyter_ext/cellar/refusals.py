@@ -25,6 +25,7 @@ from cellar.errors import (
     ModelFailed,
     ModelLoading,
     ModelNotFound,
+    NoVision,
     QueueFull,
     QuotaExceeded,
     RateLimited,
@@ -39,6 +40,10 @@ MAX_ERROR_BYTES = 64 * 1024
 _LIMIT = re.compile(r"maximum (?:context|model) length (?:is|of) (\d+)")
 _PROMPT = re.compile(
     r"(?:requested|request has|you have|contains|contains at least|resulted in|prompt \(length|has) (\d+)(?:\)| |$)"
+)
+_BLIND = re.compile(  # vLLM without a vision model, vLLM told to take none, llama.cpp, others
+    r"is not a multimodal model|at most 0 image|image input is not supported|does not support (?:image|vision)",
+    re.IGNORECASE,
 )
 _SECONDS = re.compile(r"\d{1,9}(\.\d{1,9})?")
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_. -]{0,60}")
@@ -97,6 +102,8 @@ def _error(
     too_long = _context_too_long(status, fields, message, words)
     if too_long is not None:
         return ContextTooLong("The question is longer than the model can read", detail=too_long, **about)
+    if status in (400, 422, 500, 501) and _BLIND.search(message[:300]):
+        return NoVision("The model does not see pictures", **about)
     if status == 404:
         return _not_found(fields, message, words, model, about)
     if status == 413:

@@ -48,6 +48,10 @@ CASES: list[tuple[int, Any, dict[str, str], str]] = [
     (413, b"<html>413 Request Entity Too Large</html>", {}, "TooLarge"),
     (422, said("bad field", "UnprocessableEntityError", 422), {}, "RequestRefused"),
     (400, said("whatever"), {}, "RequestRefused"),
+    (400, said("fake-coder is not a multimodal model"), {}, "NoVision"),
+    (400, said("At most 0 image(s) may be provided in one prompt."), {}, "NoVision"),
+    (500, said("image input is not supported - hint: you may need to provide the mmproj"), {}, "NoVision"),
+    (400, said("At most 1 image(s) may be provided in one prompt."), {}, "RequestRefused"),
     (400, said("too long text", param="input_text"), {}, "ContextTooLong"),
     (429, said("slow", "rate_limit_exceeded", 429), {"retry-after": "7"}, "RateLimited"),
     (429, b"", {}, "RateLimited"),
@@ -145,6 +149,7 @@ async def test_an_error_after_the_queue_is_mapped_too(
 PRESET_CLASSES = {
     "rate_limited": "RateLimited",
     "quota": "QuotaExceeded",
+    "blind": "NoVision",
     "unauthorized": "Unauthorized",
     "forbidden": "Forbidden",
     "loading": "ModelLoading",

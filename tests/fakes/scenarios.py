@@ -114,6 +114,10 @@ PRESETS: dict[str, list[Scenario]] = {
             ),
         )
     ],
+    "blind": [
+        Scenario(status=400, body=_refusal(400, "fake-coder is not a multimodal model", "BadRequestError"), times=1),
+        Scenario(),
+    ],
     "too_large": [
         Scenario(status=413, body="<html><h1>413 Request Entity Too Large</h1></html>", content_type="text/html")
     ],

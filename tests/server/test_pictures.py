@@ -1,4 +1,4 @@
-"""Pictures leave only where the administrator lets them."""
+"""Pictures leave only where the administrator lets them, and not twice to a model that refused one."""
 
 from __future__ import annotations
 
@@ -40,3 +40,19 @@ async def test_with_images_switched_on_a_model_that_sees_gets_them(a_server: Sta
         context = [{"type": "notebook", "path": "live.ipynb", "cells": [cell]}]
         await panel.finished("What is drawn?", context=context, model="fake-coder")
     assert PNG in json.dumps(model.requests[-1].body["messages"])
+
+
+async def test_a_model_that_refuses_a_picture_is_asked_without_it_from_then_on(
+    a_server: StartServer, model: FakeVLLM
+) -> None:
+    server = a_server()  # nobody tells whether it sees
+    model.use("blind")
+    picture = {"type": "image", "name": "shot.png", "image": {"mime": "image/png", "data": PNG}}
+    async with server.panel() as panel:
+        refused = await panel.finished("What is shown?", context=[picture])
+        assert refused["error"]["code"] == "no_vision"
+        assert PNG in json.dumps(model.requests[-1].body["messages"])
+        assert (await panel.http.get("status")).json()["models"][0]["vision"] is False
+        again = await panel.finished("What is shown?", copy_of=refused["id"], parent_id=None)
+        assert again["state"] == "complete"
+    assert "image_url" not in json.dumps(model.requests[-1].body["messages"])

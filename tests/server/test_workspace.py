@@ -393,7 +393,7 @@ async def test_a_misspelt_lock_is_said_in_the_log_and_in_the_panel_and_the_other
         }
         misspelt, unreadable = (each["text"] for each in status["announcements"])
         assert misspelt == (
-            "c.Cellar.features has no feature 'exports', so this locks nothing: attach_files, export, images, search"
+            "c.Cellar.features: 'exports' is no feature, so it locks nothing (attach_files, export, images, search are)"
         )
         assert unreadable.startswith("c.Cellar.features['images'] cannot be read, so images is off: ")
         assert (await panel.http.get("search", params={"q": "a"})).status_code == 403

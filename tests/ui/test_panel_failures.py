@@ -13,6 +13,7 @@ from tests.fakes.scenarios import Scenario
 from tests.fakes.vllm import FakeVLLM
 from tests.ui.lab import Lab
 from tests.ui.panel import Panel
+from tests.ui.test_composer_context import drop_files, png
 
 
 @pytest.mark.parametrize(
@@ -53,6 +54,22 @@ def test_a_question_that_is_too_long_can_be_asked_without_its_attachments(panel:
     panel.expect_answer("hello")
     expect(panel.questions.last.locator(".jp-Cellar-sentPills")).to_have_count(0)
     assert "isoformat" not in str(model.requests[-1].body["messages"])
+
+
+def test_a_model_that_turns_out_to_be_blind_can_be_asked_without_the_pictures(
+    new_lab: Callable[..., Lab], page: Page, model: FakeVLLM
+) -> None:
+    panel = Panel(page, new_lab(VLLM_BASE_URL=model.url)).open("lab")  # its server remembers who is blind
+    drop_files(panel, "paste", ("shot.png", "image/png", png()))
+    expect(panel.pills.filter(has_text="shot.png")).to_be_visible()
+    model.use("blind")
+    panel.ask("What is shown?")
+    card = panel.last_answer.get_by_role("group", name="This model does not see pictures")
+    expect(card).to_contain_text("Ask without the pictures, or choose another model below.")
+    panel.button("Ask without the pictures", card).click()
+    panel.expect_answer("What is shown?")
+    assert "image_url" in str(model.requests[0].body["messages"])
+    assert "image_url" not in str(model.requests[-1].body["messages"])
 
 
 def test_a_question_that_is_too_long_offers_to_compact_and_says_what_it_brought(panel: Panel, model: FakeVLLM) -> None:

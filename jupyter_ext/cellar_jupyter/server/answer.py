@@ -78,7 +78,7 @@ class Answering:
             headers = {"X-Cellar-Mode": run.record.mode, "X-Cellar-Turn": run.id} if self.config.gateway else {}
             reason = await run.ask(client, request, headers)
         except ModelServerError as error:
-            self._models.failed(error)
+            self._models.failed(error, run.record.model)
             raise
         self._correct(run, model, prompt)
         self._models.count_later(model, prompt.texts)

@@ -86,8 +86,10 @@ class Cellar(Configurable):
 
     vision = Dict(
         help="""
-        Which models see images, by name, where the server does not tell: {"Qwen2.5-VL-7B": True}. Images are sent only
-        to models that see.
+        Which models see images, by name, where the server does not tell: {"Qwen2.5-VL-7B": True}. Pictures
+        that a user attaches go to every model that is not known to be blind, those in outputs only to models known to
+        see. Where nobody tells and the server refuses a picture, the user is told and can ask again without it, and the
+        model counts as blind until this Jupyter server restarts.
         """
     ).tag(config=True)
 
@@ -227,7 +229,9 @@ def _read_features(given: dict[Any, Any]) -> tuple[dict[wire.FeatureName, wire.F
     problems = []
     for name, value in given.items():
         if name not in FEATURES:
-            problems.append(f"c.Cellar.features has no feature {name!r}, so this locks nothing: {', '.join(FEATURES)}")
+            problems.append(
+                f"c.Cellar.features: {name!r} is no feature, so it locks nothing ({', '.join(FEATURES)} are)"
+            )
             continue
         try:
             switches[name] = msgspec.convert(value, wire.Feature)

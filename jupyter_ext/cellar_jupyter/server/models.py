@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from cellar import wire
 from cellar.context import TokenCounter
-from cellar.errors import CellarError, ModelNotFound, ModelServerDown
+from cellar.errors import CellarError, ModelNotFound, ModelServerDown, NoVision
 
 if TYPE_CHECKING:
     from cellar.client import ModelClient
@@ -40,6 +40,7 @@ class Models:
         self._to_count: dict[tuple[str, str], None] = {}  # (model, text), in order
         self.health = wire.ModelServer(state="loading", message="not asked yet", tiny=config.tiny)
         self.known: tuple[wire.Model, ...] = ()
+        self._blind: set[str] = set()  # models that refused a picture: their server did not tell before
 
     async def client(self) -> ModelClient:
         """The one client; importing httpx happens in a thread, once."""
@@ -95,6 +96,8 @@ class Models:
         changes: dict[str, object] = {}
         if model.id in self._config.vision:
             changes["vision"] = bool(self._config.vision[model.id])
+        if model.id in self._blind:
+            changes["vision"] = False
         if model.id in self._config.context_length:
             changes["context_length"] = int(self._config.context_length[model.id])
         return msgspec.structs.replace(model, **changes) if changes else model
@@ -125,8 +128,11 @@ class Models:
         self.health = wire.ModelServer(state="up", tiny=self._config.tiny)
         self._known_at = time.monotonic()
 
-    def failed(self, error: CellarError) -> None:
+    def failed(self, error: CellarError, model: str) -> None:
         """A turn saw the server fail: the next look asks again."""
+        if isinstance(error, NoVision):
+            self._blind.add(model)
+            self.known = tuple(self._with_overrides(each) for each in self.known)
         if isinstance(error, ModelServerDown):
             self.health = wire.ModelServer(state="down", message=error.message, tiny=self._config.tiny)
         self._known_at = 0.0

@@ -6,7 +6,15 @@ import { figure, moment } from './figures';
 import { reasonWords } from './reasons';
 
 export type HelpfulAction =
-  'retry' | 'check' | 'room' | 'reload' | 'models' | 'quota' | 'admin' | 'none';
+  | 'retry'
+  | 'check'
+  | 'room'
+  | 'reload'
+  | 'models'
+  | 'pictures'
+  | 'quota'
+  | 'admin'
+  | 'none';
 
 export interface IErrorWords {
   title: string;
@@ -117,6 +125,11 @@ const WORDS: Record<string, Words> = {
       action: 'room'
     };
   },
+  no_vision: trans => ({
+    title: trans.__('This model does not see pictures'),
+    text: trans.__('Ask without the pictures, or choose another model below.'),
+    action: 'pictures'
+  }),
   queue_full: trans => ({
     title: trans.__('Too many questions at once'),
     text: trans.__('The queue of the model is full. Try again in a moment.'),

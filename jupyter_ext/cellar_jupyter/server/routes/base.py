@@ -28,6 +28,7 @@ STATUS: dict[type[errors.CellarError], int] = {
     errors.ModelTimeout: 504,
     errors.ModelNotFound: 400,
     errors.ContextTooLong: 400,
+    errors.NoVision: 400,
     errors.QueueFull: 503,
     errors.RateLimited: 429,
     errors.QuotaExceeded: 429,

@@ -21,7 +21,7 @@ export function ErrorCard(props: {
   const wait = useCountdown(turn, error);
   const busy = useBusy();
   const { another, several } = useModels(turn);
-  const asks = ['models', 'quota', 'admin'].includes(action);
+  const asks = ['models', 'pictures', 'quota', 'admin'].includes(action);
   // What is refused for a while is refused by the model that was asked.
   const left = asks && another ? 0 : wait;
   const partial = (turn.parts ?? []).some(part => part.type === 'text');
@@ -30,10 +30,15 @@ export function ErrorCard(props: {
       <div className="jp-Cellar-error-title">{title}</div>
       {text ? <div className="jp-Cellar-error-text">{text}</div> : null}
       <div className="jp-Cellar-error-actions">
-        {['retry', 'check', 'models', 'quota'].includes(action) ||
+        {['retry', 'check', 'models', 'pictures', 'quota'].includes(action) ||
         (asks && another) ? (
           <TextButton
-            label={againWords(trans, left)}
+            label={
+              // The server knows by now, and leaves them out.
+              action === 'pictures' && !another
+                ? trans.__('Ask without the pictures')
+                : againWords(trans, left)
+            }
             disabled={left > 0 || busy}
             act={() => void store.regenerate(turn.id)}
           />

@@ -428,7 +428,7 @@ def test_nobody_listening_is_told_with_the_address(
         ("%ai -f poem hello", "poem"),
         ("%ai --context world hello", "world"),
         ("%ai -o 1x hello", "1x"),
-        ("%ai -m nobody hello", "%ai models"),
+        ("%ai -m nobody hello", "has no “nobody”. `%ai models`"),
     ],
 )
 def test_a_line_that_cannot_be_understood_is_one_readable_line(terminal: Terminal, line: str, word: str) -> None:
@@ -438,6 +438,18 @@ def test_a_line_that_cannot_be_understood_is_one_readable_line(terminal: Termina
 def test_a_bad_setting_names_the_variable(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VLLM_BASE_URL", "not an address")
     assert "VLLM_BASE_URL" in one_line(terminal.run("%ai hello"))
+
+
+@pytest.mark.parametrize(("language", "hint"), [("en", "ends in /v1"), ("ko", "/v1로 끝나야")])
+def test_a_base_url_without_v1_is_told_with_what_is_missing(
+    terminal: Terminal, model: FakeVLLM, monkeypatch: pytest.MonkeyPatch, language: str, hint: str
+) -> None:
+    bare = model.url.removesuffix("/v1")
+    monkeypatch.setenv("VLLM_BASE_URL", bare)
+    monkeypatch.setenv("CELLAR_LANG", language)
+    for line in ("%ai hello", "%ai models"):
+        told = one_line(terminal.run(line))
+        assert bare in told and hint in told
 
 
 def test_a_setting_changed_in_the_running_kernel_counts_from_the_next_question(

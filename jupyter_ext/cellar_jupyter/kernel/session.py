@@ -150,7 +150,7 @@ class Session:
         for model in self._models:
             if name is None or model.id == name:
                 return model
-        raise ModelNotFound(f"{name}")
+        raise ModelNotFound(f"The model server has no model {name!r}", detail={"model": name} if name else None)
 
     def _read(
         self, client: ModelClient, prompt: Prompt, format: Format, display: Display, reading: _Reading, words: Words

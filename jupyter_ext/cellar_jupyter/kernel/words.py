@@ -58,6 +58,7 @@ ENGLISH: dict[str, str] = {
     "model_loading": "The model is still loading. Try again in a moment.",
     "model_timeout": "The model server did not answer in time.",
     "model_not_found": "The server does not have this model. `%ai models` lists what it has.",
+    "no_model_named": "The model server has no “{model}”. `%ai models` lists what it has.",
     "context_too_long": "The question is too long for this model. Try --context none, or `%ai reset`.",
     "no_vision": "This model does not see pictures. Choose another one with -m.",
     "queue_full": "The model is busy and its queue is full. Try again shortly.",
@@ -69,6 +70,7 @@ ENGLISH: dict[str, str] = {
     "forbidden": "You are not allowed to do this: {message}",
     "forbidden_untold": "The model server does not allow this.",
     "request_refused": "{message}",
+    "no_such_address": "There is no OpenAI-compatible server at {url} (HTTP 404). Its address ends in /v1.",
     "model_failed": "{message}",
     "bad_request": "The question could not be sent: {message}",
     "too_large": "The question is too large to send.",
@@ -145,6 +147,7 @@ KOREAN: dict[str, str] = {
     "model_loading": "모델을 불러오는 중입니다. 잠시 후 다시 시도하세요.",
     "model_timeout": "모델 서버가 제시간에 응답하지 않았습니다.",
     "model_not_found": "서버에 해당 모델이 없습니다. `%ai models`에서 목록을 볼 수 있습니다.",
+    "no_model_named": "모델 서버에 “{model}” 모델이 없습니다. `%ai models`에서 목록을 볼 수 있습니다.",
     "context_too_long": "질문이 이 모델에 비해 너무 깁니다. --context none 또는 `%ai reset`을 사용해 보세요.",
     "no_vision": "이 모델은 이미지를 볼 수 없습니다. -m으로 다른 모델을 선택하세요.",
     "queue_full": "모델이 바쁘고 대기열이 가득 찼습니다. 잠시 후 다시 시도하세요.",
@@ -156,6 +159,7 @@ KOREAN: dict[str, str] = {
     "forbidden": "허용되지 않은 작업입니다. 서버의 설명: “{message}”",
     "forbidden_untold": "모델 서버가 이 작업을 허용하지 않습니다.",
     "request_refused": "모델 서버가 질문을 거부했습니다{status}.",
+    "no_such_address": "{url}에 OpenAI 호환 서버가 없습니다 (HTTP 404). 주소는 /v1로 끝나야 합니다.",
     "model_failed": "모델 서버에서 오류가 발생했습니다{status}.",
     "bad_request": "질문을 보낼 수 없습니다{status}.",
     "too_large": "질문이 너무 커서 보낼 수 없습니다.",
@@ -241,6 +245,11 @@ class Words:
             url=url,
             status=f" (HTTP {status})" if status else "",
         )
+        named = error.detail.get("model")
+        if error.code == "model_not_found" and named:
+            line = self.say("no_model_named", model=named)
+        if error.code == "request_refused" and status == 404:
+            line = self.say("no_such_address", url=url)
         resets_at = error.detail.get("resets_at")
         if error.code == "quota_exceeded" and isinstance(resets_at, int | float):
             line = self.say("quota_until", time=_local_time(resets_at))

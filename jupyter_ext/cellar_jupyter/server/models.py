@@ -118,7 +118,9 @@ class Models:
                 return found
             if attempt == 0:
                 await self._ask_for_models()
-        raise ModelNotFound(f"The model server has no model {name!r}" if name else "The model server has no model")
+        if name:
+            raise ModelNotFound(f"The model server has no model {name!r}", detail={"model": name})
+        raise ModelNotFound("The model server has no model")
 
     async def _ask_for_models(self) -> None:
         """The list is needed now; its failure is the turn's failure."""

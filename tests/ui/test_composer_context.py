@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import struct
 import zlib
 from collections.abc import Callable
@@ -124,6 +125,28 @@ def test_a_file_that_cannot_be_read_says_why(panel: Panel, lab: Lab, model: Any)
     panel.expect_state("complete")
     panel.last_turn.locator(".jp-Cellar-receiptButton").click()
     expect(panel.last_turn.get_by_role("group", name="Receipt")).to_contain_text("cannot be read, not text")
+
+
+def test_a_file_and_a_folder_that_vanished_before_the_question_left_are_marked_in_it(
+    panel: Panel, lab: Lab, model: Any
+) -> None:
+    lab.write("here.txt", "here")
+    lab.write("gone.txt", "gone")
+    lab.write("data/a.txt", "a")
+    panel.open("lab")
+    for name in ("here.txt", "gone.txt", "data"):
+        panel.text.press_sequentially(f"@{name}")
+        panel.composer.get_by_role("option").filter(has_text=name).first.click()
+    (lab.root / "gone.txt").unlink()
+    (lab.root / "data" / "a.txt").unlink()
+    (lab.root / "data").rmdir()
+    panel.text.press_sequentially("compare them")
+    panel.text.press("Enter")
+    panel.expect_state("complete")
+    sent = panel.questions.last.locator(".jp-Cellar-sentPills li")
+    expect(sent).to_have_text(["here.txt", "gone.txt not found", re.compile("^data/? not found$")])
+    expect(sent.nth(1)).to_have_attribute("title", "gone.txt\nnot found")
+    expect(sent.nth(1)).to_have_class("jp-mod-gone")
 
 
 def test_the_active_notebook_can_be_taken_off_and_put_back(panel: Panel, model: Any) -> None:

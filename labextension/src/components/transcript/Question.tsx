@@ -3,10 +3,11 @@ import { checkIcon, copyIcon, editIcon } from '@jupyterlab/ui-components';
 import * as React from 'react';
 
 import { keyAction } from '../../chat/keys';
-import type { IPill, ITurn } from '../../wire/types';
+import type { IPill, IReceipt, ITurn } from '../../wire/types';
 import { IconButton, TextButton } from '../buttons';
 import { copyText } from '../clipboard';
 import { visible } from '../markdown/safe';
+import { whyOf } from '../reasons';
 import { useRoom } from '../room';
 
 export function Question({ turn }: { turn: ITurn }): JSX.Element {
@@ -18,7 +19,7 @@ export function Question({ turn }: { turn: ITurn }): JSX.Element {
   };
   return (
     <div className="jp-Cellar-question">
-      <PillList pills={turn.pills ?? []} />
+      <PillList pills={turn.pills ?? []} receipt={turn.receipt} />
       {editing ? (
         <EditQuestion turn={turn} done={done} />
       ) : (
@@ -81,20 +82,45 @@ function LongText({ text }: { text: string }): JSX.Element {
   );
 }
 
-function PillList({ pills }: { pills: readonly IPill[] }): JSX.Element | null {
+function PillList(props: {
+  pills: readonly IPill[];
+  receipt?: IReceipt;
+}): JSX.Element | null {
+  const { pills, receipt } = props;
   return pills.length ? (
     <ul className="jp-Cellar-sentPills">
       {pills.map((pill, index) => (
-        <li
-          key={index}
-          data-kind={pill.kind}
-          title={visible(pill.path || pill.label)}
-        >
-          {visible(pill.label)}
-        </li>
+        <SentPill key={index} pill={pill} receipt={receipt} />
       ))}
     </ul>
   ) : null;
+}
+
+/** One that was gone when the question left says so: its content did not travel. */
+function SentPill(props: { pill: IPill; receipt?: IReceipt }): JSX.Element {
+  const { trans } = useRoom();
+  const { pill, receipt } = props;
+  const name = visible(pill.path || pill.label);
+  const row = receipt?.parts.find(
+    part =>
+      part.state === 'unreadable' &&
+      part.kind === pill.kind &&
+      part.path === pill.path
+  );
+  if (!row) {
+    return (
+      <li data-kind={pill.kind} title={name}>
+        {visible(pill.label)}
+      </li>
+    );
+  }
+  const why = whyOf(trans, row) || trans.__('cannot be read');
+  return (
+    <li className="jp-mod-gone" data-kind={pill.kind} title={`${name}\n${why}`}>
+      <s>{visible(pill.label)}</s>{' '}
+      <span className="jp-Cellar-pillState">{why}</span>
+    </li>
+  );
 }
 
 function EditQuestion(props: { turn: ITurn; done(): void }): JSX.Element {

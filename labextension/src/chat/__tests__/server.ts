@@ -52,7 +52,10 @@ export class Server {
   get api(): Api {
     const server = {
       scope: '/',
-      status: async () => ({ models: [{ id: 'm', context_length: 4096 }] }),
+      status: async () => ({
+        models: [{ id: 'm', context_length: 4096 }],
+        policy: { features: {}, history: 'disk' }
+      }),
       conversations: async () =>
         [...this.conversations.values()].map(each => ({
           ...each,

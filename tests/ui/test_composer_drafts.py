@@ -88,7 +88,8 @@ def test_a_very_long_paste_is_taken_whole(panel: Panel, page: Page, model: Any) 
     assert panel.text.input_value().endswith("end")
 
 
-def test_a_draft_that_the_browser_cannot_keep_is_said_at_once(panel: Panel, model: Any) -> None:
+def test_a_draft_that_the_browser_cannot_keep_is_said_at_once(panel: Panel, model: Any, allow_console: Any) -> None:
+    allow_console("413")  # its preview is refused, too
     panel.open("lab")
     words = panel.composer.get_by_text("This draft is too long to be kept over a reload.")
     panel.text.fill("0123456789" * 1_000_000)

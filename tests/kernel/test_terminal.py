@@ -332,6 +332,8 @@ def test_an_answer_is_not_taken_for_what_its_cell_printed(terminal: Terminal, mo
 
 def interrupt_after(wait: Callable[[], None]) -> threading.Thread:
     """Ctrl-C as the terminal sends it."""
+    # A shell that runs the tests in the background has had it ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def strike() -> None:
         wait()

@@ -96,6 +96,11 @@ export function matchScore(name: string, query: string): number {
   return 1;
 }
 
+/** Whether what was typed stands in the name as it is. */
+export function isNamed(name: string, query: string): boolean {
+  return name.toLowerCase().includes(query.toLowerCase());
+}
+
 /** The matching ones, best first; equals keep their order. */
 export function bestMatches<T>(
   things: readonly T[],

@@ -1,5 +1,5 @@
 /** All sources of context as one, in the order they came. */
-import { bestMatches } from './mentions';
+import { isNamed } from './mentions';
 import type { IContextItem, IContextSource, IDragData } from './tokens';
 
 export class Sources implements Required<IContextSource> {
@@ -19,17 +19,17 @@ export class Sources implements Required<IContextSource> {
   }
 
   /**
-   * Best matches first, whatever their source; what a source found by more than
-   * its label (a folder, a path) comes behind. One that fails offers nothing.
+   * In their order, but for what only scattered letters of its label match, or
+   * more than its label: that comes behind. One that fails offers nothing.
    */
   async mentions(query: string, search: boolean): Promise<IContextItem[]> {
     const answers = await Promise.all(
       this.sources.map(source => source.mentions(query, search).catch(() => []))
     );
     const found = answers.flat();
-    const matching = bestMatches(found, query, item => item.label);
-    const others = found.filter(item => !matching.includes(item));
-    return [...matching, ...others];
+    const named = found.filter(item => isNamed(item.label, query));
+    const others = found.filter(item => !isNamed(item.label, query));
+    return [...named, ...others];
   }
 
   lastError(): IContextItem | null {

@@ -11,15 +11,15 @@ function offering(...labels: string[]): IContextSource {
 }
 
 describe('what @ offers', () => {
-  it('puts the best match first, whatever its source', async () => {
+  it('puts what only scattered letters match behind, whatever its source', async () => {
     const sources = new Sources();
     sources.add(offering('AttributeError in cell 20', 'sample.ipynb'));
     sources.add(offering('sales.csv', 'old'));
     const found = await sources.mentions('sal', true);
     expect(found.map(item => item.label)).toEqual([
       'sales.csv',
-      'sample.ipynb',
       'AttributeError in cell 20',
+      'sample.ipynb',
       'old'
     ]);
   });

@@ -303,6 +303,27 @@ def test_an_upload_asks_before_it_overwrites(panel: Panel, page: Page, lab: Lab,
     assert (lab.root / "a.csv").read_text() == "new"
 
 
+def test_an_upload_asks_before_it_overwrites_a_file_that_the_server_hides(
+    new_lab: Callable[..., Lab], page: Page, model: Any, allow_console: Any
+) -> None:
+    allow_console("409")
+    lab = new_lab(config='c.ContentsManager.hide_globs = ["*.key"]', VLLM_BASE_URL=model.url)
+    lab.write("site.key", "old")
+    panel = Panel(page, lab).open("lab")
+    chooser = panel.composer.locator("input[type=file]")
+    site_key = {"name": "site.key", "mimeType": "text/plain", "buffer": b"new"}
+    chooser.set_input_files(site_key)
+    page.get_by_role("button", name="Cancel").click()
+    expect(panel.pills).to_have_count(0)
+    assert (lab.root / "site.key").read_text() == "old"
+
+    chooser.set_input_files(site_key)
+    page.get_by_role("button", name="Keep both").click()
+    expect(attached(panel, "file:site (1).key")).to_be_visible()
+    assert (lab.root / "site (1).key").read_text() == "new"
+    assert not list(lab.root.glob("upload-*"))
+
+
 def test_a_file_dropped_from_the_desktop_is_uploaded(panel: Panel, lab: Lab) -> None:
     panel.open("lab")
     drop_files(panel, "drop", ("dropped.txt", "text/plain", b"from the desktop"))
@@ -313,7 +334,7 @@ def test_a_file_dropped_from_the_desktop_is_uploaded(panel: Panel, lab: Lab) -> 
 def test_an_upload_that_fails_says_why(panel: Panel, page: Page, tmp_path: Path, allow_console: Any) -> None:
     allow_console("Failed to load resource")
     panel.open("lab")
-    page.route("**/api/contents/no.csv*", lambda route: route.fulfill(status=500, body='{"message": "disk full"}'))
+    page.route("**/api/contents/upload-*", lambda route: route.fulfill(status=500, body='{"message": "disk full"}'))
     source = tmp_path / "no.csv"
     source.write_text("x")
     panel.composer.locator("input[type=file]").set_input_files(source)

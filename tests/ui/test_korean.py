@@ -74,7 +74,7 @@ def test_an_upload_that_is_refused_says_why_in_korean(
 ) -> None:
     allow_console("Failed to load resource")
     panel = Panel(page, lab_ko).open("lab")
-    page.route("**/api/contents/no.csv*", lambda route: route.fulfill(status=413, body='{"message": "Too Large"}'))
+    page.route("**/api/contents/upload-*", lambda route: route.fulfill(status=413, body='{"message": "Too Large"}'))
     panel.composer.locator("input[type=file]").set_input_files(
         {"name": "no.csv", "mimeType": "text/csv", "buffer": b"x"}
     )

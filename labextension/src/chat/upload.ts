@@ -1,11 +1,22 @@
 /**
  * From the computer into the workspace, through Jupyter's contents API: in pieces,
  * with progress, and never over a file that is there without asking.
+ *
+ * A listing does not show every file (`hide_globs`, hidden files, a file system that
+ * takes two spellings for one name), and each question for a name that is free is an
+ * error in the browser's console. So a file arrives under a name of its own and is then
+ * renamed: a rename is refused where the name is taken, and a broken upload leaves no
+ * half file behind under the name that was meant.
  */
 import type { Contents } from '@jupyterlab/services';
 
+import { requestKey } from '../api';
+
 /** The part of the contents API that is used. */
-export type IWorkspaceFiles = Pick<Contents.IManager, 'get' | 'save'>;
+export type IWorkspaceFiles = Pick<
+  Contents.IManager,
+  'get' | 'save' | 'rename' | 'delete'
+>;
 
 export type Overwrite = 'overwrite' | 'keep-both' | 'cancel';
 
@@ -26,19 +37,47 @@ const PIECE = 1024 * 1024;
 /** The path it got, or null when the user cancelled. */
 export async function upload(options: IUploadOptions): Promise<string | null> {
   const { files, folder, file } = options;
+  const path = join(folder, file.name);
   const listing = await files.get(folder, { content: true });
-  const isTaken = (name: string): Promise<boolean> | boolean =>
-    taken(files, listing, join(folder, name));
-  let path = join(folder, file.name);
-  if (await isTaken(file.name)) {
-    const answer = await options.ask(path);
-    if (answer === 'cancel') {
-      return null;
+  const listed = new Set(
+    (listing.content as Contents.IModel[]).map(each => each.name)
+  );
+  let answer = listed.has(file.name) ? await options.ask(path) : undefined;
+  let arrived: string | undefined;
+  try {
+    for (let number = 0; ; number++) {
+      if (answer === 'cancel') {
+        return null;
+      }
+      if (answer === 'overwrite') {
+        await write(options, path);
+        return path;
+      }
+      const name = numbered(file.name, number);
+      if (listed.has(name)) {
+        continue;
+      }
+      if (arrived === undefined) {
+        arrived = join(folder, `upload-${requestKey().slice(0, 8)}.part`);
+        await write(options, arrived);
+      }
+      const wanted = join(folder, name);
+      if (await rename(files, arrived, wanted)) {
+        arrived = undefined;
+        return wanted;
+      }
+      answer ??= await options.ask(path);
     }
-    if (answer === 'keep-both') {
-      path = join(folder, await freeName(file.name, isTaken));
+  } finally {
+    if (arrived !== undefined) {
+      // Nothing more can be said than what is on its way to the user already.
+      await files.delete(arrived).catch(() => undefined);
     }
   }
+}
+
+async function write(options: IUploadOptions, path: string): Promise<void> {
+  const { files, file } = options;
   const pieces = Math.max(1, Math.ceil(file.size / PIECE));
   for (let index = 0; index < pieces; index++) {
     const piece = file.slice(index * PIECE, (index + 1) * PIECE);
@@ -53,7 +92,23 @@ export async function upload(options: IUploadOptions): Promise<string | null> {
     });
     options.progress((index + 1) / pieces);
   }
-  return path;
+}
+
+/** Whether the name was free. */
+async function rename(
+  files: IWorkspaceFiles,
+  path: string,
+  wanted: string
+): Promise<boolean> {
+  try {
+    await files.rename(path, wanted);
+    return true;
+  } catch (error) {
+    if (statusOf(error) === 409) {
+      return false;
+    }
+    throw error;
+  }
 }
 
 function join(folder: string, name: string): string {
@@ -65,57 +120,13 @@ export function statusOf(error: unknown): number | undefined {
   return (error as { response?: { status?: number } }).response?.status;
 }
 
-/** What Jupyter lists in no folder (its `hide_globs`, and hidden files). */
-const UNLISTED = /^\.|~$|\.py[co]$|^__pycache__$/;
-
-/**
- * The listing of the folder says it. Only where it cannot know is the name itself
- * asked for, since a browser writes each 404 into its console: a name that is never
- * listed, or one that a file system of another kind takes for a listed one.
- */
-function taken(
-  files: IWorkspaceFiles,
-  listing: Contents.IModel,
-  path: string
-): Promise<boolean> | boolean {
-  const name = path.split('/').pop() ?? '';
-  const listed = (listing.content as Contents.IModel[]).map(each => each.name);
-  if (listed.includes(name)) {
-    return true;
-  }
-  const doubtful =
-    UNLISTED.test(name) || listed.map(folded).includes(folded(name));
-  return doubtful && exists(files, path);
-}
-
-function folded(name: string): string {
-  return name.normalize('NFC').toLowerCase();
-}
-
-async function exists(files: IWorkspaceFiles, path: string): Promise<boolean> {
-  try {
-    await files.get(path, { content: false });
-    return true;
-  } catch (error) {
-    if (statusOf(error) === 404) {
-      return false;
-    }
-    throw error;
-  }
-}
-
-async function freeName(
-  name: string,
-  isTaken: (name: string) => Promise<boolean> | boolean
-): Promise<string> {
+/** `a.csv`, `a (1).csv`, `a (2).csv`, ... */
+function numbered(name: string, number: number): string {
   const dot = name.lastIndexOf('.');
   const cut = dot > 0 ? dot : name.length;
-  for (let number = 1; ; number++) {
-    const other = `${name.slice(0, cut)} (${number})${name.slice(cut)}`;
-    if (!(await isTaken(other))) {
-      return other;
-    }
-  }
+  return number === 0
+    ? name
+    : `${name.slice(0, cut)} (${number})${name.slice(cut)}`;
 }
 
 /** Base64 without a data: prefix. */

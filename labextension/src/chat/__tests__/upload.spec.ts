@@ -10,29 +10,20 @@ interface ISaved {
 function workspace(...names: string[]): {
   files: IWorkspaceFiles;
   saved: ISaved[];
-  /** each name that it was asked for and does not have: a line in the console */
-  missed: string[];
+  there: Set<string>;
 } {
   const there = new Set(names);
   const saved: ISaved[] = [];
-  const missed: string[] = [];
   const files = {
-    get: async (path: string, options: { content: boolean }) => {
-      if (options.content) {
-        const within = path === '' ? '' : `${path}/`;
-        const listed = [...there].filter(
-          name => name.startsWith(within) && !/(^|\/)\.|~$/.test(name)
-        );
-        return {
-          path,
-          content: listed.map(name => ({ name: name.slice(within.length) }))
-        };
-      }
-      if (!there.has(path)) {
-        missed.push(path);
-        throw Object.assign(new Error('no'), { response: { status: 404 } });
-      }
-      return { path };
+    get: async (path: string) => {
+      const within = path === '' ? '' : `${path}/`;
+      const listed = [...there].filter(
+        name => name.startsWith(within) && !/(^|\/)\.|~$/.test(name)
+      );
+      return {
+        path,
+        content: listed.map(name => ({ name: name.slice(within.length) }))
+      };
     },
     save: async (
       path: string,
@@ -45,9 +36,21 @@ function workspace(...names: string[]): {
       });
       there.add(path);
       return { path };
+    },
+    rename: async (path: string, wanted: string) => {
+      const folded = [...there].map(name => name.toLowerCase());
+      if (folded.includes(wanted.toLowerCase())) {
+        throw Object.assign(new Error('there'), { response: { status: 409 } });
+      }
+      there.delete(path);
+      there.add(wanted);
+      return { path: wanted };
+    },
+    delete: async (path: string) => {
+      there.delete(path);
     }
   } as unknown as IWorkspaceFiles;
-  return { files, saved, missed };
+  return { files, saved, there };
 }
 
 async function put(
@@ -76,9 +79,8 @@ describe('upload into the workspace', () => {
     const at = workspace();
     const done = await put(at, new File(['hi'], 'a.csv'), 'cancel', 'data');
     expect(done).toEqual({ path: 'data/a.csv', asked: [], shares: [1] });
-    expect(at.saved).toEqual([
-      { path: 'data/a.csv', chunk: undefined, content: btoa('hi') }
-    ]);
+    expect(at.saved).toMatchObject([{ chunk: undefined, content: btoa('hi') }]);
+    expect([...at.there]).toEqual(['data/a.csv']);
   });
 
   it('sends a large file in numbered pieces with progress', async () => {
@@ -108,21 +110,39 @@ describe('upload into the workspace', () => {
     expect(done.path).toBe('d.x/README (1)');
   });
 
-  it('asks for no name that the listing shows to be free', async () => {
-    const at = workspace('a.csv', 'b.csv');
-    await put(at, new File(['x'], 'c.csv'));
-    await put(at, new File(['x'], 'a.csv'), 'keep-both');
-    expect(at.missed).toEqual([]);
+  it('asks before it overwrites a file that no listing shows, whatever hides it', async () => {
+    const at = workspace('old~');
+    const done = await put(at, new File(['x'], 'old~'));
+    expect(done).toMatchObject({ path: null, asked: ['old~'] });
+    expect([...at.there]).toEqual(['old~']);
   });
 
-  it('asks for a name that no listing shows, and for one that only differs in case', async () => {
-    const at = workspace('old~', 'A.csv');
-    expect(await put(at, new File(['x'], 'old~'))).toMatchObject({
-      path: null,
-      asked: ['old~']
-    });
-    await put(at, new File(['x'], 'a.csv'));
-    expect(at.missed).toEqual(['a.csv']);
+  it('asks where the file system takes two spellings for one name', async () => {
+    const at = workspace('A.csv');
+    const done = await put(at, new File(['x'], 'a.csv'), 'keep-both');
+    expect(done).toMatchObject({ path: 'a (1).csv', asked: ['a.csv'] });
+  });
+
+  it('overwrites a hidden file when the user says so', async () => {
+    const at = workspace('old~');
+    const done = await put(at, new File(['x'], 'old~'), 'overwrite');
+    expect(done.path).toBe('old~');
+    expect(at.saved[at.saved.length - 1]).toMatchObject({ path: 'old~' });
+    expect([...at.there]).toEqual(['old~']);
+  });
+
+  it('leaves nothing behind under any name when it breaks', async () => {
+    const at = workspace();
+    const save = at.files.save;
+    at.files.save = async (path: string, options?: { chunk?: number }) => {
+      if (options?.chunk === 2) {
+        throw new Error('disk full');
+      }
+      return save(path, options);
+    };
+    const file = new File([new Uint8Array(2.5 * 1024 * 1024)], 'big.bin');
+    await expect(put(at, file)).rejects.toThrow('disk full');
+    expect([...at.there]).toEqual([]);
   });
 
   it('passes a refusal on', async () => {

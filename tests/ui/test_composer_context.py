@@ -281,6 +281,50 @@ def test_a_file_of_the_computer_is_uploaded_and_attached(panel: Panel, lab: Lab,
     assert "98765" in str(model.requests[-1].body["messages"])
 
 
+def test_a_question_waits_for_its_uploads(panel: Panel, page: Page, model: Any) -> None:
+    held: list[Any] = []
+    page.route("**/api/contents/upload-*", lambda route: held.append(route))
+    panel.open("lab")
+    slow = {"name": "slow.csv", "mimeType": "text/csv", "buffer": b"x,y\n1,98765\n"}
+    with page.expect_request("**/api/contents/upload-*"):
+        panel.composer.locator("input[type=file]").set_input_files(slow)
+    panel.text.fill("what is in it")
+    panel.text.press("Enter")
+    notice = panel.composer.get_by_role("status").filter(has_text="Sent as soon as the upload has arrived")
+    expect(notice).to_be_visible()
+    assert model.requests == []
+    panel.button("Don’t send", notice).click()
+    expect(notice).to_have_count(0)
+    expect(panel.text).to_have_value("what is in it")
+
+    panel.text.press("Enter")
+    expect(notice).to_be_visible()
+    held[0].continue_()
+    page.unroute("**/api/contents/upload-*")
+    panel.expect_state("complete")
+    assert "98765" in str(model.requests[-1].body["messages"])
+
+
+def test_a_question_whose_upload_fails_stays_in_the_box(
+    panel: Panel, page: Page, model: Any, allow_console: Any
+) -> None:
+    allow_console("Failed to load resource")
+    held: list[Any] = []
+    page.route("**/api/contents/upload-*", lambda route: held.append(route))
+    panel.open("lab")
+    slow = {"name": "slow.csv", "mimeType": "text/csv", "buffer": b"x"}
+    with page.expect_request("**/api/contents/upload-*"):
+        panel.composer.locator("input[type=file]").set_input_files(slow)
+    panel.text.fill("what is in it")
+    panel.text.press("Enter")
+    expect(panel.composer).to_contain_text("Sent as soon as the upload has arrived")
+    held[0].fulfill(status=413, body="{}")
+    expect(panel.composer.get_by_role("alert")).to_contain_text("larger than the server takes")
+    expect(panel.text).to_have_value("what is in it")
+    expect(panel.composer).not_to_contain_text("Sent as soon as")
+    assert model.requests == []
+
+
 def test_an_upload_asks_before_it_overwrites(panel: Panel, page: Page, lab: Lab, tmp_path: Path) -> None:
     lab.write("a.csv", "old")
     source = tmp_path / "a.csv"

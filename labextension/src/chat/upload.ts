@@ -70,8 +70,8 @@ export async function upload(options: IUploadOptions): Promise<string | null> {
     }
   } finally {
     if (arrived !== undefined) {
-      // Nothing more can be said than what is on its way to the user already.
-      await files.delete(arrived).catch(() => undefined);
+      // Nobody waits for it, and what broke is on its way to the user already.
+      void files.delete(arrived).catch(() => undefined);
     }
   }
 }

@@ -61,6 +61,8 @@ export function Composer(props: IComposerProps): JSX.Element {
         canCompact={canCompact}
         error={sending.error}
         unsent={sending.unsent}
+        waits={sending.waits}
+        dontWait={sending.dontWait}
         askAnew={sending.askAnew}
         clearError={sending.clearError}
         sendAgain={() => sending.send(false)}

@@ -18,6 +18,8 @@ export interface INoticesProps extends IComposerProps {
   canCompact: boolean;
   error: string | null;
   unsent: boolean;
+  waits: boolean;
+  dontWait(): void;
   askAnew: (() => void) | null;
   clearError(): void;
   sendAgain(): void;
@@ -47,6 +49,12 @@ export function Notices(props: INoticesProps): JSX.Element {
         >
           <TextButton label={trans.__('Send again')} act={props.sendAgain} />
         </Failure>
+      ) : null}
+      {props.waits ? (
+        <div className="jp-Cellar-notice" role="status">
+          <span>{trans.__('Sent as soon as the upload has arrived.')}</span>
+          <TextButton label={trans.__('Don’t send')} act={props.dontWait} />
+        </div>
       ) : null}
       {state.kept ? null : (
         <div className="jp-Cellar-notice jp-mod-warn" role="status">

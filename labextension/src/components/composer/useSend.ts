@@ -3,7 +3,7 @@ import * as React from 'react';
 
 import { ApiError, errorInfo, isGone } from '../../api';
 import { localCommand } from '../../chat/commands';
-import type { IComposerState, ITaken } from '../../chat/composer';
+import type { IComposerState, ITaken, IUpload } from '../../chat/composer';
 import { isTold } from '../../chat/state';
 import { describe } from '../describe';
 import { showHelp } from './Help';
@@ -22,6 +22,9 @@ export interface ISend {
   error: string | null;
   /** what stands in the box did not get through; the banner that told it may be gone */
   unsent: boolean;
+  /** it leaves by itself when its uploads have arrived; `dontWait` takes that back */
+  waits: boolean;
+  dontWait(): void;
   /** the conversation shown is gone: ask the same in a new one; null: it is not */
   askAnew: (() => void) | null;
   clearError(): void;
@@ -30,11 +33,15 @@ export interface ISend {
 /** What stood in the box, and where, when the server could not be reached. */
 type Unsent = Pick<IComposerState, 'conversation' | 'text'>;
 
+/** The same, when it was sent before its uploads had arrived. */
+type Waiting = Unsent & { now: boolean };
+
 export function useSend(props: IComposerProps, state: IComposerState): ISend {
   const { trans, model, chat, actions } = props;
   const [error, setError] = React.useState<string | null>(null);
   const [unsent, setUnsent] = React.useState<Unsent | null>(null);
   const [gone, setGone] = React.useState<string | null>(null);
+  const [waiting, setWaiting] = React.useState<Waiting | null>(null);
   const failed = (why: unknown, where: string): void => {
     // A banner tells the rest, and what helps, as long as it is so.
     if (!isTold(errorInfo(why))) {
@@ -54,6 +61,7 @@ export function useSend(props: IComposerProps, state: IComposerState): ISend {
     }
   }, [edited]);
   const clear = (): void => {
+    setWaiting(null);
     setError(null);
     setUnsent(null);
     setGone(null);
@@ -95,16 +103,55 @@ export function useSend(props: IComposerProps, state: IComposerState): ISend {
       );
       return;
     }
+    if (state.uploads.some(isUnderWay)) {
+      const { conversation, text } = state;
+      setWaiting({ conversation, text, now });
+      return;
+    }
     ask(model.take(), now);
   };
+  const next = waiting && nextOf(waiting, state);
+  const go = React.useRef(send);
+  go.current = send;
+  React.useEffect(() => {
+    if (next === 'send' || next === 'send-now') {
+      go.current(next === 'send-now');
+    } else if (next === 'drop') {
+      setWaiting(null);
+    }
+  }, [next]);
   return {
     send,
+    waits: next === 'wait',
+    dontWait: () => setWaiting(null),
     error,
     unsent: here && !edited,
     askAnew:
       gone === state.conversation && state.editing === null ? askAnew : null,
     clearError: clear
   };
+}
+
+/** What becomes of a question that was sent before its uploads had arrived. */
+function nextOf(
+  waiting: Waiting,
+  state: IComposerState
+): 'wait' | 'drop' | 'send' | 'send-now' {
+  const { conversation, text, uploads } = state;
+  const changed =
+    waiting.conversation !== conversation || waiting.text !== text;
+  // Without a file that could not be uploaded the question may make no sense.
+  if (changed || uploads.some(upload => upload.error !== null)) {
+    return 'drop';
+  }
+  if (uploads.some(isUnderWay)) {
+    return 'wait';
+  }
+  return waiting.now ? 'send-now' : 'send';
+}
+
+function isUnderWay(upload: IUpload): boolean {
+  return upload.error === null;
 }
 
 /** It started, or was removed elsewhere, while it was edited here. */

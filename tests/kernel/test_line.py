@@ -24,6 +24,7 @@ def test_options_stand_before_the_question() -> None:
 
 def test_two_dashes_end_the_options() -> None:
     assert parse_line("-m a -- -x is negative").text == "-x is negative"
+    assert parse_line("-- fix") == Options(text="fix")
 
 
 @pytest.mark.parametrize("line", ["fix", "explain", "models", "usage", "help", "reset"])
@@ -34,6 +35,53 @@ def test_a_command_word_alone_is_a_command(line: str) -> None:
 def test_a_command_word_that_begins_a_question_is_a_question() -> None:
     assert parse_line("fix the loop").command == "ask"
     assert parse_line("help me with pandas").text == "help me with pandas"
+
+
+@pytest.mark.parametrize(
+    "line", ["fix -f code -m a", "-f code fix -m a", "-m a fix --format=code", "-m b fix -m a -f code"]
+)
+def test_options_stand_on_either_side_of_a_command_word(line: str) -> None:
+    assert parse_line(line) == Options(command="fix", format="code", model="a")
+
+
+@pytest.mark.parametrize("word", ["explain", "models", "usage", "reset"])
+def test_every_command_word_takes_options_behind_it(word: str) -> None:
+    assert parse_line(f"{word} --context none") == Options(command=parse_line(word).command, context="none")
+    assert parse_line(f"{word} --help").command == "help"
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["explain -f in grep", "fix -f code the loop", "explain -xzf of tar", "explain the -f of grep", "usage -h of ls"],
+)
+def test_a_question_about_an_option_is_a_question(line: str) -> None:
+    assert parse_line(line) == Options(text=line)
+    assert parse_line(f"-m a {line}") == Options(model="a", text=line)
+
+
+@pytest.mark.parametrize(
+    ("line", "key"),
+    [
+        ("fix -f", "option_needs_value"),
+        ("fix -f python", "bad_format"),
+        ("explain --context all", "bad_context"),
+        ("fix --fromat code", "unknown_option"),
+        ("usage --all -f code", "unknown_option"),
+    ],
+)
+def test_a_wrong_option_behind_a_command_word_is_refused_and_not_asked(line: str, key: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        parse_line(line)
+    assert raised.value.key == key
+    assert parse_line(f"-- {line}") == Options(text=line)
+
+
+def test_options_behind_fix_above_a_cell_come_before_its_words() -> None:
+    assert parse_line("fix -f code -m a quickly -f", "x = 1/0") == Options(
+        command="fix", format="code", model="a", text="quickly -f", code="x = 1/0"
+    )
+    for words in ("-f in grep", "-xzf of tar", "-h of ls"):
+        assert parse_line(f"explain {words}", "x = 1") == Options(command="explain", text=words, code="x = 1")
 
 
 def test_fix_above_a_cell_means_that_code() -> None:

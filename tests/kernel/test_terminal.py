@@ -83,6 +83,21 @@ def test_a_later_question_sees_the_earlier_ones_until_reset(terminal: Terminal, 
     assert "Blue." not in sent(model)
 
 
+def test_options_behind_fix_are_obeyed_and_not_sent(terminal: Terminal, model: FakeVLLM) -> None:
+    terminal.run("1/0")
+    model.use(Scenario(text="Use:\n```python\nx = 1\n```"))
+    terminal.run("%ai fix -f code -o mended")
+    assert terminal.variable("mended") == "x = 1"
+    assert "ZeroDivisionError" in sent(model) and "-o mended" not in sent(model)
+
+
+def test_a_wrong_option_behind_a_command_is_one_line_and_nothing_is_sent(terminal: Terminal, model: FakeVLLM) -> None:
+    terminal.run("1/0")
+    assert one_line(terminal.run("%ai fix -f python")).startswith("There is no format “python”.")
+    assert one_line(terminal.run("%%ai fix --fast\n")).startswith("Unknown option --fast.")
+    assert model.requests == []
+
+
 # --- interpolation
 
 

@@ -92,7 +92,7 @@ Ask the model from a cell or a terminal.
     %ai reset                 forget the conversation of this kernel
     %ai help                  this text
 
-Options, before the question:
+Options, before the question or behind a command word (%ai fix -f code); -- ends them:
     -m MODEL                  which model answers
     -f FORMAT                 text, markdown, code, json, html or math. code also goes into the next cell. html is shown
                               as source: render it with IPython.display.HTML yourself if you trust it
@@ -181,7 +181,7 @@ KOREAN: dict[str, str] = {
     %ai reset                 이 커널의 대화를 잊습니다
     %ai help                  이 도움말
 
-옵션은 질문 앞에 씁니다.
+옵션은 질문 앞이나 명령어 뒤(%ai fix -f code)에 씁니다. -- 뒤는 옵션이 아닙니다.
     -m MODEL                  답할 모델
     -f FORMAT                 text, markdown, code, json, html, math. code는 다음 셀에도 넣습니다. html은 소스로만
                               보여 줍니다. 신뢰할 수 있다면 IPython.display.HTML로 직접 표시하세요

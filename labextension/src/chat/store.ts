@@ -12,12 +12,32 @@ import { Shown } from './shown';
 import type { ISending } from './state';
 import { isBusy, isRunning, leafOf } from './tree';
 
+/**
+ * What was shown when a question was typed. New conversations have no id to tell them
+ * apart: who begins another one meanwhile asks there, and what was typed before does not.
+ */
+export interface IPlace {
+  readonly opened: number;
+  /** the id that the question which was posted first brings; '': it was refused */
+  founding: Promise<string> | null;
+}
+
+function found(place: IPlace, posting: Promise<ITurnCreated>): void {
+  const founding = posting.then(
+    created => created.conversation_id,
+    () => {
+      place.founding = place.founding === founding ? null : place.founding;
+      return '';
+    }
+  );
+  place.founding = founding;
+}
+
 export class ChatStore extends Shown {
   // Questions
 
   /** Ask. Rejects with `ApiError` when nothing was taken: put the text back. */
-  async send(question: IQuestion): Promise<string> {
-    const opened = this.opened;
+  async send(question: IQuestion, from = this.here): Promise<string> {
     const asked = question.conversationId ?? this.state.conversationId;
     const sending: ISending = {
       key: question.key ?? requestKey(),
@@ -31,17 +51,20 @@ export class ChatStore extends Shown {
     try {
       let id = asked;
       // Asked before the first question's conversation has an id.
-      while (id === '' && this.founding) {
-        id = await this.founding;
+      while (id === '' && from.founding) {
+        id = await from.founding;
         this.setSending(sending.key, { ...sending, conversationId: id });
       }
       const request = requestFor(question, sending.key, id, this.state);
       const posting = this.api.postTurn(request);
-      if (id === '' && opened === this.opened) {
-        this.founds(posting);
+      if (id === '') {
+        found(from, posting);
       }
       const created = await posting;
-      this.placeNew(newTurn(created, question, request, this.state), opened);
+      this.placeNew(
+        newTurn(created, question, request, this.state),
+        from.opened
+      );
       if (this.state.statusError) {
         // It answers after all.
         void this.refreshStatus();
@@ -55,15 +78,9 @@ export class ChatStore extends Shown {
     }
   }
 
-  private founds(posting: Promise<ITurnCreated>): void {
-    const founding = posting.then(
-      created => created.conversation_id,
-      () => {
-        this.founding = this.founding === founding ? null : this.founding;
-        return '';
-      }
-    );
-    this.founding = founding;
+  /** Take it when the question is typed: another conversation may be shown when it is read. */
+  get here(): IPlace {
+    return this.now;
   }
 
   private setSending(key: string, changed: ISending | null): void {
@@ -256,12 +273,15 @@ export class ChatStore extends Shown {
 
   /** Another conversation has another first question. */
   protected override leave(): number {
-    this.founding = null;
-    return super.leave();
+    this.now = { opened: super.leave(), founding: null };
+    // What is on its way to the new conversation that was shown is not meant for this one.
+    this.set({
+      sending: this.state.sending.filter(each => each.conversationId)
+    });
+    return this.now.opened;
   }
 
-  /** The id that the first question of the new conversation shown brings; '': none. */
-  private founding: Promise<string> | null = null;
+  private now: IPlace = { opened: this.opened, founding: null };
   /** A turn is on its way to be asked again, or to be gone on with. */
   private asking = false;
 }

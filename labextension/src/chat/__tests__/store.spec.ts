@@ -111,6 +111,15 @@ describe('ChatStore', () => {
     await sent;
   });
 
+  it('does not list in a new conversation what is on its way to the one before', async () => {
+    const answer = server.hold('post');
+    const both = [store.send({ text: 'one' }), store.send({ text: 'two' })];
+    store.newConversation();
+    expect(onTheWay(store.getState())).toEqual({ next: null, behind: [] });
+    await answer();
+    await Promise.all(both);
+  });
+
   it('shows the conversation of before after a reload, and reads on', async () => {
     server.add(
       turn('t', { conversation_id: 'c', state: 'running', cursor: '5' })
@@ -258,6 +267,23 @@ describe('ChatStore', () => {
     await first;
     await second;
     expect(store.getState().conversationId).toBe('new');
+  });
+
+  it('asks in no other new conversation what waited for a refused first question', async () => {
+    server.refuses.post = refusal(400, 'bad_request');
+    const answer = server.hold('post');
+    const first = expect(store.send({ text: 'one' })).rejects.toThrow();
+    const second = store.send({ text: 'two' });
+    const third = store.send({ text: 'three' });
+    store.newConversation();
+    const other = store.send({ text: 'other' });
+    await answer();
+    await Promise.all([first, second, third, other]);
+    const asked = [...server.conversations.values()].map(({ turns }) =>
+      turns.map(each => each.text)
+    );
+    expect(asked).toEqual([['other'], ['two', 'three']]);
+    expect([...store.getState().turns.keys()]).toEqual([await other]);
   });
 
   it('says that the user is signed out when a question is refused for it, until the status says otherwise', async () => {

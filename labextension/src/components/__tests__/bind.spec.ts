@@ -153,6 +153,27 @@ describe('the composer on the store', () => {
     later.dispose();
   });
 
+  it('asks in no other new conversation what was still being read when that one was begun', async () => {
+    let read = (): void => undefined;
+    const slow = {
+      ...fileItem('a.csv'),
+      read: () => new Promise<null>(resolve => (read = () => resolve(null)))
+    };
+    const first = room.ask(
+      { ...question('one'), attached: [slow] },
+      { now: false }
+    );
+    store.newConversation();
+    await room.ask(question('other'), { now: false });
+    read();
+    await first;
+    const asked = [...server.conversations.values()].map(({ turns }) =>
+      turns.map(each => each.text)
+    );
+    expect(asked).toEqual([['other'], ['one']]);
+    expect(store.getState().conversationId).toBe('new');
+  });
+
   it('lets a question go that was refused once it is in the draft again', async () => {
     server.refuses.post = refusal(429, 'quota');
     room.model.setText('one');

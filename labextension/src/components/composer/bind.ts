@@ -13,7 +13,7 @@ import { Outbox, type IUnsent } from '../../chat/outbox';
 import { Preview } from '../../chat/preview';
 import { mostReadable, type IQuestion } from '../../chat/question';
 import { isBlocking, onTheWay } from '../../chat/state';
-import type { ChatStore } from '../../chat/store';
+import type { ChatStore, IPlace } from '../../chat/store';
 import type { IContextItem } from '../../chat/tokens';
 import {
   branchTo,
@@ -73,11 +73,14 @@ export function createComposer(store: ChatStore): IComposerRoom {
     preview,
     compacting: new Compacting(store, preview),
     ask: async (taken, { now }) => {
+      const { here } = store;
       const unsent = unsentOf(taken);
       outbox.put(unsent);
       try {
         const question = await questionOf(unsent, taken, most());
-        const asking = ask(store, question, now, () => outbox.drop(unsent.key));
+        const asking = ask(store, question, here, now, () =>
+          outbox.drop(unsent.key)
+        );
         // Behind the post, which takes longer, and in one go with it: no page is left in between.
         outbox.put({ ...unsent, question });
         await asking;
@@ -154,11 +157,12 @@ async function resume(
 async function ask(
   store: ChatStore,
   question: IQuestion,
+  from: IPlace,
   now: boolean,
   taken: () => void
 ): Promise<void> {
   const before = now ? runningIn(store, question.conversationId ?? '') : [];
-  const id = await store.send(question);
+  const id = await store.send(question, from);
   taken();
   if (now) {
     await sendNow(store, id, before);

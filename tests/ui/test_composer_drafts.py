@@ -98,3 +98,20 @@ def test_a_draft_that_the_browser_cannot_keep_is_said_at_once(panel: Panel, mode
     expect(words).to_have_count(0)
     panel.reload()
     expect(panel.text).to_have_value("short")
+
+
+def test_an_edit_of_a_question_that_the_browser_cannot_keep_is_said_at_once(panel: Panel, model: Any) -> None:
+    model.use("echo")
+    panel.open("lab")
+    panel.ask("first words")
+    panel.expect_state("complete")
+    panel.questions.last.hover()
+    panel.button("Edit and ask again", panel.last_turn).click()
+    edit = panel.last_turn.locator("textarea")
+    words = panel.last_turn.get_by_text("This draft is too long to be kept over a reload.")
+    edit.fill("0123456789" * 1_000_000)
+    expect(words).to_be_visible()
+    edit.fill("other words")
+    expect(words).to_have_count(0)
+    panel.reload()
+    expect(edit).to_have_value("other words")

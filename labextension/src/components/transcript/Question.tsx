@@ -127,8 +127,9 @@ function EditQuestion(props: { turn: ITurn; done(): void }): JSX.Element {
   const { turn, done } = props;
   const { trans, store, settings } = useRoom();
   const [text, setText] = React.useState(unsentOf(turn) ?? turn.text);
+  const [kept, setKept] = React.useState(true);
   React.useEffect(
-    () => keepUnsent(turn, text === turn.text ? null : text),
+    () => setKept(keepUnsent(turn, text === turn.text ? null : text)),
     [turn, text]
   );
   const [busy, setBusy] = React.useState(false);
@@ -174,6 +175,11 @@ function EditQuestion(props: { turn: ITurn; done(): void }): JSX.Element {
         onChange={event => setText(event.target.value)}
         onKeyDown={onKeyDown}
       />
+      {kept ? null : (
+        <div className="jp-Cellar-notice jp-mod-warn" role="status">
+          {trans.__('This draft is too long to be kept over a reload.')}
+        </div>
+      )}
       <div className="jp-Cellar-edit-actions">
         <TextButton label={trans.__('Cancel')} act={done} />
         <TextButton
@@ -196,15 +202,17 @@ function unsentOf(turn: ITurn): string | null {
   }
 }
 
-function keepUnsent(turn: ITurn, text: string | null): void {
+/** False: full or forbidden. It stays as long as the box is open. */
+function keepUnsent(turn: ITurn, text: string | null): boolean {
   try {
     if (text === null) {
       window.sessionStorage.removeItem(`cellar:edit:${turn.id}`);
     } else {
       window.sessionStorage.setItem(`cellar:edit:${turn.id}`, text);
     }
+    return true;
   } catch {
-    // Forbidden or full: it is kept as long as the box is open.
+    return text === null;
   }
 }
 

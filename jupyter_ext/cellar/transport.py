@@ -103,10 +103,10 @@ def transport_error(cause: Exception) -> CellarError:
         ((httpx.ConnectError, httpx.ConnectTimeout), _down(cause)),
         ((httpx.PoolTimeout,), QueueFull("Too many requests to the model server are open here")),
         ((httpx.TimeoutException,), ModelTimeout("The model server did not answer in time")),
-        ((httpx.ProxyError,), ModelServerDown("The proxy to the model server refused", hint="Check the proxy setting")),
+        ((httpx.ProxyError,), ModelServerDown("The proxy to the model server refused", hint="Check CELLAR_PROXY")),
         (
             (httpx.UnsupportedProtocol, httpx.InvalidURL),
-            ModelServerDown("The base URL of the model server is not usable", hint="It looks like http://HOST:8001/v1"),
+            ModelServerDown("The base URL of the model server is not usable", hint="It should look like http://HOST:8001/v1"),
         ),
         ((httpx.LocalProtocolError,), RequestRefused("The request could not be written (is the key one plain line?)")),
         ((httpx.NetworkError, httpx.RemoteProtocolError), ModelFailed("The model server closed the connection")),

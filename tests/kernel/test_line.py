@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 
+import cellar
+import httpx
 import pytest
 from cellar import wire
-from cellar.errors import ModelFailed, QuotaExceeded, all_errors
+from cellar.errors import ContextTooLong, ModelFailed, ModelServerDown, QuotaExceeded, all_errors
 from cellar.refusals import refusal
+from cellar.transport import transport_error
 from cellar_jupyter.kernel.endpoint import chosen_language
 from cellar_jupyter.kernel.executed import own_source
 from cellar_jupyter.kernel.interpolation import interpolate
 from cellar_jupyter.kernel.options import FORMATS, Options, UsageError, parse_line
 from cellar_jupyter.kernel.session import notes_of
-from cellar_jupyter.kernel.words import ENGLISH, KOREAN, Words, language_of
+from cellar_jupyter.kernel.words import ENGLISH, KOREAN, KOREAN_HINTS, Words, language_of
 
 
 def test_options_stand_before_the_question() -> None:
@@ -234,6 +238,44 @@ def test_no_line_says_the_same_twice(status: int) -> None:
         for said in ("server", "refuse", "fail", "allow", "not found", "서버", "허용", "거부", "오류"):
             assert line.lower().count(said) <= 1, line
         assert line.endswith((".", "?")) and not line.endswith(".."), line
+
+
+def hints_of_the_core() -> set[str]:
+    """Every `hint=` in the source of `cellar`, and the constants named so."""
+    found: set[str] = set()
+    for file in Path(cellar.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            named = isinstance(node, ast.keyword) and node.arg == "hint"
+            named = named or (isinstance(node, ast.Assign) and ast.unparse(node.targets[0]).endswith("_HINT"))
+            value = getattr(node, "value", None)
+            if named and isinstance(value, ast.Constant):
+                found.add(value.value)
+    return found
+
+
+def test_every_hint_of_an_error_is_there_in_korean() -> None:
+    assert hints_of_the_core() == KOREAN_HINTS.keys()
+
+
+@pytest.mark.parametrize("hint", KOREAN_HINTS)
+def test_a_line_says_what_helps_behind_what_happened(hint: str) -> None:
+    error = ModelServerDown("It did not work", hint=hint)
+    line = Words("en").error(error, "http://here/v1")
+    assert line.startswith(f"It did not work (http://here/v1). {hint}") and line[-1] in ".?" and line[-2] not in ".?"
+    assert Words("ko").error(error, "http://here/v1").endswith(f"연결할 수 없습니다. {KOREAN_HINTS[hint]}")
+
+
+def test_a_hint_takes_the_place_of_the_advice_for_the_code() -> None:
+    assert "%ai reset" in Words("en").error(ContextTooLong("too long"), "")
+    line = Words("en").error(ContextTooLong("too long", hint="Shorten the question."), "")
+    assert line == "The question is too long for this model. Shorten the question."
+
+
+def test_a_certificate_that_is_not_trusted_is_not_told_as_a_server_that_is_down() -> None:
+    error = transport_error(httpx.ConnectError("[SSL: CERTIFICATE_VERIFY_FAILED] self-signed certificate"))
+    line = Words("en").error(error, "https://here/v1")
+    assert "certificate is not trusted" in line and "CELLAR_CA_BUNDLE" in line and "running" not in line
+    assert "CELLAR_CA_BUNDLE" in Words("ko").error(error, "https://here/v1")
 
 
 def test_a_server_that_says_why_it_does_not_allow_something_is_quoted() -> None:

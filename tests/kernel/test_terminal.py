@@ -457,7 +457,7 @@ def test_a_bad_setting_names_the_variable(terminal: Terminal, monkeypatch: pytes
     assert "VLLM_BASE_URL" in one_line(terminal.run("%ai hello"))
 
 
-@pytest.mark.parametrize(("language", "hint"), [("en", "ends in /v1"), ("ko", "/v1로 끝나야")])
+@pytest.mark.parametrize(("language", "hint"), [("en", "end in /v1"), ("ko", "/v1로 끝나는지")])
 def test_a_base_url_without_v1_is_told_with_what_is_missing(
     terminal: Terminal, model: FakeVLLM, monkeypatch: pytest.MonkeyPatch, language: str, hint: str
 ) -> None:
@@ -467,6 +467,22 @@ def test_a_base_url_without_v1_is_told_with_what_is_missing(
     for line in ("%ai hello", "%ai models"):
         told = one_line(terminal.run(line))
         assert bare in told and hint in told
+
+
+@pytest.mark.parametrize(
+    ("language", "line"),
+    [
+        ("en", "The model server cannot be reached ({url}). Is it running, and is VLLM_BASE_URL right?"),
+        ("ko", "모델 서버({url})에 연결할 수 없습니다. 서버가 실행 중인지, VLLM_BASE_URL이 맞는지 확인하세요."),
+    ],
+)
+def test_a_server_that_is_down_is_told_with_what_helps(
+    terminal: Terminal, an_unused_port: int, monkeypatch: pytest.MonkeyPatch, language: str, line: str
+) -> None:
+    url = f"http://127.0.0.1:{an_unused_port}/v1"
+    monkeypatch.setenv("VLLM_BASE_URL", url)
+    monkeypatch.setenv("CELLAR_LANG", language)
+    assert one_line(terminal.run("%ai hello")) == line.format(url=url)
 
 
 def test_a_setting_changed_in_the_running_kernel_counts_from_the_next_question(

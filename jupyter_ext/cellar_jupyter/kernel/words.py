@@ -4,7 +4,8 @@ The kernel has no translator of its own and runs where JupyterLab's is not (term
 table. `CELLAR_LANG` decides, else the language chosen in JupyterLab, else `LANG`. An error is worded by the `code` of
 its class in `cellar.errors`; a test fails for a class without a sentence here. The errors' own messages are English
 sentences: an English line that would only say the same is the message itself, and Korean lines do without it, but for
-what a server's policy says, which is the server's own word.
+what a server's policy says, which is the server's own word. Behind the sentence stands what helps: the error's own hint
+(in Korean by `KOREAN_HINTS`; a test fails for one that is missing there), else what the magics advise for its code.
 """
 
 from __future__ import annotations
@@ -54,12 +55,13 @@ ENGLISH: dict[str, str] = {
     "retry": "{sentence} (~{seconds} s)",
     "internal": "Something went wrong in Cellar: {message}",
     "model_error": "{message}",
-    "model_down": "The model server cannot be reached at {url}. Is it running? VLLM_BASE_URL says where it is.",
+    "model_down": "{fact} ({url}).",
     "model_loading": "The model is still loading. Try again in a moment.",
     "model_timeout": "The model server did not answer in time.",
     "model_not_found": "The server does not have this model. `%ai models` lists what it has.",
     "no_model_named": "The model server has no “{model}”. `%ai models` lists what it has.",
-    "context_too_long": "The question is too long for this model. Try --context none, or `%ai reset`.",
+    "context_too_long": "The question is too long for this model.",
+    "context_too_long_advice": "Try --context none, or `%ai reset`.",
     "no_vision": "This model does not see pictures. Choose another one with -m.",
     "queue_full": "The model is busy and its queue is full. Try again shortly.",
     "rate_limited": "Too many questions in a short time. Try again shortly.",
@@ -70,7 +72,7 @@ ENGLISH: dict[str, str] = {
     "forbidden": "You are not allowed to do this: {message}",
     "forbidden_untold": "The model server does not allow this.",
     "request_refused": "{message}",
-    "no_such_address": "There is no OpenAI-compatible server at {url} (HTTP 404). Its address ends in /v1.",
+    "no_such_address": "There is no model's API at {url} (HTTP 404).",
     "model_failed": "{message}",
     "bad_request": "The question could not be sent: {message}",
     "too_large": "The question is too large to send.",
@@ -143,12 +145,13 @@ KOREAN: dict[str, str] = {
     "retry": "{sentence} (약 {seconds}초 후)",
     "internal": "Cellar에 문제가 생겼습니다{status}.",
     "model_error": "모델 서버에 문제가 있습니다{status}.",
-    "model_down": "모델 서버({url})에 연결할 수 없습니다. 서버가 실행 중인지, VLLM_BASE_URL이 맞는지 확인하세요.",
+    "model_down": "모델 서버({url})에 연결할 수 없습니다.",
     "model_loading": "모델을 불러오는 중입니다. 잠시 후 다시 시도하세요.",
     "model_timeout": "모델 서버가 제시간에 응답하지 않았습니다.",
     "model_not_found": "서버에 해당 모델이 없습니다. `%ai models`에서 목록을 볼 수 있습니다.",
     "no_model_named": "모델 서버에 “{model}” 모델이 없습니다. `%ai models`에서 목록을 볼 수 있습니다.",
-    "context_too_long": "질문이 이 모델에 비해 너무 깁니다. --context none 또는 `%ai reset`을 사용해 보세요.",
+    "context_too_long": "질문이 이 모델에 비해 너무 깁니다.",
+    "context_too_long_advice": "--context none 또는 `%ai reset`을 사용해 보세요.",
     "no_vision": "이 모델은 이미지를 볼 수 없습니다. -m으로 다른 모델을 선택하세요.",
     "queue_full": "모델이 바쁘고 대기열이 가득 찼습니다. 잠시 후 다시 시도하세요.",
     "rate_limited": "짧은 시간에 질문이 너무 많았습니다. 잠시 후 다시 시도하세요.",
@@ -159,7 +162,7 @@ KOREAN: dict[str, str] = {
     "forbidden": "허용되지 않은 작업입니다. 서버의 설명: “{message}”",
     "forbidden_untold": "모델 서버가 이 작업을 허용하지 않습니다.",
     "request_refused": "모델 서버가 질문을 거부했습니다{status}.",
-    "no_such_address": "{url}에 OpenAI 호환 서버가 없습니다 (HTTP 404). 주소는 /v1로 끝나야 합니다.",
+    "no_such_address": "{url}에 모델 API가 없습니다 (HTTP 404).",
     "model_failed": "모델 서버에서 오류가 발생했습니다{status}.",
     "bad_request": "질문을 보낼 수 없습니다{status}.",
     "too_large": "질문이 너무 커서 보낼 수 없습니다.",
@@ -201,6 +204,25 @@ VLLM_API_KEY도 설정하세요.
 
 TABLES: dict[str, dict[str, str]] = {"en": ENGLISH, "ko": KOREAN}
 
+KOREAN_HINTS: dict[str, str] = {
+    "Is it running, and is VLLM_BASE_URL right?": "서버가 실행 중인지, VLLM_BASE_URL이 맞는지 확인하세요.",
+    "Name its CA in CELLAR_CA_BUNDLE": "서버 인증서를 신뢰할 수 없으니 CELLAR_CA_BUNDLE에 CA를 지정하세요.",
+    "Check CELLAR_CA_BUNDLE: it names a PEM file": "CELLAR_CA_BUNDLE에 올바른 PEM 파일을 지정하세요.",
+    "Check CELLAR_PROXY": "프록시가 연결을 거부했습니다. CELLAR_PROXY를 확인하세요.",
+    "Check CELLAR_PROXY: it looks like http://HOST:3128": "CELLAR_PROXY는 http://HOST:3128과 같은 형식이어야 합니다.",
+    "It should look like http://HOST:8001/v1": "주소는 http://HOST:8001/v1과 같은 형식이어야 합니다.",
+    "Set that as base URL": "요청이 다른 주소로 전달되었습니다. 그 주소를 VLLM_BASE_URL에 설정하세요.",
+    "Does the base URL end in /v1, and is it an OpenAI-compatible server?": (
+        "주소가 /v1로 끝나는지, OpenAI 호환 서버인지 확인하세요."
+    ),
+    "Does the base URL end in /v1, and does no login page or proxy stand before it?": (
+        "주소가 /v1로 끝나는지, 로그인 페이지나 프록시가 앞에 있지 않은지 확인하세요."
+    ),
+    "Shorten the question, or choose a model with a longer context.": (
+        "질문을 줄이거나 컨텍스트가 더 긴 모델을 선택하세요."
+    ),
+}
+
 
 def language_of(environ: Mapping[str, str], chosen: str = "") -> str:
     """`ko` or `en`: `CELLAR_LANG`, else what was `chosen` in JupyterLab, else `LANG`."""
@@ -235,25 +257,36 @@ class Words:
         return self._table[key].format(**values)
 
     def error(self, error: CellarError, url: str) -> str:
-        """One readable line. Server messages stay in the server's words, shortened to one line."""
-        message = _sentence(error.message)
+        """One readable line: what happened, then what helps. Server messages stay in the server's words, shortened."""
         status = error.detail.get("status")
-        untold = error.code == "forbidden" and error.detail.get("why") == "model_server"
+        message = _sentence(error.message)
         line = self.say(
-            "forbidden_untold" if untold else error.code,
+            self._key(error),
             message=message,
+            fact=message.removesuffix("."),
             url=url,
             status=f" (HTTP {status})" if status else "",
+            model=error.detail.get("model"),
+            time=_local_time(error.detail.get("resets_at")),
         )
-        named = error.detail.get("model")
-        if error.code == "model_not_found" and named:
-            line = self.say("no_model_named", model=named)
-        if error.code == "request_refused" and status == 404:
-            line = self.say("no_such_address", url=url)
-        resets_at = error.detail.get("resets_at")
-        if error.code == "quota_exceeded" and isinstance(resets_at, int | float):
-            line = self.say("quota_until", time=_local_time(resets_at))
+        line = f"{line} {self._advice(error)}".rstrip()
         return self.say("retry", sentence=line, seconds=round(error.retry_after)) if error.retry_after else line
+
+    def _key(self, error: CellarError) -> str:
+        """The sentence for what is known of the error, else the one for its code."""
+        known = error.detail
+        closer = {
+            "forbidden": ("forbidden_untold", known.get("why") == "model_server"),
+            "model_not_found": ("no_model_named", bool(known.get("model"))),
+            "request_refused": ("no_such_address", known.get("status") == 404),
+            "quota_exceeded": ("quota_until", isinstance(known.get("resets_at"), int | float)),
+        }
+        key, fits = closer.get(error.code, ("", False))
+        return key if fits else error.code
+
+    def _advice(self, error: CellarError) -> str:
+        hint = KOREAN_HINTS.get(error.hint, "") if self.language == "ko" else _sentence(error.hint)
+        return hint or self._table.get(f"{error.code}_advice", "")
 
 
 def _sentence(message: str) -> str:
@@ -262,5 +295,7 @@ def _sentence(message: str) -> str:
     return line if not line or line[-1] in ".!?…" else f"{line}."
 
 
-def _local_time(seconds: float) -> str:
+def _local_time(seconds: object) -> str:
+    if not isinstance(seconds, int | float):
+        return ""
     return datetime.datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M")

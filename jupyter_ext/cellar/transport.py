@@ -106,7 +106,9 @@ def transport_error(cause: Exception) -> CellarError:
         ((httpx.ProxyError,), ModelServerDown("The proxy to the model server refused", hint="Check CELLAR_PROXY")),
         (
             (httpx.UnsupportedProtocol, httpx.InvalidURL),
-            ModelServerDown("The base URL of the model server is not usable", hint="It should look like http://HOST:8001/v1"),
+            ModelServerDown(
+                "The base URL of the model server is not usable", hint="It should look like http://HOST:8001/v1"
+            ),
         ),
         ((httpx.LocalProtocolError,), RequestRefused("The request could not be written (is the key one plain line?)")),
         ((httpx.NetworkError, httpx.RemoteProtocolError), ModelFailed("The model server closed the connection")),

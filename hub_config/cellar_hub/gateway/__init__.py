@@ -1,0 +1,1 @@
+"""The one way to the model servers: OpenAI's API behind the hub's tokens."""

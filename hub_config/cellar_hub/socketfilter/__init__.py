@@ -1,0 +1,1 @@
+"""The one process that holds the Docker socket, and what it lets through."""

@@ -1,0 +1,1 @@
+"""The database of the hub side: tables, their migrations, and one writer with group commit."""

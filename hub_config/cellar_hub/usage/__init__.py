@@ -1,0 +1,1 @@
+"""Tokens spent and reserved, by user, day and model; quotas."""

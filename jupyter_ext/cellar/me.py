@@ -8,16 +8,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-import msgspec
-
-from cellar.wire import Announcement, Feature, FeatureName
+from cellar.wire import Announcement, Feature, FeatureName, Sent
 
 
-class _Told(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    pass
-
-
-class Spent(_Told):
+class Spent(Sent):
     """Tokens and requests of one window."""
 
     prompt: int = 0
@@ -25,7 +19,7 @@ class Spent(_Told):
     requests: int = 0
 
 
-class Window(_Told):
+class Window(Sent):
     """A calendar day or month in the site's time zone. `limit`: tokens, prompt and completion together; None: none.
     `reserved`: tokens held by requests under way; they count until these settle. `resets_at`: seconds of the epoch."""
 
@@ -35,7 +29,7 @@ class Window(_Told):
     resets_at: float
 
 
-class ServedModel(_Told):
+class ServedModel(Sent):
     """A model that this user may ask. `running` and `waiting`: requests of everybody at its server."""
 
     id: str
@@ -45,7 +39,7 @@ class ServedModel(_Told):
     max_inflight: int | None = None
 
 
-class Me(_Told):
+class Me(Sent):
     user: str
     groups: tuple[str, ...] = ()
     day: Window

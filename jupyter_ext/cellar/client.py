@@ -30,6 +30,7 @@ from cellar.chat import (
     UsageSeen,
 )
 from cellar.errors import CellarError, ModelFailed, ModelLoading, ModelTimeout, RequestRefused
+from cellar.me import Me
 from cellar.refusals import MAX_ERROR_BYTES, error_event, refusal
 from cellar.retry import NO_RETRIES, RetryPolicy
 from cellar.transport import (
@@ -200,6 +201,11 @@ class ModelClient:
         await asyncio.gather(*map(self._find_tokenizer, new))
         self._tiny = bool(rows) and all(row.tiny for row in rows)
         return [row.to_model(tokenizer=self._tokenizer.get(row.id, False)) for row in rows]
+
+    async def me(self) -> Me:
+        """What a gateway says of this user: use, quotas, policy, the models' health."""
+        async with self._response("GET", self._root + "/cellar/v1/me", timeout=MODELS_TIMEOUT) as response:
+            return _decode(await read_bounded(response, MAX_JSON_BYTES), Me)
 
     async def count_tokens(self, model: str, messages: Messages | None = None, text: str | None = None) -> int | None:
         """Tokens of a conversation (as the chat template writes it) or of a text; None: the server has no tokenizer."""

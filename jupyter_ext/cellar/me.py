@@ -47,6 +47,6 @@ class Me(Sent):
     requests_per_minute: int | None = None
     max_tokens: int | None = None  # of one answer
     modes: tuple[str, ...] = ("ask",)
-    features: dict[FeatureName, Feature] = {}
+    features: dict[FeatureName, Feature] = {}  # noqa: RUF012 - msgspec copies it for each
     models: tuple[ServedModel, ...] = ()
     announcements: tuple[Announcement, ...] = ()

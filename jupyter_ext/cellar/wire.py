@@ -470,14 +470,23 @@ class Status(Sent):
     announcements: tuple[Announcement, ...] = ()
 
 
+class Quota(Sent):
+    """Tokens of a calendar day or month; `resets_at` in seconds of the epoch."""
+
+    window: Literal["day", "month"]
+    used: int
+    limit: int
+    resets_at: float
+
+
 class UsageReport(Sent):
-    """`GET usage`: tokens the user spent, and the quota if there is one (None: no limit)."""
+    """`GET usage`: what the user spent, and the quotas if there are any. On a hub the gateway counts, over all of the
+    user's workspaces and kernels; else this server counts its own turns."""
 
     prompt_today: int
     completion_today: int
     turns_today: int
-    limit: int | None = None
-    resets_at: float | None = None
+    quotas: tuple[Quota, ...] = ()
 
 
 class SearchHit(Sent):

@@ -1,1 +1,1 @@
-"""Who asked what model when, at what cost and with what outcome; never what was asked. Append-only, chained, verifiable."""
+"""Who asked what model when, and at what cost; never what was asked. Append-only, chained, verifiable."""

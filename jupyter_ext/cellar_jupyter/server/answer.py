@@ -97,11 +97,17 @@ class Answering:
             context=(asked.context or ()) if asked.sent is None else (),
             copied=repeated,
             continues=asked.continue_of is not None,
-            max_tokens=self.config.max_tokens or None,
+            max_tokens=self._max_tokens(),
         )
         return await asyncio.to_thread(
             build, order, self._files, self._models.counter(model.id), conversation.redaction
         )
+
+    def _max_tokens(self) -> int | None:
+        """Of an answer: the settings' or the hub's policy's, whichever is less; None: neither says."""
+        me = self._models.me
+        said = [limit for limit in (self.config.max_tokens, me and me.max_tokens) if limit]
+        return min(said, default=None)
 
     def _dispatch(self, run: TurnRun, model: wire.Model, prompt: Prompt, redaction: RedactionState) -> None:
         """The prompt is what will leave: keep it with the turn, tell the readers, journal it."""
@@ -153,7 +159,7 @@ class Answering:
             question=request.text,
             history=past,
             context=request.context,
-            max_tokens=self.config.max_tokens or None,
+            max_tokens=self._max_tokens(),
         )
         counter = self._models.counter(model.id)
         prompt, _ = await asyncio.to_thread(build, order, self._files, counter, redaction)

@@ -7,6 +7,8 @@ the server has begun to serve, off its event loop.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 from cellar import wire
@@ -22,6 +24,9 @@ class Cellar(Configurable):
 
     problem = ""
     """What is wrong with the endpoint's settings: nobody is asked, and the panel says so."""
+
+    hub_features: Mapping[wire.FeatureName, wire.Feature] = MappingProxyType({})
+    """What the hub's policy switches off for this user, as the gateway said last."""
 
     base_url = Unicode(
         help="""
@@ -198,7 +203,10 @@ class Cellar(Configurable):
         return os.path.join(jupyter_data_dir(), "cellar")
 
     def feature_switches(self) -> dict[wire.FeatureName, wire.Feature]:
-        return _read_features(self.features)[0]
+        """Off wins, whether this server's settings or the hub's policy say it."""
+        switches = _read_features(self.features)[0]
+        switched_off = {name: switch for name, switch in self.hub_features.items() if not switch.enabled}
+        return {**switches, **switched_off}
 
     def feature_problems(self) -> tuple[str, ...]:
         """What of `features` cannot be obeyed as it is written: said in the log and in the panel, for it may be a lock

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 from cellar import wire
@@ -18,6 +18,7 @@ from cellar.errors import CellarError, ModelNotFound, ModelServerDown, NoVision
 
 if TYPE_CHECKING:
     from cellar.client import ModelClient
+    from cellar.me import Me
 
     from .app import Cellar
 
@@ -40,6 +41,7 @@ class Models:
         self._to_count: dict[tuple[str, str], None] = {}  # (model, text), in order
         self.health = wire.ModelServer(state="loading", message="not asked yet", tiny=config.tiny)
         self.known: tuple[wire.Model, ...] = ()
+        self.me: Me | None = None  # what the gateway said last of this user; None: no gateway, or it has not answered
         self._blind: set[str] = set()  # models that refused a picture: their server did not tell before
 
     async def client(self) -> ModelClient:
@@ -82,9 +84,7 @@ class Models:
             self._known_at = time.monotonic()
             return
         try:
-            known = await client.models()
-            self.known = tuple(self._with_overrides(model) for model in known)
-            self.health = wire.ModelServer(state="up", tiny=self._config.tiny)
+            await self._list(client)
         except CellarError as error:
             health = await client.health()
             if health.state == "up":  # something lives there, but it lists no model: another address, or a wrong key
@@ -124,11 +124,32 @@ class Models:
 
     async def _ask_for_models(self) -> None:
         """The list is needed now; its failure is the turn's failure."""
-        client = await self.client()
-        known = await client.models()
-        self.known = tuple(self._with_overrides(model) for model in known)
-        self.health = wire.ModelServer(state="up", tiny=self._config.tiny)
+        await self._list(await self.client())
         self._known_at = time.monotonic()
+
+    async def _list(self, client: ModelClient) -> None:
+        known, _ = await asyncio.gather(client.models(), self.ask_me())
+        self.known = tuple(self._with_overrides(model) for model in known)
+        state = self._served_state() if self.me is not None else "up"
+        self.health = wire.ModelServer(state=state, tiny=self._config.tiny)
+
+    async def ask_me(self) -> Me | None:
+        """Ask the gateway about this user; when it does not answer, what it said last."""
+        if self._config.gateway and not self._config.problem:
+            client = await self.client()
+            try:
+                self.me = await client.me()
+                self._config.hub_features = self.me.features
+            except CellarError:
+                pass  # an older gateway, or one that is away: whoever asks it for an answer will say so
+        return self.me
+
+    def _served_state(self) -> Literal["up", "loading", "down"]:
+        """The gateway answers; how the servers behind it are is another thing."""
+        states = {model.state for model in self.me.models} if self.me is not None else set()
+        if "up" in states or not states:
+            return "up"
+        return "loading" if "loading" in states else "down"
 
     def failed(self, error: CellarError, model: str) -> None:
         """A turn saw the server fail: the next look asks again."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from datetime import datetime
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 from cellar import wire
+from cellar.me import Me, Window
 
 from .disk import locked, replace_private
 
@@ -54,6 +56,26 @@ class UsageBook:
             except (OSError, msgspec.DecodeError):
                 pass
         return day if day.day == today else Day(today)
+
+
+def report_of(me: Me) -> wire.UsageReport:
+    """The gateway counts for all of the user's workspaces and kernels; requests under way count as used."""
+    windows: tuple[tuple[Literal["day", "month"], Window], ...] = (("day", me.day), ("month", me.month))
+    return wire.UsageReport(
+        prompt_today=me.day.spent.prompt,
+        completion_today=me.day.spent.completion,
+        turns_today=me.day.spent.requests,
+        quotas=tuple(
+            wire.Quota(
+                window=name,
+                used=window.spent.prompt + window.spent.completion + window.reserved,
+                limit=window.limit,
+                resets_at=window.resets_at,
+            )
+            for name, window in windows
+            if window.limit is not None
+        ),
+    )
 
 
 def _plus(day: Day, prompt: int, completion: int) -> Day:

@@ -6,6 +6,7 @@ import asyncio
 import atexit
 import contextlib
 import os
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from .search import Search
 from .shelf import Shelf
 from .store import DiskStore, MemoryStore, Store
 from .turns import Turns
-from .usage import UsageBook
+from .usage import UsageBook, report_of
 
 LONGEST_REST = 300.0
 """Seconds between two tries to take over what the disk refuses."""
@@ -117,6 +118,11 @@ class Workspace:
             announcements=self._announcements(),
         )
 
+    async def use(self) -> wire.UsageReport:
+        """What the user has used today, and the quotas."""
+        me = await self.models.ask_me()
+        return await self.usage.report(time.time()) if me is None else report_of(me)
+
     def _announcements(self) -> tuple[wire.Announcement, ...]:
         told = [
             wire.Announcement(id=f"setting-{problem}", level="error", text=problem)
@@ -129,6 +135,8 @@ class Workspace:
         if self.shelf.unsaved:
             text = "Conversations cannot be written to disk; they are kept in memory until they can."
             told.append(wire.Announcement(id="unsaved", level="error", text=text))
+        if self.models.me is not None:
+            told += self.models.me.announcements
         return tuple(told)
 
 

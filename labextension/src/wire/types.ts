@@ -334,12 +334,19 @@ export interface IStatus {
   }[];
 }
 
+export interface IQuota {
+  window: 'day' | 'month';
+  used: number;
+  limit: number;
+  /** seconds of the epoch */
+  resets_at: number;
+}
+
 export interface IUsageReport {
   prompt_today: number;
   completion_today: number;
   turns_today: number;
-  limit?: number;
-  resets_at?: number;
+  quotas?: IQuota[];
 }
 
 export interface ISearchHit {

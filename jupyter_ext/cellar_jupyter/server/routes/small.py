@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from cellar import wire
 from cellar.errors import BadRequest, NotFound
 from jupyter_server.auth.decorator import authorized
@@ -23,7 +21,7 @@ class UsageRoute(Route):
     @web.authenticated
     @authorized
     async def get(self) -> None:
-        self.reply(await self.cellar.usage.report(time.time()))
+        self.reply(await self.cellar.use())
 
 
 class SearchRoute(Route):

@@ -11,11 +11,14 @@ import {
   type IMeter,
   type IMeterRow
 } from '../../chat/meter';
-import type { IReceipt, IUsageReport } from '../../wire/types';
-import { figure } from '../figures';
+import type { IQuota, IReceipt, IUsageReport } from '../../wire/types';
+import { figure, moment } from '../figures';
 import { MakeRoom } from '../MakeRoom';
 import { whyOf } from '../reasons';
 import { useDismiss } from './useDismiss';
+
+/** A share of a quota from which on it is said in the colour of a warning. */
+const NEARLY = 0.9;
 
 export interface IMeterProps {
   trans: TranslationBundle;
@@ -183,16 +186,49 @@ function Today({ trans, usage }: IMeterProps): JSX.Element | null {
     };
   }, []);
   return use ? (
-    <p className="jp-Cellar-breakdownNote">
-      {trans._n(
-        'Today: %1 question, %2 tokens read, %3 written.',
-        'Today: %1 questions, %2 tokens read, %3 written.',
-        use.turns_today,
-        figure(use.prompt_today),
-        figure(use.completion_today)
-      )}
-    </p>
+    <>
+      <p className="jp-Cellar-breakdownNote">
+        {trans._n(
+          'Today: %1 question, %2 tokens read, %3 written.',
+          'Today: %1 questions, %2 tokens read, %3 written.',
+          use.turns_today,
+          figure(use.prompt_today),
+          figure(use.completion_today)
+        )}
+      </p>
+      {(use.quotas ?? []).map(quota => (
+        <Quota key={quota.window} trans={trans} quota={quota} />
+      ))}
+    </>
   ) : null;
+}
+
+function Quota(props: {
+  trans: TranslationBundle;
+  quota: IQuota;
+}): JSX.Element {
+  const { trans, quota } = props;
+  const used = figure(Math.min(quota.used, quota.limit));
+  const limit = figure(quota.limit);
+  const again = moment(quota.resets_at);
+  const full = quota.used >= quota.limit * NEARLY;
+  return (
+    <p className={`jp-Cellar-breakdownNote ${full ? 'jp-mod-warn' : ''}`}>
+      {quota.window === 'day'
+        ? trans.__(
+            'Your quota of today: %1 of %2 tokens used; anew at %3.',
+            used,
+            limit,
+            again
+          )
+        : trans.__(
+            'Your quota of this month: %1 of %2 tokens used; anew at %3.',
+            used,
+            limit,
+            again
+          )}
+    </p>
+  );
 }
 
 function Row(props: {

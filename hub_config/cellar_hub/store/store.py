@@ -1,0 +1,216 @@
+"""One writer with group commit, and a small pool of readers.
+
+A durable commit costs a disk one fsync, however much stands in it. So requests do not commit each for itself: while one
+commit is on its way to the disk the next requests gather, and all of them share the next one. Each runs in a savepoint
+of its own; one that raises takes back only what it did itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy import URL, Connection, NestedTransaction
+from sqlalchemy.exc import SQLAlchemyError
+
+from cellar_hub.store.engine import StoreDown, is_down, parse_url, reading_engine, reason, writing_engine
+from cellar_hub.store.schema import migrate
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+LOCK_SECONDS = 5.0  # how long a lock of another process is waited for
+PATIENCE = 3  # times that: when a caller hears StoreDown, whatever the database is doing
+SHARED = 256  # requests in one commit at most: a bound on how long the writer's lock is held
+READERS = 4
+HOOKS = "cellar_after_commit"
+
+
+@dataclass(eq=False)
+class Job(Generic[T]):
+    """One caller's work, and what became of it. Written by the writer's thread, read by the loop after it."""
+
+    work: Callable[[Connection], T]
+    future: asyncio.Future[T]
+    value: T | None = None
+    error: BaseException | None = None
+
+    def resolve(self) -> None:
+        if self.future.done():  # the caller has left
+            return
+        if self.error is not None:
+            self.future.set_exception(self.error)
+        else:
+            self.future.set_result(self.value)  # type: ignore[arg-type] # T may itself be None
+
+
+def after_commit(tx: Connection, call: Callable[[], None]) -> None:
+    """Inside of `Store.write`: call this, in the writer's thread, once what was written is durable; else never."""
+    tx.info.setdefault(HOOKS, []).append(call)
+
+
+class Store:
+    """The hub side's database. Open it once in a process and close it at the end."""
+
+    def __init__(self, url: URL, wait: float = LOCK_SECONDS) -> None:
+        self._writer = writing_engine(url, wait)
+        self._reader = reading_engine(url, wait, READERS)
+        self._patience = PATIENCE * wait
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="cellar-store-read")
+        self._queue: queue.SimpleQueue[Job[Any] | None] = queue.SimpleQueue()
+        self._closed = False
+        self.down: str | None = None  # why the last commit failed; None while the database answers
+        self._thread = threading.Thread(target=self._write_until_closed, name="cellar-store-write", daemon=True)
+        self._thread.start()
+
+    @classmethod
+    def open(cls, url: str, wait: float = LOCK_SECONDS) -> Store:
+        """Bring the database's tables up to date and start the writer. Blocks; call it before the loop runs.
+
+        `wait`: seconds until a lock of another process counts as the database being down. Raises StoreDown, and
+        SettingsError for an address that is none, or that is JupyterHub's own database.
+        """
+        parsed = parse_url(url)
+        migrate(parsed)
+        return cls(parsed, wait)
+
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` in the writer's thread; return its value after the commit that holds it is on the disk.
+
+        What `work` raises is raised here, and only its own writes are undone. Raises StoreDown within three times
+        `wait`. Work whose caller was cancelled before it began is not done; once begun it may be. `work` must not block
+        on anything but the database.
+        """
+        if self._closed:
+            raise StoreDown("closed")
+        job: Job[T] = Job(work, asyncio.get_running_loop().create_future())
+        self._queue.put(job)
+        try:
+            async with asyncio.timeout(self._patience) as limit:
+                return await job.future
+        except TimeoutError:
+            if limit.expired():
+                raise StoreDown(f"no commit within {self._patience:.0f} s") from None
+            raise
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` in a reader's thread on one snapshot; it cannot write. Raises what it raises, and StoreDown."""
+        if self._closed:
+            raise StoreDown("closed")
+
+        def run() -> T:
+            with self.reading() as connection:
+                return work(connection)
+
+        return await asyncio.get_running_loop().run_in_executor(self._readers, run)
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """The same for a program without a loop, or for a long export: a snapshot for as long as the block runs."""
+        try:
+            with self._reader.begin() as connection:
+                yield connection
+        except Exception as error:
+            if is_down(error):
+                raise StoreDown(reason(error)) from None
+            raise
+
+    async def close(self) -> None:
+        """Finish what is waiting and let go of the database."""
+        if not self._closed:
+            self._closed = True
+            self._queue.put(None)
+        await asyncio.to_thread(self._thread.join)
+        self._readers.shutdown()
+        self._reader.dispose()
+        self._writer.dispose()
+
+    # --- the writer's thread
+
+    def _write_until_closed(self) -> None:
+        closing = False
+        while not closing:
+            jobs, closing = self._gather()
+            if jobs:
+                self._commit_or_fail(jobs)
+                _resolve_in_their_loops(jobs)
+
+    def _gather(self) -> tuple[list[Job[Any]], bool]:
+        """Wait for a job, then take all that wait by now; True after the last one."""
+        jobs: list[Job[Any]] = []
+        job = self._queue.get()
+        while True:
+            if job is None:
+                return jobs, True
+            if not job.future.cancelled():
+                jobs.append(job)
+            if len(jobs) >= SHARED or self._queue.empty():
+                return jobs, False
+            job = self._queue.get()  # never waits: this thread is the only one that takes
+
+    def _commit_or_fail(self, jobs: list[Job[Any]]) -> None:
+        try:
+            hooks = self._commit(jobs)
+        except Exception as error:  # noqa: BLE001 - the thread's edge: whatever it is, callers hear it and writing goes on
+            if self.down is None:
+                log.warning("the database is down: %s", reason(error))
+            self.down = reason(error)
+            for job in jobs:
+                job.error = StoreDown(self.down)
+            return
+        if self.down is not None:
+            log.warning("the database is back")
+            self.down = None
+        for call in hooks:
+            call()
+
+    def _commit(self, jobs: list[Job[Any]]) -> list[Callable[[], None]]:
+        """Raises when nothing of this transaction was, or is known to be, written."""
+        with self._writer.begin() as tx:
+            hooks: list[Callable[[], None]] = []
+            tx.info[HOOKS] = hooks
+            for job in jobs:
+                kept = len(hooks)
+                savepoint = tx.begin_nested()
+                try:
+                    job.value = job.work(tx)
+                    savepoint.commit()
+                except BaseException as error:  # handed to the one who asked
+                    if not _undone(tx, savepoint):
+                        raise
+                    del hooks[kept:]
+                    job.error = StoreDown(reason(error)) if isinstance(error, Exception) and is_down(error) else error
+        return hooks
+
+
+def _undone(tx: Connection, savepoint: NestedTransaction) -> bool:
+    """Undo one job; False when the database has undone the whole transaction (connection lost, SQLite's disk full)."""
+    try:
+        savepoint.rollback()
+    except SQLAlchemyError:
+        return False
+    return not tx.invalidated
+
+
+def _resolve_in_their_loops(jobs: list[Job[Any]]) -> None:
+    """One wake-up for each loop, not one for each caller."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[Job[Any]]] = {}
+    for job in jobs:
+        by_loop.setdefault(job.future.get_loop(), []).append(job)
+    for loop, theirs in by_loop.items():
+        try:
+            loop.call_soon_threadsafe(_resolve, theirs)
+        except RuntimeError:  # that loop has ended; nobody waits there
+            pass
+
+
+def _resolve(jobs: list[Job[Any]]) -> None:
+    for job in jobs:
+        job.resolve()

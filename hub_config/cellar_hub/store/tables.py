@@ -1,0 +1,102 @@
+"""The tables as they are today. `migrations/versions` is how a database gets there; a test compares the two.
+
+Names begin with `cellar_`, also the constraints', so that nothing of another program in the same database is meant.
+Times are seconds of the epoch, UTC. The audit's tables refuse UPDATE and DELETE by triggers (revision 0001).
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, Connection, Date, Double, Index, MetaData, Table, Text
+from sqlalchemy.dialects import postgresql, sqlite
+
+metadata = MetaData(
+    naming_convention={"pk": "pk_%(table_name)s", "ix": "ix_%(table_name)s_%(column_0_N_name)s"},
+)
+
+# --- the audit: one row of a chain. `record` is the row's canonical JSON, the bytes that the MAC is of; the columns
+# between `seq` and `record` repeat what is searched for, and `verify` compares them with it.
+audit = Table(
+    "cellar_audit",
+    metadata,
+    Column("chain", Text, primary_key=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", Double, nullable=False),
+    Column("row_type", Text, nullable=False),  # opened, settled, event, interrupted
+    Column("request_id", Text),
+    Column("user_name", Text),  # of an event: who acted
+    Column("subject", Text),  # of an event: on whom
+    Column("model", Text),
+    Column("record", Text, nullable=False),
+    Column("key_id", Text, nullable=False),
+    Column("mac", Text, nullable=False),
+)
+# What the admin's page and the export walk through, newest or oldest first: requests by their `opened`, and events.
+_entries = audit.c.row_type.in_(("opened", "event"))
+Index("ix_cellar_audit_at", audit.c.at, sqlite_where=_entries, postgresql_where=_entries)
+Index("ix_cellar_audit_user", audit.c.user_name, audit.c.at, sqlite_where=_entries, postgresql_where=_entries)
+_events = audit.c.row_type == "event"
+Index("ix_cellar_audit_event", audit.c.at, sqlite_where=_events, postgresql_where=_events)
+Index("ix_cellar_audit_subject", audit.c.subject, audit.c.at, sqlite_where=_events, postgresql_where=_events)
+_opened = audit.c.row_type == "opened"
+Index("ix_cellar_audit_model", audit.c.model, audit.c.at, sqlite_where=_opened, postgresql_where=_opened)
+_requests = audit.c.request_id.is_not(None)
+Index("ix_cellar_audit_request", audit.c.request_id, sqlite_where=_requests, postgresql_where=_requests)
+
+# What retention has deleted: a signed statement for each deleted segment. The triggers let no other row be deleted.
+audit_seal = Table(
+    "cellar_audit_seal",
+    metadata,
+    Column("chain", Text, primary_key=True),
+    Column("first_seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("last_seq", BigInteger, nullable=False),
+    Column("record", Text, nullable=False),
+    Column("key_id", Text, nullable=False),
+    Column("mac", Text, nullable=False),
+)
+
+# Requests that are `opened` and not yet `settled`: a work list for the next start, no part of the audit itself.
+audit_open = Table(
+    "cellar_audit_open",
+    metadata,
+    Column("request_id", Text, primary_key=True),
+    Column("chain", Text, nullable=False, index=True),
+)
+
+# --- usage
+usage = Table(
+    "cellar_usage",
+    metadata,
+    Column("user_name", Text, primary_key=True),
+    Column("day", Date, primary_key=True),  # in the site's time zone
+    Column("model", Text, primary_key=True),
+    Column("prompt", BigInteger, nullable=False),  # tokens
+    Column("completion", BigInteger, nullable=False),  # tokens
+    Column("cached", BigInteger, nullable=False),  # tokens of the prompt that the model server had in its cache
+    Column("requests", BigInteger, nullable=False),
+    Column("estimated", BigInteger, nullable=False),  # requests whose tokens the model server did not tell
+    Index("ix_cellar_usage_day", "day"),
+)
+
+reservation = Table(
+    "cellar_reservation",
+    metadata,
+    Column("request_id", Text, primary_key=True),
+    Column("user_name", Text, nullable=False, index=True),
+    Column("model", Text, nullable=False),
+    Column("tokens", BigInteger, nullable=False),
+    Column("owner", Text, nullable=False, index=True),  # the process that answers for it
+    Column("expires_at", Double, nullable=False, index=True),
+)
+
+# Requests whose use has been added, so that adding it again does nothing; kept for a day.
+settled = Table(
+    "cellar_settled",
+    metadata,
+    Column("request_id", Text, primary_key=True),
+    Column("at", Double, nullable=False, index=True),
+)
+
+
+def insert(tx: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
+    """An INSERT that knows ON CONFLICT in the connection's dialect."""
+    return postgresql.insert(table) if tx.dialect.name == "postgresql" else sqlite.insert(table)

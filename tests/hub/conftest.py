@@ -1,0 +1,37 @@
+"""The hub side's databases, both of them: a test that takes `database` or `store` runs on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from cellar_hub.store import Store
+
+from tests.hub import postgres
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[postgres.Cluster]:
+    """One cluster for all tests. Where PostgreSQL is missing they are skipped, which `make test` with CI=true fails."""
+    if postgres.find_binaries() is None:
+        pytest.skip(postgres.MISSING)
+    with postgres.running("fsync=off") as cluster:
+        yield cluster
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of an empty database."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/cellar.db"
+    cluster: postgres.Cluster = request.getfixturevalue("postgresql")
+    return cluster.create_database()
+
+
+@pytest_asyncio.fixture
+async def store(database: str) -> AsyncIterator[Store]:
+    opened = Store.open(database)
+    yield opened
+    await opened.close()

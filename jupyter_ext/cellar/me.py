@@ -19,7 +19,7 @@ class Spent(Sent):
     requests: int = 0
 
 
-class Window(Sent):
+class Window(Sent, kw_only=True):
     """A calendar day or month in the site's time zone. `limit`: tokens, prompt and completion together; None: none.
     `reserved`: tokens held by requests under way; they count until these settle. `resets_at`: seconds of the epoch."""
 
@@ -29,7 +29,7 @@ class Window(Sent):
     resets_at: float
 
 
-class ServedModel(Sent):
+class ServedModel(Sent, kw_only=True):
     """A model that this user may ask. `running` and `waiting`: requests of everybody at its server."""
 
     id: str
@@ -39,7 +39,7 @@ class ServedModel(Sent):
     max_inflight: int | None = None
 
 
-class Me(Sent):
+class Me(Sent, kw_only=True):
     user: str
     groups: tuple[str, ...] = ()
     day: Window

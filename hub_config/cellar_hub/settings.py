@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cellar.settings import SettingsError, parse_base_url
@@ -22,19 +24,32 @@ Parse = Callable[[str, str], Any]
 S = TypeVar("S")
 
 
-def setting(variable: str, default: Any, parse: Parse, help: str) -> Any:
-    """A field of a settings class."""
-    return dataclasses.field(default=default, metadata={"variable": variable, "parse": parse, "help": help})
+REQUIRED: Any = dataclasses.MISSING
+"""The default of a setting that must be given."""
+
+
+def setting(variable: str, default: Any, parse: Parse, help: str, secret: bool = False) -> Any:
+    """A field of a settings class; a secret one is left out of its `repr`."""
+    metadata = {"variable": variable, "parse": parse, "help": help}
+    return dataclasses.field(default=default, metadata=metadata, repr=not secret)
+
+
+def described(kind: type[Any]) -> Iterator[tuple[str, str, Any]]:
+    """(variable, help, default) of each setting of a class; the default of one that must be given is REQUIRED."""
+    for field in dataclasses.fields(kind):
+        yield field.metadata["variable"], field.metadata["help"], field.default
 
 
 def read_settings(kind: type[S], env: Mapping[str, str]) -> S:
-    """An instance of a class of `setting` fields, from what is set in `env`."""
+    """An instance of a class of `setting` fields, from what is set in `env`. Raises `SettingsError`."""
     found: dict[str, Any] = {}
     for field in dataclasses.fields(kind):  # type: ignore[arg-type]  # a type variable cannot be bound to dataclasses
         variable = field.metadata["variable"]
         value = env.get(variable, "").strip()
         if value:
             found[field.name] = field.metadata["parse"](value, variable)
+        elif field.default is REQUIRED:
+            raise SettingsError(variable, f"must be set: {field.metadata['help']}")
     return kind(**found)
 
 
@@ -118,6 +133,87 @@ def parse_listen(value: str, variable: str) -> tuple[str, int]:
     if not 0 <= number <= 65_535:
         raise SettingsError(variable, "must be ADDRESS:PORT, like 0.0.0.0:8080")
     return host, number
+
+
+def parse_words(value: str, variable: str) -> tuple[str, ...]:
+    """Words between commas or spaces."""
+    return tuple(word for word in re.split(r"[,\s]+", value) if word)
+
+
+def parse_cores(value: str, variable: str) -> float:
+    if not re.fullmatch(r"[0-9]{1,4}(?:\.[0-9]{1,3})?", value, re.ASCII) or not float(value):
+        raise SettingsError(variable, "must be a number of processor cores like 2 or 0.5")
+    return float(value)
+
+
+_SIZES = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
+
+
+def parse_size(value: str, variable: str) -> int:
+    """Bytes of "512M", "4G", ..."""
+    found = re.fullmatch(r"([0-9]{1,12})([KMGT]?)", value, re.ASCII)
+    if not found or not int(found[1]):
+        raise SettingsError(variable, "must be a size like 512M or 4G")
+    return int(found[1]) * _SIZES[found[2]]
+
+
+def parse_origin(value: str, variable: str) -> str:
+    """An http or https address without path, query or user; a slash at its end is dropped."""
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.rstrip("/") or parts.query:
+        raise SettingsError(variable, "must be an address like https://hub.example.org")
+    if parts.username is not None:
+        raise SettingsError(variable, "must not hold a user name")
+    return value.rstrip("/")
+
+
+def parse_base_path(value: str, variable: str) -> str:
+    if not re.fullmatch(r"/(?:[A-Za-z0-9._~-]+/)*", value, re.ASCII):
+        raise SettingsError(variable, "must be a path like / or /jupyter/")
+    return value
+
+
+def parse_pool(value: str, variable: str) -> ipaddress.IPv4Network:
+    try:
+        found = ipaddress.IPv4Network(value)
+    except ValueError as error:
+        raise SettingsError(variable, f"must be a network like 10.213.0.0/16: {error}") from None
+    if found.prefixlen > 28 or not found.is_private:
+        raise SettingsError(variable, "must be a private network of /28 or larger: each workspace takes a /28 of it")
+    return found
+
+
+def parse_site(value: str, variable: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9-]{0,30}", value, re.ASCII):
+        raise SettingsError(variable, "must be lowercase letters, digits and '-', at most 31")
+    return value
+
+
+def parse_images(value: str, variable: str) -> dict[str, str]:
+    """`label=image` or just the image, several with commas: label -> image as the engine knows it."""
+    found: dict[str, str] = {}
+    for word in parse_words(value, variable):
+        label, _, image = word.rpartition("=")
+        label = label or image
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.:/@-]{0,254}", image, re.ASCII) or label in found:
+            raise SettingsError(
+                variable, f"must be images like data=cellar-workspace:1, each label once; {word[:80]!r} is not"
+            )
+        found[label] = image
+    return found
+
+
+def parse_volumes(value: str, variable: str) -> tuple[str, ...]:
+    for name in parse_words(value, variable):
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}", name, re.ASCII):
+            raise SettingsError(variable, f"must be names of volumes; {name[:60]!r} is none")
+    return parse_words(value, variable)
+
+
+def parse_absolute(value: str, variable: str) -> str:
+    if not re.fullmatch(r"/[A-Za-z0-9._/-]+", value, re.ASCII) or ".." in value:
+        raise SettingsError(variable, "must be an absolute path")
+    return value.rstrip("/")
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -212,3 +308,113 @@ class GatewaySettings:
     @property
     def database(self) -> str:
         return self.database_url or f"sqlite:///{self.data / 'cellar.db'}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class HubSettings:
+    """JupyterHub, its spawner, and the process that keeps workspaces' networks and volumes in order."""
+
+    site: str = setting(
+        "CELLAR_SITE", "cellar", parse_site, "Name of this installation; containers, networks and volumes begin with it"
+    )
+    data: Path = setting("CELLAR_DATA", Path("/var/lib/cellar"), parse_path, "Directory of the hub's own files")
+    database: str = setting(
+        "CELLAR_HUB_DATABASE_URL",
+        "",
+        parse_text,
+        "JupyterHub's own database; empty: SQLite in CELLAR_DATA",
+        secret=True,
+    )
+    public_url: str = setting(
+        "CELLAR_PUBLIC_URL", "", parse_origin, "Address that browsers use, https://hub.example.org"
+    )
+    base_path: str = setting("CELLAR_BASE_PATH", "/", parse_base_path, "Path under which the hub lives")
+    subdomain_host: str = setting(
+        "CELLAR_SUBDOMAIN_HOST",
+        "",
+        parse_origin,
+        "https://hub.example.org: each user's workspace gets an origin of its own (wildcard DNS and certificate)",
+    )
+    admins: tuple[str, ...] = setting("CELLAR_ADMINS", (), parse_words, "Names of the first administrators")
+    proxy_api: str = setting(
+        "CELLAR_PROXY_API_URL",
+        "http+unix://%2Frun%2Fcellar%2Fproxy.sock",
+        parse_text,
+        "The proxy's REST API; a unix socket that it shares with the hub alone",
+    )
+    proxy_token: str = setting(
+        "CONFIGPROXY_AUTH_TOKEN", REQUIRED, parse_secret, "Secret of the proxy's REST API", secret=True
+    )
+    gateway_token: str = setting(
+        "CELLAR_GATEWAY_TOKEN", REQUIRED, parse_secret, "The gateway's service token at the hub", secret=True
+    )
+    gateway_operations: str = setting(
+        "CELLAR_GATEWAY_OPERATIONS_URL", "http://gateway:8090", parse_origin, "The gateway's second port, for /revoke"
+    )
+    images: dict[str, str] = setting(
+        "CELLAR_WORKSPACE_IMAGES",
+        REQUIRED,
+        parse_images,
+        "Images that may be started, label=image; the first is the default",
+    )
+    pool: ipaddress.IPv4Network = setting(
+        "CELLAR_WORKSPACE_POOL",
+        ipaddress.IPv4Network("10.213.0.0/16"),
+        parse_pool,
+        "Addresses for workspaces' networks, a /28 each; nothing else may use them",
+    )
+    home: str = setting(
+        "CELLAR_WORKSPACE_HOME",
+        "/home/cellar",
+        parse_absolute,
+        "The user's home in the image; its owner there owns the volume",
+    )
+    profiles: Path | None = setting("CELLAR_PROFILES", None, parse_path, "Profiles by group (TOML); empty: one for all")
+    cpus: float = setting("CELLAR_WORKSPACE_CPUS", 2.0, parse_cores, "Processor cores of a workspace")
+    memory: int = setting("CELLAR_WORKSPACE_MEMORY", 4 * 1024**3, parse_size, "Memory of a workspace")
+    pids: int = setting("CELLAR_WORKSPACE_PIDS", 1024, parse_count(64, 65536), "Processes and threads of a workspace")
+    shared_volumes: tuple[str, ...] = setting(
+        "CELLAR_SHARED_VOLUMES", (), parse_volumes, "Volumes that every workspace reads at /srv/shared/NAME"
+    )
+    wheelhouse: str = setting(
+        "CELLAR_WHEELHOUSE_VOLUME", "", parse_text, "The one of CELLAR_SHARED_VOLUMES that pip installs from"
+    )
+    runtime: str = setting(
+        "CELLAR_WORKSPACE_RUNTIME", "", parse_text, "Container runtime (runsc, kata); empty: Docker's"
+    )
+    max_workspaces: int = setting("CELLAR_MAX_WORKSPACES", 0, parse_count(0, 100000), "Workspaces at once; 0: no limit")
+    concurrent_starts: int = setting(
+        "CELLAR_CONCURRENT_STARTS", 8, parse_count(1, 100), "Workspaces that start at once"
+    )
+    start_timeout: int = setting(
+        "CELLAR_START_TIMEOUT", 120, parse_count(10, 3600), "Seconds a workspace may take to start"
+    )
+    idle_timeout: int = setting(
+        "CELLAR_IDLE_TIMEOUT",
+        3600,
+        parse_count(0, 10**7),
+        "Seconds without activity after which a workspace stops; 0: never",
+    )
+    max_age: int = setting(
+        "CELLAR_MAX_AGE", 0, parse_count(0, 10**8), "Seconds after which a workspace stops in any case; 0: never"
+    )
+    volume_grace: int = setting(
+        "CELLAR_VOLUME_GRACE_DAYS", 30, parse_count(0, 36500), "Days that a deleted user's volume is kept; 0: for ever"
+    )
+    probe: str = setting(
+        "CELLAR_PROBE",
+        "refuse",
+        parse_choice("refuse", "warn"),
+        "What a failed isolation probe does at start: refuse, or warn (you take the risk)",
+    )
+    log_level: str = setting(
+        "CELLAR_LOG_LEVEL", "info", parse_choice("debug", "info", "warning", "error"), "what is logged"
+    )
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> HubSettings:
+        """Raises SettingsError."""
+        settings = read_settings(cls, env)
+        if settings.wheelhouse and settings.wheelhouse not in settings.shared_volumes:
+            raise SettingsError("CELLAR_WHEELHOUSE_VOLUME", "must be one of CELLAR_SHARED_VOLUMES")
+        return settings

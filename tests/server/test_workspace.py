@@ -165,6 +165,19 @@ def test_one_endless_line_is_cut_between_characters(files: Files) -> None:
         assert text.startswith("x" * before + "가가") and text.endswith("가가") and left_out > 900_000
 
 
+@pytest.mark.parametrize(("written", "read"), [("a 가\n", "a 가\n"), ("a 😀", "a 😀"), ("a \ud83d", "a ")])
+@pytest.mark.parametrize("half", [b"", b"\0"])
+@pytest.mark.parametrize("codec", ["utf-16-le", "utf-16-be"])
+def test_a_utf_16_file_that_is_just_written_is_read_up_to_its_last_whole_character(
+    files: Files, codec: str, half: bytes, written: str, read: str
+) -> None:
+    (files.root / "a.txt").write_bytes(("\ufeff" + written).encode(codec, "surrogatepass") + half)
+    assert files.read_for_model("a.txt") == (read, 0)
+    (files.root / "a.txt").write_bytes("\ufeff".encode(codec) + "\udc00 a".encode(codec, "surrogatepass") + half)
+    with pytest.raises(Unreadable):
+        files.read_for_model("a.txt")
+
+
 @pytest.mark.parametrize("codec", ["utf-16-le", "utf-16-be"])
 @pytest.mark.parametrize("half", [b"", b"\x00"])
 @pytest.mark.parametrize("first", ["", "x"])

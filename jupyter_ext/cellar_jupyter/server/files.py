@@ -310,15 +310,16 @@ def decode(data: bytes, whole: bool = True) -> str:
     """A file's text: UTF-8 (a BOM is taken off), UTF-16 with a BOM, Korean (CP949) or Western (CP1252).
 
     CP949 is strict enough to be tried first: a Western accented letter followed by a plain one is no character of it.
-    `whole=False`: the data may begin or end inside of a character. Raises `Unreadable` for what is no text.
+    `whole=False`: the data may begin or end inside of a character; UTF-16 may always end so, as a program that is just
+    writing it leaves half a unit or half a pair there. Raises `Unreadable` for what is no text.
     """
+    ends = [(0, 0)] if whole else [(begin, end) for begin in range(_EDGE) for end in range(_EDGE)]
     if data[:2] in _UTF_16:
-        codecs = ["utf-16"]
+        codecs, ends = ["utf-16"], [(0, len(data) % 2), (0, len(data) % 2 + 2)]
     else:
         if _BINARY.search(data, 0, 8192):
             raise Unreadable("Binary file", detail={"why": "binary"})
         codecs = ["utf-8-sig", "cp949", "cp1252"]
-    ends = [(0, 0)] if whole else [(begin, end) for begin in range(_EDGE) for end in range(_EDGE)]
     for codec in codecs:
         for begin, end in ends:
             with contextlib.suppress(UnicodeDecodeError):

@@ -20,6 +20,7 @@ from .conversations import Conversations
 from .defects import describe
 from .files import Files
 from .models import Models
+from .readers import Readers
 from .search import Search
 from .shelf import Shelf
 from .store import DiskStore, MemoryStore, Store
@@ -49,6 +50,7 @@ class Workspace:
         self.turns = Turns(self.shelf, self.answering, self.log, self.touch)
         self.conversations = Conversations(self.shelf, self.turns)
         self.search = Search(self.files)
+        self.readers = Readers()
         self._saving: asyncio.Task[None] | None = None
         self._adopting: asyncio.Task[None] | None = None
         self._looked_at = asyncio.Event()

@@ -145,7 +145,16 @@ class ImagePart(Posted, tag="image"):
     auto: bool = False
 
 
-ContextPart = NotebookPart | CellsPart | SelectionPart | FilePart | FolderPart | ErrorPart | ImagePart
+class GonePart(Posted, tag="gone"):
+    """What was attached and was no longer there when the question was sent: nothing of it travels but its name."""
+
+    kind: Literal["cells", "selection", "error"]
+    path: Path
+    label: Name
+    auto: bool = False
+
+
+ContextPart = NotebookPart | CellsPart | SelectionPart | FilePart | FolderPart | ErrorPart | ImagePart | GonePart
 ContextParts = Annotated[tuple[ContextPart, ...], msgspec.Meta(max_length=MAX_PARTS)]
 
 

@@ -83,6 +83,8 @@ def part_label(part: wire.ContextPart) -> str:
     """How a part is called on the screen, in no language: `a.py`, `a.py:3-9`, `a.ipynb (2)`."""
     if isinstance(part, wire.ImagePart):
         return part.name
+    if isinstance(part, wire.GonePart):
+        return part.label
     name = part.path.rstrip("/").rpartition("/")[2] or "/"  # of the root
     match part:
         case wire.CellsPart(cells=cells):

@@ -19,6 +19,7 @@ class Unreadable(msgspec.Struct, frozen=True):
     kind: str
     path: str
     reason: wire.Reason
+    label: str = ""  # as the pill is called, where the path does not say which one it is
 
 
 def items_of(given: PromptInput) -> tuple[list[Item], list[Unreadable]]:
@@ -48,6 +49,8 @@ def items_of(given: PromptInput) -> tuple[list[Item], list[Unreadable]]:
                     unreadable.append(Unreadable("folder", part.path, reason("not_read")))
             case wire.ImagePart():
                 items.append(ImageItem(part))
+            case wire.GonePart():
+                unreadable.append(Unreadable(part.kind, part.path, reason("gone"), part.label))
     return items, unreadable
 
 

@@ -337,8 +337,8 @@ class _Builder:
             if one.state == "left_out" and not one.text
         ]
         for notice in self.unreadable:
-            path = attribute(self.redactor.mask(notice.path))
-            lines.append(f"Could not be read: {notice.kind}: {path} ({english((notice.reason,))})")
+            name = attribute(self.redactor.mask(", ".join(filter(None, (notice.path, notice.label)))))
+            lines.append(f"Could not be read: {notice.kind}: {name} ({english((notice.reason,))})")
         return (Block("focus", envelope("focus", "\n".join(dict.fromkeys(lines)))),) if lines else ()
 
     # -- the receipt ---------------------------------------------------------------------------------------------------
@@ -364,7 +364,7 @@ class _Builder:
         rows += [
             wire.ReceiptPart(
                 kind=row_kind(n.kind),
-                label=n.path,
+                label=n.label or n.path,
                 path=n.path,
                 state="unreadable",
                 reasons=(n.reason,),

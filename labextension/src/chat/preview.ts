@@ -92,9 +92,7 @@ export class Preview {
     this.running = abort;
     const most = this.most();
     try {
-      const read = await Promise.all(
-        items.map(async item => (await readParts([item], most))[0] ?? null)
-      );
+      const read = await readParts(items, most);
       const parts = read.filter((part): part is ContextPart => part !== null);
       if (abort.signal.aborted) {
         return;

@@ -6,7 +6,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import * as React from 'react';
 
 import { ComposerModel, type ITaken } from '../../chat/composer';
-import { readParts, revived, saved } from '../../chat/items';
+import { partsToSend, revived, saved } from '../../chat/items';
 import { Drafts } from '../../chat/drafts';
 import { featuresOff } from '../../chat/features';
 import { Outbox, type IUnsent } from '../../chat/outbox';
@@ -126,7 +126,7 @@ async function questionOf(
   return {
     key,
     text,
-    context: await readParts(taken.attached, most),
+    context: await partsToSend(taken.attached, most),
     pills: taken.attached.map(pillOf),
     conversationId: conversation
   };

@@ -23,7 +23,7 @@ import {
   type Turns
 } from '../../chat/tree';
 import type { IErrorInfo, IPill, ITurn } from '../../wire/types';
-import { Compacting, compactingWords } from '../compacting';
+import { Compacting, compactingWords, newsIn } from '../compacting';
 import { describe } from '../describe';
 import type { IComposerActions, IComposerChat } from './props';
 
@@ -205,7 +205,7 @@ export function useBinding(
 ): IBinding {
   const state = React.useSyncExternalStore(store.subscribe, store.getState);
   const { compacting } = room;
-  const { news } = React.useSyncExternalStore(
+  const summing = React.useSyncExternalStore(
     compacting.subscribe,
     compacting.getState
   );
@@ -231,7 +231,7 @@ export function useBinding(
     model,
     blocked: blockedBy(trans, statusError),
     reached: statusError === null,
-    compacting: compactingWords(trans, news)
+    compacting: compactingWords(trans, newsIn(summing, state))
   };
   const actions: IComposerActions = {
     send: (taken, { now }) => room.ask(taken, { now }),

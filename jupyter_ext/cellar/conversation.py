@@ -15,9 +15,9 @@ from typing import Literal
 import msgspec
 
 from cellar import wire
-from cellar.context.items import part_label
 from cellar.context.records import SentTurn
 from cellar.context.redaction import RedactionState
+from cellar.context.scene import part_label
 from cellar.context.title import title_from
 
 SCHEMA = 1

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import msgspec
 
 from cellar import wire
-from cellar.context.items import OUTPUT_CAP, Item, Rendered, Room, Scene
 from cellar.context.reasons import reason
+from cellar.context.scene import OUTPUT_CAP, Item, Rendered, Room, Scene
 from cellar.context.tokens import TokenCounter
 
 DEFAULT_CONTEXT = 8_192  # tokens, when the server does not say

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 import msgspec
 
 from cellar import wire
+from cellar.context.cells import CellsItem, cell_key
 from cellar.context.clean import strip_ansi
-from cellar.context.items import CellsItem, FolderItem, ImageItem, Item, TextItem, cell_key
+from cellar.context.items import FolderItem, ImageItem, TextItem
 from cellar.context.notebook import NotebookItem
 from cellar.context.reasons import reason
 from cellar.context.records import PromptInput
 from cellar.context.redaction import Redactor
+from cellar.context.scene import Item
 
 
 class Unreadable(msgspec.Struct, frozen=True):

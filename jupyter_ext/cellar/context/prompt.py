@@ -34,11 +34,11 @@ from cellar.context.budget import (
     need,
 )
 from cellar.context.clean import attribute, clean, clean_cut
-from cellar.context.items import Rendered, Scene, envelope, masked_label
 from cellar.context.parts import items_of, pinned_cells
 from cellar.context.reasons import english
 from cellar.context.receipt import Ledger, row_kind
 from cellar.context.records import CUT_LABEL, Block, Prompt, PromptInput, SentTurn
+from cellar.context.scene import Rendered, Scene, envelope, masked_label
 from cellar.errors import ContextTooLong
 
 _RULES_SHARE = 0.15  # of the budget

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from cellar import wire
-from cellar.context.items import Item, Rendered, masked_label
 from cellar.context.reasons import english, reason
 from cellar.context.records import CUT_LABEL, Block
 from cellar.context.redaction import Redactor
+from cellar.context.scene import Item, Rendered, masked_label
 from cellar.context.tokens import TokenCounter
 
 _CHARACTERS = 3.5  # per token, for what was left out and never counted

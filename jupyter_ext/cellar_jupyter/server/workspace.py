@@ -110,6 +110,7 @@ class Workspace:
         if self.shelf.unsaved and (self._saving is None or self._saving.done()):
             self._saving = asyncio.create_task(self.turns.keeping.save_again())
         await self.models.look()
+        await self.shelf.settled()  # a page asks when an answer has ended: the disk may be about to refuse it
         return wire.Status(
             version=version(),
             model_server=self.models.health,

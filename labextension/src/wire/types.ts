@@ -1,6 +1,6 @@
 /**
  * The contract with the workspace server, in TypeScript: the same names as
- * jupyter_ext/cellar/wire.py. A field with a default is left out of the JSON
+ * jupyter_ext/cellar/wire. A field with a default is left out of the JSON
  * when it holds it, so everything that has one is optional here. Readers ignore
  * what they do not know. Golden files in tests/contract keep both honest.
  */

@@ -15,9 +15,9 @@ from typing import Literal
 import msgspec
 
 from cellar import wire
-from cellar.context.items import part_label
 from cellar.context.records import SentTurn
 from cellar.context.redaction import RedactionState
+from cellar.context.scene import part_label
 from cellar.context.title import title_from
 
 SCHEMA = 1
@@ -291,7 +291,7 @@ def pills_of(parts: Iterable[wire.ContextPart]) -> tuple[wire.Pill, ...]:
 
 
 def _pill(part: wire.ContextPart) -> wire.Pill:
-    kind = str(part.__struct_config__.tag)
+    kind = part.kind if isinstance(part, wire.GonePart) else str(part.__struct_config__.tag)
     path = "" if isinstance(part, wire.ImagePart) else part.path
     return wire.Pill(kind=kind, label=part_label(part), path=path, auto=part.auto)
 

@@ -45,6 +45,9 @@ export function isGone(error: unknown): boolean {
   );
 }
 
+/** Enough pages of this browser read events already: ask for the turns instead. */
+export class Crowded extends Error {}
+
 /** What to show of any failure; `network` when it was none of the server's. */
 export function errorInfo(error: unknown): IErrorInfo {
   return error instanceof ApiError
@@ -177,6 +180,7 @@ export class Api {
   /**
    * The events of these turns in one response, in batches of what arrived
    * together. Ends when the server ends it; aborting the signal closes it.
+   * Throws `Crowded`.
    */
   async *events(
     from: readonly IReadFrom[],
@@ -187,10 +191,13 @@ export class Api {
       .join('&');
     const response = await this.request(
       'GET',
-      `events?${query}`,
+      `events?${query}&page=${this.page}`,
       undefined,
       signal
     );
+    if (response.status === 204) {
+      throw new Crowded();
+    }
     const reader = response.body?.getReader();
     if (!reader) {
       return;
@@ -264,6 +271,9 @@ export class Api {
     }
     return response;
   }
+
+  /** Tells the server the windows of a browser apart. */
+  private readonly page = requestKey();
 }
 
 /**

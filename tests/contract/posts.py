@@ -41,6 +41,7 @@ CONTEXT: dict[str, dict[str, Any]] = {
     "file_unsaved": {"type": "file", "path": "src/a.py", "text": "x = 2\n"},
     "folder": {"type": "folder", "path": "src"},
     "error": {"type": "error", "path": "a.ipynb", "cell": CELL},
+    "gone": {"type": "gone", "kind": "cells", "path": "a.ipynb", "label": "Cell 3"},
     "image": {"type": "image", "name": "plot.png", "image": {"mime": "image/png", "data": PNG}},
 }
 KEY = "k0123456789abcdef"

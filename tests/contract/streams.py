@@ -73,6 +73,14 @@ RECEIPT = wire.Receipt(
             masked=2,
         ),
         wire.ReceiptPart(kind="cells", label="Cell 3", state="unchanged", path="work/a.ipynb"),
+        wire.ReceiptPart(
+            kind="cells",
+            label="Cell 4",
+            state="unreadable",
+            path="work/a.ipynb",
+            reasons=(wire.Reason(code="gone"),),
+            detail="no longer there",
+        ),
         wire.ReceiptPart(kind="selection", label="a.py 3-9", state="sent", tokens=61, path="a.py"),
         wire.ReceiptPart(kind="file", label="big.csv", state="cut", tokens=2000, left_out_tokens=90000, path="big.csv"),
         wire.ReceiptPart(

@@ -177,12 +177,14 @@ def test_pills_name_what_was_attached() -> None:
         wire.SelectionPart(path="b.py", text="x", start_line=2, end_line=4, auto=True),
         wire.CellsPart(path="n.ipynb", cells=(wire.Cell(id="1", kind="code"),)),
         wire.ImagePart(name="shot.png", image=wire.Image(mime="image/png", data="")),
+        wire.GonePart(kind="cells", path="n.ipynb", label="Cell 3"),
     )
     assert [(pill.kind, pill.label, pill.auto) for pill in pills_of(parts)] == [
         ("file", "b.txt", False),
         ("selection", "b.py:2-4", True),
         ("cells", "n.ipynb (1)", False),
         ("image", "shot.png", False),
+        ("cells", "Cell 3", False),
     ]
 
 

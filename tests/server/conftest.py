@@ -3,6 +3,7 @@ test; what needs settings of its own or dies on the way is started by `a_server`
 
 from __future__ import annotations
 
+import errno
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -29,6 +30,17 @@ def server(_one_server: JupyterServer, model: FakeVLLM) -> JupyterServer:
 async def panel(server: JupyterServer) -> AsyncIterator[Panel]:
     async with server.panel() as panel:
         yield panel
+
+
+@pytest.fixture
+def a_disk_without_locks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on Lustre without its mount option `flock`, or on NFS whose lock service is not reached."""
+    fcntl = pytest.importorskip("fcntl")
+
+    def refuse(_fd: int, _operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
 
 
 StartServer = Callable[..., JupyterServer]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import fcntl
 import os
@@ -147,6 +148,21 @@ async def test_what_the_disk_refuses_is_done_in_memory_and_told(a_server: StartS
         assert kept["title"] == "Renamed"
         assert [turn["mode"] for turn in kept["turns"]] == ["ask", "compact"]
         assert (await panel.conversation(begun.json()["id"]))["turns"]
+
+
+async def test_a_look_at_the_answers_end_tells_what_the_disk_refuses_a_moment_later(
+    a_server: StartServer, model: FakeVLLM
+) -> None:
+    server = a_server()
+    async with server.panel() as panel:
+        await panel.finished("while the disk is well")
+        with full_disk(server):
+            with nobody_saves(server):
+                await panel.finished("while it is not")
+                told = asyncio.create_task(_told(panel))
+                await panel.http.get("usage")
+                assert not told.done()
+            assert await told
 
 
 async def test_what_could_be_saved_later_leaves_no_journal(a_server: StartServer, model: FakeVLLM) -> None:

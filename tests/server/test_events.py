@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from urllib.parse import urlsplit
 
@@ -11,6 +12,7 @@ import msgspec
 import pytest
 from cellar import wire
 from cellar.sse import Message, SSEDecoder
+from cellar_jupyter.server.readers import MOST
 
 from tests.fakes.scenarios import Scenario
 from tests.fakes.vllm import FakeVLLM
@@ -114,6 +116,49 @@ async def test_the_cursor_of_a_running_turn_comes_with_its_state(panel: Panel, g
     gated_model.release_all()
     rest = await panel.all_events(created["turn_id"], after=shown["cursor"])
     assert "".join(e.delta for e in rest if isinstance(e, wire.TextEvent)) == " three four five six"
+
+
+async def test_a_page_finds_room_to_read_when_one_of_four_leaves(panel: Panel, gated_model: FakeVLLM) -> None:
+    turn = (await panel.ask("count"))["turn_id"]
+    async with contextlib.AsyncExitStack() as open_pages:
+        leave = [await open_pages.enter_async_context(contextlib.AsyncExitStack()) for _ in range(MOST)]
+        for number, page in enumerate(leave):
+            assert (await page.enter_async_context(a_page(panel, turn, f"page{number}"))).status_code == 200
+        async with a_page(panel, turn, "another") as refused:
+            assert refused.status_code == 204
+        async with panel.events(turn) as program:  # which is no page of a browser
+            assert program.response.status_code == 200
+        await leave[0].aclose()
+        await until_there_is_room(panel, turn)
+    await panel.http.post(f"turns/{turn}/stop")
+
+
+async def test_a_page_that_comes_again_takes_the_place_of_its_dead_response(
+    panel: Panel, gated_model: FakeVLLM
+) -> None:
+    turn = (await panel.ask("count"))["turn_id"]
+    async with contextlib.AsyncExitStack() as open_pages:
+        old = [await open_pages.enter_async_context(a_page(panel, turn, f"page{number}")) for number in range(MOST)]
+        again = await open_pages.enter_async_context(a_page(panel, turn, "page0"))
+        assert again.status_code == 200
+        assert (await old[0].aread()).startswith(b":")  # it ends
+        async with a_page(panel, turn, "another") as refused:
+            assert refused.status_code == 204
+        gated_model.release_all()
+        assert b"finished" in await again.aread()
+
+
+def a_page(panel: Panel, turn: str, name: str) -> contextlib.AbstractAsyncContextManager[httpx.Response]:
+    return panel.http.stream("GET", "events", params={"turn": f"{turn}:0", "page": name})
+
+
+async def until_there_is_room(panel: Panel, turn: str) -> None:
+    """The server sees a little later that a page has left."""
+    async with asyncio.timeout(10):
+        while True:
+            async with a_page(panel, turn, "another") as response:
+                if response.status_code == 200:
+                    return
 
 
 async def test_one_response_follows_several_turns(panel: Panel, gated_model: FakeVLLM) -> None:

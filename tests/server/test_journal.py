@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 import msgspec
@@ -9,6 +11,7 @@ import pytest
 from cellar import wire
 from cellar.context import RedactionState, SentTurn
 from cellar.conversation import TurnRecord
+from cellar_jupyter.server.disk import QUIET
 from cellar_jupyter.server.journal import Dispatched, Journal, Question, adopt, recover
 
 CONTEXT = (wire.SelectionPart(path="a.py", text="x = 1"),)
@@ -82,6 +85,21 @@ def test_a_journal_that_is_taken_over_stays_as_it_is_and_locked(tmp_path: Path) 
     assert recovered.turn.state == "running"
     journal.remove()
     assert not path.exists()
+
+
+def test_without_locks_a_journal_is_taken_over_once_when_nothing_wrote_to_it_for_long(
+    tmp_path: Path, a_disk_without_locks: None
+) -> None:
+    path = tmp_path / "c-1.jsonl"
+    journal = Journal(path)
+    journal.put(STARTED)
+    assert adopt(path) is None  # who wrote it may still run
+    os.utime(path, (time.time() - QUIET - 3600,) * 2)
+    adopted = adopt(path)
+    assert adopted is not None
+    assert adopt(path) is None
+    os.close(adopted[0])
+    journal.release()
 
 
 def test_a_journal_that_cannot_be_begun_leaves_no_file_and_swallows_what_follows(tmp_path: Path) -> None:

@@ -53,6 +53,15 @@ def test_a_search_during_a_delete_warns_of_nothing(directory: Path, store: DiskS
     assert told == fresh.problems == []
 
 
+def test_without_locks_conversations_are_kept_and_deleted_all_the_same(
+    directory: Path, store: DiskStore, told: list[str], a_disk_without_locks: None
+) -> None:
+    saved = store.save(conversation("a"))
+    again = DiskStore(directory, told.append)
+    assert again.load("a") == saved
+    assert again.delete("a") and again.load("a") is None
+
+
 def test_a_file_of_a_newer_version_is_never_overwritten(directory: Path, store: DiskStore, told: list[str]) -> None:
     store.save(conversation("a", "of the newer one"))
     path = file_of(directory, "a")

@@ -7,6 +7,7 @@ import re
 from playwright.sync_api import expect
 
 from tests.fakes.vllm import FakeVLLM
+from tests.ui.conftest import AllowConsole
 from tests.ui.lab import Lab
 from tests.ui.notebook import code, error, markdown, notebook, open_notebook, posted_parts, prompt
 from tests.ui.panel import Panel
@@ -141,6 +142,46 @@ def test_closing_the_document_takes_its_pill_along(panel: Panel, lab: Lab) -> No
     expect(panel.pills).to_have_count(1)
     panel.execute("application:close-all")
     expect(panel.pills).to_have_count(0)
+
+
+def test_a_cell_that_vanished_before_the_question_left_is_marked_in_it(panel: Panel, lab: Lab, model: FakeVLLM) -> None:
+    opened = open_notebook(panel, lab, code("kept = 1", "one"), code("lost = 2", "two"), code("other = 3", "three"))
+    for number in (1, 2):
+        panel.text.press_sequentially(f"@cell{number}")
+        panel.composer.get_by_role("option").filter(has_text=f"Cell {number}:").click()
+    expect(panel.pills).to_have_count(3)
+    opened.click(1)
+    panel.page.keyboard.press("Escape")
+    panel.page.keyboard.press("d")
+    panel.page.keyboard.press("d")
+    expect(opened.cells).to_have_count(2)
+    panel.text.press_sequentially("compare them")
+    panel.text.press("Enter")
+    panel.expect_state("complete")
+    sent = panel.questions.last.locator(".jp-Cellar-sentPills li.jp-mod-gone")
+    expect(sent).to_have_text(["Cell 2: lost = 2 no longer there"])
+    assert "Could not be read: cells: work.ipynb, Cell 2: lost = 2 (no longer there)" in prompt(model)
+    panel.reload()
+    expect(sent).to_have_text(["Cell 2: lost = 2 no longer there"])
+    expect(panel.questions.last.locator(".jp-Cellar-sentPills li")).to_have_count(3)
+
+
+def test_a_cell_of_a_notebook_that_was_closed_is_read_from_its_file(
+    panel: Panel, lab: Lab, model: FakeVLLM, allow_console: AllowConsole
+) -> None:
+    allow_console("debugger")  # JupyterLab's own, when a notebook is closed soon after it was opened
+    open_notebook(panel, lab, code("kept = 1", "one"))
+    panel.text.press_sequentially("@cell1")
+    panel.composer.get_by_role("option").filter(has_text="Cell 1:").click()
+    expect(panel.pills).to_have_count(2)
+    panel.execute("docmanager:save")
+    panel.execute("application:close-all")
+    expect(panel.pills).to_have_count(1)
+    panel.text.press_sequentially("what is this?")
+    panel.text.press("Enter")
+    panel.expect_state("complete")
+    assert prompt(model).count("kept = 1") == 1
+    expect(panel.questions.last.locator(".jp-mod-gone")).to_have_count(0)
 
 
 def _first_id(listed: object) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -19,7 +20,7 @@ from tests.ui.test_composer_context import drop_files, png
 @pytest.mark.parametrize(
     ("preset", "title", "more", "action"),
     [
-        ("quota", "Your quota is used up", "1,000 of 1,000 tokens", "Try again"),
+        ("quota", "Your quota is used up", "1,000 of 1,000 tokens", None),
         ("forbidden", "This is not allowed", "Your group may not use this model", None),
         ("not_a_stream", "The model server failed", "event stream\\. Does the base URL", "Try again"),
         ("too_long", "This is more than the model can read", "Make room", None),
@@ -41,6 +42,29 @@ def test_a_refused_question_says_why(
         model.use("echo")
         panel.button(action, card).click()
         panel.expect_answer("hello")
+
+
+def test_a_used_up_quota_can_be_tried_again_when_it_begins_anew(panel: Panel, model: FakeVLLM) -> None:
+    panel.open("lab")
+    panel.ask("warm up")
+    panel.expect_state("complete")
+    refusal = {"code": 429, "type": "quota_exceeded", "message": "Used up", "resets_at": time.time() + 6}
+    model.use(Scenario(status=429, body={"error": refusal}))
+    panel.ask("hello")
+    panel.expect_state("error")
+    waits = panel.last_answer.get_by_role("button", name=re.compile(r"^Try again in \d s$"))
+    expect(waits).to_be_disabled()
+    model.use("echo")
+    panel.button("Try again", panel.last_answer).click()
+    panel.expect_answer("hello")
+
+
+def test_a_quota_that_begins_anew_another_day_says_when(panel: Panel, model: FakeVLLM) -> None:
+    model.use("quota")
+    panel.open("lab")
+    panel.ask("hello")
+    panel.expect_state("error")
+    expect(panel.last_answer.get_by_role("button", name=re.compile("^Try again at .*(2029|2030)"))).to_be_disabled()
 
 
 def test_a_question_that_is_too_long_can_be_asked_without_its_attachments(panel: Panel, model: FakeVLLM) -> None:

@@ -79,6 +79,29 @@ def test_columns_are_aligned_as_the_table_says(panel: Panel, model: FakeVLLM) ->
     assert aligned == ["left", "right", "center"]
 
 
+def test_a_wide_table_scrolls_in_the_answer_and_its_columns_keep_room_for_words(panel: Panel, model: FakeVLLM) -> None:
+    words = " | ".join(["several words in a cell"] * 6)
+    answer = answered(panel, model, f"Look:\n\n| {words} |\n|{'---|' * 6}\n| {words} |\n\nEnd.")
+    widths = answer.evaluate(
+        """answer => {
+            const frame = answer.querySelector('.jp-Cellar-table');
+            return [frame.clientWidth, frame.scrollWidth, answer.clientWidth, answer.scrollWidth];
+        }"""
+    )
+    shown, whole, width, of_all = widths
+    assert shown <= width == of_all and whole > shown
+    assert min(answer.locator("td").evaluate_all("cells => cells.map(cell => cell.clientWidth)")) > 70
+    answer.locator(".jp-Cellar-table").evaluate("frame => frame.scrollTo({left: 10000})")
+    expect(answer.locator("td").last).to_be_in_viewport()
+
+
+def test_a_narrow_table_is_no_wider_than_its_words(panel: Panel, model: FakeVLLM) -> None:
+    answer = answered(panel, model, "| a | b |\n|---|---|\n| 1 | 2 |")
+    table = answer.locator("table")
+    expect(table).to_be_visible()
+    assert table.evaluate("table => table.offsetWidth < 100")
+
+
 @pytest.mark.parametrize("mark", ["- ", "> "])
 def test_a_list_of_any_depth_stays_in_the_panel(panel: Panel, model: FakeVLLM, mark: str) -> None:
     levels = [("  " * level + mark if mark == "- " else mark * (level + 1)) + f"level{level}" for level in range(60)]

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 import msgspec
 
 from cellar import wire
-from cellar.context.items import OUTPUT_CAP, Item, Rendered, Room, Scene
 from cellar.context.reasons import reason
-from cellar.context.tokens import IMAGE_TOKENS, TokenCounter
+from cellar.context.scene import OUTPUT_CAP, Item, Rendered, Room, Scene
+from cellar.context.tokens import TokenCounter
 
 DEFAULT_CONTEXT = 8_192  # tokens, when the server does not say
 MOST_ANSWER = 4_096  # tokens kept free for the answer, unless someone asks for more
@@ -53,7 +53,7 @@ def cost(rendered: Rendered, counter: TokenCounter) -> int:
     return (
         counter.weigh(rendered.text)
         + sum(counter.weigh(line) + 1 for line in rendered.focus)
-        + sum(IMAGE_TOKENS + counter.weigh(picture.caption) for picture in rendered.pictures)
+        + sum(counter.picture(picture.image) + counter.weigh(picture.caption) for picture in rendered.pictures)
     )
 
 

@@ -12,24 +12,10 @@ from bisect import bisect_left
 import msgspec
 
 from cellar import wire
+from cellar.context.cells import MAX_IMAGES, CellState, CellText, abridged, cell_digest, cell_key, halve, render_cell
 from cellar.context.clean import attribute
-from cellar.context.items import (
-    MAX_IMAGES,
-    CellState,
-    CellText,
-    Kind,
-    Rendered,
-    Room,
-    Scene,
-    abridged,
-    cell_digest,
-    cell_key,
-    envelope,
-    halve,
-    part_label,
-    render_cell,
-)
 from cellar.context.reasons import reason
+from cellar.context.scene import Kind, Rendered, Room, Scene, envelope, part_label
 from cellar.context.tokens import estimate
 
 

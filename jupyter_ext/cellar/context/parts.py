@@ -7,18 +7,21 @@ from collections.abc import Sequence
 import msgspec
 
 from cellar import wire
+from cellar.context.cells import CellsItem, cell_key
 from cellar.context.clean import strip_ansi
-from cellar.context.items import CellsItem, FolderItem, ImageItem, Item, TextItem, cell_key
+from cellar.context.items import FolderItem, ImageItem, TextItem
 from cellar.context.notebook import NotebookItem
 from cellar.context.reasons import reason
 from cellar.context.records import PromptInput
 from cellar.context.redaction import Redactor
+from cellar.context.scene import Item
 
 
 class Unreadable(msgspec.Struct, frozen=True):
     kind: str
     path: str
     reason: wire.Reason
+    label: str = ""  # as the pill is called, where the path does not say which one it is
 
 
 def items_of(given: PromptInput) -> tuple[list[Item], list[Unreadable]]:
@@ -48,6 +51,8 @@ def items_of(given: PromptInput) -> tuple[list[Item], list[Unreadable]]:
                     unreadable.append(Unreadable("folder", part.path, reason("not_read")))
             case wire.ImagePart():
                 items.append(ImageItem(part))
+            case wire.GonePart():
+                unreadable.append(Unreadable(part.kind, part.path, reason("gone"), part.label))
     return items, unreadable
 
 

@@ -34,12 +34,11 @@ from cellar.context.budget import (
     need,
 )
 from cellar.context.clean import attribute, clean, clean_cut
-from cellar.context.items import Rendered, Scene, envelope, masked_label
 from cellar.context.parts import items_of, pinned_cells
 from cellar.context.reasons import english
 from cellar.context.receipt import Ledger, row_kind
 from cellar.context.records import CUT_LABEL, Block, Prompt, PromptInput, SentTurn
-from cellar.context.tokens import IMAGE_TOKENS
+from cellar.context.scene import Rendered, Scene, envelope, masked_label
 from cellar.errors import ContextTooLong
 
 _RULES_SHARE = 0.15  # of the budget
@@ -136,7 +135,7 @@ class _Builder:
     # -- what it costs -------------------------------------------------------------------------------------------------
 
     def _cost(self, blocks: Sequence[Block]) -> int:
-        return sum(self.counter.weigh(block.text) + (IMAGE_TOKENS if block.image else 0) for block in blocks)
+        return sum(self.counter.weigh(block.text) + self.counter.picture(block.image) for block in blocks)
 
     def _turn_cost(self, number: int, *, bare: bool) -> int:
         blocks = self.given.history[number].blocks
@@ -286,15 +285,18 @@ class _Builder:
             messages.append({"role": "assistant", "content": self._answer(number)})
         messages.append(self._user(blocks))
         sent = SentTurn(blocks=blocks, digests=digests, head=head if begins else (), dropped=kept.first, bare=kept.bare)
-        texts = (
-            [b.text for b in head]
-            + [b.text for n in range(kept.first, len(history)) for b in self._turn(n, kept)]
-            + [b.text for b in blocks]
-        )
+        turns = [block for number in range(kept.first, len(history)) for block in self._turn(number, kept)]
+        texts = tuple(block.text for block in (*head, *turns, *blocks))
+        pictures = sum(self.counter.picture(block.image) for block in (*turns, *blocks))
         new = self.redactor.found(block.text for block in (*sent.head, *blocks))
         receipt = self._receipt(head, changed, kept, rendered, focus, texts, new)
         return Prompt(
-            messages=messages, max_tokens=self.budget.max_tokens, receipt=receipt, sent=sent, texts=tuple(texts)
+            messages=messages,
+            max_tokens=self.budget.max_tokens,
+            receipt=msgspec.structs.replace(receipt, exact=receipt.exact and not pictures),
+            sent=sent,
+            pictures=pictures,
+            texts=texts,
         )
 
     def _blocks(self, number: int, kept: _Kept) -> tuple[Block, ...]:
@@ -337,8 +339,8 @@ class _Builder:
             if one.state == "left_out" and not one.text
         ]
         for notice in self.unreadable:
-            path = attribute(self.redactor.mask(notice.path))
-            lines.append(f"Could not be read: {notice.kind}: {path} ({english((notice.reason,))})")
+            name = attribute(self.redactor.mask(", ".join(filter(None, (notice.path, notice.label)))))
+            lines.append(f"Could not be read: {notice.kind}: {name} ({english((notice.reason,))})")
         return (Block("focus", envelope("focus", "\n".join(dict.fromkeys(lines)))),) if lines else ()
 
     # -- the receipt ---------------------------------------------------------------------------------------------------
@@ -364,7 +366,7 @@ class _Builder:
         rows += [
             wire.ReceiptPart(
                 kind=row_kind(n.kind),
-                label=n.path,
+                label=n.label or n.path,
                 path=n.path,
                 state="unreadable",
                 reasons=(n.reason,),
@@ -377,7 +379,6 @@ class _Builder:
         pointing = ledger.tokens([*focus, *(block for block in self.copied if block.kind == "focus")])
         rows.append(msgspec.structs.replace(question, tokens=question.tokens + pointing))
         overhead = MESSAGE_TOKENS * (2 + 2 * (len(self.given.history) - kept.first))
-        pictures = any(one.pictures for one in rendered)
         return wire.Receipt(
             model=self.given.model.id,
             parts=tuple(rows),
@@ -385,7 +386,7 @@ class _Builder:
             budget=self.budget.prompt,
             context_length=self.budget.context_length,
             max_tokens=self.budget.max_tokens,
-            exact=not pictures and all(self.counter.count(text)[1] for text in texts),
+            exact=all(self.counter.count(text)[1] for text in texts),
             left_out_turns=kept.first,
             masked=masked,
         )

@@ -26,6 +26,7 @@ ENGLISH: dict[str, str] = {
     "turns_left_out": "the {0:,} oldest turns left out",
     "turns_bare": "{0:,} turns without their context",
     # what could not be read
+    "gone": "no longer there",
     "not_found": "not found",
     "not_read": "not read",
     "outside_workspace": "outside of the workspace",

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from cellar import wire
-from cellar.context.items import Item, Rendered, masked_label
 from cellar.context.reasons import english, reason
 from cellar.context.records import CUT_LABEL, Block
 from cellar.context.redaction import Redactor
-from cellar.context.tokens import IMAGE_TOKENS, TokenCounter
+from cellar.context.scene import Item, Rendered, masked_label
+from cellar.context.tokens import TokenCounter
 
 _CHARACTERS = 3.5  # per token, for what was left out and never counted
 _KINDS = frozenset(
@@ -29,7 +29,7 @@ class Ledger:
         self.redactor = redactor
 
     def tokens(self, blocks: Sequence[Block]) -> int:
-        return sum(self.counter.count(block.text)[0] + (IMAGE_TOKENS if block.image else 0) for block in blocks)
+        return sum(self.counter.count(block.text)[0] + self.counter.picture(block.image) for block in blocks)
 
     def row(self, block: Block) -> wire.ReceiptPart:
         return wire.ReceiptPart(
@@ -42,7 +42,7 @@ class Ledger:
         )
 
     def item(self, item: Item, one: Rendered) -> wire.ReceiptPart:
-        pictures = IMAGE_TOKENS * len(one.pictures) + sum(self.counter.count(p.caption)[0] for p in one.pictures)
+        pictures = sum(self.counter.picture(p.image) + self.counter.count(p.caption)[0] for p in one.pictures)
         return wire.ReceiptPart(
             kind=item.kind,
             label=masked_label(item, self.redactor),

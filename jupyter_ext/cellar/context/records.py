@@ -108,4 +108,5 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     max_tokens: int
     receipt: wire.Receipt
     sent: SentTurn
+    pictures: int = 0  # estimated tokens of the pictures among the receipt's
     texts: tuple[str, ...] = ()  # every text of this prompt: give `counter.missing(texts)` to the server's tokenizer

@@ -11,6 +11,10 @@ from collections.abc import Iterable
 from hashlib import blake2b
 from math import ceil
 
+from cellar import wire
+from cellar.context.pictures import picture_tokens
+
+_PICTURES_SHARE = 0.2
 _KEPT = 20_000  # texts whose counts are remembered; the oldest leave first
 _LETTERS = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _DIGITS = b"0123456789"
@@ -18,7 +22,6 @@ _BLANKS = b" \t"
 _BEYOND_ASCII = bytes(range(128, 256))
 
 MARGIN = 0.10  # added to what is only estimated when it is held against the budget
-IMAGE_TOKENS = 1_200  # what a picture costs where the server cannot tell; Qwen2.5-VL: one per 28 x 28 pixels
 
 
 def estimate(text: str) -> int:
@@ -45,10 +48,11 @@ def estimate(text: str) -> int:
 
 class TokenCounter:
     """Counts by content hash. `ratio` is what one estimated token is worth for this model (kept by the edge between
-    runs if it likes)."""
+    runs if it likes), `picture_ratio` the same for the tokens of pictures."""
 
     def __init__(self, ratio: float = 1.0) -> None:
         self.ratio = ratio
+        self.picture_ratio = 1.0
         self._known: dict[bytes, int] = {}
         self._estimates: dict[bytes, int] = {}
 
@@ -71,6 +75,10 @@ class TokenCounter:
         tokens, exact = self.count(text)
         return tokens if exact else ceil(tokens * (1 + MARGIN))
 
+    def picture(self, image: wire.Image | None) -> int:
+        """Tokens of a picture, always estimated."""
+        return ceil(picture_tokens(image.data) * self.picture_ratio) if image is not None else 0
+
     def learn(self, text: str, tokens: int) -> None:
         """The server's tokenizer says so."""
         self._known[_hash(text)] = tokens
@@ -80,11 +88,18 @@ class TokenCounter:
         """Those of the texts that are only estimated so far, each once."""
         return [text for text in dict.fromkeys(texts) if text and _hash(text) not in self._known]
 
-    def calibrate(self, estimated: int, reported: int) -> None:
-        """`usage` reported the prompt that a receipt (`exact` false) had estimated. Half way there, within reason."""
-        if estimated > 64 and reported > 64:
+    def calibrate(self, estimated: int, reported: int, pictures: int = 0) -> None:
+        """`usage` reported the prompt that a receipt (`exact` false) had estimated, `pictures` tokens of it for its
+        pictures. Half way there, within reason. With pictures nobody knows what of the difference is the text's: it
+        counts as theirs where they are a good part of the prompt, and else as nobody's."""
+        if estimated <= 64 or reported <= 64:
+            return
+        if not pictures:
             wanted = self.ratio * reported / estimated
             self.ratio = min(4.0, max(0.4, (self.ratio + wanted) / 2))
+        elif pictures > estimated * _PICTURES_SHARE:
+            wanted = self.picture_ratio * (reported - (estimated - pictures)) / pictures
+            self.picture_ratio = min(4.0, max(0.1, (self.picture_ratio + wanted) / 2))
 
 
 def _hash(text: str) -> bytes:

@@ -81,7 +81,7 @@ class Dialogue:
             self.spent.prompt += usage.prompt
             self.spent.completion += usage.completion
             self.spent.cached += usage.cached or 0
-            counter.calibrate(prompt.receipt.prompt_tokens, usage.prompt)
+            counter.calibrate(prompt.receipt.prompt_tokens, usage.prompt, prompt.pictures)
         elif answer.strip() and not whole:
             self.spent.prompt += prompt.receipt.prompt_tokens
             self.spent.completion += counter.count(answer)[0]

@@ -138,7 +138,7 @@ class Answering:
         if usage is None or not usage.prompt:
             return
         if not prompt.receipt.exact:
-            self._models.counter(model.id).calibrate(prompt.receipt.prompt_tokens, usage.prompt)
+            self._models.counter(model.id).calibrate(prompt.receipt.prompt_tokens, usage.prompt, prompt.pictures)
         receipt = msgspec.structs.replace(prompt.receipt, prompt_tokens=usage.prompt, exact=True)
         run.emit(wire.ReceiptEvent(receipt=receipt))
 

@@ -125,7 +125,14 @@ class Cellar(Configurable):
     ).tag(config=True)
 
     history_dir = Unicode(
-        help='Directory of the conversations when history is "disk". Default: cellar in the Jupyter data directory.',
+        help="""
+        Directory of the conversations when history is "disk". Default: cellar in the Jupyter data directory.
+
+        Several servers may share it where its file system has locks (flock). Where it has none (Lustre without the
+        mount option flock, NFS without its lock service), give each server one of its own; an answer that a crash left
+        unfinished is then taken up by a server that starts ten minutes later or more, as nothing tells before whether
+        its server still runs.
+        """,
     ).tag(config=True)
 
     max_conversation_bytes = Int(

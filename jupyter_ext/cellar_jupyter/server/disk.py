@@ -1,12 +1,24 @@
-"""Files nobody else may read: private directories and files, atomic replacement, locks that a dead process lets go."""
+"""Files nobody else may read: private directories and files, atomic replacement, locks that a dead process lets go.
+
+Some file systems have no locks (Lustre mounted without `flock`, NFS whose lock service is not reached); POSIX locks and
+lock files would not help: the first fail there, too, and no lock file tells whether its owner lives, on another host or
+in a container that is gone. Renames replace files whole there as well, so writing goes on without a lock: what two
+servers save in the same milliseconds may be lost. A file counts as nobody's when nothing was written to it for a while
+before this server started.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
+
+QUIET = 600.0
+"""Seconds nothing was written to a file that nobody holds, where the file system has no locks."""
 
 if sys.platform == "win32":
     import msvcrt
@@ -28,17 +40,26 @@ if sys.platform == "win32":
 else:
     import fcntl
 
+    _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}
+    _STARTED = time.time()
+
     def try_lock(fd: int) -> bool:
         """Take the file's lock if it is free. The system lets it go when the process ends, however it ends."""
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return False
+        except OSError as error:
+            if error.errno not in _NO_LOCKS or os.fstat(fd).st_mtime > _STARTED - QUIET:
+                return False
+            os.utime(fd)  # it is held now
         return True
 
     def wait_lock(fd: int) -> None:
-        """Take the file's lock; wait for it."""
-        fcntl.flock(fd, fcntl.LOCK_EX)
+        """Take the file's lock; wait for it. Nothing where the file system has none."""
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
 
 
 def private_directory(path: Path) -> Path:

@@ -22,6 +22,9 @@ from .store import MemoryStore, Store, Unsaved
 
 _T = TypeVar("_T")
 
+SOON = 2.0
+"""Seconds that a look at the server waits for the disk."""
+
 
 class Shelf:
     """The conversations of this server."""
@@ -34,6 +37,7 @@ class Shelf:
         self._deleted: set[str] = set()
         self._deleting: dict[str, asyncio.Event] = {}  # set when it is done, or refused
         self.unsaved: set[str] = set()
+        self._saving: set[asyncio.Future[ConversationRecord]] = set()
 
     # -- threads ------------------------------------------------------------------------------------------------------
 
@@ -76,6 +80,17 @@ class Shelf:
         if conversation.id not in self._deleted:
             self._open[conversation.id] = conversation
 
+    def _saved(self, record: ConversationRecord) -> asyncio.Future[ConversationRecord]:
+        saving = self.in_disk_thread(self.store.save, record)
+        self._saving.add(saving)
+        saving.add_done_callback(self._saving.discard)
+        return saving
+
+    async def settled(self) -> None:
+        """What is being saved is saved or refused, unless that takes long."""
+        if self._saving:
+            await asyncio.wait(self._saving, timeout=SOON)
+
     async def save(self, conversation_id: str) -> bool:
         """Write the finished turns.
 
@@ -89,7 +104,7 @@ class Shelf:
             return True
         kept = _finished(record)
         try:
-            written = await self.in_disk_thread(self.store.save, kept)
+            written = await self._saved(kept)
         except Unsaved as error:
             self._log.warning("Cellar could not save a conversation: %s", error)
             self.unsaved.add(conversation_id)

@@ -21,6 +21,7 @@ from .conversations import Conversations
 from .defects import describe
 from .files import Files
 from .models import Models
+from .readers import Readers
 from .search import Search
 from .shelf import Shelf
 from .store import DiskStore, MemoryStore, Store
@@ -50,6 +51,7 @@ class Workspace:
         self.turns = Turns(self.shelf, self.answering, self.log, self.touch)
         self.conversations = Conversations(self.shelf, self.turns)
         self.search = Search(self.files)
+        self.readers = Readers()
         self._saving: asyncio.Task[None] | None = None
         self._adopting: asyncio.Task[None] | None = None
         self._looked_at = asyncio.Event()
@@ -109,6 +111,7 @@ class Workspace:
         if self.shelf.unsaved and (self._saving is None or self._saving.done()):
             self._saving = asyncio.create_task(self.turns.keeping.save_again())
         await self.models.look()
+        await self.shelf.settled()  # a page asks when an answer has ended: the disk may be about to refuse it
         return wire.Status(
             version=version(),
             model_server=self.models.health,

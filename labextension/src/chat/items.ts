@@ -2,7 +2,13 @@
  * Context items, which the screen shows as pills: offered by themselves or added by
  * hand, each thing once, and what a draft keeps of them.
  */
-import type { ContextPart, FeatureName, IImagePart } from '../wire/types';
+import type {
+  ContextPart,
+  FeatureName,
+  IGonePart,
+  IImagePart,
+  SentPart
+} from '../wire/types';
 import type { ISavedItem } from './drafts';
 import { isLocked } from './features';
 import type { Sources } from './sources';
@@ -72,15 +78,34 @@ export function attachedItems(state: IContextItems): IContextItem[] {
   return shownItems(state).filter(item => !isLocked(state.off, item.kind));
 }
 
-/** The parts of this moment; what is gone meanwhile (null) stays behind. */
-export async function readParts(
+/** The parts of this moment, in the items' order; null is gone meanwhile. */
+export function readParts(
   items: readonly IContextItem[],
   most?: number
-): Promise<ContextPart[]> {
-  const parts = await Promise.all(items.map(item => item.read(most)));
-  return parts.flatMap((part, index) =>
-    part === null ? [] : [{ ...part, auto: items[index].auto }]
+): Promise<(ContextPart | null)[]> {
+  return Promise.all(
+    items.map(async item => {
+      const part = await item.read(most);
+      return part && { ...part, auto: item.auto };
+    })
   );
+}
+
+/** What is gone travels by its name: the question shows it, and the model is told. */
+export async function partsToSend(
+  items: readonly IContextItem[],
+  most?: number
+): Promise<SentPart[]> {
+  const parts = await readParts(items, most);
+  return parts.flatMap((part, index) => part ?? gonePart(items[index]) ?? []);
+}
+
+function gonePart(item: IContextItem): IGonePart | null {
+  const { kind, path, auto } = item;
+  const label = item.label.slice(0, MAX_NAME);
+  return path && (kind === 'cells' || kind === 'selection' || kind === 'error')
+    ? { type: 'gone', kind, path, label, auto }
+    : null;
 }
 
 /** Of these what is not `there` yet, each thing once, as it is when added by hand. */
@@ -124,6 +149,9 @@ export function withAutomatic(
     ? { automatic, dismissed: offeredAgain(state, gone) }
     : { automatic };
 }
+
+/** Characters of a name: the server's limit. */
+const MAX_NAME = 256;
 
 /** Characters of one selection or of some cells that a draft keeps. */
 const MAX_PART = 200_000;

@@ -92,9 +92,7 @@ export class Preview {
     this.running = abort;
     const most = this.most();
     try {
-      const read = await Promise.all(
-        items.map(async item => (await readParts([item], most))[0] ?? null)
-      );
+      const read = await readParts(items, most);
       const parts = read.filter((part): part is ContextPart => part !== null);
       if (abort.signal.aborted) {
         return;
@@ -107,12 +105,28 @@ export class Preview {
         this.set(matched(receipt, items, read));
       }
     } catch (error) {
-      // The meter keeps its last figure; a send says what is wrong, in words. But
-      // it must not look as if there were room.
-      const info = errorInfo(error);
-      if (!abort.signal.aborted && TOO_LONG.has(info.code)) {
-        this.set({ ...this.state, tooLong: info });
+      // The meter keeps its last figure; a send says what is wrong, in words.
+      if (!abort.signal.aborted) {
+        this.refused(errorInfo(error), question, items);
       }
+    }
+  }
+
+  /** It must not look as if there were room; nor too long when something else is asked. */
+  private refused(
+    info: IErrorInfo,
+    { text }: PreviewQuestion,
+    items: readonly IContextItem[]
+  ): void {
+    const asked = [text, ...items.map(item => item.key)];
+    const { long } = this;
+    const same =
+      asked.length === long.length && asked.every((it, at) => it === long[at]);
+    if (TOO_LONG.has(info.code)) {
+      this.long = asked;
+      this.set({ ...this.state, tooLong: info });
+    } else if (!same) {
+      this.set({ ...this.state, tooLong: null });
     }
   }
 
@@ -122,6 +136,8 @@ export class Preview {
   }
 
   private state: IPreviewState = NOTHING;
+  /** what was too long: the text, and the keys of what was attached */
+  private long: readonly (string | undefined)[] = [];
   private timer: ReturnType<typeof setTimeout> | undefined;
   private running: AbortController | undefined;
   private readonly listeners = new Set<() => void>();

@@ -1,11 +1,11 @@
 /** A question, the request that it becomes, and the turn that stands for it. Pure. */
 import type {
-  ContextPart,
   IPill,
   ITurn,
   ITurnCreated,
   ITurnRequest,
-  Mode
+  Mode,
+  SentPart
 } from '../wire/types';
 import type { IChatState } from './state';
 import { lastInLine, type Turns } from './tree';
@@ -13,7 +13,7 @@ import { lastInLine, type Turns } from './tree';
 /** What a question is made of; the parts were read a moment ago. */
 export interface IQuestion {
   text?: string;
-  context?: ContextPart[];
+  context?: SentPart[];
   /** how the parts are shown until the server answers */
   pills?: IPill[];
   mode?: Mode;

@@ -1,10 +1,11 @@
 /**
  * Reads the turns that are being written: at most one events response per page
  * (a browser has six connections per origin for all its tabs), only while a turn
- * that is shown runs. A hidden page closes it and asks every 20 s. A response that
- * ends too early is opened again from the cursor, sooner first, later last.
+ * that is shown runs. A hidden page closes it and asks every 20 s; one that is seen
+ * beside many others may find no room and asks every 2 s. A response that ends too
+ * early is opened again from the cursor, sooner first, later last.
  */
-import { ApiError, isGone, type IRead, type IReadFrom } from '../api';
+import { ApiError, Crowded, isGone, type IRead, type IReadFrom } from '../api';
 import { FINAL_STATES } from '../wire/types';
 import type { ITurn, TurnEvent } from '../wire/types';
 
@@ -29,6 +30,8 @@ export interface IReaderPorts {
 
 /** Milliseconds between two polls of a hidden page. */
 export const HIDDEN_POLL = 20_000;
+/** Milliseconds between two tries of a page that found no room to read. */
+export const CROWDED_POLL = 2_000;
 /** The server says something every 10 s; after this long the line is dead. */
 export const SILENCE = 30_000;
 const FIRST_WAIT = 250;
@@ -104,8 +107,10 @@ export class EventsReader {
       if (epoch !== this.epoch) {
         return;
       }
-      if (isGone(error)) {
+      if (isGone(error) || error instanceof Crowded) {
         clearTimeout(this.timer);
+        this.wait = error instanceof Crowded ? CROWDED_POLL : this.wait;
+        this.lost(false);
         await this.poll(epoch);
         return;
       }

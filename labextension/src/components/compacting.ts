@@ -2,8 +2,9 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 
 import type { Preview } from '../chat/preview';
-import { Observable } from '../chat/state';
+import { Observable, type IChatState } from '../chat/state';
 import type { ChatStore } from '../chat/store';
+import { goesOn } from '../chat/tree';
 import { figure } from './figures';
 
 /** What is told of it: that it runs, or the tokens of a next question before and after; null: nothing. */
@@ -13,49 +14,64 @@ export type CompactingNews =
 /** Milliseconds that "before → after" stays. */
 const TOLD_FOR = 15_000;
 
-export class Compacting extends Observable<{ news: CompactingNews }> {
+/** The branch of a conversation that is summed up, by its end then. */
+type Branch = Pick<IChatState, 'conversationId' | 'head'>;
+
+interface ICompactingState {
+  news: CompactingNews;
+  branch: Branch;
+}
+
+export class Compacting extends Observable<ICompactingState> {
   constructor(
     private readonly store: ChatStore,
     private readonly preview: Preview
   ) {
-    super({ news: null });
+    super({ news: null, branch: { conversationId: '', head: null } });
   }
 
   /** In place. */
   compact = (): Promise<void> =>
-    this.follow(async () => {
+    this.follow(async ({ conversationId }) => {
       const id = await this.store.compact();
       const turn = id === null ? null : await this.store.ended(id);
-      return turn?.state === 'complete';
+      return turn?.state === 'complete' ? { conversationId, head: id } : null;
     });
 
   /** And go on in a new conversation. */
   newFromSummary = (): Promise<void> =>
-    this.follow(async () => {
-      const from = this.store.getState().conversationId;
+    this.follow(async from => {
       await this.store.newFromSummary();
-      return this.store.getState().conversationId !== from;
+      const now = this.store.getState();
+      return now.conversationId === from.conversationId ? null : now;
     });
 
-  private async follow(act: () => Promise<boolean>): Promise<void> {
-    const { turns, head } = this.store.getState();
+  private async follow(
+    act: (from: Branch) => Promise<Branch | null>
+  ): Promise<void> {
+    const { turns, head, conversationId } = this.store.getState();
     // Right after a refused question the meter has no figure yet: the refused prompt's, then.
     const refused = turns.get(head ?? '')?.receipt?.prompt_tokens ?? null;
     const before = this.tokens() ?? refused;
-    this.set({ news: 'running' });
-    let done = false;
+    const from = { conversationId, head };
+    this.set({ news: 'running', branch: from });
+    let branch: Branch | null = null;
     try {
-      done = await act();
+      branch = await act(from);
     } finally {
-      if (done) {
-        this.tellAfter(before);
+      if (branch) {
+        this.tellAfter(before, branch);
       } else {
         this.set({ news: null });
       }
     }
   }
 
-  private tellAfter(before: number | null): void {
+  private tellAfter(
+    before: number | null,
+    { conversationId, head }: Branch
+  ): void {
+    this.set({ branch: { conversationId, head } });
     const old = this.preview.getState().receipt;
     const stop = this.preview.subscribe(() => {
       const after = this.tokens();
@@ -63,7 +79,10 @@ export class Compacting extends Observable<{ news: CompactingNews }> {
         return;
       }
       stop();
-      this.set({ news: before === null ? null : { before, after } });
+      // The figure of another branch says nothing of this one.
+      const here = newsIn(this.state, this.store.getState()) !== null;
+      const known = here && before !== null;
+      this.set({ news: known ? { before, after } : null });
       setTimeout(() => this.set({ news: null }), TOLD_FOR);
     });
   }
@@ -71,6 +90,21 @@ export class Compacting extends Observable<{ news: CompactingNews }> {
   private tokens(): number | null {
     return this.preview.getState().receipt?.prompt_tokens ?? null;
   }
+}
+
+/** What is told where this is shown. */
+export function newsIn(
+  { news, branch }: ICompactingState,
+  {
+    conversationId,
+    turns,
+    head
+  }: Pick<IChatState, 'conversationId' | 'turns' | 'head'>
+): CompactingNews {
+  const here =
+    branch.conversationId === conversationId &&
+    (branch.head === null || goesOn(turns, head, branch.head));
+  return here ? news : null;
 }
 
 export function compactingWords(

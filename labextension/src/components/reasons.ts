@@ -45,6 +45,7 @@ const WORDS: Record<string, Words> = {
       '%1 messages without their attachments',
       count
     ),
+  gone: trans => trans.__('no longer there'),
   not_found: trans => trans.__('not found'),
   not_read: trans => trans.__('not read'),
   outside_workspace: trans => trans.__('outside of your workspace'),

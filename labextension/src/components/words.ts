@@ -29,9 +29,11 @@ function number(error: IErrorInfo, name: string): string {
   return typeof value === 'number' ? figure(value) : '';
 }
 
-function resetTime(error: IErrorInfo): string {
-  const at = error.detail?.resets_at;
-  return typeof at === 'number' ? moment(at) : '';
+/** Seconds since 1970; null: not told, or in words. */
+export function resetsAt({ detail }: IErrorInfo): number | null {
+  const at = detail?.resets_at ?? null;
+  const seconds = typeof at === 'string' ? Date.parse(at) / 1000 : at;
+  return Number.isNaN(seconds) ? null : seconds;
 }
 
 /** The server's own English: for the people who run it, behind words of ours. */
@@ -143,12 +145,12 @@ const WORDS: Record<string, Words> = {
   quota_exceeded: (trans, error) => {
     const used = number(error, 'used');
     const limit = number(error, 'limit');
-    const at = resetTime(error);
+    const at = resetsAt(error);
     return {
       title: trans.__('Your quota is used up'),
       text: [
         used && limit ? trans.__('%1 of %2 tokens.', used, limit) : '',
-        at ? trans.__('It begins anew at %1.', at) : ''
+        at ? trans.__('It begins anew at %1.', moment(at)) : ''
       ]
         .filter(Boolean)
         .join(' '),

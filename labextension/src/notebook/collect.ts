@@ -70,8 +70,12 @@ export function jsonToNotebook(
     type: 'notebook',
     path,
     cells: shared(boundImages(cells), most),
-    language: content.metadata?.language_info?.name ?? 'python'
+    language: jsonLanguage(content)
   };
+}
+
+function jsonLanguage(content: nbformat.INotebookContent): string {
+  return content.metadata?.language_info?.name ?? 'python';
 }
 
 /** Cells by id, in the notebook's order; those that are gone are left out. */
@@ -80,17 +84,31 @@ export function readCells(
   path: string,
   ids: readonly string[]
 ): ICellsPart | null {
-  const wanted = new Set(ids);
   const cells = cellModels(panel)
-    .filter(model => wanted.has(model.id))
+    .filter(model => ids.includes(model.id))
     .map(model => readCell(model, CELL_OUTPUT));
+  return cellsPart(path, cells, notebookLanguage(panel));
+}
+
+/** The same of a notebook that is not open, from its file. */
+export function jsonToCells(
+  content: nbformat.INotebookContent,
+  path: string,
+  ids: readonly string[]
+): ICellsPart | null {
+  const cells = content.cells
+    .map((cell, index) => jsonToCell(cell, index, CELL_OUTPUT))
+    .filter(cell => ids.includes(cell.id));
+  return cellsPart(path, cells, jsonLanguage(content));
+}
+
+function cellsPart(
+  path: string,
+  cells: ICell[],
+  language: string
+): ICellsPart | null {
   return cells.length > 0
-    ? {
-        type: 'cells',
-        path,
-        cells: boundImages(cells),
-        language: notebookLanguage(panel)
-      }
+    ? { type: 'cells', path, cells: boundImages(cells), language }
     : null;
 }
 
@@ -146,12 +164,19 @@ export function readError(
   id: string
 ): IErrorPart | null {
   const model = cellModels(panel).find(cell => cell.id === id);
-  if (!model) {
-    return null;
-  }
-  const cell = readCell(model, CELL_OUTPUT);
+  return model
+    ? errorOf(readCell(model, CELL_OUTPUT), path, notebookLanguage(panel))
+    : null;
+}
+
+/** null: the cell ended in no error. */
+export function errorOf(
+  cell: ICell,
+  path: string,
+  language?: string
+): IErrorPart | null {
   return cell.outputs?.some(output => output.kind === 'error')
-    ? { type: 'error', path, cell, language: notebookLanguage(panel) }
+    ? { type: 'error', path, cell, language }
     : null;
 }
 

@@ -11,11 +11,18 @@ import type { NotebookPanel } from '@jupyterlab/notebook';
 import type { TranslationBundle } from '@jupyterlab/translation';
 
 import type { IContextItem } from '../chat/tokens';
-import type { ContextPart, ISelectionPart } from '../wire/types';
+import type {
+  ContextPart,
+  ICellsPart,
+  IErrorPart,
+  ISelectionPart
+} from '../wire/types';
 import { jsonToCell, CELL_OUTPUT } from './cells';
 import {
   cellModels,
   errorName,
+  errorOf,
+  jsonToCells,
   jsonToNotebook,
   lastErrorCell,
   readCells,
@@ -98,12 +105,7 @@ export class Items {
       label: this.cellsLabel(panel, ids),
       path,
       auto: false,
-      read: async () => {
-        const open = this.documents.find(path);
-        return open?.kind === 'notebook'
-          ? readCells(open.widget, path, ids)
-          : null;
-      }
+      read: () => this.readCellsAt(path, ids)
     };
   }
 
@@ -134,12 +136,7 @@ export class Items {
       label: this.trans.__('%1 in cell %2', name, this.number(panel, id)),
       path,
       auto: false,
-      read: async () => {
-        const open = this.documents.find(path);
-        return open?.kind === 'notebook'
-          ? readError(open.widget, path, id)
-          : null;
-      }
+      read: () => this.readErrorAt(path, id)
     };
   }
 
@@ -276,6 +273,35 @@ export class Items {
       // Not a notebook after all, or gone: the server says so in the receipt.
       return { type: 'file', path };
     }
+  }
+
+  /** Of the live notebook, or of its file when that was closed; null: they are gone. */
+  private async readCellsAt(
+    path: string,
+    ids: readonly string[]
+  ): Promise<ICellsPart | null> {
+    const open = this.documents.find(path);
+    if (open?.kind === 'notebook') {
+      await open.widget.context.ready;
+      return readCells(open.widget, path, ids);
+    }
+    try {
+      const file = await this.contents.get(path, {
+        type: 'notebook',
+        content: true
+      });
+      return jsonToCells(file.content as nbformat.INotebookContent, path, ids);
+    } catch {
+      return null;
+    }
+  }
+
+  private async readErrorAt(
+    path: string,
+    id: string
+  ): Promise<IErrorPart | null> {
+    const part = await this.readCellsAt(path, [id]);
+    return part && errorOf(part.cells[0], path, part.language);
   }
 
   private readFileAt(path: string): ContextPart {

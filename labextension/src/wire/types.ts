@@ -1,6 +1,6 @@
 /**
  * The contract with the workspace server, in TypeScript: the same names as
- * jupyter_ext/cellar/wire.py. A field with a default is left out of the JSON
+ * jupyter_ext/cellar/wire. A field with a default is left out of the JSON
  * when it holds it, so everything that has one is optional here. Readers ignore
  * what they do not know. Golden files in tests/contract keep both honest.
  */
@@ -114,6 +114,17 @@ export interface IImagePart {
   auto?: boolean;
 }
 
+/** Attached, and no longer there when the question is sent: only its name travels. */
+export interface IGonePart {
+  type: 'gone';
+  kind: 'cells' | 'selection' | 'error';
+  path: string;
+  label: string;
+  auto?: boolean;
+}
+
+export type SentPart = ContextPart | IGonePart;
+
 export type ContextPart =
   | INotebookPart
   | ICellsPart
@@ -133,14 +144,14 @@ export interface ITurnRequest {
   parent_id?: string | null;
   model?: string;
   text?: string;
-  context?: ContextPart[];
+  context?: SentPart[];
   copy_of?: string;
   continue_of?: string;
 }
 
 export interface ITurnPatch {
   text?: string;
-  context?: ContextPart[];
+  context?: SentPart[];
   release?: boolean;
 }
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
+
 import msgspec
 import pytest
 from cellar import wire
 from cellar.context import PromptInput, TokenCounter, build_prompt
+from cellar.context.pictures import picture_size
 from cellar.errors import ContextTooLong
 
 from tests.core.context.a_notebook import AConversation, a_cell, a_model, a_notebook, edited, newest, row, text_of
@@ -177,6 +180,65 @@ def test_the_estimate_moves_towards_what_usage_reports() -> None:
     assert abs(counter.count("some words " * 100)[0] - before * 2) < before * 0.1
     counter.calibrate(100, 1_000_000)
     assert counter.ratio <= 4
+
+
+def a_picture(width: int, height: int) -> wire.Image:
+    """As much of a PNG file as tells its size."""
+    head = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + width.to_bytes(4) + height.to_bytes(4) + b"\x08\x06\0\0\0" + bytes(4)
+    return wire.Image(mime="image/png", data=b64encode(head + b"\n" * 99).decode())
+
+
+JPEG = (
+    b"\xff\xd8\xff\xe0\0\x10JFIF\0" + bytes(9) + b"\xff\xe1\x40\0" + bytes(0x3FFE) + b"\xff\xc2\0\x11\x08\x02\0\x03\0"
+)
+WEBP = b"RIFF\0\0\0\0WEBP"
+
+
+@pytest.mark.parametrize(
+    ("head", "size"),
+    [
+        (JPEG, (768, 512)),
+        (b"GIF89a\x80\x02\xe0\x01" + bytes(30), (640, 480)),
+        (WEBP + b"VP8 \0\0\0\0\x30\x01\0\x9d\x01\x2a\x80\x02\xe0\x01", (640, 480)),
+        (WEBP + b"VP8L\0\0\0\0\x2f\x7f\xc2\x77\x10" + bytes(9), (640, 480)),
+        (WEBP + b"VP8X\0\0\0\0\0\0\0\0\x7f\x02\0\xdf\x01\0", (640, 480)),
+        (JPEG[:5000], None),
+        (b"\xff\xd8" + b"\xff\xe0\0\0" * 500, None),
+        (b"\x89PNG\r\n\x1a\n", None),
+        (b"GIF89a", None),
+        (b"<svg/>", None),
+        (b"", None),
+    ],
+)
+def test_the_size_of_a_picture_stands_in_its_head(head: bytes, size: tuple[int, int] | None) -> None:
+    assert picture_size(b64encode(head).decode()) == size
+    assert picture_size("no base64, at all!") is None
+
+
+def test_a_picture_costs_by_its_size_within_reason() -> None:
+    sizes = [(1, 1), (560, 280), (640, 480), (1920, 1080), (8_000, 6_000)]
+    assert [TokenCounter().picture(a_picture(*size)) for size in sizes] == [4, 200, 23 * 18, 69 * 39, 4_096]
+    assert TokenCounter().picture(wire.Image(mime="image/png", data="iVBORw0KGgo=")) == 1_200
+
+
+def test_small_pictures_leave_room_for_more() -> None:
+    sizes = [(560, 280)] * 8  # a flat number for each would be more than this model reads
+    chat = AConversation(model=a_model(8_192, vision=True))
+    parts = [wire.ImagePart(name=f"{n}.png", image=a_picture(*size)) for n, size in enumerate(sizes)]
+    prompt = chat.ask("What do they show?", parts)
+    assert [part.state for part in prompt.receipt.parts if part.kind == "image"] == ["sent"] * 8
+    assert prompt.pictures == 1_600 and not prompt.receipt.exact
+
+
+def test_what_usage_reports_of_a_prompt_with_pictures_corrects_the_pictures_alone() -> None:
+    counter = TokenCounter()
+    for _ in range(9):
+        pictures = counter.picture(a_picture(560, 560))
+        counter.calibrate(300 + pictures, 300 + 256, pictures)
+    assert abs(counter.picture(a_picture(560, 560)) - 256) < 10
+    assert counter.ratio == 1.0
+    counter.calibrate(10_000 + 400, 12_000, 400)  # it is the text that was off, or nobody knows
+    assert abs(counter.picture(a_picture(560, 560)) - 256) < 10 and counter.ratio == 1.0
 
 
 def test_the_magics_need_a_model_and_a_question_only() -> None:

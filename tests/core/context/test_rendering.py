@@ -61,6 +61,7 @@ def test_every_kind_of_part_is_rendered() -> None:
                 wire.ImagePart(name="shot.png", image=PNG),
                 wire.FilePart(path="gone.bin"),
                 wire.FilePart(path="unheard.of"),
+                wire.GonePart(kind="cells", path="a.ipynb", label="Cell 3"),
             ),
             folders={"data": Folder("data", ("a.csv", "b.csv"), (wire.FilePart(path="data/a.csv", text="1,2"),), True)},
             notices=(Notice("gone.bin", reason("binary")),),
@@ -73,7 +74,8 @@ def test_every_kind_of_part_is_rendered() -> None:
         '<ctx-selection path="b.py" lines="3-4" language="python">\nx = 1\n</ctx-selection>',
         '<ctx-file path="dir/c.py">\ny = 2\n</ctx-file>', "a.csv\nb.csv\n[... more entries left out ...]",
         '<ctx-file path="data/a.csv">\n1,2', '<ctx-error path="a.ipynb"', "NameError: boom", '(picture "shot.png")',
-        "Could not be read: file: gone.bin (binary file)", "Selected: lines 3-4 of b.py",
+        "Could not be read: file: gone.bin (binary file)",
+        "Could not be read: cells: a.ipynb, Cell 3 (no longer there)", "Selected: lines 3-4 of b.py",
     ):  # fmt: skip
         assert piece in text
     assert content[-1] == {"type": "text", "text": "Why?"}
@@ -83,7 +85,8 @@ def test_every_kind_of_part_is_rendered() -> None:
         ("system", "", "sent"), ("cells", "a.ipynb (2)", "sent"), ("selection", "b.py:3-4", "sent"),
         ("file", "c.py", "sent"),
         ("folder", "data", "sent"), ("error", "NameError: boom", "sent"), ("image", "shot.png", "sent"),
-        ("file", "gone.bin", "unreadable"), ("file", "unheard.of", "unreadable"), ("question", "", "sent"),
+        ("file", "gone.bin", "unreadable"), ("file", "unheard.of", "unreadable"),
+        ("cells", "Cell 3", "unreadable"), ("question", "", "sent"),
     ]  # fmt: skip
 
 

@@ -3,6 +3,8 @@
 The first byte goes out at once (a comment), so a proxy in between opens the response. The first text of a turn goes out
 as it comes; after that, what comes within a frame of a screen travels together. A reader that is slow blocks only this
 handler at its `flush`: while it waits nothing is collected for it, and then it gets what it missed as one event.
+
+A page (`page=`, a name it makes for itself) is answered with 204 when enough pages of its user read already.
 """
 
 from __future__ import annotations
@@ -68,7 +70,7 @@ class _Stream(Route):
     """A response that follows turns until all of them have ended."""
 
     def initialize(self) -> None:
-        self._gone = False
+        self._gone = self._succeeded = False
         self._wake, self._end = asyncio.Event(), asyncio.Event()
 
     def on_connection_close(self) -> None:
@@ -76,7 +78,24 @@ class _Stream(Route):
         self._wake.set()
         self._end.set()
 
+    def succeed(self) -> None:
+        """The page reads by another response now."""
+        self._succeeded = True
+        self._wake.set()
+        self._end.set()
+
     async def follow(self, followed: list[_Followed], cursors: list[str]) -> None:
+        user, page = getattr(self.current_user, "username", ""), self.get_query_argument("page", "")
+        if page and not self.cellar.readers.enter(user, page, self.succeed):
+            self.set_status(204)
+            self.finish()
+            return
+        try:
+            await self._respond(followed, cursors)
+        finally:
+            self.cellar.readers.leave(user, page, self.succeed)
+
+    async def _respond(self, followed: list[_Followed], cursors: list[str]) -> None:
         self.set_header("Content-Type", "text/event-stream; charset=utf-8")
         self.set_header("Cache-Control", "no-cache, no-transform")
         self.set_header("X-Accel-Buffering", "no")
@@ -103,7 +122,7 @@ class _Stream(Route):
             self.finish(set_content_type="text/event-stream; charset=utf-8")
 
     async def _pump(self, followed: list[_Followed]) -> None:
-        while not self._gone:
+        while not (self._gone or self._succeeded):
             self._wake.clear()
             self._end.clear()
             taken = [turn.take() for turn in followed]

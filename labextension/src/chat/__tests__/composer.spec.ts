@@ -1,6 +1,12 @@
 import type { ITurn } from '../../wire/types';
 import { ComposerModel } from '../composer';
-import { attachedItems, fileItem, readParts, shownItems } from '../items';
+import {
+  attachedItems,
+  fileItem,
+  partsToSend,
+  readParts,
+  shownItems
+} from '../items';
 import { Drafts, type IDraftStorage } from '../drafts';
 import {
   recallEarlier,
@@ -200,9 +206,30 @@ describe('the composer without its screen', () => {
     before.drafts.flush();
 
     const { model, source } = fresh(shelf);
-    expect(await readParts(model.getState().items)).toEqual([]);
+    expect(await readParts(model.getState().items)).toEqual([null]);
     source.offer(auto('selection', 'a.py'));
     expect(await readParts(model.getState().items)).toHaveLength(1);
+  });
+
+  it('sends of a cell that is gone its name, so that the question can say so', async () => {
+    const cell: IContextItem = {
+      key: 'cells:a.ipynb#c1',
+      kind: 'cells',
+      label: 'Cell 3',
+      path: 'a.ipynb',
+      auto: false,
+      read: async () => null
+    };
+    expect(await partsToSend([cell, fileItem('b.csv')])).toEqual([
+      {
+        type: 'gone',
+        kind: 'cells',
+        path: 'a.ipynb',
+        label: 'Cell 3',
+        auto: false
+      },
+      { type: 'file', path: 'b.csv', auto: false }
+    ]);
   });
 
   it('puts a message back when it could not be sent, before what was typed since', () => {

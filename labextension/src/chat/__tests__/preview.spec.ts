@@ -1,5 +1,7 @@
 import { ApiError } from '../../api';
+import { fileItem } from '../items';
 import { Preview } from '../preview';
+import { tick } from './server';
 import type { IReceipt } from '../../wire/types';
 
 const RECEIPT: IReceipt = {
@@ -43,4 +45,26 @@ describe('the preview of a question', () => {
       });
     }
   );
+
+  it('does not say of another question that it is too long when nobody knows', async () => {
+    const away = new ApiError(0, { code: 'network', message: '' });
+    const ask = jest
+      .fn<Promise<IReceipt>, []>()
+      .mockRejectedValueOnce(
+        new ApiError(413, { code: 'too_large', message: '' })
+      )
+      .mockRejectedValue(away);
+    const preview = new Preview(ask);
+    const big = { ...fileItem('big.csv'), read: async () => null };
+    preview.want({ text: 'long' }, [big], 0);
+    await changed(preview);
+    preview.want({ text: 'long' }, [big], 0);
+    await tick();
+    await tick();
+    expect(ask).toHaveBeenCalledTimes(2);
+    expect(preview.getState().tooLong?.code).toBe('too_large');
+    preview.want({ text: 'long' }, [], 0);
+    await changed(preview);
+    expect(preview.getState().tooLong).toBeNull();
+  });
 });

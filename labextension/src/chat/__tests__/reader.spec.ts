@@ -1,6 +1,7 @@
-import type { IRead, IReadFrom } from '../../api';
+import { Crowded, type IRead, type IReadFrom } from '../../api';
 import type { ITurn, TurnEvent } from '../../wire/types';
 import {
+  CROWDED_POLL,
   EventsReader,
   HIDDEN_POLL,
   SILENCE,
@@ -307,6 +308,26 @@ describe('EventsReader', () => {
     new EventsReader(world).follow([turn('a')]);
     await jest.advanceTimersByTimeAsync(60_000);
     expect(world.lines.length).toBeLessThan(20);
+  });
+
+  it('asks every 2 seconds while enough other pages read, and reads when there is room', async () => {
+    const world = new World();
+    const { events } = world;
+    let tries = 0;
+    world.events = () => {
+      tries += 1;
+      throw new Crowded();
+    };
+    world.answer = id => turn(id, { cursor: '70' });
+    new EventsReader(world).follow([turn('a')]);
+    await jest.advanceTimersByTimeAsync(CROWDED_POLL * 10);
+    expect(tries).toBeGreaterThan(7);
+    expect(tries).toBeLessThan(15);
+    expect(world.polled).toHaveLength(tries);
+    expect(world.connection).toEqual([]);
+    world.events = events;
+    await jest.advanceTimersByTimeAsync(CROWDED_POLL * 1.25);
+    expect(world.open[0].from).toEqual([{ id: 'a', cursor: '70' }]);
   });
 
   it('says that the user is signed out, and not that it connects again', async () => {

@@ -6,7 +6,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import * as React from 'react';
 
 import { ComposerModel, type ITaken } from '../../chat/composer';
-import { readParts, revived, saved } from '../../chat/items';
+import { partsToSend, revived, saved } from '../../chat/items';
 import { Drafts } from '../../chat/drafts';
 import { featuresOff } from '../../chat/features';
 import { Outbox, type IUnsent } from '../../chat/outbox';
@@ -23,7 +23,7 @@ import {
   type Turns
 } from '../../chat/tree';
 import type { IErrorInfo, IPill, ITurn } from '../../wire/types';
-import { Compacting, compactingWords } from '../compacting';
+import { Compacting, compactingWords, newsIn } from '../compacting';
 import { describe } from '../describe';
 import type { IComposerActions, IComposerChat } from './props';
 
@@ -126,7 +126,7 @@ async function questionOf(
   return {
     key,
     text,
-    context: await readParts(taken.attached, most),
+    context: await partsToSend(taken.attached, most),
     pills: taken.attached.map(pillOf),
     conversationId: conversation
   };
@@ -205,7 +205,7 @@ export function useBinding(
 ): IBinding {
   const state = React.useSyncExternalStore(store.subscribe, store.getState);
   const { compacting } = room;
-  const { news } = React.useSyncExternalStore(
+  const summing = React.useSyncExternalStore(
     compacting.subscribe,
     compacting.getState
   );
@@ -231,7 +231,7 @@ export function useBinding(
     model,
     blocked: blockedBy(trans, statusError),
     reached: statusError === null,
-    compacting: compactingWords(trans, news)
+    compacting: compactingWords(trans, newsIn(summing, state))
   };
   const actions: IComposerActions = {
     send: (taken, { now }) => room.ask(taken, { now }),

@@ -11,6 +11,7 @@ import { labMarkdown } from '../../chat/dialect';
 import { BlockSplitter, type IBlock } from '../../chat/splitter';
 import { CodeFrame, frameCode, type ICodeWords } from './code';
 import { definesCommands, putDollars } from './maths';
+import { frameTables } from './tables';
 import { visible, type ISafeSanitizer } from './safe';
 
 export interface IMarkdownKit {
@@ -261,6 +262,7 @@ export class MarkdownView {
       .querySelectorAll('a.jp-InternalAnchorLink')
       .forEach(anchor => anchor.remove());
     frameCode(host, this.kit.words, final);
+    frameTables(host);
     return host;
   }
 

@@ -9,7 +9,7 @@ import { figure, moment } from '../figures';
 import { MakeRoom } from '../MakeRoom';
 import { chosenModel } from '../modelpicker';
 import { useBusy, useChat, useRoom } from '../room';
-import { errorWords, reportOf } from '../words';
+import { errorWords, reportOf, resetsAt } from '../words';
 
 export function ErrorCard(props: {
   turn: ITurn;
@@ -144,10 +144,17 @@ function Room({ turn }: { turn: ITurn }): JSX.Element {
   );
 }
 
+/** Seconds from the refusal on; a quota may tell only when it begins anew. */
+function waitOf(error: IErrorInfo, ended: number): number {
+  const at = error.code === 'quota_exceeded' ? resetsAt(error) : null;
+  return error.retry_after ?? (at === null ? 0 : Math.max(0, at - ended));
+}
+
 /** Seconds until it may be tried again. */
 function useCountdown(turn: ITurn, error: IErrorInfo): number {
-  const wait = error.retry_after ?? 0;
-  const until = ((turn.finished ?? 0) + wait) * 1000;
+  const ended = turn.finished ?? turn.created;
+  const wait = waitOf(error, ended);
+  const until = (ended + wait) * 1000;
   // The server's clock may be ahead: never longer than it said.
   const left = () =>
     Math.min(wait, Math.max(0, Math.ceil((until - Date.now()) / 1000)));

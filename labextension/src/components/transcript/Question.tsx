@@ -105,7 +105,9 @@ function SentPill(props: { pill: IPill; receipt?: IReceipt }): JSX.Element {
     part =>
       part.state === 'unreadable' &&
       part.kind === pill.kind &&
-      part.path === pill.path
+      part.path === pill.path &&
+      // Files and folders go by their path; of the cells of one notebook some may be gone.
+      (part.label === pill.label || part.label === part.path)
   );
   if (!row) {
     return (

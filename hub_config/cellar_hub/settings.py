@@ -351,6 +351,9 @@ class HubSettings:
     gateway_operations: str = setting(
         "CELLAR_GATEWAY_OPERATIONS_URL", "http://gateway:8090", parse_origin, "The gateway's second port, for /revoke"
     )
+    docker: str = setting(
+        "DOCKER_HOST", "unix:///var/run/docker.sock", parse_text, "Where Docker's API is: the socket filter's socket"
+    )
     images: dict[str, str] = setting(
         "CELLAR_WORKSPACE_IMAGES",
         REQUIRED,

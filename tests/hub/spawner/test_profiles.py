@@ -1,0 +1,120 @@
+"""Profiles: the file, who is offered what, and what of a request counts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from cellar.settings import SettingsError
+from cellar_hub.settings import HubSettings
+from cellar_hub.spawner.profiles import (
+    NotOffered,
+    choose,
+    offered,
+    options_form,
+    options_from_form,
+    profiles_of,
+    share_gpus,
+)
+
+SETTINGS = HubSettings.from_env(
+    {
+        "CONFIGPROXY_AUTH_TOKEN": "0123456789abcdef",
+        "CELLAR_GATEWAY_TOKEN": "0123456789abcdef",
+        "CELLAR_WORKSPACE_IMAGES": "data=cellar-workspace:1,big=cellar-workspace:2",
+    }
+)
+FILE = """
+[standard]
+title = "Standard"
+cpus = 2
+memory = "4G"
+
+[large]
+title = "Large <b>"
+image = "big"
+groups = ["research", "ml"]
+cpus = 0.5
+memory = "32G"
+gpus = ["0", "1", "2"]
+gpus_each = 2
+"""
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> HubSettings:
+    file = tmp_path / "profiles.toml"
+    file.write_text(FILE)
+    return replace(SETTINGS, profiles=file)
+
+
+def test_without_a_file_there_is_one_profile_with_the_settings_limits() -> None:
+    (only,) = profiles_of(SETTINGS)
+    assert (only.image, only.cpus, only.memory, only.pids, only.groups) == ("data", 2.0, 4 * 1024**3, 1024, None)
+
+
+def test_a_profile_is_offered_to_its_groups(settings: HubSettings) -> None:
+    profiles = profiles_of(settings)
+    assert [each.name for each in offered(profiles, [])] == ["standard"]
+    assert [each.name for each in offered(profiles, ["ml", "x"])] == ["standard", "large"]
+
+
+def test_only_an_offered_profile_can_be_chosen_and_nothing_else_of_the_options_counts(settings: HubSettings) -> None:
+    choices = offered(profiles_of(settings), [])
+    assert choose(choices, {}).name == "standard"
+    assert choose(choices, {"image": "evil", "mem_limit": "1T", "profile": "standard"}).image == "data"
+    for wanted in ("large", "x" * 10_000, 7, ["standard"], {"a": 1}, ""):
+        with pytest.raises(NotOffered) as refused:
+            choose(choices, {"profile": wanted})
+        assert len(str(refused.value)) < 120
+
+
+def test_without_any_profile_for_their_groups_a_user_is_told_so() -> None:
+    with pytest.raises(NotOffered, match="ask your administrator"):
+        choose([], {})
+
+
+def test_a_gpu_belongs_to_one_workspace(settings: HubSettings) -> None:
+    large = profiles_of(settings)[1]
+    assert share_gpus(large, []) == ("0", "1")
+    assert share_gpus(large, ["1"]) == ("0", "2")
+    with pytest.raises(NotOffered, match="in use"):
+        share_gpus(large, ["0", "1"])
+
+
+def test_the_form_shows_what_is_offered_escaped_and_is_left_out_when_there_is_no_choice(settings: HubSettings) -> None:
+    choices = offered(profiles_of(settings), ["ml"])
+    form = options_form(choices)
+    assert 'value="large"' in form and "Large &lt;b&gt;" in form and "0.5 CPU, 32 GB, 2 GPU" in form
+    assert options_form(choices[:1]) == ""
+    assert options_from_form({"profile": ["large"], "image": ["evil"]}) == {"profile": "large"}
+    assert options_from_form({}) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("", "CELLAR_PROFILES"),
+        ("[a]\ncpus = 1", "a.memory"),
+        ('[a]\nmemory = "1G"', "a.cpus"),
+        ('[a]\ncpus = 1\nmemory = "64M"', "a.memory"),
+        ('[a]\ncpus = 1\nmemory = "a lot"', "a.memory"),
+        ('[a]\ncpus = true\nmemory = "1G"', "a.cpus"),
+        ('[a]\ncpus = -1\nmemory = "1G"', "a.cpus"),
+        ('[a]\ncpus = nan\nmemory = "1G"', "a.cpus"),
+        ('[a]\ncpus = 1\nmemory = "1G"\nprivileged = "yes"', "a.privileged"),
+        ('[a]\ncpus = 1\nmemory = "1G"\nimage = "other"', "a.image"),
+        ('[a]\ncpus = 1\nmemory = "1G"\npids = 1', "a.pids"),
+        ('[a]\ncpus = 1\nmemory = "1G"\ngroups = [1]', "a.groups"),
+        ('[a]\ncpus = 1\nmemory = "1G"\ngpus = ["0"]\ngpus_each = 2', "a.gpus_each"),
+        ('["A b"]\ncpus = 1\nmemory = "1G"', "A b"),
+        ("[a", "CELLAR_PROFILES"),
+    ],
+)
+def test_a_wrong_file_is_refused_by_the_name_of_the_key(tmp_path: Path, text: str, names: str) -> None:
+    file = tmp_path / "profiles.toml"
+    file.write_text(text)
+    with pytest.raises(SettingsError) as refused:
+        profiles_of(replace(SETTINGS, profiles=file))
+    assert names in refused.value.name

@@ -10,8 +10,8 @@ from cellar_hub.spawner.names import KIND, SERVICE, SITE, Names, is_ours, slug
 
 HOSTILE = [
     "김철수", "..", ".", "../../etc", "a/b", "a\\b", "a:b", "-a", "a-", "a--b", "A", "a_b", "a.b", "a b", "a\nb",
-    "a\x00b",     "x" * 255, "x" * 254 + "y", "가" * 255, "é", "é", "\ud800", "{username}", "%2e%2e", "$(id)", "ws", "user", "🙂", "",
-    "alice---0123456789abcdef0123", "a" * 28, "a" * 29,
+    "a\x00b", "x" * 255, "x" * 254 + "y", "가" * 255, "é", "é", "\ud800", "{username}", "%2e%2e", "$(id)",
+    "ws", "user", "🙂", "", "alice---0123456789abcdef0123", "a" * 28, "a" * 29,
 ]  # fmt: skip
 
 

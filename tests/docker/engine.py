@@ -1,0 +1,172 @@
+"""The Docker that tests use: found, or why not; a base image; and one site's own things, removed at its end."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import subprocess
+import tarfile
+import tempfile
+import uuid
+from pathlib import Path
+from typing import Any
+
+import docker
+from cellar_hub.spawner import names
+from docker.errors import APIError, DockerException, NotFound
+
+BASES = ("cellar-base:bookworm", "cellar-test-base:latest")
+TEST = "org.cellar.test"
+"""Label of what a test made beside the hub's own labels."""
+WORKSPACE_IMAGE = "cellar-test-workspace:1"
+HOME = "/home/cellar"
+
+SERVER = Path(__file__).with_name("stand_in.py")
+"""Stands in for jupyterhub-singleuser: a few lines, so that a test needs no image of a gigabyte."""
+
+
+def connect() -> tuple[docker.APIClient | None, str]:
+    """A client of the engine, or why there is none."""
+    try:
+        client = docker.APIClient(base_url=os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock", timeout=60)
+        client.ping()
+    except (DockerException, OSError) as error:
+        return None, f"no Docker: {error}. Start it (`dockerd` as root) or install it (apt-get install docker.io)"
+    return client, ""
+
+
+def find_base(client: docker.APIClient) -> str:
+    """An image with Python 3 and nothing else that is needed; made by debootstrap where there is none."""
+    for name in (os.environ.get("CELLAR_TEST_BASE", ""), *BASES):
+        if name and _has(client, name):
+            return name
+    if os.getuid() != 0 or shutil.which("debootstrap") is None:
+        raise LookupError(f"no base image: none of {', '.join(BASES)}, and debootstrap as root is needed to make one")
+    with tempfile.TemporaryDirectory() as folder:
+        wanted = "--include=ca-certificates,python3"
+        subprocess.run(["debootstrap", "--variant=minbase", wanted, "bookworm", f"{folder}/root"], check=True)
+        subprocess.run(f"tar -C {folder}/root -c . | docker import - {BASES[1]}", shell=True, check=True)
+    return BASES[1]
+
+
+def _has(client: docker.APIClient, image: str) -> bool:
+    try:
+        client.inspect_image(image)
+    except NotFound:
+        return False
+    return True
+
+
+DOCKERFILE = """
+FROM {base}
+RUN useradd --uid 1000 --create-home --home-dir {home} cellar && mkdir -p /srv/shared
+COPY stand_in.py /opt/stand_in.py
+USER cellar
+ENV HOME={home}
+WORKDIR {home}
+CMD ["python3", "/opt/stand_in.py"]
+"""
+
+
+def build_workspace(client: docker.APIClient, base: str, tag: str = WORKSPACE_IMAGE) -> str:
+    """An image with a user whose home belongs to them, and a server that answers; its id."""
+    files = {"Dockerfile": DOCKERFILE.format(base=base, home=HOME).encode(), "stand_in.py": SERVER.read_bytes()}
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    packed.seek(0)
+    said = list(client.build(fileobj=packed, custom_context=True, tag=tag, rm=True, network_mode="none", decode=True))
+    if any("error" in line for line in said):
+        raise RuntimeError(f"the test image could not be built: {said[-3:]}")
+    return str(client.inspect_image(tag)["Id"])
+
+
+LISTENER = """
+import http.server, sys, threading
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = sys.argv[1].encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *_): pass
+servers = [http.server.ThreadingHTTPServer(("0.0.0.0", int(port)), Answer) for port in sys.argv[2:]]
+for server in servers: threading.Thread(target=server.serve_forever).start()
+print("ready", flush=True)
+"""
+
+
+class Site:
+    """One installation: a name nobody else has, services, and workspaces made by what is tested."""
+
+    def __init__(self, client: docker.APIClient, base: str) -> None:
+        self.client = client
+        self.base = base
+        self.name = f"t{uuid.uuid4().hex[:8]}"
+        self.net = f"{self.name}-inside"
+        client.create_network(self.net, labels={TEST: self.name}, check_duplicate=True)
+
+    def service(self, service: str, *ports: int, **more: Any) -> str:
+        """A running container that answers with its name on these ports; its id."""
+        labels = {names.SITE: self.name, names.SERVICE: service, TEST: self.name}
+        command = ["python3", "-c", LISTENER, service, *map(str, ports)]
+        return self.run(f"{self.name}-{service}-{uuid.uuid4().hex[:4]}", command, labels, self.net, **more)
+
+    def run(self, name: str, command: list[str], labels: dict[str, str], network: str, **more: Any) -> str:
+        image = more.pop("image", self.base)
+        config = self.client.create_host_config(network_mode=network, init=True, **more)
+        made = self.client.create_container(
+            image, command, name=name, labels=labels | {TEST: self.name}, host_config=config
+        )
+        self.client.start(made["Id"])
+        return str(made["Id"])
+
+    def neighbour(self, network: str, *ports: int) -> tuple[str, str]:
+        """A container of its own on a workspace's network as the hub would start it, listening; (id, address)."""
+        labels = names.Names(self.name, network).labels()
+        command = ["python3", "-c", LISTENER, network, *map(str, ports)]
+        more: dict[str, Any] = {"cap_drop": ["ALL"], "dns": ["127.0.0.1"], "dns_opt": ["timeout:1", "attempts:1"]}
+        found = self.run(f"{network}-box", command, labels, network, **more)
+        return found, self.address(found, network)
+
+    def address(self, container: str, network: str) -> str:
+        networks = self.client.inspect_container(container)["NetworkSettings"]["Networks"]
+        return str(networks[network]["IPAddress"])
+
+    def inside(self, container: str, code: str) -> Any:
+        """What Python code inside of a container prints, as JSON."""
+        made = self.client.exec_create(container, ["python3", "-c", code])
+        said = self.client.exec_start(made["Id"]).decode()
+        status = self.client.exec_inspect(made["Id"])["ExitCode"]
+        if status != 0:
+            raise AssertionError(f"exit {status}: {said[-2000:]}")
+        return json.loads(said.strip().splitlines()[-1])
+
+    def containers(self, **labels: str) -> list[dict[str, Any]]:
+        wanted = [f"{names.SITE}={self.name}", *(f"{key}={value}" for key, value in labels.items())]
+        found: list[dict[str, Any]] = self.client.containers(all=True, filters={"label": wanted})
+        return found
+
+    def networks(self) -> list[str]:
+        return [each["Name"] for each in self.client.networks(filters={"label": f"{names.SITE}={self.name}"})]
+
+    def close(self) -> None:
+        """Remove everything with this site's labels, and nothing else."""
+        for label in (names.SITE, TEST):
+            found = {"label": f"{label}={self.name}"}
+            for container in self.client.containers(all=True, filters=found):
+                try:
+                    self.client.remove_container(container["Id"], force=True, v=True)
+                except APIError as error:
+                    if error.status_code not in (404, 409):
+                        raise
+            for network in self.client.networks(filters=found):
+                self.client.remove_network(network["Id"])
+            for volume in self.client.volumes(filters=found)["Volumes"] or []:
+                self.client.remove_volume(volume["Name"], force=True)

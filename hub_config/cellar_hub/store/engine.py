@@ -48,7 +48,8 @@ def writing_engine(url: URL, wait: float) -> Engine:
         _make_private_file(Path(url.database or ""))
         engine = _sqlite(url, wait, "BEGIN IMMEDIATE", ["journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"], 1)
     else:
-        engine = _postgresql(url, wait, {"synchronous_commit": "on"}, 1)
+        stopped = {"idle_in_transaction_session_timeout": f"{int(2 * wait)}s"}  # such a process does not keep the lock
+        engine = _postgresql(url, wait, {"synchronous_commit": "on", **stopped}, 1)
         event.listen(engine, "begin", _take_the_writers_lock)
     return engine
 
@@ -103,7 +104,6 @@ def _postgresql(url: URL, wait: float, settings: dict[str, str], connections: in
     settings = settings | {
         "lock_timeout": str(milliseconds),
         "statement_timeout": str(10 * milliseconds),
-        "idle_in_transaction_session_timeout": str(2 * milliseconds),  # a stopped process does not keep the lock
     }
     return create_engine(
         url,

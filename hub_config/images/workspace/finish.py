@@ -1,5 +1,6 @@
 """Runs once while the workspace image is built: what the installed packages must be told."""
 
+import re
 import shutil
 import sysconfig
 from pathlib import Path
@@ -14,9 +15,11 @@ for name in ("jupyterhub-singleuser", "jupyter-labhub", "jupyter-lab"):
     first, rest = script.read_text().split("\n", 1)
     script.write_text(f"{first} -s\n{rest}")
 
-# Korean labels in plots: what DejaVu Sans lacks is taken from NanumGothic.
-with (SITE / "matplotlib" / "mpl-data" / "matplotlibrc").open("a") as settings:
-    settings.write("\nfont.sans-serif: DejaVu Sans, NanumGothic\n")
+# Korean labels in plots: what the first family lacks is taken from the next one.
+settings = SITE / "matplotlib" / "mpl-data" / "matplotlibrc"
+text, count = re.subn(r"(?m)^#?font\.family:.*$", "font.family: sans-serif, NanumGothic", settings.read_text())
+assert count == 1
+settings.write_text(text)
 
 # Tests of packages are a tenth of the image and nobody runs them here.
 for package in ("numpy", "pandas", "pyarrow", "matplotlib", "sklearn", "scipy"):

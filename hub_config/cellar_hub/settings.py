@@ -122,15 +122,11 @@ def parse_zone(value: str, variable: str) -> ZoneInfo:
 
 
 def parse_listen(value: str, variable: str) -> tuple[str, int]:
-    """ADDRESS:PORT, an IPv6 address in brackets."""
+    """ADDRESS:PORT, an IPv6 address in brackets, or NAME:PORT for whatever address the name has at start."""
     host, _, port = value.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
-    try:
-        ipaddress.ip_address(host)
-        number = int(port) if port.isascii() and port.isdecimal() else -1
-    except ValueError:
-        number = -1
-    if not 0 <= number <= 65_535:
+    number = int(port) if port.isascii() and port.isdecimal() and len(port) < 6 else -1
+    if not 0 <= number <= 65_535 or not re.fullmatch(r"[A-Za-z0-9._:-]{1,253}", host):
         raise SettingsError(variable, "must be ADDRESS:PORT, like 0.0.0.0:8080")
     return host, number
 
@@ -265,6 +261,9 @@ class GatewaySettings:
     )
     audit_heads: Path | None = setting(
         "CELLAR_AUDIT_HEADS", None, parse_path, "file on another volume for the heads of the audit's chains"
+    )
+    audit_syslog: str = setting(
+        "CELLAR_AUDIT_SYSLOG", "", parse_text, "where those heads go too: a socket like /dev/log, or HOST:PORT (UDP)"
     )
     hub_api_url: str = setting("CELLAR_HUB_API_URL", "http://hub:8081/hub/api", parse_base_url, "JupyterHub's API")
     token: str = setting(

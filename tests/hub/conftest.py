@@ -1,4 +1,5 @@
-"""The hub side's databases, both of them: a test that takes `database` or `store` runs on SQLite and on PostgreSQL."""
+"""The hub side's databases, both of them: a test that takes `database` or `store` runs on SQLite and on PostgreSQL.
+And `hub`: a real JupyterHub, one for all tests; make users of your own in it."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ import pytest
 import pytest_asyncio
 from cellar_hub.store import Store
 
-from tests.hub import postgres
+from tests.hub import jupyter, postgres
 
 
 @pytest.fixture(scope="session")
@@ -35,3 +36,10 @@ async def store(database: str) -> AsyncIterator[Store]:
     opened = Store.open(database)
     yield opened
     await opened.close()
+
+
+@pytest.fixture(scope="session")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[jupyter.Hub]:
+    """JupyterHub without a proxy: its API, users, tokens and servers."""
+    with jupyter.running(tmp_path_factory.mktemp("hub")) as running:
+        yield running

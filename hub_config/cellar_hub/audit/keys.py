@@ -81,6 +81,10 @@ class Keys:
         could be guessed."""
         return f"{self.current}:{self.sign('text', text)}"
 
+    def text_mac(self) -> TextMac:
+        """`mac` of a text that comes in pieces."""
+        return TextMac(self.current, self._key(self.current, "text"))
+
     def sign(self, purpose: Purpose, message: bytes) -> str:
         """The hexadecimal HMAC-SHA256 by the current key."""
         return self._mac(self.current, purpose, message)
@@ -90,13 +94,31 @@ class Keys:
         return hmac.compare_digest(self._mac(key_id, purpose, message).encode(), mac.encode())
 
     def _mac(self, key_id: str, purpose: Purpose, message: bytes) -> str:
+        return hmac.digest(self._key(key_id, purpose), message, "sha256").hex()
+
+    def _key(self, key_id: str, purpose: Purpose) -> bytes:
         key = self._derived.get((key_id, purpose))
         if key is None:
             if key_id not in self._secrets:
                 raise UnknownKey(key_id)
             key = hmac.digest(self._secrets[key_id], f"cellar audit {purpose}".encode(), "sha256")
             self._derived[key_id, purpose] = key
-        return hmac.digest(key, message, "sha256").hex()
+        return key
+
+
+class TextMac:
+    """A text's MAC while it grows: an answer's, while it streams."""
+
+    def __init__(self, key_id: str, key: bytes) -> None:
+        self._key_id = key_id
+        self._hmac = hmac.new(key, digestmod="sha256")
+
+    def update(self, piece: bytes) -> None:
+        self._hmac.update(piece)
+
+    def value(self) -> str:
+        """As `Keys.mac` of the whole."""
+        return f"{self._key_id}:{self._hmac.hexdigest()}"
 
 
 def _key_id(secret: bytes) -> str:

@@ -9,6 +9,7 @@ http). Ours, whatever the client writes: `max_tokens` within the policy, usage a
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any, Literal, NoReturn
 
 import msgspec
@@ -60,14 +61,17 @@ class Asked(msgspec.Struct, kw_only=True):
 
 
 def parse_request(
-    data: bytes, kind: Kind, *, max_tokens: int, context_length: int | None = None, wish: str = ""
+    data: bytes,
+    kind: Kind,
+    *,
+    max_tokens: int,
+    context_length: Callable[[str], int | None] = lambda _: None,
+    wish: str = "",
 ) -> Asked:
-    """Raises `Refused` (400). `max_tokens`: the policy's cap for one answer; `context_length`: of the model, if known;
+    """Raises `Refused` (400). `max_tokens`: the policy's cap for one answer; `context_length`: of a model, if known;
     `wish`: the class that the client asks for (`X-Cellar-Class`)."""
     fields = parse_object(data)
-    model = fields.get("model")
-    if not isinstance(model, str) or not model:
-        raise bad_request("The request names no model", param="model")
+    model = model_of(fields)
     stream = _switch(fields, "stream") and kind != "embeddings"
     for name in _OURS & fields.keys():
         del fields[name]
@@ -75,7 +79,7 @@ def parse_request(
     question, prompt, prompts = _read_prompt(fields, kind)
     tokens = 0
     if kind != "embeddings":
-        each = _set_max_tokens(fields, kind, max_tokens, context_length, prompt)
+        each = _set_max_tokens(fields, kind, max_tokens, context_length(model))
         tokens = each * _answers(fields, prompts)
     wants_usage = _ask_for_usage(fields) if stream else True
     return Asked(
@@ -159,7 +163,7 @@ def _count(fields: dict[str, Any], name: str, most: int = 10**9) -> int | None:
     return value
 
 
-def _set_max_tokens(fields: dict[str, Any], kind: Kind, cap: int, context_length: int | None, prompt: int) -> int:
+def _set_max_tokens(fields: dict[str, Any], kind: Kind, cap: int, context_length: int | None) -> int:
     """Cap the wish, or set what is missing: within the policy, and for a chat within a quarter of the context, because
     servers refuse prompt and answer that together do not fit."""
     wishes = {name: _count(fields, name) for name in ("max_completion_tokens", "max_tokens")}

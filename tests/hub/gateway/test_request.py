@@ -53,7 +53,7 @@ def test_the_newer_name_of_max_tokens_wins_and_is_capped_too() -> None:
 
 
 def test_a_missing_max_tokens_leaves_room_for_the_prompt() -> None:
-    assert ask(chat(), context_length=2000).max_tokens == 500
+    assert ask(chat(), context_length=lambda _: 2000).max_tokens == 500
     assert ask({"model": "m", "prompt": "x"}, "completion").max_tokens == 16
 
 

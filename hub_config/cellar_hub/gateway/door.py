@@ -1,0 +1,160 @@
+"""What stands before the gateway's routes: the bounds of what a client may send, and how long it may take for it.
+
+uvicorn bounds neither the size of a head nor the time in which it comes, so `BoundedProtocol` does: a head of at most
+`MAX_HEAD` bytes within `HEAD_TIMEOUT` seconds, from the connection's first moment on. Bodies are read here, at most
+`max_body` bytes, and no slower than `SLOWEST` after `BODY_TIMEOUT`. What still comes of a request that was answered
+before its end (401, 413) is thrown away for a while, because a connection closed at once could take the answer with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+from starlette.types import Receive, Scope
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from .refused import Refused, bad_request, too_large
+
+HEAD_TIMEOUT = 15.0
+MAX_HEAD = 64 * 1024
+BODY_TIMEOUT = 20.0
+SLOWEST = 64 * 1024
+"""Bytes per second that a large body must come with, over its whole length."""
+
+LINGER = 5.0
+MAX_DISCARDED = 4 * 1024 * 1024
+
+
+class ClientLeft(Exception):
+    """The client hung up while its request was read; there is nobody to answer."""
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """uvicorn's protocol with a bound on heads: their size and their time."""
+
+    head_timeout = HEAD_TIMEOUT
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._head_size = 0
+        self._in_head = True
+        self._linger_timer: asyncio.TimerHandle | None = None
+        self._discarded = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
+        super().connection_made(transport)
+        self._start_head_timer()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_head_timer()
+        self._stop_lingering()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._in_head:
+            if self._head_timer is None:  # the next request of a kept connection
+                self._start_head_timer()
+            self._head_size += len(data)
+        super().data_received(data)
+        if self._in_head and self._head_size > MAX_HEAD and not self.transport.is_closing():
+            self._answer(431, "Request Header Fields Too Large")
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        self._stop_head_timer()
+        if sum(len(name) + len(value) for name, value in self.headers) + len(self.url) > MAX_HEAD:
+            self._answer(431, "Request Header Fields Too Large")
+            return
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        if self.transport.is_closing():
+            return
+        if self.cycle.response_complete:
+            self._discarded += len(body)
+            if self._discarded > MAX_DISCARDED:
+                self.transport.close()
+        super().on_body(body)
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.cycle.more_body and not self.transport.is_closing():
+            self._unset_keepalive_if_required()
+            self._linger_timer = self.loop.call_later(LINGER, self.transport.close)
+
+    def on_message_complete(self) -> None:
+        self._stop_lingering()
+        if self.cycle is not None and self.cycle.response_complete:
+            self.cycle.more_body = False
+        if self.cycle is not None and not self.transport.is_closing():
+            super().on_message_complete()
+        self._in_head, self._head_size = True, 0
+
+    def _start_head_timer(self) -> None:
+        self._head_timer = self.loop.call_later(self.head_timeout, self._too_slow)
+
+    def _stop_head_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _stop_lingering(self) -> None:
+        self._discarded = 0
+        if self._linger_timer is not None:
+            self._linger_timer.cancel()
+            self._linger_timer = None
+
+    def _too_slow(self) -> None:
+        self._head_timer = None
+        if not self.transport.is_closing():
+            self._answer(408, "Request Timeout")
+
+    def _answer(self, status: int, words: str) -> None:
+        self._stop_head_timer()
+        if self.cycle is not None and not self.cycle.response_complete:  # an earlier request's answer is on its way
+            self.transport.close()
+            return
+        head = f"HTTP/1.1 {status} {words}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+        self.transport.write(head.encode())
+        self.transport.close()
+
+
+async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
+    """The whole body. Raises `Refused` (408, 413, 400) and `ClientLeft`."""
+    announced = header(scope, b"content-length")
+    if announced.isdecimal() and int(announced) > limit:
+        raise too_large(limit)
+    body = bytearray()
+    began = time.monotonic()
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT) as patience:
+            while True:
+                message = await receive()
+                if message["type"] != "http.request":
+                    raise ClientLeft
+                body += message.get("body", b"")
+                if len(body) > limit:
+                    raise too_large(limit)
+                if not message.get("more_body"):
+                    return bytes(body)
+                allowed = BODY_TIMEOUT + len(body) / SLOWEST - (time.monotonic() - began)
+                patience.reschedule(asyncio.get_running_loop().time() + max(0.0, allowed))
+    except TimeoutError:
+        raise Refused(408, "request_timeout", "The request came too slowly") from None
+
+
+def header(scope: Scope, name: bytes) -> str:
+    """A header's value, empty when absent. Raises `Refused` when it stands there twice: two readers could differ."""
+    values = [value for key, value in scope["headers"] if key == name]
+    if len(values) > 1:
+        raise bad_request(f"The header {name.decode()} stands there twice")
+    return values[0].decode("latin-1").strip() if values else ""
+
+
+def token_of(scope: Scope) -> str:
+    """The bearer's token (`Bearer TOKEN`, or JupyterHub's own `token TOKEN`); empty: none."""
+    kind, _, token = header(scope, b"authorization").partition(" ")
+    return token.strip() if kind.lower() in ("bearer", "token") else ""

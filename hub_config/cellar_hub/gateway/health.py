@@ -1,0 +1,179 @@
+"""How the model servers are: each is asked every few seconds, what it serves more rarely.
+
+`/health` (200 up; 503 loading or dying), `/v1/models` and vLLM's `/metrics`; a server without `/health` is judged by
+its list of models.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import time
+from typing import Any, Literal
+
+import httpx
+import msgspec
+
+from .models import ModelServer, ModelTable
+from .transport import FAILURES
+
+EVERY = 3.0
+LIST_EVERY = 15.0
+TIMEOUT = 5.0
+MAX_METRICS = 4 * 1024 * 1024
+State = Literal["up", "loading", "down"]
+
+_VALUES = {
+    "vllm:num_requests_running": "running",
+    "vllm:num_requests_waiting": "waiting",
+    "vllm:kv_cache_usage_perc": "kv_cache",
+    "vllm:prefix_cache_hits_total": "prefix_cache_hits",
+    "vllm:prefix_cache_queries_total": "prefix_cache_queries",
+    "vllm:prompt_tokens_total": "prompt_tokens",
+    "vllm:generation_tokens_total": "generation_tokens",
+    "vllm:num_preemptions_total": "preemptions",
+}
+_SAMPLE = re.compile(rb"^(vllm:[a-z_]+)(?:\{[^\n]*\})? ([-+0-9.eE]+)(?: \d+)?$", re.MULTILINE)
+_SHOWN = ("id", "object", "created", "max_model_len", "meta", "architecture")
+
+log = logging.getLogger(__name__)
+
+
+class _List(msgspec.Struct):
+    data: list[dict[str, Any]]
+
+
+class ServerHealth:
+    """What is known of one server. `rows`: of `/v1/models`, by id; `values`: of `/metrics`."""
+
+    def __init__(self, server: ModelServer) -> None:
+        self.server = server
+        self.state: State = "loading"
+        self.rows: dict[str, dict[str, Any]] = {}
+        self.values: dict[str, float] = {}
+        self.listed_at = 0.0
+
+
+class Health:
+    def __init__(self, table: ModelTable, http: httpx.AsyncClient, *, every: float = EVERY) -> None:
+        self.servers = {server.base_url: ServerHealth(server) for server in table.servers}
+        self._http = http
+        self._every = every
+        self._tasks: list[asyncio.Task[None]] = []
+        self._wake = {url: asyncio.Event() for url in self.servers}
+        self._looking: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._tasks = [asyncio.create_task(self._watch(each)) for each in self.servers.values()]
+
+    async def stop(self) -> None:
+        tasks = [*self._tasks, *([self._looking] if self._looking else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    @property
+    def listed(self) -> dict[str, list[str]]:
+        """Base URL -> models it lists."""
+        return {url: list(each.rows) for url, each in self.servers.items()}
+
+    def of(self, server: ModelServer) -> ServerHealth:
+        return self.servers[server.base_url]
+
+    def row(self, server: ModelServer, model: str) -> dict[str, Any] | None:
+        """Of `/v1/models`, for users: no paths, no permissions."""
+        row = self.of(server).rows.get(model)
+        return None if row is None else {name: row[name] for name in _SHOWN if name in row}
+
+    def context_length(self, server: ModelServer, model: str) -> int | None:
+        """Tokens; None: the server does not tell, or has not been asked yet."""
+        row = self.of(server).rows.get(model, {})
+        length = row.get("max_model_len") or (row.get("meta") or {}).get("n_ctx")
+        return length if isinstance(length, int) and length > 0 else None
+
+    def doubt(self, server: ModelServer) -> None:
+        """A request saw the server fail: ask now."""
+        self._wake[server.base_url].set()
+
+    async def look(self) -> None:
+        """Ask every server for its models now, once however many want to know."""
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._look_at_all())
+        await asyncio.wait([self._looking], timeout=TIMEOUT)
+
+    async def _look_at_all(self) -> None:
+        await asyncio.gather(*map(self._look, self.servers.values()))
+
+    async def _watch(self, known: ServerHealth) -> None:
+        wake = self._wake[known.server.base_url]
+        while True:
+            await self._look(known)
+            wake.clear()
+            try:
+                await asyncio.wait_for(wake.wait(), self._every)
+            except TimeoutError:
+                pass
+
+    async def _look(self, known: ServerHealth) -> None:
+        before = known.state
+        known.state = await self._ask(known)
+        if known.state != before:
+            log.warning("model server %s is %s", known.server.base_url, known.state)
+        if known.state == "up":
+            await self._read_metrics(known)
+        else:
+            known.values = {}
+
+    async def _ask(self, known: ServerHealth) -> State:
+        server = known.server
+        try:
+            health = await self._get(server, server.root + "/health")
+            if health.status_code == 503:
+                return "loading"
+            absent = health.status_code in (404, 405, 501)
+            if not health.is_success and not absent:
+                return "down"
+            if absent or not known.rows or time.monotonic() - known.listed_at > LIST_EVERY:
+                return await self._list(known)
+        except FAILURES:
+            return "down"
+        return "up"
+
+    async def _list(self, known: ServerHealth) -> State:
+        answer = await self._get(known.server, known.server.base_url + "/models")
+        if answer.status_code == 503:
+            return "loading"
+        try:
+            rows = msgspec.json.decode(answer.content, type=_List).data if answer.is_success else None
+        except (msgspec.DecodeError, UnicodeError):
+            rows = None
+        if rows is None:
+            return "down"
+        known.rows = {row["id"]: row for row in rows if isinstance(row.get("id"), str)}
+        known.listed_at = time.monotonic()
+        return "up"
+
+    async def _read_metrics(self, known: ServerHealth) -> None:
+        try:
+            answer = await self._get(known.server, known.server.root + "/metrics")
+        except FAILURES:
+            return
+        known.values = parse_metrics(answer.content[:MAX_METRICS]) if answer.is_success else {}
+
+    async def _get(self, server: ModelServer, url: str) -> httpx.Response:
+        headers = {"authorization": f"Bearer {server.key}"} if server.key else {}
+        return await self._http.get(url, headers=headers, timeout=TIMEOUT)
+
+
+def parse_metrics(text: bytes) -> dict[str, float]:
+    """The few of vLLM's values that are shown, each summed over its labels."""
+    found: dict[str, float] = {}
+    for name, value in _SAMPLE.findall(text):
+        shown = _VALUES.get(name.decode())
+        if shown is not None:
+            try:
+                found[shown] = found.get(shown, 0.0) + float(value)
+            except ValueError:
+                continue
+    return found

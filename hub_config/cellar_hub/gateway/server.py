@@ -1,0 +1,168 @@
+"""The process: two uvicorn servers in one event loop, structured logs, and an end that settles everything."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import signal
+import socket
+import sys
+import time
+from collections.abc import Generator, Mapping
+from typing import Any
+
+import uvicorn
+from cellar.settings import SettingsError
+
+from cellar_hub.settings import GatewaySettings
+from cellar_hub.store import StoreDown
+
+from .app import make_app
+from .door import BoundedProtocol
+from .house import House
+from .operations import make_operations
+
+BACKLOG = 2048
+KEEP_ALIVE = 75
+MAX_CONNECTIONS = 20_000
+
+log = logging.getLogger("cellar_hub.gateway")
+
+
+class Server(uvicorn.Server):
+    """One of two: the signals belong to the process, not to either."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+
+def make_server(app: Any) -> Server:
+    return Server(
+        uvicorn.Config(
+            app,
+            http=BoundedProtocol,
+            ws="none",
+            lifespan="off",
+            interface="asgi3",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_keep_alive=KEEP_ALIVE,
+            limit_concurrency=MAX_CONNECTIONS,
+            timeout_graceful_shutdown=5,
+        )
+    )
+
+
+def bind(address: tuple[str, int]) -> socket.socket:
+    """Raises `OSError`."""
+    family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+    return socket.create_server(address, family=family, backlog=BACKLOG)
+
+
+async def serve(house: House, users: socket.socket, operations: socket.socket, stop: asyncio.Event) -> None:
+    """Until `stop`; then no more requests are taken, those under way end or are ended, and all of it is settled."""
+    await house.start()
+    servers = [make_server(make_app(house)), make_server(make_operations(house))]
+    tasks = [
+        asyncio.create_task(server.serve(sockets=[port]))
+        for server, port in zip(servers, (users, operations), strict=True)
+    ]
+    stopped = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        log.info("stopping", extra={"running": len(house.running)})
+        await house.drain()
+    finally:
+        stopped.cancel()
+        for server in servers:
+            server.should_exit = True
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await house.close()
+
+
+def main(env: Mapping[str, str]) -> int:
+    """The exit status: 2 for a wrong setting, 1 for a database or port that is not there."""
+    try:
+        settings = GatewaySettings.from_env(env)
+        configure_logs(settings.log_level)
+        house = House.open(settings, env)
+        ports = bind(settings.listen), bind(settings.operations)
+    except SettingsError as problem:
+        print(f"cellar gateway: {problem}", file=sys.stderr)  # noqa: T201 - whoever starts it reads this
+        return 2
+    except (StoreDown, OSError) as problem:
+        print(f"cellar gateway: {problem}", file=sys.stderr)  # noqa: T201
+        return 1
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        addresses = ["{}:{}".format(*port.getsockname()[:2]) for port in ports]
+        print(f"cellar gateway ready on {addresses[0]}, operations on {addresses[1]}", flush=True)  # noqa: T201
+        await serve(house, *ports, stop)
+
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(run())
+    return 0
+
+
+def _loop_factory() -> Any:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Logs: one JSON object a line, of bounded fields; nothing of prompts or answers is ever handed to a logger.
+
+_OWN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "color_message"}
+
+
+class JsonLines(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        said: dict[str, Any] = {
+            "at": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "from": record.name,
+            "message": record.getMessage()[:1000],
+        }
+        said |= {name: value for name, value in record.__dict__.items() if name not in _OWN}
+        if record.exc_info and record.exc_info[0] is not None:
+            said["error"] = record.exc_info[0].__name__
+            said["where"] = _where(record.exc_info[2])
+        return json.dumps(said, ensure_ascii=False, default=str)
+
+
+def _where(trace: Any) -> list[str]:
+    """Files and lines of a traceback: without the exception's words and without source, which might hold text."""
+    found = []
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        found.append(f"{code.co_filename.rpartition('/')[2]}:{trace.tb_lineno} {code.co_name}")
+        trace = trace.tb_next
+    return found[-12:]
+
+
+class _NotTheCut(logging.Filter):
+    """uvicorn complains when an answer is left without its end; that is how we cut one on purpose."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return "without completing response" not in record.getMessage()
+
+
+def configure_logs(level: str) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines())
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    logging.getLogger("uvicorn.error").addFilter(_NotTheCut())
+    for noisy in ("httpx", "httpcore", "aiohttp", "asyncio", "uvicorn.error"):
+        logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLogger().level))

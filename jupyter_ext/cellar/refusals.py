@@ -25,6 +25,7 @@ from cellar.errors import (
     ModelFailed,
     ModelLoading,
     ModelNotFound,
+    ModelServerDown,
     NoVision,
     QueueFull,
     QuotaExceeded,
@@ -168,6 +169,8 @@ def _not_found(fields: dict[str, Any], message: str, words: str, model: str, abo
 def _unavailable(message: str, words: str, about: dict[str, Any]) -> CellarError:
     if "loading" in message.lower() or "model_loading" in words:
         return ModelLoading("The model is being loaded", **about)
+    if "model_down" in words:  # the gateway's word
+        return ModelServerDown("The model server cannot be reached", **about)
     waits = "queue" in words or "queue" in message.lower() or "service unavailable" in words  # vLLM's own limits
     if waits or about["retry_after"] is not None:
         return QueueFull("The model server has too many requests waiting", **about)
@@ -214,6 +217,7 @@ _STATUS_OF_WORD = (
     ("rate_limit", 429),
     ("queue_full", 503),
     ("model_loading", 503),
+    ("model_down", 503),
     ("model_not_found", 404),
     ("notfounderror", 404),
     ("exceed_context_size", 400),

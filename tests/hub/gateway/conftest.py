@@ -162,7 +162,7 @@ def events(body: bytes | str) -> list[Any]:
     found = []
     for block in text.split("\n\n"):
         if block.startswith("data: "):
-            data = block[6:]
+            data = block[6:].strip()
             found.append(data if data == "[DONE]" else msgspec.json.decode(data))
     return found
 

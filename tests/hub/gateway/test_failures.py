@@ -1,0 +1,212 @@
+"""Model server, hub or database away; answers that break off; what is asked again and what is not."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+from cellar.errors import ModelLoading, ModelServerDown
+from cellar.refusals import refusal
+
+from tests.fakes.scenarios import Scenario
+from tests.fakes.vllm import FakeVLLM
+from tests.hub.gateway.conftest import Gateway, MakeGateway, chat, events, said, streaming
+from tests.hub.jupyter import Hub
+from tests.hub.postgres import Cluster
+
+
+async def ask(gateway: Gateway, token: str, **more: Any) -> httpx.Response:
+    return await gateway.client(token).post("/v1/chat/completions", json=chat(**more))
+
+
+async def test_a_model_server_that_is_down_is_a_503_and_nothing_is_missing_in_the_books(
+    hub: Hub, make_gateway: MakeGateway, an_unused_port: int
+) -> None:
+    rows = f'[[models]]\nmodel = "fake-coder"\nbase_url = "http://127.0.0.1:{an_unused_port}/v1"'
+    gateway = await make_gateway(models=rows)
+    for stream in (True, False):
+        answer = await ask(gateway, hub.user("ann"), stream=stream)
+        assert answer.status_code == 503 and "retry-after" in answer.headers
+        assert isinstance(refusal(503, answer.headers, answer.content), ModelServerDown)
+    assert [(end.status, end.outcome, end.error_code, end.prompt) for end in await gateway.ends()] == [
+        (503, "error", "model_down", 0)
+    ] * 2
+    assert await gateway.left_open() == (0, 0)
+    me = (await gateway.client(hub.user("ann")).get("/cellar/v1/me")).json()
+    assert me["models"][0]["state"] == "down"
+    assert "cellar_model_server_up" in (await gateway.get_operations("/metrics")).text
+
+
+async def test_a_model_that_is_loading_says_so(hub: Hub, gateway: Gateway, model: FakeVLLM) -> None:
+    model.use("loading")
+    answer = await ask(gateway, hub.user("ann"), stream=True)
+    assert isinstance(refusal(answer.status_code, answer.headers, answer.content), ModelLoading)
+
+
+async def test_a_key_the_model_server_refuses_is_not_the_users_fault(
+    hub: Hub, gateway: Gateway, model: FakeVLLM
+) -> None:
+    model.use("unauthorized")
+    answer = await ask(gateway, hub.user("ann"))
+    assert answer.status_code == 502 and answer.json()["error"]["code"] == "model_failed"
+
+
+async def test_the_key_goes_to_the_model_server_and_never_to_the_client(
+    hub: Hub, make_gateway: MakeGateway, model: FakeVLLM
+) -> None:
+    model.options.api_key = "the-servers-key"
+    gateway = await make_gateway(VLLM_API_KEY="the-servers-key")
+    answer = await ask(gateway, hub.user("ann"))
+    assert answer.status_code == 200 and "the-servers-key" not in str(answer.headers) + answer.text
+    assert model.requests[0].headers["authorization"] == "Bearer the-servers-key"
+
+
+async def test_an_answer_that_breaks_off_is_cut_for_the_client_too(hub: Hub, gateway: Gateway, model: FakeVLLM) -> None:
+    model.use(Scenario(text="this answer breaks off here", cut_after=4, gated=True))
+    seen = b""
+    with pytest.raises(httpx.RemoteProtocolError):
+        async with streaming(gateway.client(hub.user("ann"))) as response:
+            model.release(3)
+            async for chunk in response.aiter_raw():
+                seen += chunk
+                if said(seen) == "this answer breaks":
+                    model.release_all()
+    (end,) = await gateway.ends()
+    assert (end.outcome, end.error_code, end.estimated) == ("interrupted", "model_failed", True)
+    assert end.completion >= 3  # the fourth came together with the end of the connection
+    assert await gateway.left_open() == (0, 0)
+
+
+async def test_an_error_within_the_stream_passes_as_it_came(hub: Hub, gateway: Gateway, model: FakeVLLM) -> None:
+    model.use("error_in_stream")
+    answer = await ask(gateway, hub.user("ann"), stream=True)
+    assert events(answer.text)[-2]["error"]["message"] == "CUDA error" and events(answer.text)[-1] == "[DONE]"
+    (end,) = await gateway.ends()
+    assert (end.status, end.outcome, end.error_code, end.completion) == (200, "error", "500", 3)
+
+
+async def test_silence_of_the_model_server_ends(hub: Hub, make_gateway: MakeGateway, model: FakeVLLM) -> None:
+    gateway = await make_gateway(CELLAR_READ_TIMEOUT="1")
+    for scenario, status in (("silent", 504), ("slow_prefill", 200)):
+        model.use(scenario)
+        answer = await ask(gateway, hub.user("ann"), stream=True)
+        assert answer.status_code == status
+        if status == 200:
+            assert events(answer.text)[0]["error"]["code"] == 504
+        await model.until(lambda m: not m.running)
+    assert [end.error_code for end in await gateway.ends()] == ["model_timeout"] * 2
+
+
+# -- asked again, or not ----------------------------------------------------------------------------------------------
+
+
+async def test_a_proxys_no_without_a_body_is_asked_again(hub: Hub, gateway: Gateway, model: FakeVLLM) -> None:
+    model.use("busy_then_ok")
+    assert said((await ask(gateway, hub.user("ann"), stream=True)).content) == "second time lucky"
+    assert len(model.requests) == 2
+
+
+async def test_a_socket_that_was_kept_too_long_is_no_failure(hub: Hub, gateway: Gateway, model: FakeVLLM) -> None:
+    assert (await ask(gateway, hub.user("ann"))).status_code == 200
+    model.use(Scenario(close_before_answer=True, times=1), Scenario(text="again"))
+    assert (await ask(gateway, hub.user("ann"))).json()["choices"][0]["message"]["content"] == "again"
+
+
+async def test_a_fresh_socket_that_closes_may_have_brought_the_question_and_is_not_asked_again(
+    hub: Hub, gateway: Gateway, model: FakeVLLM
+) -> None:
+    await gateway.house.health.stop()
+    await asyncio.sleep(0)
+    model.use(Scenario(close_before_answer=True))
+    await gateway.house._transport.client._connector.close()  # no kept sockets
+    gateway.house._transport.client = None
+    answer = await ask(gateway, hub.user("ann"))
+    assert answer.status_code == 502 and answer.json()["error"]["code"] == "model_failed"
+    assert len(model.requests) == 1
+
+
+# -- hub and database -------------------------------------------------------------------------------------------------
+
+
+async def test_without_the_hub_known_users_go_on_and_unknown_ones_wait(
+    hub: Hub, gateway: Gateway, model: FakeVLLM
+) -> None:
+    known, unknown = hub.user("ann"), hub.user("unknown")
+    assert (await ask(gateway, known)).status_code == 200
+    await asyncio.to_thread(hub.stop)
+    try:
+        assert (await ask(gateway, known)).status_code == 200
+        answer = await ask(gateway, unknown)
+        assert answer.status_code == 503 and answer.json()["error"]["code"] == "hub_down"
+        assert (await gateway.get_operations("/healthz")).json()["hub"] is False
+    finally:
+        await asyncio.to_thread(hub.start)
+    assert (await ask(gateway, unknown)).status_code == 200
+
+
+async def test_without_the_database_nothing_is_relayed_and_nothing_is_lost(
+    hub: Hub, make_gateway: MakeGateway, gated_model: FakeVLLM, postgresql: Cluster
+) -> None:
+    gateway = await make_gateway(CELLAR_DATABASE_URL=postgresql.create_database())
+    token = hub.user("ann")
+    async with streaming(gateway.client(token)) as running:
+        gated_model.release(1)
+        stream = running.aiter_raw()
+        await anext(stream)
+        await asyncio.to_thread(postgresql.stop)
+        try:
+            gated_model.release_all()
+            async for _ in stream:
+                pass
+            for more in ({"stream": True}, {"stream": False}):
+                answer = await ask(gateway, token, **more)
+                assert answer.status_code == 503 and answer.json()["error"]["code"] == "database_down"
+            assert (await gateway.get_operations("/healthz")).status_code == 503
+        finally:
+            await asyncio.to_thread(postgresql.start)
+    ends = await gateway.ends()
+    assert [end.outcome for end in ends] == ["complete"]
+    assert (await ask(gateway, token)).status_code == 200
+    assert (await gateway.get_operations("/healthz")).status_code == 200
+    assert await gateway.left_open() == (0, 0)
+
+
+# -- revocation -------------------------------------------------------------------------------------------------------
+
+
+async def test_a_revoked_users_requests_end_at_once(hub: Hub, gateway: Gateway, gated_model: FakeVLLM) -> None:
+    with pytest.raises(httpx.RemoteProtocolError):
+        async with streaming(gateway.client(hub.user("eve"))) as response:
+            gated_model.release(1)
+            stream = response.aiter_raw()
+            await anext(stream)
+            assert (await gateway.revoke(user="eve")).json() == {"forgotten": 1, "stopped": 1}
+            async for _ in stream:
+                pass
+    await gated_model.until(lambda m: m.aborted == 1)
+    opened, event, settled = sorted(await gateway.rows(), key=lambda row: row.at)
+    assert settled.outcome == "stopped" and (event.action, event.subject) == ("token.revoke", "eve")
+    assert opened.user == "eve"
+
+
+async def test_a_stopped_servers_token_is_refused_at_once_when_the_hub_says_so(
+    hub: Hub, gateway: Gateway, model: FakeVLLM
+) -> None:
+    token = await asyncio.to_thread(hub.start_server, "sam")
+    assert (await ask(gateway, token)).status_code == 200
+    await asyncio.to_thread(hub.stop_server, "sam")
+    assert (await gateway.revoke(user="sam", server="")).json() == {"forgotten": 1, "stopped": 0}
+    assert (await ask(gateway, token)).status_code == 401
+
+
+@pytest.mark.parametrize("token", ["", "wrong", "x" * 10_000])
+async def test_only_the_hub_may_revoke(hub: Hub, gateway: Gateway, token: str) -> None:
+    assert (await gateway.revoke(token or "-", user="ann")).status_code in (401, 431)
+    assert (await gateway.revoke(hub.user("ann"), user="ann")).status_code == 401
+
+
+@pytest.mark.parametrize("who", [{}, {"server": "x"}, {"user": ""}, {"user": "x", "more": "y"}])
+async def test_a_revocation_names_somebody(gateway: Gateway, who: dict[str, str]) -> None:
+    assert (await gateway.revoke(**who)).status_code == 400

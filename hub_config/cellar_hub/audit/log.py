@@ -6,7 +6,7 @@ import logging
 import time
 
 import msgspec
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, bindparam, delete, select
 
 from cellar_hub.audit.chain import Head, Link, next_link
 from cellar_hub.audit.keys import Keys
@@ -15,6 +15,17 @@ from cellar_hub.store import after_commit
 from cellar_hub.store.tables import audit, audit_open
 
 log = logging.getLogger(__name__)
+
+# Built once: building a statement costs more than SQLite needs to run it.
+_APPEND = audit.insert()
+_REMEMBER_OPEN = audit_open.insert()
+_FORGET_OPEN = delete(audit_open).where(audit_open.c.request_id == bindparam("id"))
+_NEWEST = (
+    select(audit.c.seq, audit.c.mac, audit.c.key_id)
+    .where(audit.c.chain == bindparam("chain"))
+    .order_by(audit.c.seq.desc())
+    .limit(1)
+)
 
 
 class AuditLog:
@@ -37,11 +48,11 @@ class AuditLog:
         seq, mac, _ = self._last(tx)
         link = next_link(self._keys, self.chain, seq, mac, row_to_record(row))
         columns = columns_of(row)
-        tx.execute(audit.insert(), msgspec.structs.asdict(link) | msgspec.structs.asdict(columns))
+        tx.execute(_APPEND, msgspec.structs.asdict(link) | msgspec.structs.asdict(columns))
         if isinstance(row, Opened):
-            tx.execute(audit_open.insert(), {"request_id": columns.request_id, "chain": self.chain})
+            tx.execute(_REMEMBER_OPEN, {"request_id": columns.request_id, "chain": self.chain})
         elif isinstance(row, Settled | Interrupted):
-            tx.execute(delete(audit_open).where(audit_open.c.request_id == columns.request_id))
+            tx.execute(_FORGET_OPEN, {"id": columns.request_id})
         after_commit(tx, lambda: self._remember(link))
 
     def interrupt_open(self, tx: Connection, now: float) -> int:
@@ -70,6 +81,5 @@ class AuditLog:
 
 def _newest(tx: Connection, chain: str) -> tuple[int, str, str]:
     """`seq`, `mac`, `key_id` of a chain's last row. Retention always leaves one."""
-    last = select(audit.c.seq, audit.c.mac, audit.c.key_id).where(audit.c.chain == chain)
-    row = tx.execute(last.order_by(audit.c.seq.desc()).limit(1)).first()
+    row = tx.execute(_NEWEST, {"chain": chain}).first()
     return (0, "", "") if row is None else (row.seq, row.mac, row.key_id)

@@ -62,7 +62,7 @@ def reading_engine(url: URL, wait: float, connections: int) -> Engine:
     return _postgresql(url, wait, isolation, connections)
 
 
-def reason(error: Exception) -> str:
+def reason(error: BaseException) -> str:
     """One bounded line for a log: what the database said, without statement and values."""
     cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     lines = str(cause).strip().splitlines()

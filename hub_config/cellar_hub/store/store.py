@@ -156,14 +156,14 @@ class Store:
             job = self._queue.get()  # never waits: this thread is the only one that takes
 
     def _commit_or_fail(self, jobs: list[Job[Any]]) -> None:
+        """The thread's edge: whatever happens, those who asked hear of it, and writing goes on."""
         try:
             hooks = self._commit(jobs)
-        except Exception as error:  # noqa: BLE001 - the thread's edge: whatever it is, callers hear it and writing goes on
-            if self.down is None:
-                log.warning("the database is down: %s", reason(error))
-            self.down = reason(error)
-            for job in jobs:
-                job.error = StoreDown(self.down)
+        except BaseException as error:  # noqa: BLE001 - handed to the one who asked, or told to all
+            if len(jobs) == 1 and not is_down(error):
+                jobs[0].error = error
+            else:
+                self._tell_down(jobs, reason(error))
             return
         if self.down is not None:
             log.warning("the database is back")
@@ -171,23 +171,37 @@ class Store:
         for call in hooks:
             call()
 
+    def _tell_down(self, jobs: list[Job[Any]], why: str) -> None:
+        if self.down is None:
+            log.warning("the database is down: %s", why)
+        self.down = why
+        for job in jobs:
+            job.error = StoreDown(why)
+
     def _commit(self, jobs: list[Job[Any]]) -> list[Callable[[], None]]:
-        """Raises when nothing of this transaction was, or is known to be, written."""
+        """What is to be called now. Raises when nothing of this transaction was, or is known to be, written."""
+        hooks: list[Callable[[], None]] = []
         with self._writer.begin() as tx:
-            hooks: list[Callable[[], None]] = []
             tx.info[HOOKS] = hooks
-            for job in jobs:
-                kept = len(hooks)
-                savepoint = tx.begin_nested()
-                try:
-                    job.value = job.work(tx)
-                    savepoint.commit()
-                except BaseException as error:  # handed to the one who asked
-                    if not _undone(tx, savepoint):
-                        raise
-                    del hooks[kept:]
-                    job.error = StoreDown(reason(error)) if isinstance(error, Exception) and is_down(error) else error
+            if len(jobs) == 1:  # nobody to protect from its failure: two round trips less
+                jobs[0].value = jobs[0].work(tx)
+            else:
+                for job in jobs:
+                    _run_in_savepoint(tx, job, hooks)
         return hooks
+
+
+def _run_in_savepoint(tx: Connection, job: Job[Any], hooks: list[Callable[[], None]]) -> None:
+    kept = len(hooks)
+    savepoint = tx.begin_nested()
+    try:
+        job.value = job.work(tx)
+        savepoint.commit()
+    except BaseException as error:  # handed to the one who asked
+        if not _undone(tx, savepoint):
+            raise
+        del hooks[kept:]
+        job.error = StoreDown(reason(error)) if is_down(error) else error
 
 
 def _undone(tx: Connection, savepoint: NestedTransaction) -> bool:

@@ -6,8 +6,7 @@ Times are seconds of the epoch, UTC. The audit's tables refuse UPDATE and DELETE
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Connection, Date, Double, Index, MetaData, Table, Text, text
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import BigInteger, Column, Date, Double, Index, MetaData, Table, Text, text
 
 metadata = MetaData(
     naming_convention={"pk": "pk_%(table_name)s", "ix": "ix_%(table_name)s_%(column_0_N_name)s"},
@@ -98,8 +97,3 @@ settled = Table(
     Column("request_id", Text, primary_key=True),
     Column("at", Double, nullable=False, index=True),
 )
-
-
-def insert(tx: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
-    """An INSERT that knows ON CONFLICT in the connection's dialect."""
-    return postgresql.insert(table) if tx.dialect.name == "postgresql" else sqlite.insert(table)

@@ -9,15 +9,18 @@ held is free again at its next start (`drop_of`), or, when it never comes back, 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 import msgspec
 from cellar.me import Spent
 from cellar.me import Window as WindowNow
-from sqlalchemy import ColumnElement, Connection, delete, func, select, update
+from sqlalchemy import Connection, Executable, Table, bindparam, delete, func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
-from cellar_hub.store.tables import insert, reservation, settled, usage
+from cellar_hub.store.tables import reservation, settled, usage
 from cellar_hub.usage.quota import Quota, QuotaExceeded, Usage, Window, day_of, day_window, month_window
 
 SETTLED_SECONDS = 86_400.0  # for so long a second settling of one request is known as such
@@ -56,31 +59,40 @@ def reserve(
 ) -> None:
     """Hold `tokens` for `ttl` seconds, if they fit what is left of the day and of the month. Raises QuotaExceeded: of
     the month when both are full, because tomorrow would not help then."""
-    limited = [w for w in (month_window(now, zone), day_window(now, zone)) if quota.limit(w.name) is not None]
-    held = _reserved(tx, user, now) if limited else 0
-    for window in limited:
-        used, limit = _used(tx, user, window), quota.limit(window.name)
-        if limit is not None and used + held + tokens > limit:
-            raise QuotaExceeded(window, used, held, tokens, limit)
-    tx.execute(
-        reservation.insert().values(
-            request_id=request_id, user_name=user, model=model, tokens=tokens, owner=owner, expires_at=now + ttl
+    if quota != Quota():
+        day, month = day_window(now, zone), month_window(now, zone)
+        spent = tx.execute(
+            _SPENT, {"user": user, "now": now, "day": day.first, "first": month.first, "last": month.last}
         )
-    )
+        in_day, in_month, held = map(int, spent.one())
+        for window, used in ((month, in_month), (day, in_day)):
+            limit = quota.limit(window.name)
+            if limit is not None and used + held + tokens > limit:
+                raise QuotaExceeded(window, used, held, tokens, limit)
+    row = {"request_id": request_id, "user_name": user, "model": model, "tokens": tokens, "owner": owner}
+    tx.execute(_RESERVE, row | {"expires_at": now + ttl})
 
 
 def settle(tx: Connection, *, request_id: str, user: str, model: str, usage: Usage, now: float, zone: ZoneInfo) -> None:
     """Let go of the reservation and add what was used, to the day in which the request ended. The second time for one
     request does nothing; a reservation that had expired meanwhile is no reason to forget the use."""
     release(tx, request_id)
-    first = insert(tx, settled).values(request_id=request_id, at=now).on_conflict_do_nothing()
-    if tx.execute(first.returning(settled.c.request_id)).first() is not None:
-        _add(tx, user, day_of(now, zone), model, usage)
+    statements = _STATEMENTS[tx.dialect.name]
+    if tx.execute(statements.settle_once, {"request_id": request_id, "at": now}).first() is None:
+        return
+    added = {
+        "prompt": max(0, usage.prompt),
+        "completion": max(0, usage.completion),
+        "cached": max(0, usage.cached or 0),
+        "requests": 1,
+        "estimated": int(usage.estimated),
+    }
+    tx.execute(statements.add, {"user_name": user, "day": day_of(now, zone), "model": model, **added})
 
 
 def release(tx: Connection, request_id: str) -> None:
     """Let go of a reservation of which nothing was used."""
-    tx.execute(delete(reservation).where(reservation.c.request_id == request_id))
+    tx.execute(_RELEASE, {"id": request_id})
 
 
 def prolong(tx: Connection, owner: str, until: float) -> int:
@@ -102,10 +114,11 @@ def expire(tx: Connection, now: float) -> int:
 
 def usage_now(conn: Connection, user: str, quota: Quota, now: float, zone: ZoneInfo) -> UsageNow:
     """Where a user stands today and this month."""
-    held = _reserved(conn, user, now)
+    held = int(conn.execute(_RESERVED, {"user": user, "now": now}).scalar_one())
 
     def at(window: Window) -> WindowNow:
-        spent = conn.execute(select(*_SUMS).where(_within(user, window))).one()
+        days = (usage.c.user_name == user) & usage.c.day.between(window.first, window.last)
+        spent = conn.execute(select(*_SUMS).where(days)).one()
         return WindowNow(
             spent=Spent(prompt=int(spent.prompt), completion=int(spent.completion), requests=int(spent.requests)),
             reserved=held,
@@ -128,35 +141,42 @@ def usage_of_days(conn: Connection, first: date, last: date, user: str | None = 
     ]
 
 
+# The statements of every request are built once: building one costs more than SQLite needs to run it.
+
 _SUMS = [
     func.coalesce(func.sum(column), 0).label(column.name)
     for column in (usage.c.prompt, usage.c.completion, usage.c.cached, usage.c.requests)
 ]
+_TOKENS = select(func.coalesce(func.sum(usage.c.prompt + usage.c.completion), 0)).where(
+    usage.c.user_name == bindparam("user")
+)
+_RESERVED = select(func.coalesce(func.sum(reservation.c.tokens), 0)).where(
+    reservation.c.user_name == bindparam("user"), reservation.c.expires_at > bindparam("now")
+)
+_SPENT = select(
+    _TOKENS.where(usage.c.day == bindparam("day")).scalar_subquery(),
+    _TOKENS.where(usage.c.day.between(bindparam("first"), bindparam("last"))).scalar_subquery(),
+    _RESERVED.scalar_subquery(),
+)
+_RESERVE = reservation.insert()
+_RELEASE = delete(reservation).where(reservation.c.request_id == bindparam("id"))
 
 
-def _within(user: str, window: Window) -> ColumnElement[bool]:
-    return (usage.c.user_name == user) & usage.c.day.between(window.first, window.last)
+class _Statements(NamedTuple):
+    """What the two databases write differently."""
+
+    settle_once: Executable
+    add: Executable
 
 
-def _used(tx: Connection, user: str, window: Window) -> int:
-    tokens = func.coalesce(func.sum(usage.c.prompt + usage.c.completion), 0)
-    return int(tx.execute(select(tokens).where(_within(user, window))).scalar_one())
+def _statements(insert: Callable[[Table], sqlite.Insert | postgresql.Insert]) -> _Statements:
+    new = insert(usage)
+    counted = ("prompt", "completion", "cached", "requests", "estimated")
+    more = {name: usage.c[name] + new.excluded[name] for name in counted}
+    return _Statements(
+        settle_once=insert(settled).on_conflict_do_nothing().returning(settled.c.request_id),
+        add=new.on_conflict_do_update(index_elements=["user_name", "day", "model"], set_=more),
+    )
 
 
-def _reserved(tx: Connection, user: str, now: float) -> int:
-    live = (reservation.c.user_name == user) & (reservation.c.expires_at > now)
-    tokens = func.coalesce(func.sum(reservation.c.tokens), 0)
-    return int(tx.execute(select(tokens).where(live)).scalar_one())
-
-
-def _add(tx: Connection, user: str, day: date, model: str, used: Usage) -> None:
-    new = {
-        "prompt": max(0, used.prompt),
-        "completion": max(0, used.completion),
-        "cached": max(0, used.cached or 0),
-        "requests": 1,
-        "estimated": int(used.estimated),
-    }
-    row = insert(tx, usage).values(user_name=user, day=day, model=model, **new)
-    more = {name: usage.c[name] + value for name, value in new.items()}
-    tx.execute(row.on_conflict_do_update(index_elements=["user_name", "day", "model"], set_=more))
+_STATEMENTS = {"sqlite": _statements(sqlite.insert), "postgresql": _statements(postgresql.insert)}

@@ -191,7 +191,8 @@ async def test_every_search_is_answered_from_an_index(books: Books) -> None:
                 found.append(f"{search}\n{plan}")
         return found
 
-    await books.store.write(lambda tx: tx.exec_driver_sql("ANALYZE"))
+    if await books.store.read(lambda c: c.dialect.name) == "postgresql":  # does it by itself, after a while
+        await books.store.write(lambda tx: tx.exec_driver_sql("ANALYZE"))
     assert await books.store.read(unindexed) == []
 
 

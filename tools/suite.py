@@ -68,24 +68,36 @@ def has_korean_font() -> bool:
     return bool(subprocess.run(["fc-list", ":lang=ko"], capture_output=True).stdout.strip())
 
 
+def apt_install(outcome: Outcome, packages: Sequence[str]) -> None:
+    """Where that is possible: as root, on a system that has apt."""
+    if not packages or shutil.which("apt-get") is None or not hasattr(os, "geteuid") or os.geteuid() != 0:
+        return
+    install = f"apt-get update -qq && apt-get install -y -qq --no-install-recommends {' '.join(packages)}"
+    quiet = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    heading(f"apt-get install {' '.join(packages)}")
+    started = time.monotonic()
+    done = subprocess.run(["sh", "-c", install], env=quiet, capture_output=True, text=True)
+    if done.returncode != 0:
+        print((done.stdout + done.stderr)[-2000:])
+    outcome.times.append(("apt", time.monotonic() - started, True))
+
+
 def ensure_browser(outcome: Outcome) -> None:
     """Chromium and a Korean font: installed by apt where that is possible, else named as missing."""
     wanted = [] if chromium() else ["chromium"]
     if sys.platform == "linux" and not has_korean_font():
         wanted += ["fonts-noto-cjk", "fontconfig"]
-    if wanted and shutil.which("apt-get") and hasattr(os, "geteuid") and os.geteuid() == 0:
-        install = f"apt-get update -qq && apt-get install -y -qq --no-install-recommends {' '.join(wanted)}"
-        quiet = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-        heading(f"apt-get install {' '.join(wanted)}")
-        started = time.monotonic()
-        done = subprocess.run(["sh", "-c", install], env=quiet, capture_output=True, text=True)
-        if done.returncode != 0:
-            print((done.stdout + done.stderr)[-2000:])
-        outcome.times.append(("apt", time.monotonic() - started, True))
+    apt_install(outcome, wanted)
     if chromium() is None:
         outcome.missing.append("Chromium (apt-get install chromium, or CELLAR_CHROMIUM=path): no test of tests/ui ran")
     elif sys.platform == "linux" and not has_korean_font():
         outcome.missing.append("a Korean font (apt-get install fonts-noto-cjk): screenshots in Korean show boxes")
+
+
+def ensure_postgresql(outcome: Outcome) -> None:
+    """Its programs; tests/hub starts a cluster of its own. Tests that do not find them say that they are missing."""
+    if shutil.which("initdb") is None and not list(Path("/usr/lib/postgresql").glob("*/bin/initdb")):
+        apt_install(outcome, ["postgresql"])
 
 
 # --- parts
@@ -146,6 +158,7 @@ def build(outcome: Outcome) -> None:
 
 def everything(outcome: Outcome) -> None:
     ensure_browser(outcome)
+    ensure_postgresql(outcome)
     build(outcome)
     check(outcome)
     pytest(outcome, "pytest", "tests", "--ignore=tests/ui", "-m", "not long")

@@ -105,14 +105,12 @@ def base_image(name: str) -> str:
     """The image that `name` stands on; made here when there is none."""
     if given := os.environ.get("BASE_IMAGE"):
         return given
-    packages = _listed(IMAGES / "base.txt")
-    own = f"cellar-base:{SUITE}"
-    if name == "workspace":
-        packages += _listed(IMAGES / "workspace" / "packages.txt")
-        own = f"cellar-base-workspace:{SUITE}"
+    packages = list(dict.fromkeys(_listed(IMAGES / "base.txt") + _listed(IMAGES / name / "packages.txt")))
+    key = hashlib.sha256(" ".join(packages).encode()).hexdigest()[:8]
+    own = f"cellar-base-{name}:{SUITE}-{key}"
     if image_exists(own):
         return own
-    if name != "workspace" and _pulled(PUBLIC_BASE):
+    if _pulled(PUBLIC_BASE):
         return PUBLIC_BASE
     _bootstrap(own, packages)
     return own
@@ -310,7 +308,8 @@ def build(name: str) -> str:
     command = ["docker", "build", "-q", *arguments, "-t", full, "-t", f"cellar-{name}:dev", str(folder)]
     # Docker's classic builder: BuildKit asks registries about base images that exist only here.
     run_logged(command, CACHE / "log" / f"build-{name}.log", f"building {full}", DOCKER_BUILDKIT="0")
-    subprocess.run(["docker", "image", "prune", "-f", "--filter", f"label={STAGE}"], capture_output=True)
+    for label in (STAGE, LABEL):  # what is left without a name: the build's first stage, and the image before
+        subprocess.run(["docker", "image", "prune", "-f", "--filter", f"label={label}"], capture_output=True)
     return full
 
 

@@ -1,0 +1,2 @@
+-- JupyterHub keeps its own tables in a database of its own.
+CREATE DATABASE jupyterhub;

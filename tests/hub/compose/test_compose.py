@@ -1,0 +1,141 @@
+"""The compose files: read by old and new compose, every setting documented and handed on, nothing open without need."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from cellar_hub.settings import GatewaySettings, HubSettings, described
+
+from tools import env_example
+from tools.env_example import COMPOSE, FIXED, PAGE, page, sections
+
+BASE = COMPOSE / "docker-compose.yml"
+OVERLAYS = sorted(COMPOSE.glob("docker-compose.*.yml"))
+NEEDED = ("CONFIGPROXY_AUTH_TOKEN", "CELLAR_GATEWAY_TOKEN", "CELLAR_COMMANDS_TOKEN", "DOCKER_GID")
+SECRETS = dict.fromkeys((*NEEDED, "POSTGRES_PASSWORD", "VLLM_API_KEY", "VLLM_MODEL"), "0123456789abcdef")
+SIDES = ("proxy", "hub", "gateway", "socketfilter", "model")
+
+
+def services() -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = yaml.safe_load(BASE.read_text())["services"]
+    return found
+
+
+def commands() -> list[list[str]]:
+    found = [["docker-compose"]] if shutil.which("docker-compose") else []
+    if shutil.which("docker") and subprocess.run(["docker", "compose", "version"], capture_output=True).returncode == 0:
+        found.append(["docker", "compose"])
+    return found
+
+
+def configured(command: list[str], files: list[Path], env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    arguments = [word for path in files for word in ("-f", str(path))]
+    whole = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")} | env
+    return subprocess.run([*command, *arguments, "config"], env=whole, capture_output=True, text=True)
+
+
+def test_the_example_of_settings_says_what_the_programs_say() -> None:
+    assert PAGE.read_text() == page(), "python -m tools.env_example"
+
+
+def test_every_variable_of_the_compose_files_is_in_the_example_and_the_other_way_round() -> None:
+    text = "".join(path.read_text() for path in (BASE, *OVERLAYS))
+    used = set(re.findall(r"\$\{([A-Z0-9_]+)", text))
+    told = {variable for _, entries in sections() for variable, _, _ in entries}
+    assert used == told
+
+
+@pytest.mark.parametrize(("service", "kind"), [("hub", HubSettings), ("gateway", GatewaySettings)])
+def test_a_service_is_handed_every_setting_that_it_reads(service: str, kind: type[Any]) -> None:
+    assert {variable for variable, _, _ in described(kind)} - set(services()[service]["environment"]) == set()
+
+
+def test_a_default_in_the_compose_file_is_the_one_in_the_example() -> None:
+    told = {variable: default for _, entries in sections() for variable, default, _ in entries}
+    for path in (BASE, *OVERLAYS):
+        for variable, default in re.findall(r"\$\{([A-Z0-9_]+):-([^}]+)\}", path.read_text()):
+            if (path.name, variable) != ("docker-compose.vllm.yml", "CELLAR_MAX_INFLIGHT"):  # a GPU answers more
+                assert default == told[variable], variable
+
+
+def test_what_the_compose_file_fixes_is_no_setting() -> None:
+    told = {variable for _, entries in sections() for variable, _, _ in entries}
+    assert told & FIXED == set()
+
+
+@pytest.mark.parametrize("overlays", [[], *[[path] for path in OVERLAYS], OVERLAYS], ids=lambda paths: len(paths))
+def test_compose_reads_the_files(overlays: list[Path]) -> None:
+    found = commands()
+    if not found:
+        pytest.skip("docker-compose is missing")
+    for command in found:
+        done = configured(command, [BASE, *overlays], SECRETS)
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("name", NEEDED)
+def test_a_missing_secret_is_named(name: str) -> None:
+    found = commands()
+    if not found:
+        pytest.skip("docker-compose is missing")
+    for command in found:
+        done = configured(command, [BASE], SECRETS | {name: ""})
+        assert done.returncode != 0
+        assert name in done.stderr
+
+
+def test_only_the_filter_has_the_docker_socket_and_it_has_no_network() -> None:
+    found = services()
+    holders = [name for name, service in found.items() if "/var/run/docker.sock" in str(service.get("volumes"))]
+    assert holders == ["socketfilter"]
+    assert found["socketfilter"]["network_mode"] == "none"
+
+
+def test_only_the_proxy_has_a_port_outside_and_on_this_machine_alone_unless_told() -> None:
+    assert {name: each["ports"] for name, each in services().items() if "ports" in each} == {
+        "proxy": ["${CELLAR_LISTEN:-127.0.0.1}:${CELLAR_PORT:-8000}:8000"]
+    }
+
+
+def test_only_the_gateway_knows_the_model_servers_key_and_shares_their_network() -> None:
+    found = services()
+    assert [name for name in found if "VLLM_API_KEY" in found[name].get("environment", {})] == ["gateway"]
+    assert [name for name in found if "models" in found[name].get("networks", [])] == ["gateway", "model"]
+
+
+def test_only_hub_and_proxy_share_the_proxys_socket_and_only_hub_and_filter_the_filters() -> None:
+    found = services()
+    for volume, holders in (("proxy-socket", ["proxy", "hub"]), ("filter-socket", ["hub", "socketfilter"])):
+        assert [name for name in found if any(str(v).startswith(volume) for v in found[name].get("volumes", []))] == (
+            holders
+        )
+
+
+@pytest.mark.parametrize("name", SIDES)
+def test_a_service_is_hardened_checked_and_bounded(name: str) -> None:
+    service = services()[name]
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["read_only"] is True
+    assert service["pids_limit"] <= 512
+    assert service["logging"]["options"]["max-size"]
+    assert service["healthcheck"]["test"]
+    assert service["restart"] == "unless-stopped"
+
+
+def test_only_the_services_that_workspaces_reach_carry_the_label_that_lets_them_be_attached() -> None:
+    marked = {name: s["labels"]["org.cellar.service"] for name, s in services().items() if "labels" in s}
+    assert marked == {"proxy": "proxy", "hub": "hub", "gateway": "gateway"}
+
+
+def test_the_example_holds_no_secret() -> None:
+    lines = PAGE.read_text().splitlines()
+    assert [line for line in lines if line.startswith(NEEDED)] == [f"{name}=" for name in NEEDED]
+    assert env_example.SECRETS == NEEDED

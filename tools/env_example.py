@@ -1,0 +1,132 @@
+"""`python -m tools.env_example` writes hub_config/compose/.env.example: each setting of Cellar Hub and what it is for.
+
+What the hub and the gateway read stands in `cellar_hub.settings`; what only the compose files read stands here. A test
+compares the file with this, and both with the compose files.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import textwrap
+from pathlib import Path
+from typing import Any
+
+from cellar_hub.settings import REQUIRED, GatewaySettings, HubSettings, described
+
+COMPOSE = Path(__file__).resolve().parent.parent / "hub_config" / "compose"
+PAGE = COMPOSE / ".env.example"
+HEAD = """\
+Settings of Cellar Hub. Copy this file to .env (make hub does, and fills in the secrets) and take away the # before
+what you change. A wrong value stops the start with its name. After a change: make hub, or docker compose up -d.
+"""
+SECRETS = ("CONFIGPROXY_AUTH_TOKEN", "CELLAR_GATEWAY_TOKEN", "CELLAR_COMMANDS_TOKEN", "DOCKER_GID")
+FIXED = frozenset(
+    {
+        *("CELLAR_DATA", "CELLAR_PROXY_API_URL", "CELLAR_GATEWAY_OPERATIONS_URL", "DOCKER_HOST"),
+        *("CELLAR_GATEWAY_LISTEN", "CELLAR_GATEWAY_OPERATIONS", "CELLAR_AUDIT_HEADS", "CELLAR_HUB_API_URL"),
+    }
+)
+"""Set by the compose file itself: paths and names inside of its containers."""
+
+Entry = tuple[str, str, str]  # variable, what the compose file takes without it, help
+
+MADE: list[Entry] = [
+    ("CONFIGPROXY_AUTH_TOKEN", "", "Secret between hub and proxy, 16 characters at least"),
+    ("CELLAR_GATEWAY_TOKEN", "", "Secret between hub and gateway, 16 characters at least"),
+    ("CELLAR_COMMANDS_TOKEN", "", "Secret of the command line cellar-hub at the hub, 16 characters at least"),
+    ("DOCKER_GID", "", "The group of Docker's socket (stat -c %g /var/run/docker.sock)"),
+]
+PLACES: list[Entry] = [
+    ("CELLAR_LISTEN", "127.0.0.1", "Address of this machine where browsers are served; 0.0.0.0: all of them"),
+    ("CELLAR_PORT", "8000", "Port of this machine where browsers are served"),
+    ("CELLAR_PROXY_OPTIONS", "", "More options of configurable-http-proxy; --host-routing with CELLAR_SUBDOMAIN_HOST"),
+    ("CELLAR_HUB_IMAGE", "cellar-hub:dev", "Image of hub, proxy, gateway and socket filter"),
+    ("CELLAR_MODEL_IMAGE", "cellar-model:dev", "Image of the embedded model"),
+    ("CELLAR_SITE_FILES", "./site", "Folder of this machine that hub and gateway read at /etc/cellar/site"),
+    ("DOCKER_SOCKET", "/var/run/docker.sock", "Docker's socket on this machine; only the socket filter gets it"),
+]
+FILTER: list[Entry] = [
+    ("CELLAR_FILTER_MAX_MEMORY_GB", "64", "Memory of one workspace at most, GiB, whatever the hub asks for"),
+    ("CELLAR_FILTER_MAX_CPUS", "64", "Processor cores of one workspace at most"),
+    ("CELLAR_FILTER_MAX_PIDS", "8192", "Processes of one workspace at most"),
+    ("CELLAR_FILTER_GPUS", "", "Ids of the GPUs that workspaces may have, 0,1 or all; empty: none"),
+    ("CELLAR_FILTER_RUNTIMES", "", "Container runtimes besides Docker's own that workspaces may have"),
+]
+POSTGRES: list[Entry] = [
+    ("POSTGRES_PASSWORD", "", "Password of the database's user; letters and digits, for it stands in an address"),
+    ("POSTGRES_IMAGE", "postgres:17-bookworm", "Image of the database"),
+]
+REDIS: list[Entry] = [("REDIS_IMAGE", "redis:7-bookworm", "Image of Redis")]
+VLLM: list[Entry] = [
+    ("VLLM_MODEL", "", "The model: a folder under /models, or a name in vLLM's cache"),
+    ("VLLM_WEIGHTS", "./weights", "Folder of this machine with the weights, read at /models"),
+    ("VLLM_SERVED_NAME", "model", "What users see as the model's name"),
+    ("VLLM_GPU", "0", "The GPU's id"),
+    ("VLLM_TENSOR_PARALLEL", "1", "GPUs that hold the model together"),
+    ("VLLM_OPTIONS", "", "More of vllm serve, --max-model-len=32768 --gpu-memory-utilization=0.85"),
+    ("VLLM_IMAGE", "vllm/vllm-openai:v0.33.0", "Image of vLLM"),
+]
+TLS: list[Entry] = [
+    ("CELLAR_SERVER_NAME", "_", "The name in the certificate"),
+    ("CELLAR_TLS_FILES", "./tls", "Folder of this machine with tls.crt (the whole chain) and tls.key"),
+    ("CELLAR_TLS_LISTEN", "0.0.0.0", "Address of this machine for HTTPS"),
+    ("CELLAR_TLS_PORT", "443", "Port for HTTPS"),
+    ("CELLAR_HTTP_PORT", "80", "Port that sends browsers to HTTPS"),
+    ("CELLAR_UPLOAD_SIZE", "1g", "Largest upload"),
+    ("NGINX_IMAGE", "nginx:stable-bookworm", "Image of nginx"),
+]
+CHANGED = {
+    "CELLAR_ADMINS": "admin",
+    "CELLAR_WORKSPACE_IMAGES": "cellar-workspace:dev",
+    "VLLM_BASE_URL": "http://model:8001/v1",
+    "CELLAR_MAX_INFLIGHT": "2",
+}
+"""What the compose file takes instead of the program's own default: the embedded model answers two at once."""
+
+
+def settings_of(kind: type[Any], known: set[str]) -> list[Entry]:
+    """Entries of a settings class, without what is fixed or was told before."""
+    found = []
+    for variable, help, default in described(kind):
+        if variable not in FIXED | set(SECRETS) | known:
+            found.append((variable, CHANGED.get(variable, shown(variable, default)), help))
+            known.add(variable)
+    return found
+
+
+def shown(variable: str, default: Any) -> str:
+    """A default as one would write it in the file."""
+    if default is None or default is REQUIRED or default == () or isinstance(default, dataclasses._MISSING_TYPE):
+        return ""
+    if isinstance(default, float):
+        return f"{default:g}"
+    return f"{default // 1024**3}G" if variable.endswith("_MEMORY") else str(default)
+
+
+def sections() -> list[tuple[str, list[Entry]]]:
+    known: set[str] = set()
+    return [
+        ("Secrets, and what must fit this machine. make hub fills them in.", MADE),
+        ("Where things are", PLACES),
+        ("Hub and workspaces", settings_of(HubSettings, known)),
+        ("Gateway", settings_of(GatewaySettings, known)),
+        ("Docker socket's filter: bounds that hold even if the hub is taken over", FILTER),
+        ("docker-compose.postgres.yml", POSTGRES),
+        ("docker-compose.redis.yml", REDIS),
+        ("docker-compose.vllm.yml", VLLM),
+        ("docker-compose.tls.yml", TLS),
+    ]
+
+
+def page() -> str:
+    lines = [f"# {line}" for line in HEAD.splitlines()]
+    for title, entries in sections():
+        lines += ["", f"# --- {title}", ""]
+        for variable, default, help in entries:
+            lines += textwrap.wrap(help, 116, initial_indent="# ", subsequent_indent="# ")
+            lines.append(f"{variable}=" if variable in SECRETS else f"#{variable}={default}")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())

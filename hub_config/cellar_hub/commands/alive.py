@@ -1,4 +1,4 @@
-"""`python -m cellar_hub.commands.alive URL`: exit status 0 when GET answers 200. The health checks of containers run it."""
+"""`python -m cellar_hub.commands.alive URL`: exit status 0 when GET answers 200. Containers are checked by it."""
 
 from __future__ import annotations
 

@@ -367,7 +367,7 @@ class HubSettings:
     )
     home: str = setting(
         "CELLAR_WORKSPACE_HOME",
-        "/home/cellar",
+        "/home/user",
         parse_absolute,
         "The user's home in the image; its owner there owns the volume",
     )

@@ -7,11 +7,15 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tarfile
 import tempfile
+import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import docker
 from cellar_hub.spawner import names
@@ -21,7 +25,7 @@ BASES = ("cellar-base:bookworm", "cellar-test-base:latest")
 TEST = "org.cellar.test"
 """Label of what a test made beside the hub's own labels."""
 WORKSPACE_IMAGE = "cellar-test-workspace:1"
-HOME = "/home/cellar"
+HOME = "/home/user"
 
 SERVER = Path(__file__).with_name("stand_in.py")
 """Stands in for jupyterhub-singleuser: a few lines, so that a test needs no image of a gigabyte."""
@@ -61,9 +65,9 @@ def _has(client: docker.APIClient, image: str) -> bool:
 
 DOCKERFILE = """
 FROM {base}
-RUN useradd --uid 1000 --create-home --home-dir {home} cellar && mkdir -p /srv/shared
+RUN useradd --uid 1000 --create-home --home-dir {home} user
 COPY stand_in.py /opt/stand_in.py
-USER cellar
+USER 1000:1000
 ENV HOME={home}
 WORKDIR {home}
 CMD ["python3", "/opt/stand_in.py"]
@@ -95,6 +99,10 @@ class Answer(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+    def do_POST(self):
+        length = int(self.headers["Content-Length"])
+        print(self.path, self.headers.get("Authorization"), self.rfile.read(length).decode(), flush=True)
+        self.do_GET()
     def log_message(self, *_): pass
 servers = [http.server.ThreadingHTTPServer(("0.0.0.0", int(port)), Answer) for port in sys.argv[2:]]
 for server in servers: threading.Thread(target=server.serve_forever).start()
@@ -116,20 +124,31 @@ class Site:
         """A running container that answers with its name on these ports; its id."""
         labels = {names.SITE: self.name, names.SERVICE: service, TEST: self.name}
         command = ["python3", "-c", LISTENER, service, *map(str, ports)]
-        return self.run(f"{self.name}-{service}-{uuid.uuid4().hex[:4]}", command, labels, self.net, **more)
+        return self.run(f"{self.name}-{service}-{uuid.uuid4().hex[:4]}", command, labels, self.net, service, **more)
 
-    def run(self, name: str, command: list[str], labels: dict[str, str], network: str, **more: Any) -> str:
+    def run(
+        self, name: str, command: list[str], labels: dict[str, str], network: str, alias: str = "", **more: Any
+    ) -> str:
+        """A running container; `more` goes into its host config."""
         image = more.pop("image", self.base)
+        environment = more.pop("environment", {})
         config = self.client.create_host_config(network_mode=network, init=True, **more)
+        endpoint = self.client.create_endpoint_config(aliases=[alias] if alias else None)
         made = self.client.create_container(
-            image, command, name=name, labels=labels | {TEST: self.name}, host_config=config
+            image,
+            command,
+            name=name,
+            labels=labels | {TEST: self.name},
+            host_config=config,
+            environment=environment,
+            networking_config=self.client.create_networking_config({network: endpoint}),
         )
         self.client.start(made["Id"])
         return str(made["Id"])
 
     def neighbour(self, network: str, *ports: int) -> tuple[str, str]:
         """A container of its own on a workspace's network as the hub would start it, listening; (id, address)."""
-        labels = names.Names(self.name, network).labels()
+        labels = names.Names(self.name, network.removeprefix(f"{self.name}-ws-")).labels()
         command = ["python3", "-c", LISTENER, network, *map(str, ports)]
         more: dict[str, Any] = {"cap_drop": ["ALL"], "dns": ["127.0.0.1"], "dns_opt": ["timeout:1", "attempts:1"]}
         found = self.run(f"{network}-box", command, labels, network, **more)
@@ -170,3 +189,106 @@ class Site:
                 self.client.remove_network(network["Id"])
             for volume in self.client.volumes(filters=found)["Volumes"] or []:
                 self.client.remove_volume(volume["Name"], force=True)
+
+
+ROOT = Path(__file__).resolve().parents[2]
+TOKEN = "test-token-0123456789"
+PACKAGES = next(path for path in sys.path if path.endswith("site-packages"))
+
+
+class Hub:
+    """A real JupyterHub with our configuration, in a container of a site. Its API is asked from inside."""
+
+    def __init__(self, site: Site, image: str, pool: str, **env: str) -> None:
+        self.site = site
+        self._env = {
+            "CELLAR_SITE": site.name,
+            "CELLAR_DATA": "/data",
+            "CELLAR_WORKSPACE_IMAGES": f"data={image}",
+            "CELLAR_WORKSPACE_POOL": pool,
+            "CELLAR_WORKSPACE_MEMORY": "256M",
+            "CELLAR_WORKSPACE_CPUS": "0.5",
+            "CELLAR_START_TIMEOUT": "60",
+            "CELLAR_GATEWAY_TOKEN": "gateway-token-0123456789",
+            "CONFIGPROXY_AUTH_TOKEN": "proxy-token-0123456789",
+            "TEST_TOKEN": TOKEN,
+            "PYTHONPATH": "/srv/hub_config:/srv/jupyter_ext:/srv/packages",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        } | env
+        self.data = f"{site.name}-data"
+        site.client.create_volume(self.data, labels={TEST: site.name})
+        self.id = ""
+
+    def start(self, **env: str) -> None:
+        """Start it, or another one on the same data, and wait until it answers."""
+        binds = [
+            f"{PACKAGES}:/srv/packages:ro",
+            f"{ROOT}/hub_config:/srv/hub_config:ro",
+            f"{ROOT}/jupyter_ext:/srv/jupyter_ext:ro",
+            f"{ROOT}/tests/docker:/srv/tests:ro",
+            "/var/run/docker.sock:/var/run/docker.sock",
+            f"{self.data}:/data",
+        ]
+        labels = {names.SITE: self.site.name, names.SERVICE: "hub"}
+        self._env |= env
+        command = ["python3", "-m", "jupyterhub", "-f", "/srv/tests/hub_config.py"]
+        name = f"{self.site.name}-hub-{uuid.uuid4().hex[:4]}"
+        self.id = self.site.run(name, command, labels, self.site.net, "hub", binds=binds, environment=self._env)
+        wait_for(lambda: self.call("GET", "/")[0] == 200, 40, self.log)
+
+    def kill(self) -> None:
+        """As if the machine had lost it: no chance to say goodbye, and the container is gone."""
+        self.site.client.kill(self.id, "SIGKILL")
+        self.site.client.remove_container(self.id, force=True)
+
+    def log(self) -> str:
+        return str(self.site.client.logs(self.id, tail=100).decode("utf-8", "replace"))
+
+    def call(self, method: str, path: str, body: Any = None, token: str = TOKEN) -> tuple[int, Any]:
+        """Ask the hub's API: status and answer (JSON, or text where it is none). Status 0: it did not answer."""
+        try:
+            status, text = self.site.inside(self.id, CALL % json.dumps([method, path, json.dumps(body), token]))
+        except (AssertionError, APIError):
+            return 0, ""
+        try:
+            return status, json.loads(text)
+        except ValueError:
+            return status, text
+
+    def start_server(self, user: str, options: Any = None) -> dict[str, Any]:
+        """Make the user, start their workspace, and wait for the end of its progress: the last event."""
+        self.call("POST", f"/users/{quote(user, safe='')}")
+        status, answer = self.call("POST", f"/users/{quote(user, safe='')}/server", options or {})
+        if status not in (201, 202):
+            return {"status": status, "failed": True, "message": str(answer)}
+        return self.progress(user)[-1]
+
+    def progress(self, user: str) -> list[dict[str, Any]]:
+        _, text = self.call("GET", f"/users/{quote(user, safe='')}/server/progress")
+        return [json.loads(line[6:]) for line in str(text).splitlines() if line.startswith("data: ")]
+
+    def stop_server(self, user: str) -> None:
+        self.call("DELETE", f"/users/{quote(user, safe='')}/server")
+        wait_for(lambda: not self.call("GET", f"/users/{quote(user, safe='')}")[1]["servers"], 30, self.log)
+
+
+CALL = """
+import json, urllib.request, urllib.error
+method, path, body, token = %s
+request = urllib.request.Request("http://127.0.0.1:8081/hub/api" + path, method=method,
+    data=None if body == "null" else body.encode(), headers={"Authorization": "token " + token})
+try:
+    answer = urllib.request.urlopen(request, timeout=100)
+except urllib.error.HTTPError as error:
+    answer = error
+print(json.dumps([answer.status, answer.read().decode()]))
+"""
+
+
+def wait_for(condition: Callable[[], Any], seconds: float, why: Callable[[], str] = str) -> None:
+    """Until the condition holds; AssertionError with `why` when it does not in time."""
+    until = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > until:
+            raise AssertionError(f"waited {seconds} s in vain\n{why()}")
+        time.sleep(0.1)

@@ -1,1 +1,1 @@
-"""Workspaces: a container, a network and a volume for each user."""
+"""A container, a network and a volume for each user."""

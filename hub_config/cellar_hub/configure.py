@@ -1,0 +1,160 @@
+"""All of JupyterHub's configuration, from HubSettings. Works with JupyterHub 5.5 and 6.1.
+
+What each setting is for stands beside it. Nobody may log in unless an administrator made or approved their account.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+from urllib.parse import urlsplit
+
+from jupyterhub.services.service import Service
+
+from cellar_hub.renaming import guard_names
+from cellar_hub.settings import HubSettings
+from cellar_hub.spawner.profiles import profiles_of
+from cellar_hub.spawner.workspace import CellarSpawner
+
+HUB_PORT = 8081
+SERVICE = "cellar"
+"""The gateway as a service of the hub: <hub>/services/cellar/"""
+GATEWAY = "http://gateway:8080"
+LLM = "custom:llm:chat"
+ACCESS = f"access:services!service={SERVICE}"
+REPORTS = 300  # seconds between a workspace's reports of its activity
+DAY = 24 * 3600
+
+
+def configure(c: Any, settings: HubSettings) -> None:
+    """Set everything on JupyterHub's config object `c`. Raises SettingsError for a wrong profile file."""
+    profiles_of(settings)  # a mistake in the file stops the hub, not the first user
+    guard_names()
+    _hub(c, settings)
+    _proxy(c, settings)
+    _logins(c, settings)
+    _rights(c)
+    _services(c, settings)
+    _workspaces(c, settings)
+
+
+def _hub(c: Any, settings: HubSettings) -> None:
+    hub = c.JupyterHub
+    hub.hub_bind_url = f"http://0.0.0.0:{HUB_PORT}"
+    hub.hub_connect_url = f"http://hub:{HUB_PORT}"  # the name that proxy and workspaces have for it
+    hub.base_url = settings.base_path
+    hub.db_url = settings.database or f"sqlite:///{settings.data}/jupyterhub.sqlite"
+    hub.cookie_secret_file = str(settings.data / "jupyterhub_cookie_secret")
+    if settings.public_url:
+        hub.public_url = settings.public_url + settings.base_path
+    if settings.subdomain_host:
+        hub.subdomain_host = settings.subdomain_host
+        if urlsplit(settings.subdomain_host).scheme == "https":
+            hub.cookie_host_prefix_enabled = True  # one user's page cannot set cookies for another's
+    hub.cookie_max_age_days = 1
+    hub.token_expires_in_max_seconds = 90 * DAY  # no key for ever
+    hub.cleanup_servers = False  # a hub that restarts leaves workspaces alone
+    hub.init_spawners_timeout = 10  # after that, workspaces are looked at while logins go on
+    hub.concurrent_spawn_limit = settings.concurrent_starts
+    hub.active_server_limit = settings.max_workspaces
+    hub.activity_resolution = 60
+    hub.last_activity_interval = REPORTS
+    hub.authenticate_prometheus = True
+    hub.log_level = settings.log_level.upper()
+
+
+def _proxy(c: Any, settings: HubSettings) -> None:
+    c.JupyterHub.bind_url = f"http://:8000{settings.base_path}"
+    c.JupyterHub.cleanup_proxy = False
+    c.ConfigurableHTTPProxy.should_start = False  # a container of its own: it lives on while the hub restarts
+    c.ConfigurableHTTPProxy.api_url = settings.proxy_api
+    c.ConfigurableHTTPProxy.auth_token = settings.proxy_token
+
+
+def _logins(c: Any, settings: HubSettings) -> None:
+    c.JupyterHub.authenticator_class = "native"
+    login = c.NativeAuthenticator
+    login.enable_signup = False  # accounts are made by an administrator
+    login.open_signup = False
+    login.minimum_password_length = 10
+    login.check_common_password = True
+    login.allowed_failed_logins = 10
+    login.seconds_before_next_try = 60  # short: who knows a name could lock its owner out
+    c.Authenticator.allow_all = False
+    c.Authenticator.allow_existing_users = True
+    c.Authenticator.admin_users = set(settings.admins)
+    c.Authenticator.delete_invalid_users = False
+    c.Authenticator.enable_auth_state = False
+
+
+def _rights(c: Any) -> None:
+    c.JupyterHub.custom_scopes = {LLM: {"description": "Ask the language models through the gateway"}}
+    # JupyterHub drops a scope that a token asks for and its user lacks, without a word: all users have these two
+    c.JupyterHub.load_roles = [
+        {"name": "user", "description": "Their own workspace, and the models", "scopes": ["self", LLM, ACCESS]},
+        {
+            "name": "keeper",
+            "description": "Keeps workspaces' networks and volumes in order",
+            "scopes": ["list:users", "read:servers"],
+            "services": ["keeper"],
+        },
+        {
+            "name": "culler",
+            "description": "Stops workspaces that nobody uses",
+            "scopes": ["list:users", "read:users:activity", "read:servers", "delete:servers"],
+            "services": ["culler"],
+        },
+    ]
+
+
+def _services(c: Any, settings: HubSettings) -> None:
+    gateway: dict[str, Any] = {
+        "name": SERVICE,
+        "url": GATEWAY,
+        "api_token": settings.gateway_token,
+        "display": False,
+        "oauth_no_confirm": True,
+    }
+    keeper = [
+        *(sys.executable, "-m", "cellar_hub.spawner"),
+        *("--site", settings.site, "--docker", settings.docker, "--pool", str(settings.pool)),
+        *("--data", str(settings.data), "--volume-grace-days", str(settings.volume_grace)),
+        *("--start-timeout", str(settings.start_timeout)),
+    ]
+    if Service.class_traits().get("timeout"):  # JupyterHub 6: a gateway that is down must not hold up the hub's start
+        gateway["timeout"] = 3
+    services: list[dict[str, Any]] = [{"name": "keeper", "command": keeper, "display": False}]
+    if settings.idle_timeout or settings.max_age:
+        services.append({"name": "culler", "command": culler(settings), "display": False})
+    c.JupyterHub.services = [*services, gateway]  # in this order they are started
+
+
+def culler(settings: HubSettings) -> list[str]:
+    """The idle culler's command. What is activity is decided in the workspace, which reports it (cellar_last_activity,
+    kernels that are busy); a timeout shorter than two reports would stop somebody between them."""
+    timeout = max(settings.idle_timeout, 2 * REPORTS) if settings.idle_timeout else 10 * 365 * DAY
+    return [
+        *(sys.executable, "-m", "jupyterhub_idle_culler"),
+        f"--timeout={timeout}",
+        f"--max-age={settings.max_age}",
+        f"--cull-every={max(60, min(600, timeout // 4))}",
+        "--cull-users=False",
+    ]
+
+
+def _workspaces(c: Any, settings: HubSettings) -> None:
+    c.JupyterHub.spawner_class = CellarSpawner
+    c.JupyterHub.allow_named_servers = False
+    c.CellarSpawner.hub_settings = settings
+    spawner = c.Spawner
+    spawner.start_timeout = settings.start_timeout
+    spawner.http_timeout = 60
+    spawner.poll_interval = 60
+    spawner.consecutive_failure_limit = 0  # failed starts do not end the hub
+    spawner.disable_user_config = True  # a user's files do not configure the server that guards them
+    spawner.default_url = "/lab"
+    spawner.server_token_scopes = ["users:activity!user", "access:servers!server", LLM, ACCESS]
+    c.DockerSpawner.remove = True
+    c.DockerSpawner.pull_policy = "never"
+    c.DockerSpawner.allowed_images = {}  # an image is chosen with a profile, never by name
+    c.DockerSpawner.use_internal_ip = True

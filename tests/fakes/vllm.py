@@ -32,7 +32,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from tests.fakes import openai
+from tests.fakes import openai, rest
 from tests.fakes.exchange import Answer, Exchange
 from tests.fakes.http import HTTPServer, Request
 from tests.fakes.scenarios import PRESETS, Scenario
@@ -212,6 +212,11 @@ class FakeVLLM:
             ("GET", "/v1/models"): self._models,
             ("POST", "/tokenize"): self._tokenize,
             ("POST", "/v1/chat/completions"): self._chat,
+            ("POST", "/v1/completions"): lambda request: rest.complete(self, request, self._next_scenario()),
+            ("POST", "/v1/embeddings"): lambda request: rest.embed(self, request),
+            ("GET", "/metrics"): lambda request: rest.metrics(
+                request, self.options.models[0], self.running, self.waiting
+            ),
             ("POST", "/control"): self._control,
             ("POST", "/control/release"): self._control_release,
             ("POST", "/control/reset"): self._control_reset,

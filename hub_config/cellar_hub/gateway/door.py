@@ -43,6 +43,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_head = True
         self._linger_timer: asyncio.TimerHandle | None = None
         self._discarded = 0
+        self._refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         super().connection_made(transport)
@@ -54,15 +55,19 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return  # thrown away, so that what we said arrives
         if self._in_head:
             if self._head_timer is None:  # the next request of a kept connection
                 self._start_head_timer()
             self._head_size += len(data)
         super().data_received(data)
-        if self._in_head and self._head_size > MAX_HEAD and not self.transport.is_closing():
+        if self._in_head and self._head_size > MAX_HEAD and not self._refused and not self.transport.is_closing():
             self._answer(431, "Request Header Fields Too Large")
 
     def on_headers_complete(self) -> None:
+        if self._refused:
+            return
         self._in_head = False
         self._stop_head_timer()
         if sum(len(name) + len(value) for name, value in self.headers) + len(self.url) > MAX_HEAD:
@@ -71,7 +76,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        if self.transport.is_closing():
+        if self._refused or self.transport.is_closing():
             return
         if self.cycle.response_complete:
             self._discarded += len(body)
@@ -86,6 +91,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self._linger_timer = self.loop.call_later(LINGER, self.transport.close)
 
     def on_message_complete(self) -> None:
+        if self._refused:
+            return
         self._stop_lingering()
         if self.cycle is not None and self.cycle.response_complete:
             self.cycle.more_body = False
@@ -119,7 +126,9 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         head = f"HTTP/1.1 {status} {words}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
         self.transport.write(head.encode())
-        self.transport.close()
+        self.transport.write_eof()
+        self._refused = True
+        self._linger_timer = self.loop.call_later(LINGER, self.transport.close)
 
 
 async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:

@@ -167,13 +167,13 @@ class Health:
 
 
 def parse_metrics(text: bytes) -> dict[str, float]:
-    """The few of vLLM's values that are shown, each summed over its labels."""
-    found: dict[str, float] = {}
+    """The few of vLLM's values that are shown: summed over engines and models, but the KV cache's use as the mean."""
+    found: dict[str, list[float]] = {}
     for name, value in _SAMPLE.findall(text):
         shown = _VALUES.get(name.decode())
         if shown is not None:
             try:
-                found[shown] = found.get(shown, 0.0) + float(value)
+                found.setdefault(shown, []).append(float(value))
             except ValueError:
                 continue
-    return found
+    return {name: sum(values) / (len(values) if name == "kv_cache" else 1) for name, values in found.items()}

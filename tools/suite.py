@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tools import frontend
+from tools import engine, frontend
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
@@ -159,10 +159,16 @@ def build(outcome: Outcome) -> None:
 def everything(outcome: Outcome) -> None:
     ensure_browser(outcome)
     ensure_postgresql(outcome)
+    apt_install(outcome, engine.packages())
     build(outcome)
     check(outcome)
-    pytest(outcome, "pytest", "tests", "--ignore=tests/ui", "-m", "not long")
+    pytest(outcome, "pytest", "tests", "--ignore=tests/ui", "--ignore=tests/docker", "-m", "not long")
     jest(outcome)
+    with engine.running(REPORTS / "dockerd.log") as problem:
+        if problem:
+            outcome.missing.append(problem)
+        else:
+            pytest(outcome, "docker", "tests/docker", "-m", "not long")
     if chromium():
         pytest(outcome, "browser", "tests/ui", "-m", "not long")
 
@@ -170,7 +176,8 @@ def everything(outcome: Outcome) -> None:
 def quick(outcome: Outcome) -> None:
     build(outcome)
     check(outcome)
-    pytest(outcome, "pytest", "tests", "--ignore=tests/ui", "-m", "not long and not slow")
+    without = ("--ignore=tests/ui", "--ignore=tests/docker")
+    pytest(outcome, "pytest", "tests", *without, "-m", "not long and not slow")
     jest(outcome)
 
 

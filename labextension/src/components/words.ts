@@ -129,7 +129,7 @@ const WORDS: Record<string, Words> = {
   },
   no_vision: trans => ({
     title: trans.__('This model does not see pictures'),
-    text: trans.__('Ask without the pictures, or choose another model below.'),
+    text: trans.__('Ask without the pictures, or ask a model that sees them.'),
     action: 'pictures'
   }),
   queue_full: trans => ({

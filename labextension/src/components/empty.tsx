@@ -87,7 +87,7 @@ function seesWords(trans: TranslationBundle, sight: ISight): string {
     selection ? trans.__('a selection') : '',
     error ? trans.__('an error') : ''
   ].filter(word => word !== '');
-  return trans.__('Cellar sees: %1', things.join(' · '));
+  return trans.__('Cellar sees: %1', things.join('\u00a0· '));
 }
 
 function starterLabel(trans: TranslationBundle, starter: IStarter): string {

@@ -21,6 +21,7 @@ class Pill(Sent):
     label: str
     path: str = ""
     auto: bool = False
+    cell: str = ""  # id of the one cell that it points at; of a notebook the active one
 
 
 class Turn(Sent):

@@ -265,6 +265,8 @@ export interface IPill {
   kind: string;
   label: string;
   path?: string;
+  /** id of the one cell that it points at; of a notebook the active one */
+  cell?: string;
   auto?: boolean;
 }
 

@@ -90,6 +90,19 @@ def test_the_name_of_a_refused_picture_is_whole_beside_a_long_reason(panel: Pane
     assert name.evaluate("each => each.scrollWidth <= each.clientWidth")
 
 
+def test_the_menu_tells_files_with_long_names_apart(panel: Panel, lab: Lab) -> None:
+    for number in (1, 2):
+        lab.write(f"data/some_folder/a_rather_long_name_number_{number}.csv", "a,b\n")
+    panel.open("lab")
+    narrow(panel)
+    panel.text.press_sequentially("@number_2")
+    option = panel.composer.get_by_role("option").first
+    expect(option.locator("small")).to_have_text("data/some_folder")
+    expect(option).to_have_attribute("title", "data/some_folder/a_rather_long_name_number_2.csv")
+    name = option.locator(".jp-Cellar-optionLabel")
+    assert name.evaluate("each => each.scrollWidth <= each.clientWidth")
+
+
 @pytest.mark.parametrize("path", ["notebooks/sample.ipynb", "tree", "edit/script.py"])
 def test_notebook_7_gives_the_panel_the_same_least_width(panel: Panel, path: str) -> None:
     panel.lab.write("script.py", "print('hello')\n")

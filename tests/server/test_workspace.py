@@ -401,6 +401,7 @@ async def test_status_answers_when_the_model_server_is_down(a_server: StartServe
         await until(down)
         turn = await panel.finished("anybody?")
         assert turn["error"]["code"] == "model_down"
+        assert turn["error"]["detail"]["address"] == f"http://127.0.0.1:{an_unused_port}/v1"
         assert turn["text"] == "anybody?"
 
 

@@ -136,7 +136,7 @@ def test_a_model_server_that_is_down_is_said_and_looked_at_again(
 ) -> None:
     lab = new_lab(VLLM_BASE_URL="http://127.0.0.1:9/v1")
     panel = Panel(page, lab).open("lab")
-    expect(banner(panel, "model_down")).to_contain_text("does not answer")
+    expect(banner(panel, "model_down")).to_contain_text(re.compile(r"does not answer at http://\S+/v1\. "))
     panel.write("typed all the same")
     panel.button("Try again", banner(panel, "model_down")).click()
     expect(panel.text).to_have_value("typed all the same")

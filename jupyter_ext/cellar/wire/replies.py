@@ -80,6 +80,7 @@ class ModelServer(Sent):
     state: Literal["up", "loading", "down"]
     message: str = ""
     tiny: bool = False  # the embedded demonstration model: say so
+    address: str = ""  # where one that is down was looked for; empty on a hub, whose users cannot change it
 
 
 FeatureName = Literal[

@@ -113,12 +113,16 @@ class Workspace:
         await self.shelf.settled()  # a page asks when an answer has ended: the disk may be about to refuse it
         return wire.Status(
             version=version(),
-            model_server=self.models.health,
+            model_server=self._health(),
             models=self.models.known,
             default_model=self.models.default(),
             policy=self.config.policy(),
             announcements=self._announcements(),
         )
+
+    def _health(self) -> wire.ModelServer:
+        health = self.models.health
+        return msgspec.structs.replace(health, address=self.models.address) if health.state == "down" else health
 
     def _announcements(self) -> tuple[wire.Announcement, ...]:
         told = [

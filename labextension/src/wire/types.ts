@@ -333,6 +333,8 @@ export interface IStatus {
     state: 'up' | 'loading' | 'down';
     message?: string;
     tiny?: boolean;
+    /** where one that is down was looked for; absent on a hub */
+    address?: string;
   };
   models: IModel[];
   default_model: string | null;

@@ -14,6 +14,7 @@ import msgspec
 from cellar.errors import ModelFailed
 from cellar.refusals import error_event
 from cellar.sse import Comment, SSEDecoder, SSEItem
+from cellar.thinking import Kind, ThinkingSplitter
 
 Messages = list[dict[str, Any]]
 
@@ -134,6 +135,7 @@ class ChatParser:
         self._opened = not gateway  # then the client says so itself, at the headers
         self._reason: str | None = None
         self._usage: _Usage | None = None
+        self._thinking = ThinkingSplitter()
         self._kind: type[Delta] | type[Reasoning] = Delta  # of the text collected in `_pieces`
         self._pieces: list[str] = []
 
@@ -192,7 +194,7 @@ class ChatParser:
                 if thought:
                     self._text(Reasoning, thought, events)
                 if delta.content:
-                    self._text(Delta, delta.content, events)
+                    self._content(delta.content, events)
             if choice.finish_reason:
                 self._reason = choice.finish_reason
 
@@ -200,6 +202,16 @@ class ChatParser:
         if not self._opened:
             self._opened = True
             events.append(Opened())
+
+    def _content(self, text: str, events: list[ModelEvent]) -> None:
+        if self._thinking.settled:
+            self._text(Delta, text, events)
+        else:
+            self._told(self._thinking.feed(text), events)
+
+    def _told(self, pieces: list[tuple[Kind, str]], events: list[ModelEvent]) -> None:
+        for kind, text in pieces:
+            self._text(Reasoning if kind == "reasoning" else Delta, text, events)
 
     def _text(self, kind: type[Delta] | type[Reasoning], text: str, events: list[ModelEvent]) -> None:
         if kind is not self._kind:
@@ -214,6 +226,7 @@ class ChatParser:
 
     def _end(self, events: list[ModelEvent], reason: str | None) -> None:
         self.done = True
+        self._told(self._thinking.close(), events)
         self._flush(events)
         usage = self._usage
         if usage is not None:

@@ -293,7 +293,17 @@ def pills_of(parts: Iterable[wire.ContextPart]) -> tuple[wire.Pill, ...]:
 def _pill(part: wire.ContextPart) -> wire.Pill:
     kind = part.kind if isinstance(part, wire.GonePart) else str(part.__struct_config__.tag)
     path = "" if isinstance(part, wire.ImagePart) else part.path
-    return wire.Pill(kind=kind, label=part_label(part), path=path, auto=part.auto)
+    return wire.Pill(kind=kind, label=part_label(part), path=path, auto=part.auto, cell=_cell(part))
+
+
+def _cell(part: wire.ContextPart) -> str:
+    match part:
+        case wire.CellsPart(cells=(cell,)) | wire.ErrorPart(cell=cell):
+            return cell.id
+        case wire.SelectionPart(cell_id=str(cell_id)) | wire.NotebookPart(active_cell=str(cell_id)):
+            return cell_id
+        case _:
+            return ""
 
 
 def title_of(text: str, created: float, automatic: bool = True) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 import os
@@ -17,9 +18,11 @@ from cellar.settings import KEY_FOR, Endpoint, endpoint_from_env
 from cellar_jupyter.server.files import MAX_FILE_BYTES, MAX_NOTEBOOK_BYTES, Files
 from cellar_jupyter.server.kernels import publish_endpoint
 from cellar_jupyter.server.notebooks import notebook_part
+from cellar_jupyter.server.pictures import MAX_PICTURE_BYTES
 from cellar_jupyter.server.routes.conversations import disposition
 from cellar_jupyter.server.search import Search
 
+from tests.contract.posts import PNG
 from tests.fakes.scenarios import Scenario
 from tests.fakes.vllm import FakeVLLM
 from tests.server.conftest import StartServer
@@ -284,6 +287,9 @@ async def test_a_file_travels_with_the_question(server: JupyterServer, panel: Pa
     [
         ("binary.bin", b"\x00\x01", "binary"),
         ("unknown.txt", b"\x81\x8d\x8f", "encoding"),
+        ("scan.bmp", b"BM6\x00\x00\x00", "picture_kind"),
+        ("scan.tiff", b"II*\x00\x08\x00", "picture_kind"),
+        ("photo.heic", b"\x00\x00\x00\x18ftypheic", "picture_kind"),
         ("bad.ipynb", b"{nonsense", "not_json"),
         ("old.ipynb", b'{"worksheets": []}', "not_a_notebook"),
         ("missing.txt", None, "not_found"),
@@ -300,6 +306,24 @@ async def test_a_file_that_cannot_be_read_does_not_fail_the_question(
     row = next(row for row in turn["receipt"]["parts"] if row.get("path") == name)
     assert row["state"] == "unreadable" and row["detail"]
     assert [reason["code"] for reason in row["reasons"]] == [why]
+
+
+async def test_a_picture_of_the_workspace_travels_as_one(server: JupyterServer, panel: Panel, model: FakeVLLM) -> None:
+    (server.root / "plots").mkdir()
+    (server.root / "plots" / "plot.png").write_bytes(base64.b64decode(PNG))
+    turn = await panel.finished("what is shown?", context=[{"type": "file", "path": "plots/plot.png"}])
+    pictures = [row for row in turn["receipt"]["parts"] if row["kind"] == "image"]
+    assert [(row["label"], row["state"]) for row in pictures] == [("plot.png", "sent")]
+    assert f"data:image/png;base64,{PNG}" in str(model.requests[-1].body["messages"])
+    assert turn["pills"] == [{"kind": "file", "label": "plot.png", "path": "plots/plot.png"}]
+
+
+def test_a_picture_too_large_to_be_sent_says_so(files: Files) -> None:
+    (files.root / "big.png").write_bytes(base64.b64decode(PNG)[:60] + b"\0" * MAX_PICTURE_BYTES)
+    (files.root / "BMW.txt").write_text("BMW and II*")
+    with pytest.raises(TooLarge):
+        files.read_part(wire.FilePart(path="big.png"))
+    assert files.read_part(wire.FilePart(path="BMW.txt")) == wire.FilePart(path="BMW.txt", text="BMW and II*")
 
 
 async def test_nothing_outside_the_workspace_leaves_it(server: JupyterServer, panel: Panel, model: FakeVLLM) -> None:
@@ -377,6 +401,7 @@ async def test_status_answers_when_the_model_server_is_down(a_server: StartServe
         await until(down)
         turn = await panel.finished("anybody?")
         assert turn["error"]["code"] == "model_down"
+        assert turn["error"]["detail"]["address"] == f"http://127.0.0.1:{an_unused_port}/v1"
         assert turn["text"] == "anybody?"
 
 

@@ -207,6 +207,8 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
     context = browser.new_context(viewport={"width": 1280, "height": 800}, locale="en-US")
     context.set_default_timeout(15_000)
     yield context
+    for page in context.pages:  # an answer that a test has changed may still be on its way
+        page.unroute_all(behavior="ignoreErrors")
     context.close()
 
 

@@ -72,6 +72,81 @@ def test_replace_touches_only_the_selection_when_there_is_one(panel: Panel, lab:
     opened.expect_sources("keep = 1\nold = 2")
 
 
+def explain(panel: Panel, model: FakeVLLM, number: int) -> Locator:
+    """Ask about this cell; the buttons of the answer's code."""
+    panel.text.press_sequentially(f"@cell{number}")
+    panel.composer.get_by_role("option").filter(has_text=f"Cell {number}:").click()
+    return answered(panel, model)
+
+
+def test_replace_means_the_cell_that_was_asked_about_wherever_it_stands_now(
+    panel: Panel, lab: Lab, model: FakeVLLM
+) -> None:
+    opened = open_notebook(panel, lab, code("a = 1", "one"), code("b = 2", "two"), code("c = 3", "three"))
+    block = explain(panel, model, 1)
+    opened.click(0)
+    panel.page.keyboard.press("Escape")
+    panel.execute("notebook:move-cell-down")
+    opened.expect_sources("b = 2", "a = 1", "c = 3")
+    opened.click(2)
+    press(block, "Replace cell or selection")
+    opened.expect_sources("b = 2", CODE, "c = 3")
+    expect(opened.cells.nth(1)).to_have_class(has_class("jp-mod-active"))
+    panel.page.keyboard.press("Control+z")
+    opened.expect_sources("b = 2", "a = 1", "c = 3")
+
+
+def test_replace_says_that_the_cell_is_gone_and_what_still_works(panel: Panel, lab: Lab, model: FakeVLLM) -> None:
+    opened = open_notebook(panel, lab, code("a = 1", "one"), code("b = 2", "two"), code("c = 3", "three"))
+    block = explain(panel, model, 2)
+    panel.reload()  # what the question was about is known all the same
+    opened.click(1)
+    panel.execute("notebook:delete-cell")
+    opened.expect_sources("a = 1", "c = 3")
+    press(block, "Replace cell or selection")
+    dialog = panel.page.get_by_role("dialog")
+    expect(dialog).to_contain_text("The cell that you asked about is no longer in work.ipynb.")
+    opened.expect_sources("a = 1", "c = 3")
+    expect(dialog.get_by_role("button", name="Replace cell 2")).to_be_visible()
+    dialog.get_by_role("button", name="Insert below").click()
+    opened.expect_sources("a = 1", "c = 3", CODE)
+
+
+def test_replace_asks_which_cell_when_the_user_has_gone_on_to_another(panel: Panel, lab: Lab, model: FakeVLLM) -> None:
+    opened = open_notebook(panel, lab, code("a = 1", "one"), code("b = 2", "two"), code("", "three"))
+    opened.click(0)
+    block = answered(panel, model)
+    opened.click(1)
+    dialog = panel.page.get_by_role("dialog")
+    press(block, "Replace cell or selection")
+    expect(dialog).to_contain_text("You asked in cell 1, and are in cell 2 now.")
+    dialog.get_by_role("button", name="Cancel").click()
+    expect(dialog).to_have_count(0)
+    opened.expect_sources("a = 1", "b = 2", "")
+    press(block, "Replace cell or selection")
+    dialog.get_by_role("button", name="Replace cell 1").click()
+    opened.expect_sources(CODE, "b = 2", "")
+    opened.click(2)  # nothing is lost there
+    press(block, "Replace cell or selection")
+    opened.expect_sources(CODE, "b = 2", CODE)
+
+
+def test_replace_asks_before_it_takes_a_whole_cell_for_the_text_that_was_asked_about(
+    panel: Panel, lab: Lab, model: FakeVLLM
+) -> None:
+    opened = open_notebook(panel, lab, code("keep = 1\nold = 2", "one"))
+    opened.click(0)
+    panel.page.keyboard.press("Control+End")
+    panel.page.keyboard.press("Shift+Home")
+    block = answered(panel, model)
+    opened.click(0)
+    press(block, "Replace cell or selection")
+    dialog = panel.page.get_by_role("dialog")
+    expect(dialog).to_contain_text("You asked about some text of cell 1, and nothing is selected there now.")
+    dialog.get_by_role("button", name="Replace cell 1").click()
+    opened.expect_sources(CODE)
+
+
 def test_new_cell_and_run_shows_its_output(panel: Panel, lab: Lab, model: FakeVLLM) -> None:
     opened = open_notebook(panel, lab, markdown("# Title", "one"))
     press(answered(panel, model), "New cell and run")

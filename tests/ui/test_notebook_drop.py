@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import re
 
 from playwright.sync_api import Locator, Page, expect
 
+from tests.contract.posts import PNG
 from tests.fakes.vllm import FakeVLLM
 from tests.ui.lab import Lab
 from tests.ui.notebook import code, open_notebook, posted_parts, prompt
@@ -63,6 +65,22 @@ def test_a_file_is_dropped_into_the_chat_and_stays_where_it_is(panel: Panel, lab
     panel.expect_answer("what does it say?")
     assert "bicycles are counted" in prompt(model)
     assert (lab.root / "notes.txt").is_file()
+
+
+def test_a_dropped_picture_travels_as_one_and_says_so_when_it_cannot(panel: Panel, lab: Lab, model: FakeVLLM) -> None:
+    lab.write("plot.png", base64.b64decode(PNG))
+    lab.write("scan.bmp", b"BM" + bytes(60))
+    panel.open("lab")
+    drag(panel.page, listed(panel, "plot.png"), panel.text)
+    drag(panel.page, listed(panel, "scan.bmp"), panel.text)
+    scan = panel.pills.filter(has_text="scan.bmp")
+    expect(scan).to_contain_text("cannot be read")
+    expect(scan).to_have_attribute("title", re.compile("not a PNG, JPEG, GIF or WebP picture"))
+    panel.ask("what do they show?")
+    panel.expect_state("complete")
+    sent = panel.questions.last.locator(".jp-Cellar-sentPills li")
+    expect(sent).to_have_text(["plot.png", "scan.bmp not a PNG, JPEG, GIF or WebP picture"])
+    assert "data:image/png;base64" in str(model.requests[-1].body["messages"])
 
 
 def test_a_folder_is_dropped_as_a_folder(panel: Panel, lab: Lab) -> None:

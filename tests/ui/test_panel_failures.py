@@ -89,7 +89,7 @@ def test_a_model_that_turns_out_to_be_blind_can_be_asked_without_the_pictures(
     model.use("blind")
     panel.ask("What is shown?")
     card = panel.last_answer.get_by_role("group", name="This model does not see pictures")
-    expect(card).to_contain_text("Ask without the pictures, or choose another model below.")
+    expect(card).to_contain_text("Ask without the pictures, or ask a model that sees them.")
     panel.button("Ask without the pictures", card).click()
     panel.expect_answer("What is shown?")
     assert "image_url" in str(model.requests[0].body["messages"])

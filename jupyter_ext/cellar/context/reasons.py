@@ -34,6 +34,7 @@ ENGLISH: dict[str, str] = {
     "not_a_file": "not a file",
     "too_large": "{0:,} bytes, at most {1:,} are read",
     "binary": "binary file",
+    "picture_kind": "not a PNG, JPEG, GIF or WebP picture",
     "encoding": "not text in a known encoding",
     "not_json": "not JSON that can be read",
     "not_a_notebook": "JSON, but no notebook of format 4",

@@ -21,6 +21,7 @@ class Pill(Sent):
     label: str
     path: str = ""
     auto: bool = False
+    cell: str = ""  # id of the one cell that it points at; of a notebook the active one
 
 
 class Turn(Sent):
@@ -79,6 +80,7 @@ class ModelServer(Sent):
     state: Literal["up", "loading", "down"]
     message: str = ""
     tiny: bool = False  # the embedded demonstration model: say so
+    address: str = ""  # where one that is down was looked for; empty on a hub, whose users cannot change it
 
 
 FeatureName = Literal[

@@ -7,6 +7,7 @@ must end inside the root; hidden files follow the server's own `allow_hidden`. W
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import os
 import re
@@ -21,6 +22,7 @@ from cellar.context import Folder, Notice, Rule, reason_of
 from cellar.errors import CellarError, NotFound, OutsideWorkspace, TooLarge, Unreadable
 
 from .notebooks import notebook_part
+from .pictures import HEAD, MAX_PICTURE_BYTES, is_other_picture, mime_of
 
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
@@ -115,15 +117,34 @@ class Files:
         return Gathered(tuple(found), folders, tuple(notices))
 
     def read_part(self, part: wire.FilePart) -> wire.ContextPart:
-        """The file with its text; a notebook as cells."""
+        """The file with its text; a notebook as cells, a picture as one."""
         if part.text is not None and not part.path.endswith(".ipynb"):
             return part
         if part.path.endswith(".ipynb"):
             if part.text is not None:
                 return notebook_part(part.path, part.text.encode(), auto=part.auto)
             return notebook_part(part.path, self.read_bytes(part.path, MAX_NOTEBOOK_BYTES), auto=part.auto)
-        text, cut = self.read_for_model(part.path)
+        try:
+            text, cut = self.read_for_model(part.path)
+        except Unreadable:
+            picture = self._picture(part)
+            if picture is None:
+                raise
+            return picture
         return msgspec.structs.replace(part, text=text, cut=cut)
+
+    def _picture(self, part: wire.FilePart) -> wire.ImagePart | None:
+        """None: the file is no picture. Raises `Unreadable` for one that no model is sent."""
+        with _opened(self.resolve(part.path)) as file:
+            head = file.read(HEAD)
+        mime = mime_of(head)
+        if mime is None:
+            if is_other_picture(head):
+                raise Unreadable("Not a picture that can be sent", detail={"why": "picture_kind"})
+            return None
+        data = base64.b64encode(self.read_bytes(part.path, MAX_PICTURE_BYTES)).decode()
+        name = part.path.rpartition("/")[2]
+        return wire.ImagePart(name=name, image=wire.Image(mime=mime, data=data), auto=part.auto)
 
     def folder(self, path: str) -> Folder:
         """Names below a folder, and its small text files, in a stable order."""

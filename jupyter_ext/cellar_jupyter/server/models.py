@@ -102,6 +102,11 @@ class Models:
             changes["context_length"] = int(self._config.context_length[model.id])
         return msgspec.structs.replace(model, **changes) if changes else model
 
+    @property
+    def address(self) -> str:
+        """Where the model server is looked for, if the user can change that: empty on a hub or with a bad setting."""
+        return "" if self._config.gateway or self._config.problem else self._config.base_url
+
     def default(self) -> str | None:
         """The model that is asked when the browser names none."""
         ids = [model.id for model in self.known]
@@ -158,6 +163,8 @@ class Models:
             self.known = tuple(self._with_overrides(each) for each in self.known)
         if isinstance(error, ModelServerDown):
             self.health = wire.ModelServer(state="down", message=error.message, tiny=self._config.tiny)
+            if self.address:
+                error.detail = {**error.detail, "address": self.address}
         self._known_at = 0.0
 
     # -- counting -----------------------------------------------------------------------------------------------------

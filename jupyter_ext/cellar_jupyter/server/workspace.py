@@ -114,7 +114,7 @@ class Workspace:
         await self.shelf.settled()  # a page asks when an answer has ended: the disk may be about to refuse it
         return wire.Status(
             version=version(),
-            model_server=self.models.health,
+            model_server=self._health(),
             models=self.models.known,
             default_model=self.models.default(),
             policy=self.config.policy(),
@@ -125,6 +125,10 @@ class Workspace:
         """What the user has used today, and the quotas."""
         me = await self.models.ask_me()
         return await self.usage.report(time.time()) if me is None else report_of(me)
+
+    def _health(self) -> wire.ModelServer:
+        health = self.models.health
+        return msgspec.structs.replace(health, address=self.models.address) if health.state == "down" else health
 
     def _announcements(self) -> tuple[wire.Announcement, ...]:
         told = [

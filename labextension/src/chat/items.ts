@@ -95,9 +95,9 @@ export function readParts(
 export async function partsToSend(
   items: readonly IContextItem[],
   most?: number
-): Promise<SentPart[]> {
+): Promise<(SentPart | null)[]> {
   const parts = await readParts(items, most);
-  return parts.flatMap((part, index) => part ?? gonePart(items[index]) ?? []);
+  return parts.map((part, index) => part ?? gonePart(items[index]));
 }
 
 function gonePart(item: IContextItem): IGonePart | null {

@@ -109,10 +109,21 @@ export function rowsOfParts(
         row.kind === part.type &&
         (path === '' ? row.label === labelOfImage(part) : row.path === path)
     );
+    // A picture of the workspace is attached as a file, and sent as a picture.
+    const picture = left.findIndex(
+      row =>
+        part.type === 'file' &&
+        row.kind === 'image' &&
+        row.label === nameOf(path)
+    );
     const fallback = left.findIndex(row => row.kind === part.type);
-    const index = at >= 0 ? at : path === '' ? fallback : -1;
+    const index = at >= 0 ? at : path === '' ? fallback : picture;
     return index >= 0 ? left.splice(index, 1)[0] : null;
   });
+}
+
+function nameOf(path: string): string {
+  return path.split('/').pop() ?? path;
 }
 
 function labelOfImage(part: ContextPart): string {

@@ -5,6 +5,7 @@
 import { Token } from '@lumino/coreutils';
 
 import type { ContextPart } from '../wire/types';
+import type { ISubject } from './subject';
 
 /**
  * A thing that will travel with the next question. `key` names the thing
@@ -53,8 +54,8 @@ export interface IDragData {
 export interface ICodeTarget {
   insertAbove?(code: string): void;
   insertBelow?(code: string): void;
-  /** the selection if there is one, else the active cell */
-  replace?(code: string): void;
+  /** the cell that the question was about, or what is selected; asks where that is not certain */
+  replace?(code: string, subject: ISubject | null): void;
   newCellAndRun?(code: string): void;
   newFile?(code: string, language: string): void;
 }

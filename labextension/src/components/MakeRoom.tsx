@@ -13,7 +13,7 @@ export interface IMakeRoomProps {
   close?(): void;
 }
 
-/** *Compact* and *New chat from summary*, with the words of what they do. */
+/** *Compact* and *New conversation from summary*, with the words of what they do. */
 export function MakeRoom(props: IMakeRoomProps): JSX.Element | null {
   const { trans, canCompact, compact, newFromSummary, close } = props;
   if (!canCompact) {
@@ -33,7 +33,7 @@ export function MakeRoom(props: IMakeRoomProps): JSX.Element | null {
         act={act(compact)}
       />
       <TextButton
-        label={trans.__('New chat from summary')}
+        label={trans.__('New conversation from summary')}
         title={trans.__(
           'Sum up this conversation and go on in a new one; this one stays as it is'
         )}

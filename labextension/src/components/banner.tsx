@@ -153,9 +153,14 @@ function serverBanners(props: IBannersProps, state: IChatState): IBanner[] {
       {
         key: 'model_down',
         level: 'error',
-        text: trans.__(
-          'The model server does not answer. What you type is kept.'
-        ),
+        text: server.address
+          ? trans.__(
+              'The model server does not answer at %1. What you type is kept.',
+              server.address
+            )
+          : trans.__(
+              'The model server does not answer. What you type is kept.'
+            ),
         action
       }
     ];

@@ -81,13 +81,14 @@ function seesWords(trans: TranslationBundle, sight: ISight): string {
       'No notebook or file is open. Open one and Cellar sees it, or just ask.'
     );
   }
-  const things = [
-    document.label,
+  const facts = [
     cells === null ? '' : trans._n('%1 cell', '%1 cells', cells),
     selection ? trans.__('a selection') : '',
     error ? trans.__('an error') : ''
   ].filter(word => word !== '');
-  return trans.__('Cellar sees: %1', things.join(' · '));
+  // A line is broken between them only, and behind the dot.
+  const whole = facts.map(each => `\u00a0· ${each.replace(/ /g, '\u00a0')}`);
+  return trans.__('Cellar sees: %1', document.label + whole.join(''));
 }
 
 function starterLabel(trans: TranslationBundle, starter: IStarter): string {

@@ -58,6 +58,7 @@ const WORDS: Record<string, Words> = {
       megabytes(limit)
     ),
   binary: trans => trans.__('not text'),
+  picture_kind: trans => trans.__('not a PNG, JPEG, GIF or WebP picture'),
   encoding: trans => trans.__('not text in a known encoding'),
   not_json: trans => trans.__('not JSON that can be read'),
   not_a_notebook: trans => trans.__('not a notebook'),

@@ -84,11 +84,16 @@ function notTaken(trans: TranslationBundle, error: IErrorInfo): string {
 }
 
 const WORDS: Record<string, Words> = {
-  model_down: trans => ({
+  model_down: (trans, error) => ({
     title: trans.__('The model server does not answer'),
-    text: trans.__(
-      'Your question is kept. Try again when it is back; if this lasts, tell the people who run it.'
-    ),
+    text: error.detail?.address
+      ? trans.__(
+          'It was looked for at %1; VLLM_BASE_URL says where it is. Your question is kept: try again when it runs.',
+          error.detail.address
+        )
+      : trans.__(
+          'Your question is kept. Try again when it is back; if this lasts, tell the people who run it.'
+        ),
     action: 'retry'
   }),
   model_loading: trans => ({
@@ -129,7 +134,7 @@ const WORDS: Record<string, Words> = {
   },
   no_vision: trans => ({
     title: trans.__('This model does not see pictures'),
-    text: trans.__('Ask without the pictures, or choose another model below.'),
+    text: trans.__('Ask without the pictures, or ask a model that sees them.'),
     action: 'pictures'
   }),
   queue_full: trans => ({

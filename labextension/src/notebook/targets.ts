@@ -4,20 +4,24 @@
  * is shown and gets the focus, so that this undo is one key away.
  */
 import type { JupyterFrontEnd } from '@jupyterlab/application';
+import type { Cell } from '@jupyterlab/cells';
 import type { CodeEditor } from '@jupyterlab/codeeditor';
 import { PathExt } from '@jupyterlab/coreutils';
 import type { IDocumentManager } from '@jupyterlab/docmanager';
 import { NotebookActions, type NotebookPanel } from '@jupyterlab/notebook';
+import type { TranslationBundle } from '@jupyterlab/translation';
 
 import type { ICodeTarget, ICodeTargets } from '../chat/tokens';
 import { selected } from './collect';
 import type { Documents, EditorWidget, OpenDocument } from './documents';
 import { extensionOf } from './filetypes';
+import { Replacement } from './replacement';
 
 export interface ITargetsOptions {
   documents: Documents;
   shell: JupyterFrontEnd.IShell;
   documentManager: IDocumentManager;
+  trans: TranslationBundle;
   /** the folder shown, when no document is open */
   folder(): string;
   /** a file could not be made or a cell not be run */
@@ -25,7 +29,14 @@ export interface ITargetsOptions {
 }
 
 export class CodeTargets implements ICodeTargets {
-  constructor(private readonly options: ITargetsOptions) {}
+  constructor(private readonly options: ITargetsOptions) {
+    this.replacement = new Replacement({
+      documents: options.documents,
+      trans: options.trans,
+      write: (panel, cell, code, all) => this.write(panel, cell, code, all),
+      insertBelow: (panel, code) => this.insertCell(panel, 1, code)
+    });
+  }
 
   current(): ICodeTarget {
     const document = this.options.documents.current();
@@ -60,7 +71,11 @@ export class CodeTargets implements ICodeTargets {
     };
     const cell = panel.content.activeCell;
     if (cell && cell.model.getMetadata('editable') !== false) {
-      target.replace = code => this.replaceInCell(panel, code);
+      target.replace = (code, subject) => {
+        void this.replacement
+          .replace(panel, code, subject)
+          .catch(this.options.onError);
+      };
     }
     return target;
   }
@@ -119,13 +134,14 @@ export class CodeTargets implements ICodeTargets {
     }
   }
 
-  private replaceInCell(panel: NotebookPanel, code: string): void {
+  private write(
+    panel: NotebookPanel,
+    cell: Cell,
+    code: string,
+    all: boolean
+  ): void {
     const { content } = panel;
-    const cell = content.activeCell;
-    if (!cell) {
-      return;
-    }
-    const what = cell.editor && selected(cell.editor);
+    const what = !all && cell.editor ? selected(cell.editor) : null;
     if (cell.editor) {
       const length = cell.model.sharedModel.getSource().length;
       edit(cell.editor, what?.start ?? 0, what?.end ?? length, code);
@@ -185,6 +201,8 @@ export class CodeTargets implements ICodeTargets {
     this.options.shell.activateById(widget.id);
     widget.content.activate();
   }
+
+  private readonly replacement: Replacement;
 }
 
 /** Replace characters as one undo step, leave the new text selected and in view. */

@@ -63,6 +63,7 @@ export const notebookPlugin: JupyterFrontEndPlugin<INotebookRoom> = {
         documents,
         shell: app.shell,
         documentManager,
+        trans,
         folder: () => files?.model.path ?? '',
         onError: error => {
           Notification.error(

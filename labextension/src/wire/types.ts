@@ -265,6 +265,8 @@ export interface IPill {
   kind: string;
   label: string;
   path?: string;
+  /** id of the one cell that it points at; of a notebook the active one */
+  cell?: string;
   auto?: boolean;
 }
 
@@ -331,6 +333,8 @@ export interface IStatus {
     state: 'up' | 'loading' | 'down';
     message?: string;
     tiny?: boolean;
+    /** where one that is down was looked for; absent on a hub */
+    address?: string;
   };
   models: IModel[];
   default_model: string | null;

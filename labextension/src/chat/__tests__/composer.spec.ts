@@ -220,7 +220,8 @@ describe('the composer without its screen', () => {
       auto: false,
       read: async () => null
     };
-    expect(await partsToSend([cell, fileItem('b.csv')])).toEqual([
+    const image = { ...cell, kind: 'image' as const };
+    expect(await partsToSend([cell, fileItem('b.csv'), image])).toEqual([
       {
         type: 'gone',
         kind: 'cells',
@@ -228,7 +229,8 @@ describe('the composer without its screen', () => {
         label: 'Cell 3',
         auto: false
       },
-      { type: 'file', path: 'b.csv', auto: false }
+      { type: 'file', path: 'b.csv', auto: false },
+      null
     ]);
   });
 

@@ -66,4 +66,12 @@ describe('the token meter', () => {
       [950, 1200, 9960, 34_400, 999_600, 1_300_000].map(shortTokens)
     ).toEqual(['950', '1.2k', '10k', '34k', '1M', '1.3M']);
   });
+
+  it('finds the picture that a file of the workspace was sent as', () => {
+    const rows = rowsOfParts(
+      [{ type: 'file', path: 'plots/a.png' }],
+      receipt({ parts: [{ kind: 'image', label: 'a.png', state: 'sent' }] })
+    );
+    expect(rows[0]?.kind).toBe('image');
+  });
 });

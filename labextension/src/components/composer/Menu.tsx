@@ -103,6 +103,11 @@ function MentionRow(props: {
 }): JSX.Element {
   const { trans, row, lock } = props;
   const Icon = KIND_ICONS[row.item.kind];
+  // The name stands before it already.
+  const end = `/${row.item.label}`;
+  const place = row.detail.endsWith(end)
+    ? row.detail.slice(0, -end.length)
+    : row.detail;
   return (
     <>
       <Icon.react tag="span" className="jp-Cellar-pillIcon" />
@@ -110,7 +115,7 @@ function MentionRow(props: {
       {lock === null ? null : (
         <lockIcon.react tag="span" className="jp-Cellar-pillIcon" />
       )}
-      <small>{lock ?? (row.detail || kindName(trans, row.item.kind))}</small>
+      <small>{lock ?? (place || kindName(trans, row.item.kind))}</small>
     </>
   );
 }

@@ -136,7 +136,11 @@ function rowNote(trans: TranslationBundle, row: IMeterRow): string {
 function Breakdown(
   props: IMeterProps & { meter: IMeter; close(): void }
 ): JSX.Element {
-  const { trans, meter, receipt } = props;
+  const { trans, meter, receipt, tooLong } = props;
+  // The receipt is of what was typed before, and nobody counted what is too long.
+  const rows = tooLong
+    ? meter.rows.filter(row => row.kind !== 'question' && row.kind !== 'free')
+    : meter.rows;
   return (
     <div
       className="jp-Cellar-breakdown"
@@ -145,11 +149,16 @@ function Breakdown(
     >
       <table>
         <tbody>
-          {meter.rows.map((row, index) => (
+          {rows.map((row, index) => (
             <Row key={index} trans={trans} row={row} budget={meter.budget} />
           ))}
         </tbody>
       </table>
+      {tooLong ? (
+        <p className="jp-Cellar-breakdownNote jp-mod-warn">
+          {trans.__('This is more than the model can read')}.
+        </p>
+      ) : null}
       <p className="jp-Cellar-breakdownNote">
         {trans.__('The model reads %1 tokens.', figure(receipt.context_length))}{' '}
         {meter.exact

@@ -111,7 +111,8 @@ function conditionOf(
   if (props.preview.gone.has(item.key)) {
     return 'gone';
   }
-  if (item.kind === 'image' && props.vision === false) {
+  const picture = item.kind === 'image' || row?.kind === 'image';
+  if (picture && props.vision === false) {
     return 'unseen';
   }
   switch (row?.state) {

@@ -14,6 +14,7 @@ import { Preview } from '../../chat/preview';
 import { mostReadable, type IQuestion } from '../../chat/question';
 import { isBlocking, onTheWay } from '../../chat/state';
 import type { ChatStore, IPlace } from '../../chat/store';
+import { cellOf } from '../../chat/subject';
 import type { IContextItem } from '../../chat/tokens';
 import {
   branchTo,
@@ -22,7 +23,7 @@ import {
   waiting,
   type Turns
 } from '../../chat/tree';
-import type { IErrorInfo, IPill, ITurn } from '../../wire/types';
+import type { IErrorInfo, IPill, ITurn, SentPart } from '../../wire/types';
 import { Compacting, compactingWords, newsIn } from '../compacting';
 import { describe } from '../describe';
 import type { IComposerActions, IComposerChat } from './props';
@@ -102,9 +103,9 @@ export function createComposer(store: ChatStore): IComposerRoom {
   };
 }
 
-function pillOf(item: IContextItem): IPill {
+function pillOf(item: IContextItem, part: SentPart | null): IPill {
   const { kind, label, path, auto } = item;
-  return { kind, label, path, auto };
+  return { kind, label, path, auto, cell: part ? cellOf(part) : undefined };
 }
 
 function unsentOf(taken: ITaken): IUnsent {
@@ -123,11 +124,12 @@ async function questionOf(
   taken: ITaken,
   most: number | undefined
 ): Promise<IQuestion> {
+  const parts = await partsToSend(taken.attached, most);
   return {
     key,
     text,
-    context: await partsToSend(taken.attached, most),
-    pills: taken.attached.map(pillOf),
+    context: parts.filter((part): part is SentPart => part !== null),
+    pills: taken.attached.map((item, index) => pillOf(item, parts[index])),
     conversationId: conversation
   };
 }

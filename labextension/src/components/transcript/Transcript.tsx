@@ -3,6 +3,7 @@ import { caretDownEmptyIcon } from '@jupyterlab/ui-components';
 import * as React from 'react';
 
 import { onTheWay } from '../../chat/state';
+import { subjectOf, type ISubject } from '../../chat/subject';
 import { branchTo, isRunning, isWaiting, type Turns } from '../../chat/tree';
 import type { ITurn } from '../../wire/types';
 import { useChat, useRoom } from '../room';
@@ -44,6 +45,10 @@ export function Transcript(): JSX.Element {
       keeper.current?.toEnd();
     }
   }, [next, fresh, keeper]);
+  const subjectHere = (button: Element): ISubject | null => {
+    const id = button.closest<HTMLElement>('[data-turn]')?.dataset.turn;
+    return id ? subjectOf(turns, id) : null;
+  };
   return (
     <div className="jp-Cellar-transcriptBox">
       <div
@@ -56,7 +61,7 @@ export function Transcript(): JSX.Element {
           .filter(([, act]) => act !== undefined)
           .map(([name]) => name)
           .join(' ')}
-        onClick={event => actOnCode(event, target, trans)}
+        onClick={event => actOnCode(event, target, trans, subjectHere)}
         onKeyDown={event => jumpByKey(event, scroller.current)}
       >
         <div ref={content} className="jp-Cellar-turns">

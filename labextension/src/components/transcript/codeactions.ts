@@ -2,6 +2,7 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import type * as React from 'react';
 
+import type { ISubject } from '../../chat/subject';
 import type { ICodeTarget } from '../../chat/tokens';
 import { copyText } from '../clipboard';
 import { codeOf, type CodeAction } from '../markdown/code';
@@ -9,7 +10,9 @@ import { codeOf, type CodeAction } from '../markdown/code';
 export function actOnCode(
   event: React.MouseEvent,
   target: ICodeTarget,
-  trans: TranslationBundle
+  trans: TranslationBundle,
+  /** of the question that the clicked code answers */
+  subject: (button: Element) => ISubject | null = () => null
 ): void {
   const button = (event.target as Element).closest<HTMLElement>(
     '[data-cellar-action]'
@@ -27,6 +30,8 @@ export function actOnCode(
     });
   } else if (action === 'newFile') {
     target.newFile?.(code, language);
+  } else if (action === 'replace') {
+    target.replace?.(code, subject(button));
   } else {
     target[action]?.(code);
   }

@@ -20,6 +20,7 @@ from cellar_hub.audit.verify import ChainReport, chains, check_seals, checked_ro
 from cellar_hub.store import Store
 from cellar_hub.store.tables import audit, audit_seal
 
+WALK_SECONDS = 3600.0  # for verifying what is too old
 AT_ONCE = 500  # rows in one delete: requests share the writer with it
 
 
@@ -40,7 +41,7 @@ async def retain(store: Store, keys: Keys, heads: Heads, *, before: float, now: 
     done = []
     for chain in await store.read(chains):
         find = partial(_find_segment, keys=keys, known=known, chain=chain, before=before, now=now)
-        seal, sealed, broken = await store.read(find)
+        seal, sealed, broken = await store.read(find, patience=WALK_SECONDS)
         if seal is not None:
             await asyncio.to_thread(heads.write, seal)
             await store.write(partial(_insert_seal, seal=seal, signed=sign_statement(keys, seal)))

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from cellar.settings import SettingsError
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, PendingRollbackError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry
 
 SETTING = "CELLAR_DATABASE_URL"
@@ -73,7 +74,7 @@ def is_down(error: BaseException) -> bool:
     """Whether an error speaks of the database rather than of what was asked of it."""
     if isinstance(error, DBAPIError):
         return isinstance(error, OperationalError) or error.connection_invalidated
-    return isinstance(error, SQLAlchemyError)
+    return isinstance(error, PendingRollbackError | PoolTimeout)
 
 
 def _sqlite(url: URL, wait: float, begin: str, pragmas: list[str], connections: int) -> Engine:
@@ -109,7 +110,10 @@ def _postgresql(url: URL, wait: float, settings: dict[str, str], connections: in
         url,
         connect_args={
             "connect_timeout": CONNECT_SECONDS,
-            "tcp_user_timeout": milliseconds,  # a peer that vanished without a FIN
+            "tcp_user_timeout": milliseconds,  # a server that vanished without a FIN, while we send
+            "keepalives_idle": max(1, int(wait)),  # and while we wait for its answer
+            "keepalives_interval": 1,
+            "keepalives_count": 3,
             "application_name": "cellar",
             "options": " ".join(f"-c {name}={value}" for name, value in settings.items()),
         },

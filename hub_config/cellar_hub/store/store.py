@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 LOCK_SECONDS = 5.0  # how long a lock of another process is waited for
 PATIENCE = 3  # times that: when a caller hears StoreDown, whatever the database is doing
-SHARED = 256  # requests in one commit at most: a bound on how long the writer's lock is held
+SHARED = 64  # requests in one commit at most: a bound on the lock's time; PostgreSQL keeps so many savepoints in memory
 READERS = 4
 HOOKS = "cellar_after_commit"
 
@@ -93,15 +93,14 @@ class Store:
         job: Job[T] = Job(work, asyncio.get_running_loop().create_future())
         self._queue.put(job)
         try:
-            async with asyncio.timeout(self._patience) as limit:
-                return await job.future
-        except TimeoutError:
-            if limit.expired():
-                raise StoreDown(f"no commit within {self._patience:.0f} s") from None
+            return await _patiently(job.future, self._patience)
+        except StoreDown as error:
+            self._tell_down(str(error))
             raise
 
-    async def read(self, work: Callable[[Connection], T]) -> T:
-        """Run `work` in a reader's thread on one snapshot; it cannot write. Raises what it raises, and StoreDown."""
+    async def read(self, work: Callable[[Connection], T], patience: float | None = None) -> T:
+        """Run `work` in a reader's thread on one snapshot; it cannot write. Raises what it raises, and StoreDown, after
+        `patience` seconds at the latest (None: three times `wait`)."""
         if self._closed:
             raise StoreDown("closed")
 
@@ -109,7 +108,8 @@ class Store:
             with self.reading() as connection:
                 return work(connection)
 
-        return await asyncio.get_running_loop().run_in_executor(self._readers, run)
+        reading = asyncio.get_running_loop().run_in_executor(self._readers, run)
+        return await _patiently(reading, patience or self._patience)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -123,12 +123,12 @@ class Store:
             raise
 
     async def close(self) -> None:
-        """Finish what is waiting and let go of the database."""
+        """Finish what is waiting, as far as the database lets us within three times `wait`, and let go of it."""
         if not self._closed:
             self._closed = True
             self._queue.put(None)
-        await asyncio.to_thread(self._thread.join)
-        self._readers.shutdown()
+        await asyncio.to_thread(self._thread.join, self._patience)
+        self._readers.shutdown(wait=False, cancel_futures=True)
         self._reader.dispose()
         self._writer.dispose()
 
@@ -163,20 +163,23 @@ class Store:
             if len(jobs) == 1 and not is_down(error):
                 jobs[0].error = error
             else:
-                self._tell_down(jobs, reason(error))
+                self._tell_down(reason(error))
+                for job in jobs:
+                    job.error = StoreDown(reason(error))
             return
         if self.down is not None:
             log.warning("the database is back")
             self.down = None
         for call in hooks:
-            call()
+            try:
+                call()
+            except Exception:
+                log.exception("a call after a commit failed")
 
-    def _tell_down(self, jobs: list[Job[Any]], why: str) -> None:
+    def _tell_down(self, why: str) -> None:
         if self.down is None:
             log.warning("the database is down: %s", why)
         self.down = why
-        for job in jobs:
-            job.error = StoreDown(why)
 
     def _commit(self, jobs: list[Job[Any]]) -> list[Callable[[], None]]:
         """What is to be called now. Raises when nothing of this transaction was, or is known to be, written."""
@@ -189,6 +192,16 @@ class Store:
                 for job in jobs:
                     _run_in_savepoint(tx, job, hooks)
         return hooks
+
+
+async def _patiently(future: asyncio.Future[T], patience: float) -> T:
+    try:
+        async with asyncio.timeout(patience) as limit:
+            return await future
+    except TimeoutError:
+        if limit.expired():
+            raise StoreDown(f"no answer within {patience:.0f} s") from None
+        raise
 
 
 def _run_in_savepoint(tx: Connection, job: Job[Any], hooks: list[Callable[[], None]]) -> None:

@@ -8,6 +8,7 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -16,7 +17,7 @@ from cellar_hub.store import Store, StoreDown
 from cellar_hub.store.engine import WRITER_LOCK
 from cellar_hub.store.tables import settled
 from sqlalchemy import Connection, insert, select, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, NoResultFound
 
 from tests.hub import postgres
 from tests.hub.store.test_writer import write_down, written
@@ -96,9 +97,11 @@ async def test_a_frozen_server_is_down_in_bounded_time(postgresql: postgres.Clus
     postgresql.freeze()
     began = time.monotonic()
     try:
-        waiting = [store.write(write_down(str(i))) for i in range(3)]
+        waiting: list[Any] = [store.write(write_down(str(i))) for i in range(3)]
+        waiting.append(store.read(written))
         assert {type(e) for e in await asyncio.gather(*waiting, return_exceptions=True)} == {StoreDown}
         assert time.monotonic() - began < 4 * WAIT
+        assert store.down is not None
     finally:
         postgresql.thaw()
 
@@ -152,6 +155,15 @@ async def test_an_error_tells_no_values(impatient: Store) -> None:
     with pytest.raises((StoreDown, DBAPIError)) as refused:
         await impatient.read(lambda c: c.execute(text("SELECT * FROM nothing WHERE a = :a"), {"a": "secret"}).all())
     assert "secret" not in str(refused.value)
+
+
+async def test_an_answer_that_is_not_there_is_no_database_that_is_down(impatient: Store) -> None:
+    nothing = select(settled.c.request_id)
+    with pytest.raises(NoResultFound):
+        await impatient.read(lambda c: c.execute(nothing).one())
+    with pytest.raises(NoResultFound):
+        await impatient.write(lambda c: c.execute(nothing).one())
+    assert impatient.down is None
 
 
 async def test_a_wrong_statement_is_its_authors_failure_alone(impatient: Store) -> None:

@@ -219,8 +219,8 @@ class Hub:
         site.client.create_volume(self.data, labels={TEST: site.name})
         self.id = ""
 
-    def start(self, **env: str) -> None:
-        """Start it, or another one on the same data, and wait until it answers."""
+    def start(self, command: list[str] | None = None, **env: str) -> None:
+        """Start it, or another one on the same data, and wait until it answers; or a `command` in its place."""
         binds = [
             f"{PACKAGES}:/srv/packages:ro",
             f"{ROOT}/hub_config:/srv/hub_config:ro",
@@ -231,10 +231,18 @@ class Hub:
         ]
         labels = {names.SITE: self.site.name, names.SERVICE: "hub"}
         self._env |= env
-        command = ["python3", "-m", "jupyterhub", "-f", "/srv/tests/hub_config.py"]
+        hub = ["python3", "-m", "jupyterhub", "-f", "/srv/tests/hub_config.py"]
         name = f"{self.site.name}-hub-{uuid.uuid4().hex[:4]}"
-        self.id = self.site.run(name, command, labels, self.site.net, "hub", binds=binds, environment=self._env)
-        wait_for(lambda: self.call("GET", "/")[0] == 200, 40, self.log)
+        self.id = self.site.run(name, command or hub, labels, self.site.net, "hub", binds=binds, environment=self._env)
+        if command is None:
+            wait_for(lambda: self.call("GET", "/")[0] == 200, 40, self.log)
+
+    def probe(self, **env: str) -> tuple[int, str]:
+        """Run the probe in the hub's container: exit status and what it said."""
+        command = ["python3", "-m", "cellar_hub.spawner.probe"]
+        made = self.site.client.exec_create(self.id, command, environment=self._env | env)
+        said = self.site.client.exec_start(made["Id"]).decode()
+        return self.site.client.exec_inspect(made["Id"])["ExitCode"], said
 
     def kill(self) -> None:
         """As if the machine had lost it: no chance to say goodbye, and the container is gone."""

@@ -1,0 +1,85 @@
+"""The start-up probe on a real engine, as the hub's container runs it: it passes, and it notices what is open."""
+
+from __future__ import annotations
+
+import pytest
+from cellar_hub.settings import HubSettings
+from cellar_hub.spawner import names
+from cellar_hub.spawner.addresses import Network4
+from cellar_hub.spawner.networks import Networks
+from cellar_hub.spawner.probe import Probe
+
+from tests.docker.engine import Hub, Site
+
+pytestmark = pytest.mark.timeout(240)
+POOL = "10.199.32.0/26"
+
+
+@pytest.fixture
+def hub(site: Site, workspace_image: str) -> Hub:
+    """A hub that waits in its container instead of running."""
+    made = Hub(site, workspace_image, POOL)
+    made.start(command=["sleep", "600"])
+    return made
+
+
+def test_the_probe_passes_on_this_engine_and_leaves_nothing(site: Site, hub: Hub) -> None:
+    site.service("proxy", 8000)
+    site.service("gateway", 8080)
+    status, said = hub.probe()
+    assert status == 0, said
+    assert "workspaces reach hub, proxy and gateway, and nothing else" in said and "FAILED" not in said
+    assert site.networks() == [] and not site.containers(**{names.KIND: "probe"})
+    assert not site.client.volumes(filters={"label": f"{names.SITE}={site.name}"})["Volumes"]
+
+
+def test_the_probe_refuses_when_a_service_shows_what_is_not_for_workspaces(site: Site, hub: Hub) -> None:
+    site.service("proxy", 8000, 8001)  # its REST API on all its addresses
+    site.service("gateway", 8080, 8090)
+    status, said = hub.probe()
+    assert status == 1
+    assert "FAILED: A workspace reaches proxy:8001" in said and "FAILED: A workspace reaches gateway:8090" in said
+    assert hub.probe(CELLAR_PROBE="warn")[0] == 0
+    assert site.networks() == []
+
+
+def test_services_that_are_not_up_yet_are_a_warning(site: Site, hub: Hub) -> None:
+    site.service("proxy", 9)  # runs, and does not listen where it should
+    status, said = hub.probe()
+    assert status == 0, said
+    assert "warning: proxy:8000 does not listen yet" in said
+    assert "warning: No running container is labelled as this site's gateway" in said
+
+
+class LeftOpen(Networks):
+    """Networks as an engine makes them whose options nobody understood: internal, but with the host in them."""
+
+    def _create(self, of: names.Names, kind: str, slice_: Network4, options: dict[str, str]) -> bool:
+        return super()._create(of, kind, slice_, {})
+
+
+def test_the_probe_notices_an_engine_that_leaves_the_host_in_a_workspaces_network(
+    site: Site, hub: Hub, workspace_image: str
+) -> None:
+    given = {
+        "CELLAR_SITE": site.name,
+        "CELLAR_WORKSPACE_IMAGES": workspace_image,
+        "CELLAR_WORKSPACE_POOL": POOL,
+        "CELLAR_GATEWAY_TOKEN": "gateway-token-0123456789",
+        "CONFIGPROXY_AUTH_TOKEN": "proxy-token-0123456789",
+    }
+    settings = HubSettings.from_env(given)
+    probe = Probe(site.client, settings)
+    probe.networks = LeftOpen(site.client, site.name, settings.pool)
+    failed = [each.text for each in probe.run() if each.level == "fail"]
+    assert any("reaches the host: 10.199.32." in text for text in failed), failed
+
+
+def test_without_the_image_the_hub_starts_and_says_that_nothing_was_probed(site: Site, hub: Hub) -> None:
+    status, said = hub.probe(CELLAR_WORKSPACE_IMAGES="cellar-test-nothing:1")
+    assert status == 0 and "not run, because the image is not here" in said
+
+
+def test_a_wrong_setting_is_named(site: Site, hub: Hub) -> None:
+    status, said = hub.probe(CELLAR_WORKSPACE_POOL="10.0.0.1/8")
+    assert status == 2 and "CELLAR_WORKSPACE_POOL must be a network" in said

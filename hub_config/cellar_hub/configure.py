@@ -33,7 +33,7 @@ def configure(c: Any, settings: HubSettings) -> None:
     _hub(c, settings)
     _proxy(c, settings)
     _logins(c, settings)
-    _rights(c)
+    _rights(c, settings)
     _services(c, settings)
     _workspaces(c, settings)
 
@@ -87,7 +87,7 @@ def _logins(c: Any, settings: HubSettings) -> None:
     c.Authenticator.enable_auth_state = False
 
 
-def _rights(c: Any) -> None:
+def _rights(c: Any, settings: HubSettings) -> None:
     c.JupyterHub.custom_scopes = {LLM: {"description": "Ask the language models through the gateway"}}
     # JupyterHub drops a scope that a token asks for and its user lacks, without a word: all users have these two
     c.JupyterHub.load_roles = [
@@ -105,6 +105,15 @@ def _rights(c: Any) -> None:
             "services": ["culler"],
         },
     ]
+    if settings.commands_token:
+        c.JupyterHub.load_roles.append(
+            {
+                "name": "commands",
+                "description": "The command line cellar-hub",
+                "scopes": ["admin:users", "admin:servers", "list:users", "read:servers", "delete:servers"],
+                "services": ["commands"],
+            }
+        )
 
 
 def _services(c: Any, settings: HubSettings) -> None:
@@ -124,6 +133,8 @@ def _services(c: Any, settings: HubSettings) -> None:
     if Service.class_traits().get("timeout"):  # JupyterHub 6: a gateway that is down must not hold up the hub's start
         gateway["timeout"] = 3
     services: list[dict[str, Any]] = [{"name": "keeper", "command": keeper, "display": False}]
+    if settings.commands_token:
+        services.append({"name": "commands", "api_token": settings.commands_token, "display": False})
     if settings.idle_timeout or settings.max_age:
         services.append({"name": "culler", "command": culler(settings), "display": False})
     c.JupyterHub.services = [*services, gateway]  # in this order they are started

@@ -347,6 +347,9 @@ class HubSettings:
     gateway_token: str = setting(
         "CELLAR_GATEWAY_TOKEN", REQUIRED, parse_secret, "The gateway's service token at the hub", secret=True
     )
+    commands_token: str = setting(
+        "CELLAR_COMMANDS_TOKEN", "", parse_secret, "Secret of the command line cellar-hub at the hub", secret=True
+    )
     gateway_operations: str = setting(
         "CELLAR_GATEWAY_OPERATIONS_URL", "http://gateway:8090", parse_origin, "The gateway's second port, for /revoke"
     )

@@ -1,0 +1,121 @@
+"""JupyterHub's configuration: what is on, what is off, and that JupyterHub knows every name of it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cellar.settings import SettingsError
+from cellar_hub.configure import configure, culler
+from cellar_hub.renaming import without_unchanged_name
+from cellar_hub.settings import HubSettings
+from cellar_hub.spawner.workspace import CellarSpawner
+from jupyterhub.app import JupyterHub
+from jupyterhub.auth import Authenticator
+from jupyterhub.proxy import ConfigurableHTTPProxy
+from nativeauthenticator import NativeAuthenticator
+from traitlets.config import Config
+
+SETTINGS = HubSettings.from_env(
+    {
+        "CONFIGPROXY_AUTH_TOKEN": "proxy-0123456789abcdef",
+        "CELLAR_GATEWAY_TOKEN": "gateway-0123456789abcdef",
+        "CELLAR_COMMANDS_TOKEN": "commands-0123456789abcdef",
+        "CELLAR_WORKSPACE_IMAGES": "data=cellar-workspace:1",
+        "CELLAR_ADMINS": "admin, kim",
+        "CELLAR_PUBLIC_URL": "https://hub.example.org",
+        "CELLAR_SUBDOMAIN_HOST": "https://hub.example.org",
+    }
+)
+
+
+def configured(settings: HubSettings = SETTINGS) -> Any:
+    c = Config()
+    configure(c, settings)
+    return c
+
+
+def test_every_name_is_one_that_jupyterhub_knows() -> None:
+    classes = {
+        "JupyterHub": JupyterHub,
+        "Authenticator": Authenticator,
+        "NativeAuthenticator": NativeAuthenticator,
+        "ConfigurableHTTPProxy": ConfigurableHTTPProxy,
+        "Spawner": CellarSpawner,
+        "DockerSpawner": CellarSpawner,
+        "CellarSpawner": CellarSpawner,
+    }
+    for section, values in configured().items():
+        traits = classes[section].class_traits(config=True)
+        assert set(values) <= set(traits), section
+
+
+def test_nobody_gets_in_who_was_not_let_in() -> None:
+    c = configured()
+    assert c.Authenticator.allow_all is False and c.Authenticator.allow_existing_users is True
+    assert c.NativeAuthenticator.enable_signup is False and c.NativeAuthenticator.open_signup is False
+    assert c.Authenticator.admin_users == {"admin", "kim"}
+
+
+def test_a_hub_that_ends_leaves_workspaces_and_proxy_alone() -> None:
+    c = configured()
+    assert c.JupyterHub.cleanup_servers is False and c.JupyterHub.cleanup_proxy is False
+    assert c.ConfigurableHTTPProxy.should_start is False
+    assert c.ConfigurableHTTPProxy.api_url.startswith("http+unix://")
+
+
+def test_every_user_holds_what_a_workspaces_token_asks_for() -> None:
+    c = configured()
+    (user,) = (role for role in c.JupyterHub.load_roles if role["name"] == "user")
+    asked = set(c.Spawner.server_token_scopes) - {"users:activity!user", "access:servers!server"}
+    assert asked == {"custom:llm:chat", "access:services!service=cellar"} and asked < set(user["scopes"])
+
+
+def test_every_role_of_a_service_has_its_service() -> None:
+    c = configured()
+    services = {service["name"] for service in c.JupyterHub.services}
+    roles = {name for role in c.JupyterHub.load_roles for name in role.get("services", [])}
+    assert services == {"keeper", "culler", "commands", "cellar"} and roles == services - {"cellar"}
+    assert not any("admin" in role["name"] for role in c.JupyterHub.load_roles)
+
+
+def test_a_culler_never_looks_more_narrowly_than_workspaces_report() -> None:
+    assert "--timeout=600" in culler(replace(SETTINGS, idle_timeout=60))
+    assert "--timeout=3600" in culler(SETTINGS)
+    c = configured(replace(SETTINGS, idle_timeout=0))
+    assert "culler" not in {service["name"] for service in c.JupyterHub.services}
+    assert "--max-age=600" in culler(replace(SETTINGS, idle_timeout=0, max_age=600))
+
+
+def test_a_wrong_profile_file_stops_the_hub_and_not_the_first_user(tmp_path: Path) -> None:
+    file = tmp_path / "profiles.toml"
+    file.write_text("[a]\ncpus = 1\n")
+    with pytest.raises(SettingsError, match=r"a\.memory must be given"):
+        configured(replace(SETTINGS, profiles=file))
+
+
+def test_subdomains_bring_cookies_that_one_user_cannot_set_for_another() -> None:
+    assert configured().JupyterHub.cookie_host_prefix_enabled is True
+    plain = configured(replace(SETTINGS, subdomain_host=""))
+    assert "cookie_host_prefix_enabled" not in plain.JupyterHub
+
+
+@pytest.mark.parametrize(
+    ("body", "left"),
+    [
+        (b'{"name": "kim", "admin": true}', {"admin": True}),
+        (b'{"name": "kim"}', {}),
+        (b'{"name": "lee", "admin": true}', {"name": "lee", "admin": True}),
+        (b'{"admin": true}', {"admin": True}),
+    ],
+)
+def test_an_unchanged_name_is_taken_out_of_a_patch(body: bytes, left: dict[str, Any]) -> None:
+    assert json.loads(without_unchanged_name(body, "kim")) == left
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"nonsense", b'"kim"', b"\xff"])
+def test_a_body_that_is_no_patch_stays_as_it_is(body: bytes) -> None:
+    assert without_unchanged_name(body, "kim") == body

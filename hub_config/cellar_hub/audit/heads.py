@@ -7,6 +7,7 @@ the database cannot change them, if the site gives the volume (or the log server
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 from collections.abc import Sequence
@@ -14,9 +15,10 @@ from logging.handlers import SysLogHandler
 from pathlib import Path
 
 import msgspec
+from cellar.settings import SettingsError
 
 from cellar_hub.audit.chain import Forged, Head, Seal, Signed, parse_statement, sign_statement
-from cellar_hub.audit.keys import Keys, UnknownKey
+from cellar_hub.audit.keys import Keys, UnknownKey, sync_folder
 from cellar_hub.audit.log import AuditLog
 
 EVERY_SECONDS = 60.0
@@ -32,7 +34,7 @@ class Heads:
         self.path = path
         self.failing: str | None = None  # why the last write failed
         self._keys = keys
-        self._syslog = syslog
+        self._syslog = parse_syslog(syslog) if syslog else None
         self._written: dict[str, int] = {}  # the last `seq` by chain
 
     def write(self, *statements: Head | Seal) -> None:
@@ -68,31 +70,40 @@ class Heads:
             log.error("the heads of the audit cannot be written to %s: %s", self.path, error.strerror)
 
     def _append(self, content: bytes) -> None:
-        """In one write: several processes may share the file."""
+        """In one write, because several processes may share the file; on a line of its own, also after a power cut."""
         fresh = not self.path.exists()
-        descriptor = os.open(self.path, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
+        descriptor = os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_APPEND, 0o600)
         try:
-            os.write(descriptor, content)
+            end = os.fstat(descriptor).st_size
+            if end and os.pread(descriptor, 1, end - 1) != b"\n":
+                content = b"\n" + content
+            if os.write(descriptor, content) != len(content):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
         if fresh:
-            folder = os.open(self.path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            sync_folder(self.path.parent)
 
     def _tell_syslog(self, line: str) -> None:
-        if not self._syslog:
+        if self._syslog is None:
             return
-        host, _, port = self._syslog.rpartition(":")
-        handler = _Syslog(self._syslog if self._syslog.startswith("/") else (host, int(port)), SysLogHandler.LOG_AUTH)
+        handler = _Syslog(self._syslog, SysLogHandler.LOG_AUTH)
         try:
             handler.ident = "cellar-audit: "
             handler.emit(logging.LogRecord("cellar", logging.INFO, "", 0, "%s", (line,), None))
         finally:
             handler.close()
+
+
+def parse_syslog(text: str) -> str | tuple[str, int]:
+    """Raises SettingsError."""
+    if text.startswith("/"):
+        return text
+    host, _, port = text.rpartition(":")
+    if not host or not (port.isascii() and port.isdecimal()) or not 0 < int(port) < 65_536:
+        raise SettingsError("CELLAR_AUDIT_SYSLOG", "is neither a socket's path, like /dev/log, nor HOST:PORT")
+    return host.removeprefix("[").removesuffix("]"), int(port)
 
 
 class _Syslog(SysLogHandler):
@@ -123,7 +134,10 @@ def read_heads(path: Path, keys: Keys) -> Known:
                 break
             try:
                 statement = parse_statement(keys, _lines.decode(line))
-            except (ValueError, Forged, UnknownKey) as error:
+            except ValueError:
+                known.problems.append(f"line {number} of {path.name} is damaged")
+                continue
+            except (Forged, UnknownKey) as error:
                 known.problems.append(f"line {number} of {path.name}: {error}")
                 continue
             if isinstance(statement, Seal):

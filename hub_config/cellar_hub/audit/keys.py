@@ -69,7 +69,7 @@ class Keys:
             new = _new_ring()
             keys = cls(new.current, _read(path)._secrets | new._secrets)
             os.replace(_write_beside(path, _encode(keys)), path)
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
         return keys
 
     @property
@@ -161,7 +161,7 @@ def _create(path: Path, content: bytes) -> None:
         pass
     finally:
         os.unlink(written)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def _write_beside(path: Path, content: bytes) -> Path:
@@ -183,7 +183,8 @@ def _locked(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """So that a new file in it is still there after a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

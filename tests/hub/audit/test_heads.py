@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from cellar.settings import SettingsError
 from cellar_hub.audit import Heads, Keys
 from cellar_hub.audit.heads import read_heads
 
@@ -90,6 +91,25 @@ async def test_a_syslog_that_is_not_there_is_told(books: Books, tmp_path: Path) 
     with pytest.raises(OSError):
         heads.write(books.log.head())
     assert heads.failing is not None
+
+
+@pytest.mark.parametrize("syslog", ["nowhere", "host:", "host:x", ":514", "host:99999"])
+def test_a_syslog_that_is_no_address_is_refused_by_name(tmp_path: Path, syslog: str) -> None:
+    with pytest.raises(SettingsError, match="CELLAR_AUDIT_SYSLOG"):
+        Heads(tmp_path / "h", Keys.open(tmp_path / "ring.json"), syslog)
+
+
+async def test_a_line_torn_by_a_power_cut_spoils_no_later_one(books: Books) -> None:
+    await books.requests(1, 1)
+    books.write_head()
+    whole = books.heads.path.read_bytes()
+    books.heads.path.write_bytes(whole + whole[:50])
+    assert (await books.verify()).ok
+    await books.requests(2, 2)
+    books.write_head()
+    found = read_heads(books.heads.path, books.keys)
+    assert list(found.heads["gateway-1"]) == [2, 4]
+    assert found.problems == ["line 2 of heads.jsonl is damaged"]
 
 
 APPENDER = """

@@ -2,6 +2,8 @@
 #
 #   make demo         JupyterLab with Cellar and a small real model on this machine
 #                     VLLM_BASE_URL=... uses a real server; PORT=..., HEADLESS=1, PYTHON=python3.12
+#   make hub          Cellar for many users on this machine, through Docker; make hub-down ends it
+#                     PORT=..., DETACH=1, OVERLAYS="postgres redis vllm tls"; settings in hub_config/compose/.env
 #   make test         everything: lint, types, imports, pytest, jest, Chromium
 #   make test-quick   the same without the browser and without what takes over ten seconds
 #   make test-long    the tests that take minutes
@@ -22,7 +24,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14; 
 	then echo $$p; exit; fi; done; echo python3)
 RUN := .venv/bin/python
 
-.PHONY: help demo test test-quick test-long check bench wheel build clean setup-build setup-test have-python
+.PHONY: help demo hub hub-down test test-quick test-long check bench wheel build clean setup-build setup-test have-python
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -34,6 +36,13 @@ demo: have-python
 	@echo "Cellar demo"
 	@$(PYTHON) -m tools.setup demo
 	@exec $(RUN) -m tools.demo
+
+hub: setup-build
+	@echo "Cellar Hub"
+	@exec $(RUN) -m tools.hub
+
+hub-down:
+	@exec $(RUN) -m tools.hub down
 
 setup-build: have-python
 	@$(PYTHON) -m tools.setup build

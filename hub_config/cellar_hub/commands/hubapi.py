@@ -1,0 +1,65 @@
+"""JupyterHub's API as the command line asks it: a few calls, one token, plain errors."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from typing import Any
+from urllib.parse import quote
+
+PATIENCE = 20.0  # seconds
+PAGE = 200  # users
+
+
+class HubRefused(Exception):
+    """The hub does not answer, or says no. `status` is 0 when it does not answer."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+class HubApi:
+    """`url` ends in /hub/api."""
+
+    def __init__(self, url: str, token: str) -> None:
+        self._url, self._token = url.rstrip("/"), token
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    def ask(self, method: str, path: str, body: Any = None) -> Any:
+        """The answer's JSON, None when it is empty. Raises HubRefused."""
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"Authorization": f"token {self._token}", "Accept": "application/json"}
+        if data is not None:
+            headers["Content-Type"] = "application/json"
+        request = urllib.request.Request(self._url + path, data=data, headers=headers, method=method)
+        try:
+            with self._opener.open(request, timeout=PATIENCE) as answer:
+                content = answer.read()
+        except urllib.error.HTTPError as error:
+            with error:
+                raise HubRefused(error.code, _message(error.read(), error.code)) from None
+        except OSError as error:
+            raise HubRefused(0, f"the hub does not answer at {self._url}: {error}") from None
+        return json.loads(content) if content.strip() else None
+
+    def users(self) -> list[dict[str, Any]]:
+        """All of them, page by page."""
+        found: list[dict[str, Any]] = []
+        while page := self.ask("GET", f"/users?limit={PAGE}&offset={len(found)}"):
+            found += page
+            if len(page) < PAGE:
+                break
+        return found
+
+    def user(self, name: str) -> str:
+        """The path of a user."""
+        return f"/users/{quote(name, safe='')}"
+
+
+def _message(content: bytes, status: int) -> str:
+    try:
+        return str(json.loads(content)["message"])[:300]
+    except (ValueError, KeyError, TypeError):
+        return f"the hub answers {status}"

@@ -1,0 +1,301 @@
+"""`make hub`: Cellar Hub on this machine, through Docker; `make hub-down` ends it.
+
+Builds the images that are missing or not current (`tools.images`), writes hub_config/compose/.env with new secrets
+(mode 0600) where there is none, starts the compose stack, makes the first administrator with a generated password, and
+prints "Cellar Hub is ready: URL". Stays in the foreground and ends everything with Ctrl-C; users' files stay in their
+volumes. A second run finds everything there and starts in seconds.
+
+Environment: `PORT` (default 8000), `DETACH=1` returns when the hub is ready, `OVERLAYS="postgres tls"` adds compose
+files, `BUILD=0` takes the images as they are, `BASE_IMAGE`, `CA_BUNDLE`, `DEBIAN_MIRROR` for the images; and every
+setting of .env.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from tools import images
+from tools.demo import Ended, answers, end_on_signal, is_free, step
+
+ROOT = Path(__file__).resolve().parent.parent
+COMPOSE = ROOT / "hub_config" / "compose"
+ENV = COMPOSE / ".env"
+PASSWORD = COMPOSE / "admin-password"
+SECRETS = ("CONFIGPROXY_AUTH_TOKEN", "CELLAR_GATEWAY_TOKEN", "CELLAR_COMMANDS_TOKEN")
+PATIENCE = 240.0  # seconds until the hub answers; the isolation probe is part of it
+
+
+# --- what must be here
+
+
+def compose_command() -> list[str]:
+    """`docker compose` where it is installed, else docker-compose."""
+    if subprocess.run(["docker", "compose", "version"], capture_output=True).returncode == 0:
+        return ["docker", "compose"]
+    if shutil.which("docker-compose"):
+        return ["docker-compose"]
+    raise SystemExit(
+        "Docker is here, Docker Compose is not. Install it: apt-get install docker-compose, or docker-compose-plugin."
+    )
+
+
+def require_docker() -> None:
+    """SystemExit that says what to do: no Docker, no engine, no permission."""
+    if shutil.which("docker") is None:
+        raise SystemExit("Cellar Hub needs Docker, and there is no `docker` here. On Debian: apt-get install docker.io")
+    done = subprocess.run(["docker", "version", "--format", "{{.Server.Version}}"], capture_output=True, text=True)
+    if done.returncode == 0:
+        return
+    said = done.stderr.strip()
+    if "permission denied" in said.lower():
+        raise SystemExit(
+            "This user may not use Docker. Run `make hub` as root, or join the group and log in again:\n"
+            "  sudo usermod -aG docker $USER"
+        )
+    raise SystemExit(f"Docker is installed, and its engine does not answer. Start it: systemctl start docker\n{said[-300:]}")
+
+
+def docker_socket(settings: dict[str, str]) -> Path:
+    """The engine's socket on this machine; SystemExit when Docker is somewhere else."""
+    host = os.environ.get("DOCKER_HOST", "")
+    path = Path(settings.get("DOCKER_SOCKET") or host.removeprefix("unix://") or "/var/run/docker.sock")
+    if not path.is_socket():
+        raise SystemExit(f"{path} is no socket. Cellar Hub runs where Docker runs; DOCKER_SOCKET in {shown(ENV)} names it.")
+    return path
+
+
+def shown(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+# --- settings
+
+
+def read_env() -> dict[str, str]:
+    """What stands in .env; the process's own environment wins, as in compose."""
+    lines = ENV.read_text().splitlines() if ENV.is_file() else []
+    pairs = (line.partition("=") for line in lines if line.strip() and not line.lstrip().startswith("#"))
+    found = {name.strip(): value.strip().strip("\"'") for name, _, value in pairs}
+    return found | {name: os.environ[name] for name in (*found, *_known()) if os.environ.get(name)}
+
+
+def _known() -> list[str]:
+    lines = (COMPOSE / ".env.example").read_text().splitlines()
+    return [line.lstrip("#").partition("=")[0] for line in lines if "=" in line and not line.startswith("# ")]
+
+
+def write_env() -> None:
+    """Make .env from the example with secrets of its own; fill in what an older one lacks. Readable by its owner only."""
+    if not ENV.is_file():
+        step(f"writing {shown(ENV)} with new secrets")
+        write_private(ENV, (COMPOSE / ".env.example").read_text())
+    text = ENV.read_text()
+    values = {name: secrets.token_hex(32) for name in SECRETS}
+    values["DOCKER_GID"] = str(docker_socket(read_env()).stat().st_gid)
+    present = {line.partition("=")[0] for line in text.splitlines()}
+    lines = [
+        f"{name}={values[name]}" if (name := line.partition("=")[0]) in values and _unset(line) else line
+        for line in text.splitlines()
+    ]
+    lines += [f"{name}={value}" for name, value in values.items() if name not in present]
+    if "\n".join(lines) + "\n" != text:
+        write_private(ENV, "\n".join(lines) + "\n")
+
+
+def _unset(line: str) -> bool:
+    """Whether a secret is empty. The socket's group is the machine's, and written each time."""
+    name, _, value = line.partition("=")
+    return name == "DOCKER_GID" or not value.strip()
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace a file in one step, mode 0600."""
+    unfinished = path.with_name(path.name + ".part")
+    unfinished.unlink(missing_ok=True)
+    with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
+        out.write(text)
+    unfinished.replace(path)
+
+
+# --- the stack
+
+
+class Stack:
+    """The compose project of one site."""
+
+    def __init__(self, settings: dict[str, str]) -> None:
+        self.settings = settings
+        self.site = settings.get("CELLAR_SITE") or "cellar"
+        self.overlays = os.environ.get("OVERLAYS", "").replace(",", " ").split()
+        files = [COMPOSE / "docker-compose.yml", *(COMPOSE / f"docker-compose.{name}.yml" for name in self.overlays)]
+        if missing := next((path for path in files if not path.is_file()), None):
+            raise SystemExit(f"OVERLAYS: there is no {shown(missing)}.")
+        options = [word for path in files for word in ("-f", str(path))]
+        self.command = [*compose_command(), "-p", self.site, "--env-file", str(ENV), *options]
+
+    def run(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*self.command, *arguments], input=stdin, capture_output=True, text=True, cwd=COMPOSE)
+
+    def up(self) -> None:
+        done = self.run("up", "-d", "--remove-orphans")
+        if done.returncode != 0:
+            raise SystemExit(f"The stack did not start:\n{done.stderr.strip()[-2000:]}\n{self.log('socketfilter', 'hub')}")
+
+    def log(self, *services: str) -> str:
+        return self.run("logs", "--no-color", "--tail=40", *services).stdout.strip()[-3000:]
+
+    def container(self, service: str) -> str:
+        """Its id while it runs; else empty."""
+        labels = (f"com.docker.compose.project={self.site}", f"com.docker.compose.service={service}")
+        return next(iter(ids("ps", "-q", *labels)), "")
+
+    def restarts(self, service: str) -> int:
+        """How often the engine has started it again."""
+        command = ["docker", "inspect", "--format", "{{.RestartCount}}", self.container(service)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        return int(done.stdout) if done.returncode == 0 else 0
+
+    def down(self) -> None:
+        """Remove containers and networks, the workspaces' too; volumes stay."""
+        ours = (f"org.cellar.site={self.site}", "org.cellar.kind")
+        if workspaces := ids("ps", "-aq", *ours):
+            subprocess.run(["docker", "rm", "-f", *workspaces], capture_output=True)
+        for network in ids("network ls", "-q", *ours):
+            empty_network(network)
+            subprocess.run(["docker", "network", "rm", network], capture_output=True)
+        done = self.run("down", "--remove-orphans")
+        if done.returncode != 0:
+            raise SystemExit(f"The stack could not be ended:\n{done.stderr.strip()[-1000:]}")
+
+
+def ids(command: str, option: str, *labels: str) -> list[str]:
+    """Ids of the containers or networks that carry all these labels."""
+    filters = [word for label in labels for word in ("--filter", f"label={label}")]
+    done = subprocess.run(["docker", *command.split(), option, *filters], capture_output=True, text=True)
+    return done.stdout.split()
+
+
+def empty_network(network: str) -> None:
+    """Services stay attached to a network until they are taken off it, and it cannot be removed before."""
+    done = subprocess.run(["docker", "network", "inspect", network], capture_output=True, text=True)
+    found = json.loads(done.stdout)[0] if done.returncode == 0 else {}
+    for container in found.get("Containers") or {}:
+        subprocess.run(["docker", "network", "disconnect", "-f", network, container], capture_output=True)
+
+
+def address(settings: dict[str, str]) -> tuple[str, int]:
+    """Where the proxy listens on this machine."""
+    port = settings.get("CELLAR_PORT") or "8000"
+    if not port.isdigit() or not 0 < int(port) < 65536:
+        raise SystemExit(f"PORT={port} is not a port number.")
+    return settings.get("CELLAR_LISTEN") or "127.0.0.1", int(port)
+
+
+def require_port(stack: Stack) -> None:
+    """SystemExit when somebody else has the port; our own proxy may."""
+    listen, port = address(stack.settings)
+    if not is_free(port) and not stack.container("proxy"):
+        raise SystemExit(f"Port {port} is in use on this machine. Choose another: PORT=8100 make hub")
+
+
+def wait_until_ready(stack: Stack, base: str) -> None:
+    """Until the log-in page answers; SystemExit with the services' last words when the hub ends or takes too long."""
+    deadline = time.monotonic() + PATIENCE
+    told = False
+    while not answers(f"{base}hub/login"):
+        if time.monotonic() > deadline:
+            raise SystemExit(f"The hub did not answer within {PATIENCE:.0f} s:\n{stack.log('hub', 'socketfilter', 'proxy')}")
+        if not told and time.monotonic() > deadline - PATIENCE + 20:
+            step("waiting for the hub: it proves first that a workspace cannot reach what it must not")
+            told = True
+        if stack.restarts("hub") > 2:
+            raise SystemExit(f"The hub does not start:\n{stack.log('hub')}")
+        time.sleep(0.5)
+
+
+def make_first_admin(stack: Stack) -> str:
+    """Name of the first administrator, whose password is in PASSWORD unless somebody changed it since."""
+    name = (stack.settings.get("CELLAR_ADMINS") or "admin").replace(",", " ").split()[0]
+    known = stack.run("exec", "-T", "hub", "cellar-hub", "users", "list", "--names")
+    if known.returncode != 0:
+        raise SystemExit(f"The list of users could not be read:\n{(known.stderr or known.stdout).strip()[-1000:]}")
+    if name not in known.stdout.split():
+        password = secrets.token_urlsafe(12)
+        write_private(PASSWORD, password + "\n")
+        add = ("exec", "-T", "hub", "cellar-hub", "users", "add", name, "--admin", "--password-stdin")
+        done = stack.run(*add, stdin=password + "\n")
+        if done.returncode != 0:
+            raise SystemExit(f"The first administrator could not be made:\n{(done.stderr or done.stdout).strip()[-1000:]}")
+    return name
+
+
+def start(stack: Stack) -> None:
+    if os.environ.get("BUILD") != "0":
+        embedded = "vllm" not in stack.overlays
+        for name in images.NAMES if embedded else images.NAMES[:2]:
+            images.build(name)
+    step("starting the stack")
+    stack.up()
+    listen, port = address(stack.settings)
+    host = "127.0.0.1" if listen in ("0.0.0.0", "::") else listen
+    path = stack.settings.get("CELLAR_BASE_PATH") or "/"
+    wait_until_ready(stack, f"http://{host}:{port}{path}")
+    name = make_first_admin(stack)
+    url = stack.settings.get("CELLAR_PUBLIC_URL") or f"http://{host}:{port}"
+    print(f"\nCellar Hub is ready: {url}{path}\n", flush=True)
+    if PASSWORD.is_file():
+        step(f"Log in as {name}; the password is in {shown(PASSWORD)} (only you can read it).")
+    step("More users: hub_config/compose/cellar-hub users add NAME")
+    if not stack.settings.get("VLLM_BASE_URL") and not stack.settings.get("CELLAR_MODELS"):
+        step("The model here is tiny: it shows how Cellar works, and it is often wrong. For real answers:")
+        step(f"VLLM_BASE_URL in {shown(ENV)}, or OVERLAYS=vllm on a machine with GPUs.")
+
+
+def stay(stack: Stack) -> None:
+    step("Ctrl-C ends the hub and all workspaces; users' files stay. (DETACH=1 make hub leaves it running.)")
+    print(flush=True)
+    while True:
+        if not stack.container("proxy"):
+            raise SystemExit("The stack was ended by somebody else.")
+        time.sleep(5)
+
+
+def main(arguments: Sequence[str]) -> None:
+    for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(sign, end_on_signal)
+    require_docker()
+    if os.environ.get("PORT"):
+        os.environ["CELLAR_PORT"] = os.environ["PORT"]
+    if list(arguments) == ["down"]:
+        if not ENV.is_file():
+            raise SystemExit(f"There is no {shown(ENV)}: no hub was started from here.")
+        Stack(read_env()).down()
+        step("Cellar Hub has ended. Users' files are in their volumes; `make hub` starts it again.")
+        return
+    write_env()
+    stack = Stack(read_env())
+    require_port(stack)
+    try:
+        start(stack)
+        if os.environ.get("DETACH", "") in ("", "0"):
+            stay(stack)
+    except Ended:
+        for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(sign, signal.SIG_IGN)
+        step("ending Cellar Hub")
+        stack.down()
+        step("Cellar Hub has ended. Users' files are in their volumes.")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

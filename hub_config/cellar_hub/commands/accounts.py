@@ -26,7 +26,7 @@ def parse_name(value: str) -> str:
     """A user's name as the hub keeps it: lowercase ASCII. Raises Unusable."""
     name = value.strip().lower()
     if not NAME.fullmatch(name) or ".." in name:
-        raise Unusable("a name has 1 to 64 letters, digits, '.', '_', '@' or '-', and begins and ends with one of the first")
+        raise Unusable("a name has at most 64 letters, digits or . _ @ -, and begins and ends with a letter or digit")
     return name
 
 

@@ -8,12 +8,11 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
-from pathlib import Path
 
 from cellar.settings import SettingsError
 
 from ..audit import Keys, Search, export, verify
-from ..settings import GatewaySettings, parse_path, read_settings
+from ..settings import GatewaySettings, read_settings
 from ..store import Store
 from ..usage.ledger import usage_of_days
 

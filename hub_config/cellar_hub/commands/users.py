@@ -25,6 +25,7 @@ class Users:
             raise SettingsError("CELLAR_COMMANDS_TOKEN", "must be set, for the hub and for this command alike")
         url = env.get("CELLAR_HUB_API_URL") or f"http://127.0.0.1:8081{settings.base_path}hub/api"
         self.hub = HubApi(url, settings.commands_token)
+        self.gateway = HubApi(settings.gateway_operations, settings.gateway_token)
         self.accounts = Accounts(settings.database or f"sqlite:///{settings.data}/jupyterhub.sqlite")
 
     def add(self, name: str, password: str, admin: bool) -> None:
@@ -47,6 +48,10 @@ class Users:
         for token in tokens.get("api_tokens", []):
             self._forget(f"{self.hub.user(name)}/tokens/{token['id']}")
         done.append(f"{len(tokens.get('api_tokens', []))} tokens taken away")
+        try:
+            self.gateway.ask("POST", "/revoke", {"user": name})
+        except HubRefused as refused:
+            done.append(f"the gateway was not told ({refused}) and believes tokens for 30 seconds more")
         return done
 
     def _forget(self, path: str) -> None:

@@ -131,6 +131,14 @@ def parse_listen(value: str, variable: str) -> tuple[str, int]:
     return host, number
 
 
+def parse_redis(value: str, variable: str) -> str:
+    """The value may hold a password, so it is not repeated."""
+    scheme, _, rest = parse_text(value, variable).partition("://")
+    if scheme not in ("redis", "rediss", "redis+unix") or not rest:
+        raise SettingsError(variable, "must be redis://[:PASSWORD@]HOST:PORT/NUMBER, or rediss:// with TLS")
+    return value
+
+
 def parse_words(value: str, variable: str) -> tuple[str, ...]:
     """Words between commas or spaces."""
     return tuple(word for word in re.split(r"[,\s]+", value) if word)
@@ -275,7 +283,7 @@ class GatewaySettings:
     redis_url: str = setting(
         "CELLAR_REDIS_URL",
         "",
-        parse_text,
+        parse_redis,
         "counts requests per minute for several gateways; absent: each counts its own",
     )
     max_wait: float = setting("CELLAR_MAX_WAIT", 120.0, parse_seconds(1, 3600), "seconds in the queue at most")

@@ -31,6 +31,7 @@ class CompletionBody(msgspec.Struct, forbid_unknown_fields=True):
 class EmbeddingsBody(msgspec.Struct, forbid_unknown_fields=True):
     model: str
     input: str | list[str]
+    encoding_format: str = "float"
 
 
 class Gate(Protocol):

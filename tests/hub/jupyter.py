@@ -101,7 +101,7 @@ if os.environ["PROXY_COMMAND"]:
 else:
     c.JupyterHub.proxy_class = NoProxy
 c.JupyterHub.custom_scopes = {"custom:llm:chat": {"description": "Use the models"}}
-c.JupyterHub.load_groups = {"llm": [], "research": []}
+c.JupyterHub.load_groups = {"llm": {"users": []}, "research": {"users": []}}
 c.JupyterHub.services = [
     {"name": "tests", "api_token": os.environ["ADMIN_TOKEN"]},
     {"name": "cellar", "api_token": os.environ["GATEWAY_TOKEN"], "url": os.environ["GATEWAY_URL"]},
@@ -127,7 +127,7 @@ class Hub:
         self.url = f"http://127.0.0.1:{unused_port()}"
         self.public = f"http://127.0.0.1:{unused_port()}"
         self.api = self.url + "/hub/api"
-        self._gateway_url = gateway_url
+        self.gateway_url = gateway_url
         self._proxy = proxy_command() if proxy else ""
         self._process: subprocess.Popen[bytes] | None = None
         self._http = httpx.Client(base_url=self.api, headers={"authorization": f"token {self.admin_token}"})
@@ -151,7 +151,7 @@ class Hub:
             "PROXY_API": f"http://127.0.0.1:{unused_port()}",
             "ADMIN_TOKEN": self.admin_token,
             "GATEWAY_TOKEN": self.gateway_token,
-            "GATEWAY_URL": self._gateway_url,
+            "GATEWAY_URL": self.gateway_url,
             "CONFIGPROXY_AUTH_TOKEN": secrets.token_hex(16),
         }
         with (self.home / "hub.log").open("ab") as log:

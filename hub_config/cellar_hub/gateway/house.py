@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -26,7 +27,7 @@ from .queue import FairQueue
 from .refused import Refused, no_such_model
 from .relay import Relay
 from .reply import Reply
-from .transport import make_http, make_transport
+from .transport import make_http, make_transport, make_verify
 
 STUCK = 60.0
 """Seconds that a client may take no byte of an answer."""
@@ -57,7 +58,15 @@ class Running:
 class House:
     """`open` reads files and the database and raises `SettingsError` and `StoreDown`; `start` needs the loop."""
 
-    def __init__(self, settings: GatewaySettings, table: ModelTable, policy: PolicyFile, store: Store, keys: Keys):
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        table: ModelTable,
+        policy: PolicyFile,
+        verify: ssl.SSLContext,
+        store: Store,
+        keys: Keys,
+    ) -> None:
         self.settings = settings
         self.table = table
         self.policy_file = policy
@@ -65,6 +74,7 @@ class House:
         self.rate = RequestRate(settings.redis_url)
         self.running: dict[str, Running] = {}
         self.draining = False
+        self._verify = verify
         self._store = store
         self._keys = keys
         self._doubts: dict[str, float] = {}
@@ -87,11 +97,11 @@ class House:
             )
         policy = PolicyFile(settings.policy)
         keys = Keys.open(settings.audit_keys or settings.data / "audit-keys")
-        return cls(settings, table, policy, Store.open(settings.database), keys)
+        return cls(settings, table, policy, make_verify(settings.ca_bundle), Store.open(settings.database), keys)
 
     async def start(self) -> None:
         settings = self.settings
-        self._transport = make_transport(settings.ca_bundle)
+        self._transport = make_transport(self._verify)
         self._http = make_http(self._transport)
         self.identities = Identities(self._http, settings.hub_api_url)
         self.relay = Relay(self._transport, settings.read_timeout)

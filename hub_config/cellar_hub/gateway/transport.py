@@ -46,12 +46,16 @@ async def _reused(*_: Any) -> None:
         watch.reused = True
 
 
-def make_transport(ca_bundle: str = "", *, keepalive: float = KEEPALIVE) -> AiohttpTransport:
-    """Raises `SettingsError` for a file of certificate authorities that cannot be used."""
+def make_verify(ca_bundle: str = "") -> ssl.SSLContext:
+    """Certificates are checked against a PEM file, or the system's store. Raises `SettingsError`."""
     try:
-        verify = ssl.create_default_context(cafile=ca_bundle or None)
+        return ssl.create_default_context(cafile=ca_bundle or None)
     except OSError as cause:
         raise SettingsError("CELLAR_CA_BUNDLE", "names no PEM file with certificate authorities") from cause
+
+
+def make_transport(verify: ssl.SSLContext, *, keepalive: float = KEEPALIVE) -> AiohttpTransport:
+    """Its first request must come in the loop in which it will be used."""
 
     def session() -> aiohttp.ClientSession:
         trace = aiohttp.TraceConfig()

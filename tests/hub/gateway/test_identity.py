@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 import pytest_asyncio
-from cellar_hub.gateway.transport import make_http, make_transport
+from cellar_hub.gateway.transport import make_http, make_transport, make_verify
 from cellar_hub.identity import HubDown, Identities, InvalidToken, MissingScope
 
 from tests.hub.jupyter import Hub
@@ -47,7 +47,7 @@ class Asking:
 
 @pytest_asyncio.fixture
 async def asking(hub: Hub) -> AsyncIterator[Asking]:
-    async with make_http(make_transport()) as http:
+    async with make_http(make_transport(make_verify())) as http:
         found = Asking(hub, http)
         yield found
         await found.identities.close()

@@ -134,6 +134,7 @@ class House:
         await self.books.close(SETTLE_PATIENCE)
         if self.books.pending:
             log.error("%d requests could not be settled; the next start closes them", self.books.pending)
+        await self.rate.close()
         await self._http.aclose()
         await self._store.close()
 

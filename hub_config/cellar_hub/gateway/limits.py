@@ -10,11 +10,15 @@ import logging
 import time
 
 from limits import RateLimitItemPerMinute
-from limits.aio.storage import MemoryStorage, Storage
+from limits.aio.storage import MemoryStorage, RedisStorage, Storage
 from limits.aio.strategies import RateLimiter, SlidingWindowCounterRateLimiter
 from limits.storage import storage_from_string
 
 from .refused import rate_limited
+
+TIMEOUTS = {"socket_timeout": 1.0, "socket_connect_timeout": 1.0}
+AGAIN = 5.0
+"""Seconds for which a Redis that did not answer is not asked."""
 
 log = logging.getLogger(__name__)
 
@@ -26,8 +30,11 @@ class RequestRate:
         self._own: RateLimiter = SlidingWindowCounterRateLimiter(MemoryStorage())
         self._shared: RateLimiter | None = None
         self.redis_up = True
+        self._again_at = 0.0
         if redis_url:
-            storage = storage_from_string(f"async+{redis_url}", implementation="redispy", wrap_exceptions=True)
+            storage = storage_from_string(
+                f"async+{redis_url}", implementation="redispy", wrap_exceptions=True, **TIMEOUTS
+            )
             assert isinstance(storage, Storage)
             self._shared = SlidingWindowCounterRateLimiter(storage)
 
@@ -37,7 +44,7 @@ class RequestRate:
             return
         item = RateLimitItemPerMinute(per_minute)
         for limiter in (self._shared, self._own):
-            if limiter is None:
+            if limiter is None or (limiter is self._shared and time.monotonic() < self._again_at):
                 continue
             try:
                 if await limiter.hit(item, "cellar", user):
@@ -50,10 +57,19 @@ class RequestRate:
             self._see(limiter, up=True)
             raise rate_limited(per_minute, max(1.0, reset - time.time()))
 
+    async def close(self) -> None:
+        """Let go of Redis."""
+        storage = None if self._shared is None else self._shared.storage
+        connection = getattr(storage.bridge, "storage", None) if isinstance(storage, RedisStorage) else None
+        if connection is not None:
+            await connection.aclose()
+
     def _see(self, limiter: RateLimiter, *, up: bool, error: Exception | None = None) -> None:
-        if limiter is self._shared and up != self.redis_up:
+        if limiter is not self._shared:
+            return
+        if not up:
+            self._again_at = time.monotonic() + AGAIN
+        if up != self.redis_up:
             self.redis_up = up
-            log.warning(
-                "Redis is back" if up else "Redis is away: this gateway counts requests alone (%s)",
-                *([] if up else [type(error).__name__]),
-            )
+            reason = "" if error is None else f": this gateway counts requests alone ({type(error).__name__})"
+            log.warning("Redis is %s%s", "back" if up else "away", reason)

@@ -133,7 +133,7 @@ class Site:
         image = more.pop("image", self.base)
         environment = more.pop("environment", {})
         config = self.client.create_host_config(network_mode=network, init=True, **more)
-        endpoint = self.client.create_endpoint_config(aliases=[alias] if alias else None)
+        named = self.client.create_endpoint_config(aliases=[alias] if alias else None)
         made = self.client.create_container(
             image,
             command,
@@ -141,7 +141,7 @@ class Site:
             labels=labels | {TEST: self.name},
             host_config=config,
             environment=environment,
-            networking_config=self.client.create_networking_config({network: endpoint}),
+            networking_config=None if network == "none" else self.client.create_networking_config({network: named}),
         )
         self.client.start(made["Id"])
         return str(made["Id"])
@@ -197,7 +197,9 @@ PACKAGES = next(path for path in sys.path if path.endswith("site-packages"))
 
 
 class Hub:
-    """A real JupyterHub with our configuration, in a container of a site. Its API is asked from inside."""
+    """A real JupyterHub with our configuration, in a container of a site, behind the real socket filter.
+
+    Its API is asked from inside."""
 
     def __init__(self, site: Site, image: str, pool: str, **env: str) -> None:
         self.site = site
@@ -211,31 +213,44 @@ class Hub:
             "CELLAR_START_TIMEOUT": "60",
             "CELLAR_GATEWAY_TOKEN": "gateway-token-0123456789",
             "CONFIGPROXY_AUTH_TOKEN": "proxy-token-0123456789",
+            "DOCKER_HOST": "unix:///run/cellar-docker/docker.sock",
+            "CELLAR_FILTER_LISTEN": "/run/cellar-docker/docker.sock",
             "TEST_TOKEN": TOKEN,
             "PYTHONPATH": "/srv/hub_config:/srv/jupyter_ext:/srv/packages",
             "PYTHONDONTWRITEBYTECODE": "1",
         } | env
-        self.data = f"{site.name}-data"
-        site.client.create_volume(self.data, labels={TEST: site.name})
-        self.id = ""
+        self.data, self.socket = f"{site.name}-data", f"{site.name}-socket"
+        for volume in (self.data, self.socket):
+            site.client.create_volume(volume, labels={TEST: site.name})
+        self.id = self.filter = ""
+        self.start_filter()
 
-    def start(self, command: list[str] | None = None, **env: str) -> None:
-        """Start it, or another one on the same data, and wait until it answers; or a `command` in its place."""
-        binds = [
+    def start_filter(self) -> None:
+        """The one container that holds Docker's socket."""
+        binds = [*self._code, "/var/run/docker.sock:/var/run/docker.sock", f"{self.socket}:/run/cellar-docker"]
+        name, command = f"{self.site.name}-filter-{uuid.uuid4().hex[:4]}", ["python3", "-m", "cellar_hub.socketfilter"]
+        self.filter = self.site.run(name, command, {}, "none", binds=binds, environment=self._env)
+        wait_for(lambda: b"ready" in self.site.client.logs(self.filter), 60, lambda: self.said_by(self.filter))
+
+    @property
+    def _code(self) -> list[str]:
+        return [
             f"{PACKAGES}:/srv/packages:ro",
             f"{ROOT}/hub_config:/srv/hub_config:ro",
             f"{ROOT}/jupyter_ext:/srv/jupyter_ext:ro",
             f"{ROOT}/tests/docker:/srv/tests:ro",
-            "/var/run/docker.sock:/var/run/docker.sock",
-            f"{self.data}:/data",
         ]
+
+    def start(self, command: list[str] | None = None, **env: str) -> None:
+        """Start it, or another one on the same data, and wait until it answers; or a `command` in its place."""
+        binds = [*self._code, f"{self.socket}:/run/cellar-docker", f"{self.data}:/data"]
         labels = {names.SITE: self.site.name, names.SERVICE: "hub"}
         self._env |= env
         hub = ["python3", "-m", "jupyterhub", "-f", "/srv/tests/hub_config.py"]
         name = f"{self.site.name}-hub-{uuid.uuid4().hex[:4]}"
         self.id = self.site.run(name, command or hub, labels, self.site.net, "hub", binds=binds, environment=self._env)
         if command is None:
-            wait_for(lambda: self.call("GET", "/")[0] == 200, 40, self.log)
+            wait_for(lambda: self.call("GET", "/")[0] == 200, 90, self.log)
 
     def probe(self, **env: str) -> tuple[int, str]:
         """Run the probe in the hub's container: exit status and what it said."""
@@ -250,7 +265,10 @@ class Hub:
         self.site.client.remove_container(self.id, force=True)
 
     def log(self) -> str:
-        return str(self.site.client.logs(self.id, tail=100).decode("utf-8", "replace"))
+        return self.said_by(self.id) + "\n--- filter\n" + self.said_by(self.filter)
+
+    def said_by(self, container: str) -> str:
+        return str(self.site.client.logs(container, tail=100).decode("utf-8", "replace"))
 
     def call(self, method: str, path: str, body: Any = None, token: str = TOKEN) -> tuple[int, Any]:
         """Ask the hub's API: status and answer (JSON, or text where it is none). Status 0: it did not answer."""
@@ -277,7 +295,7 @@ class Hub:
 
     def stop_server(self, user: str) -> None:
         self.call("DELETE", f"/users/{quote(user, safe='')}/server")
-        wait_for(lambda: not self.call("GET", f"/users/{quote(user, safe='')}")[1]["servers"], 30, self.log)
+        wait_for(lambda: not self.call("GET", f"/users/{quote(user, safe='')}")[1]["servers"], 60, self.log)
 
 
 CALL = """

@@ -16,7 +16,7 @@ from docker.errors import NotFound
 
 from tests.docker.engine import HOME, TOKEN, Hub, Site, wait_for
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(300)
 POOL = "10.199.16.0/24"
 
 
@@ -171,7 +171,7 @@ def test_a_start_that_fails_shows_the_end_of_the_containers_log_escaped(site: Si
     assert "ModuleNotFoundError: No module named &#x27;jupyterhub&#x27;" in page
     assert "<script>" not in page and "\x1b" not in page and "&lt;script&gt;" in page
     assert page.count("line ") < 31
-    wait_for(lambda: not site.containers(**{names.KIND: "workspace"}) and not site.networks(), 10, broken.log)
+    wait_for(lambda: not site.containers(**{names.KIND: "workspace"}) and not site.networks(), 30, broken.log)
 
 
 def test_an_image_that_is_not_there_is_said(site: Site) -> None:
@@ -188,7 +188,7 @@ def test_a_hub_that_is_killed_and_made_again_finds_its_workspaces_running(site: 
     before = workspace(hub, "alice")
     hub.kill()
     hub.start(CELLAR_WORKSPACE_MEMORY="300M")
-    wait_for(lambda: hub.call("GET", "/users/alice")[1]["servers"].get("", {}).get("ready"), 40, hub.log)
+    wait_for(lambda: hub.call("GET", "/users/alice")[1]["servers"].get("", {}).get("ready"), 90, hub.log)
     after = workspace(hub, "alice")
     assert after["Id"] == before["Id"] and after["State"]["StartedAt"] == before["State"]["StartedAt"]
     assert hub.site.inside(after["Id"], LOOK)["name"] == "alice"  # the hub has its old name on the old network
@@ -202,10 +202,10 @@ def test_a_start_that_a_killed_hub_left_is_ended_by_the_next_one(site: Site, wor
     hub.start()
     hub.call("POST", "/users/alice")
     hub.call("POST", "/users/alice/server", None)
-    wait_for(lambda: site.containers(**{names.KIND: "workspace"}), 20, hub.log)
+    wait_for(lambda: site.containers(**{names.KIND: "workspace"}), 60, hub.log)
     hub.kill()
     hub.start(STAND_IN="")
-    wait_for(lambda: not site.containers(**{names.KIND: "workspace"}) and not site.networks(), 40, hub.log)
+    wait_for(lambda: not site.containers(**{names.KIND: "workspace"}) and not site.networks(), 90, hub.log)
     assert hub.start_server("alice")["ready"]
 
 

@@ -38,7 +38,7 @@ class Entry(msgspec.Struct, frozen=True):
 class Search(msgspec.Struct, frozen=True, kw_only=True):
     """`since` <= time < `until`, in seconds of the epoch. `user`: who asked, or who acted. None: whatever it is.
 
-    `request_id` finds the one request, whatever else is said. `subject` finds events only, `model` requests only.
+    All that is said must be true of an entry. `subject` is true of events only, `model` of requests only.
     """
 
     since: float | None = None
@@ -62,7 +62,7 @@ def find_entries(
 def all_entries(conn: Connection, search: Search) -> Iterator[Entry]:
     """Everything that matches, oldest first, page by page."""
     after: Place | None = None
-    while page := find_entries(conn, search, after=after, newest_first=False):
+    while page := find_entries(conn, search, after=after, newest_first=False, limit=PAGE):
         yield from page
         after = page[-1].place
 
@@ -90,7 +90,7 @@ def _readable(record: str, at: float) -> Opened | Event:
 def _matching(search: Search) -> Found:
     query = select(audit.c.at, audit.c.chain, audit.c.seq, audit.c.request_id, audit.c.record).where(is_entry)
     if search.request_id is not None:
-        return query.where(audit.c.request_id == search.request_id)
+        query = query.where(audit.c.request_id == search.request_id)
     if search.subject is not None or search.events_only:
         query = query.where(is_event)
     if search.model is not None:

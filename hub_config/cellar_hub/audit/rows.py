@@ -12,6 +12,7 @@ import msgspec
 
 LONGEST = 255  # characters of one value; names in JupyterHub are no longer
 MOST = 50  # groups of a user, or details of an event
+LARGEST = 2**53  # of a number: what every reader of JSON reads as it was written
 
 Kind = Literal["chat", "completion", "embeddings"]
 Outcome = Literal["complete", "length", "stopped", "error", "interrupted", "refused"]
@@ -78,12 +79,14 @@ _decoder: msgspec.json.Decoder[Row] = msgspec.json.Decoder(Row)
 
 
 def bounded(row: Row) -> Row:
-    """The row with values that are short and printable: names come from outside."""
+    """The row with values that are short and printable: names come from outside, and numbers from model servers."""
     changed: dict[str, object] = {}
     for name in row.__struct_fields__:
         value = getattr(row, name)
         if isinstance(value, str):
             changed[name] = plain(value)
+        elif type(value) is int:
+            changed[name] = min(max(value, -LARGEST), LARGEST)
         elif isinstance(value, tuple):
             changed[name] = tuple(plain(item) for item in value[:MOST])
         elif isinstance(value, dict):

@@ -62,8 +62,9 @@ class Report(msgspec.Struct):
 
 
 def verify(conn: Connection, keys: Keys, heads: Path | None) -> Report:
-    """Check every chain on one snapshot (`Store.read` or `Store.reading`), in bounded memory. `heads`: the file of the
-    second place; without it a cut tail or a rewritten chain cannot be seen, and the report says so."""
+    """Check every chain on one snapshot (a fresh connection of `Store.read` or `Store.reading`), in bounded memory.
+    `heads`: the file of the second place; without it a cut tail or a rewritten chain cannot be seen, and the report
+    says so."""
     problems: list[Problem] = []
     known = _known(heads, keys, problems)  # before the snapshot begins: a head must not be newer than the rows
     names = sorted({*chains(conn), *known.heads, *(seal.chain for seal in known.seals)})
@@ -130,7 +131,9 @@ def checked_rows(
     for row in walk(conn, report.chain, seq):
         if row.seq != seq + 1:
             report.add(row.seq, "missing", f"rows {seq + 1} to {row.seq - 1} are missing")
-        elif row.key_id not in unknown:  # one line for a key that is not in the ring, not one for each row
+        elif row.key_id in unknown:  # told once for a key that is not in the ring, not for each row
+            report.more_problems += 1
+        else:
             _check_row(keys, report, unknown, row, mac)
         if heads.get(row.seq, row.mac) != row.mac:
             report.add(row.seq, "rewritten", "the second place knows another row here: the chain was written anew")

@@ -49,8 +49,9 @@ def writing_engine(url: URL, wait: float) -> Engine:
         _make_private_file(Path(url.database or ""))
         engine = _sqlite(url, wait, "BEGIN IMMEDIATE", ["journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"], 1)
     else:
-        stopped = {"idle_in_transaction_session_timeout": f"{int(2 * wait)}s"}  # such a process does not keep the lock
-        engine = _postgresql(url, wait, {"synchronous_commit": "on", **stopped}, 1)
+        given_up = f"{int(2000 * wait)}ms"  # after which a process that stands still loses the lock
+        settings = {"synchronous_commit": "on", "idle_in_transaction_session_timeout": given_up}
+        engine = _postgresql(url, wait, settings, 1)
         event.listen(engine, "begin", _take_the_writers_lock)
     return engine
 

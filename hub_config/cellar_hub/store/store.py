@@ -33,6 +33,10 @@ READERS = 4
 HOOKS = "cellar_after_commit"
 
 
+class NoAnswer(StoreDown):
+    """The database is not down as far as it says; it says nothing."""
+
+
 @dataclass(eq=False)
 class Job(Generic[T]):
     """One caller's work, and what became of it. Written by the writer's thread, read by the loop after it."""
@@ -94,7 +98,7 @@ class Store:
         self._queue.put(job)
         try:
             return await _patiently(job.future, self._patience)
-        except StoreDown as error:
+        except NoAnswer as error:
             self._tell_down(str(error))
             raise
 
@@ -200,7 +204,7 @@ async def _patiently(future: asyncio.Future[T], patience: float) -> T:
             return await future
     except TimeoutError:
         if limit.expired():
-            raise StoreDown(f"no answer within {patience:.0f} s") from None
+            raise NoAnswer(f"no answer within {patience:g} s") from None
         raise
 
 

@@ -23,6 +23,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from cellar_hub.store.tables import reservation, settled, usage
 from cellar_hub.usage.quota import Quota, QuotaExceeded, Usage, Window, day_of, day_window, month_window
 
+MOST_TOKENS = 10**12  # of one request
 SETTLED_SECONDS = 86_400.0  # for so long a second settling of one request is known as such
 
 
@@ -81,13 +82,18 @@ def settle(tx: Connection, *, request_id: str, user: str, model: str, usage: Usa
     if tx.execute(statements.settle_once, {"request_id": request_id, "at": now}).first() is None:
         return
     added = {
-        "prompt": max(0, usage.prompt),
-        "completion": max(0, usage.completion),
-        "cached": max(0, usage.cached or 0),
+        "prompt": _believable(usage.prompt),
+        "completion": _believable(usage.completion),
+        "cached": _believable(usage.cached or 0),
         "requests": 1,
         "estimated": int(usage.estimated),
     }
     tx.execute(statements.add, {"user_name": user, "day": day_of(now, zone), "model": model, **added})
+
+
+def _believable(tokens: int) -> int:
+    """A model server that counts wrongly gives nothing back, and does not break the sums."""
+    return min(max(0, tokens), MOST_TOKENS)
 
 
 def release(tx: Connection, request_id: str) -> None:

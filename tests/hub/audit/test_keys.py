@@ -90,6 +90,7 @@ async def test_without_the_old_key_its_rows_are_told_once(books: Books, tmp_path
     only_new = Keys(again.keys.current, {again.keys.current: again.keys._secrets[again.keys.current]})
     report = await again.verify(keys=only_new)
     assert [(problem.code, problem.seq) for problem in report.problems] == [("unknown_key", 1)]
+    assert report.chains[0].more_problems == 9
 
 
 def test_a_mac_is_keyed_and_of_its_purpose(tmp_path: Path) -> None:

@@ -88,12 +88,14 @@ async def test_a_chain_goes_on_after_a_restart(books: Books, store: Store, tmp_p
 
 async def test_what_comes_from_outside_is_bounded_and_printable(books: Books) -> None:
     nasty = "a\x00b\nc\u202ed\ud800"
-    row = opened(1, user=nasty, mode="m" * 10_000, groups=tuple(f"g{i}" for i in range(1000)), model="한국어")
+    groups = tuple(f"g{i}" for i in range(1000))
+    row = opened(1, user=nasty, mode="m" * 10_000, groups=groups, model="한국어", max_tokens=2**70)
     await books.append(row, event(2, detail={str(i): "x" * 1000 for i in range(1000)}))
     kept, happening = await records(books)
     assert kept.user == "a\ufffdb\ufffdc\ufffdd\ufffd"
     assert kept.model == "한국어"
     assert len(kept.mode) == LONGEST
+    assert kept.max_tokens == 2**53
     assert len(kept.groups) == len(happening.detail) == MOST
     assert (await books.problems()) == [("no_heads", None)]
 

@@ -53,7 +53,7 @@ async def test_a_locked_database_is_down_in_bounded_time_and_back_by_itself(
     began = time.monotonic()
     with pytest.raises(StoreDown):
         await impatient.write(write_down("a"))
-    assert time.monotonic() - began < 4 * WAIT
+    assert time.monotonic() - began < 6 * WAIT
     assert impatient.down is not None
     a_lock_held_elsewhere.rollback()
     await impatient.write(write_down("b"))
@@ -99,8 +99,9 @@ async def test_a_frozen_server_is_down_in_bounded_time(postgresql: postgres.Clus
     try:
         waiting: list[Any] = [store.write(write_down(str(i))) for i in range(3)]
         waiting.append(store.read(written))
-        assert {type(e) for e in await asyncio.gather(*waiting, return_exceptions=True)} == {StoreDown}
-        assert time.monotonic() - began < 4 * WAIT
+        ends = await asyncio.gather(*waiting, return_exceptions=True)
+        assert time.monotonic() - began < 6 * WAIT
+        assert all(isinstance(end, StoreDown) for end in ends)
         assert store.down is not None
     finally:
         postgresql.thaw()

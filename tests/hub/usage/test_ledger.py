@@ -150,9 +150,12 @@ async def test_what_was_settled_is_forgotten_after_a_day(store: Store) -> None:
     assert (await now(store)).day.spent.requests == 2
 
 
-async def test_a_model_server_that_counts_below_zero_gives_nothing_back(store: Store) -> None:
+async def test_a_model_server_that_counts_wrongly_gives_nothing_back_and_breaks_no_sum(store: Store) -> None:
     await store.write(lambda tx: settle(tx, "r", -50, -50, cached=-1))
     assert (await now(store)).day.spent.prompt == 0
+    for name in ("s", "t"):
+        await store.write(lambda tx, name=name: settle(tx, name, 2**70, 2**70, cached=2**70))
+    assert (await now(store)).day.spent.prompt == 2 * 10**12
 
 
 async def test_two_stores_that_reserve_at_once_never_exceed_the_quota(database: str) -> None:

@@ -20,7 +20,7 @@ class GatewayProcess:
     """`log` is everything it wrote."""
 
     def __init__(self, env: dict[str, str], log: Path) -> None:
-        self._env = env
+        self._env = {"CELLAR_LOG_LEVEL": "debug", **env}
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
         self.port = unused_port()
@@ -32,7 +32,6 @@ class GatewayProcess:
             "PATH": os.environ["PATH"],
             "CELLAR_GATEWAY_LISTEN": f"127.0.0.1:{self.port}",
             "CELLAR_GATEWAY_OPERATIONS": "127.0.0.1:0",
-            "CELLAR_LOG_LEVEL": "debug",
             **self._env,
         }
         with self._log.open("ab") as log:
@@ -43,6 +42,11 @@ class GatewayProcess:
         found = READY.search(self._process.stdout.readline())
         assert found is not None, self.log
         self.operations = f"http://{found[2].decode()}"
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
 
     def kill(self) -> None:
         self._end(signal.SIGKILL)

@@ -197,6 +197,24 @@ def test_a_hub_that_is_killed_and_made_again_finds_its_workspaces_running(site: 
     assert workspace(hub, "alice")["HostConfig"]["Memory"] == 300 * 1024**2  # today's limits
 
 
+def test_a_socket_filter_that_is_killed_takes_no_workspace_with_it(site: Site, workspace_image: str) -> None:
+    hub = Hub(site, workspace_image, "10.199.19.128/26")
+    hub.start()
+    hub.start_server("alice")
+    before = workspace(hub, "alice")
+    site.client.kill(hub.filter, "SIGKILL")
+    event = hub.start_server("bob")
+    assert event["failed"] and "Docker does not answer" in event["message"]
+    wait_for(lambda: "next time:" in hub.log(), 90, hub.log)  # the keeper looked meanwhile, and so did the hub's polls
+    site.client.remove_container(hub.filter)
+    hub.start_filter()
+    assert hub.start_server("bob")["ready"]
+    assert hub.call("GET", "/users/alice")[1]["servers"][""]["ready"]
+    assert workspace(hub, "alice")["State"]["StartedAt"] == before["State"]["StartedAt"]
+    hub.stop_server("alice")
+    assert site.networks() == [f"{site.name}-ws-bob"]
+
+
 def test_a_start_that_a_killed_hub_left_is_ended_by_the_next_one(site: Site, workspace_image: str) -> None:
     hub = Hub(site, workspace_image, "10.199.19.0/26", STAND_IN="hang")
     hub.start()

@@ -28,6 +28,7 @@ from cellar_hub.spawner import keeper, names
 from cellar_hub.spawner.networks import Networks
 
 EVERY = 60.0  # seconds
+RECONNECT = 5.0  # seconds
 SETTLE = 0.3  # seconds: several events of one change make one look
 log = logging.getLogger("cellar.keeper")
 
@@ -128,7 +129,7 @@ def listen(client: docker.APIClient, site: str, wake: threading.Event) -> None:
                 wake.set()
         except (DockerException, RequestException) as error:
             log.warning("Docker's events ended: %s", type(error).__name__)
-        time.sleep(1)
+        time.sleep(RECONNECT)
         wake.set()  # what happened meanwhile was not heard
 
 

@@ -65,6 +65,7 @@ class CellarSpawner(DockerSpawner):
         self._steps: list[tuple[int, str]] = []
         self._stepped = asyncio.Event()
         self._is_attached = False
+        self._has_started = False
 
     # --- what DockerSpawner asks a subclass
 
@@ -117,9 +118,12 @@ class CellarSpawner(DockerSpawner):
     async def start(self) -> tuple[str, int]:
         """Address and port. Raises StartRefused, with words for the user, whatever went wrong."""
         self._steps.clear()
+        self._has_started = False
         try:
             async with asyncio.timeout(max(5, self.start_timeout - 5)):
-                return await self._start()
+                found = await self._start()
+            self._has_started = self._is_attached = True
+            return found
         except NotOffered as error:
             self._keep_options({})  # a choice that is not open any more must not be made again by itself
             raise StartRefused(str(error), status=403) from None
@@ -247,24 +251,30 @@ class CellarSpawner(DockerSpawner):
 
     # --- running
 
-    async def _inspect(self) -> dict[str, Any] | None:
-        """The container as it is, None when there is none; asked again for PATIENCE while Docker does not answer."""
+    def load_state(self, state: dict[str, Any]) -> None:
+        super().load_state(state)
+        self._has_started = bool(self.object_id)
+
+    async def _inspect(self, patience: float = 0.0) -> dict[str, Any] | None:
+        """The container as it is, None when there is none. While Docker does not answer it is asked again for
+        `patience` seconds; then the error is raised."""
         loop = asyncio.get_running_loop()
-        until = loop.time() + PATIENCE
+        until = loop.time() + patience
         while True:
             try:
                 found: dict[str, Any] = await self.docker("inspect_container", self.object_name)
             except NotFound:
                 return None
             except (DockerException, RequestException) as error:
-                if loop.time() > until or (isinstance(error, APIError) and error.is_client_error()):
+                if loop.time() >= until or (isinstance(error, APIError) and error.is_client_error()):
                     raise
                 await asyncio.sleep(1)
                 continue
             return found if is_ours(found["Config"]["Labels"], self.hub_settings.site) else None
 
     async def get_object(self) -> dict[str, Any] | None:
-        found = await self._inspect()
+        # who waits for a start wants an answer; a workspace that runs must not be called lost because of a short pause
+        found = await self._inspect(PATIENCE if self._has_started else 0.0)
         self.object_id = found["Id"] if found else ""
         return found
 

@@ -97,7 +97,14 @@ class House:
             )
         policy = PolicyFile(settings.policy)
         keys = Keys.open(settings.audit_keys or settings.data / "audit-keys")
-        return cls(settings, table, policy, make_verify(settings.ca_bundle), Store.open(settings.database), keys)
+        return cls(
+            settings,
+            table,
+            policy,
+            make_verify(settings.ca_bundle),
+            Store.open(settings.database, name=settings.name),
+            keys,
+        )
 
     async def start(self) -> None:
         settings = self.settings

@@ -106,6 +106,9 @@ def _postgresql(url: URL, wait: float, settings: dict[str, str], connections: in
     settings = settings | {
         "lock_timeout": str(milliseconds),
         "statement_timeout": str(10 * milliseconds),
+        "tcp_keepalives_idle": "5",  # the server lets go of a client that vanished, and of the locks it held
+        "tcp_keepalives_interval": "2",
+        "tcp_keepalives_count": "3",
     }
     return create_engine(
         url,

@@ -9,17 +9,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import URL, Connection, NestedTransaction
 from sqlalchemy.exc import SQLAlchemyError
 
+from cellar_hub.store.claim import AlreadyRunning, claim_file, claim_in_each_session
 from cellar_hub.store.engine import StoreDown, is_down, parse_url, reading_engine, reason, writing_engine
 from cellar_hub.store.schema import migrate
 
@@ -63,8 +67,11 @@ def after_commit(tx: Connection, call: Callable[[], None]) -> None:
 class Store:
     """The hub side's database. Open it once in a process and close it at the end."""
 
-    def __init__(self, url: URL, wait: float = LOCK_SECONDS) -> None:
+    def __init__(self, url: URL, wait: float = LOCK_SECONDS, name: str | None = None) -> None:
+        self._claim: int | None = None
         self._writer = writing_engine(url, wait)
+        if name is not None:
+            self._claim_name(url, name, time.monotonic() + wait)
         self._reader = reading_engine(url, wait, READERS)
         self._patience = PATIENCE * wait
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="cellar-store-read")
@@ -75,15 +82,34 @@ class Store:
         self._thread.start()
 
     @classmethod
-    def open(cls, url: str, wait: float = LOCK_SECONDS) -> Store:
+    def open(cls, url: str, wait: float = LOCK_SECONDS, name: str | None = None) -> Store:
         """Bring the database's tables up to date and start the writer. Blocks; call it before the loop runs.
 
-        `wait`: seconds until a lock of another process counts as the database being down. Raises StoreDown, and
+        `wait`: seconds until a lock of another process counts as the database being down. `name`: this process's, when
+        there may be only one of it. Raises StoreDown (AlreadyRunning when the name is still taken after `wait`), and
         SettingsError for an address that is none, or that is JupyterHub's own database.
         """
         parsed = parse_url(url)
         migrate(parsed)
-        return cls(parsed, wait)
+        return cls(parsed, wait, name)
+
+    def _claim_name(self, url: URL, name: str, deadline: float) -> None:
+        """The process before may still be ending."""
+        if url.drivername != "sqlite":
+            claim_in_each_session(self._writer, name)
+        while True:
+            try:
+                if url.drivername == "sqlite":
+                    self._claim = claim_file(Path(url.database or ""), name)
+                else:
+                    self._writer.connect().close()
+                return
+            except AlreadyRunning:
+                if time.monotonic() >= deadline:
+                    raise
+                time.sleep(0.05)
+            except (OSError, SQLAlchemyError) as error:
+                raise StoreDown(reason(error)) from None
 
     async def write(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in the writer's thread; return its value after the commit that holds it is on the disk.
@@ -135,6 +161,9 @@ class Store:
         self._readers.shutdown(wait=False, cancel_futures=True)
         self._reader.dispose()
         self._writer.dispose()
+        if self._claim is not None:
+            os.close(self._claim)
+            self._claim = None
 
     # --- the writer's thread
 

@@ -222,10 +222,13 @@ class Client:
 
     async def _hang_up(self) -> None:
         """Returns when the client has gone; what it sends meanwhile waits."""
-        while data := await self.reader.read(PIECE):
-            self.http.receive_data(data)
-            if len(self.http.trailing_data[0]) > LARGEST_BODY:
-                return
+        try:
+            while data := await self.reader.read(PIECE):
+                self.http.receive_data(data)
+                if len(self.http.trailing_data[0]) > LARGEST_BODY:
+                    return
+        except ConnectionError:
+            return
 
     async def _relay(self, call: Call) -> None:
         answer = await self.engine.ask(call)

@@ -63,8 +63,7 @@ class Report(msgspec.Struct):
 
 def verify(conn: Connection, keys: Keys, heads: Path | None) -> Report:
     """Check every chain on one snapshot (a fresh connection of `Store.read` or `Store.reading`), in bounded memory.
-    `heads`: the file of the second place; without it a cut tail or a rewritten chain cannot be seen, and the report
-    says so."""
+    `heads`: the file of the second place; None: there is none, and a cut tail or a rewritten chain cannot be seen."""
     problems: list[Problem] = []
     known = _known(heads, keys, problems)  # before the snapshot begins: a head must not be newer than the rows
     names = sorted({*chains(conn), *known.heads, *(seal.chain for seal in known.seals)})
@@ -81,16 +80,15 @@ def walk(conn: Connection, chain: str, after: int) -> Iterator[SqlRow[Any]]:
 
 
 def _known(heads: Path | None, keys: Keys, problems: list[Problem]) -> Known:
+    if heads is None:
+        return Known(None, {}, set(), [])
     try:
-        if heads is not None:
-            known = read_heads(heads, keys)
-            problems += [Problem("", None, "forged_head", text) for text in known.problems]
-            return known
-        text = "no second place is known: a cut tail would not show"
+        known = read_heads(heads, keys)
     except OSError as error:
-        text = f"{heads} cannot be read ({error.strerror}): a cut tail would not show"
-    problems.append(Problem("", None, "no_heads", text))
-    return Known(None, {}, set(), [])
+        problems.append(Problem("", None, "no_heads", f"{heads} cannot be read ({error.strerror})"))
+        return Known(None, {}, set(), [])
+    problems += [Problem("", None, "forged_head", text) for text in known.problems]
+    return known
 
 
 def chains(conn: Connection) -> list[str]:

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from cellar.settings import SettingsError
 
 from ..store import StoreDown
-from . import books, checks, users
+from . import audit, books, checks, users
 from .accounts import Unusable
 from .hubapi import HubRefused
 
@@ -23,7 +23,7 @@ def parser() -> argparse.ArgumentParser:
     commands = program.add_subparsers(dest="command", required=True)
     users.add_arguments(commands.add_parser("users", help="local accounts"))
     books.add_usage_arguments(commands.add_parser("usage", help="tokens and requests by user and model"))
-    books.add_audit_arguments(commands.add_parser("audit", help="verify or export the audit"))
+    audit.add_arguments(commands.add_parser("audit", help="verify, export or shorten the audit; add a key"))
     commands.add_parser("check", help="whether everything that belongs together works together")
     return program
 
@@ -31,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
 def run(arguments: Sequence[str], env: Mapping[str, str]) -> int:
     """Exit status."""
     options = parser().parse_args(arguments)
-    does = {"users": users.run, "usage": books.usage, "audit": books.audit, "check": checks.run}
+    does = {"users": users.run, "usage": books.usage, "audit": audit.run, "check": checks.run}
     try:
         return does[options.command](options, env)
     except (SettingsError, HubRefused, StoreDown, Unusable) as error:

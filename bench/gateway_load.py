@@ -62,7 +62,7 @@ class Client(asyncio.Protocol):
                 return
         self._seen.events += data.count(b"data: {")
         self._whole = (self._whole + data)[-64:]
-        if self._whole.endswith((b"0\r\n\r\n", b'"completion_tokens":1}}')):
+        if self._whole.endswith((b"\r\n0\r\n\r\n", b'"completion_tokens":1}}')):
             self._seen.answers += 1
             self._finish()
 

@@ -255,6 +255,9 @@ class GatewaySettings:
     base_url: str = setting("VLLM_BASE_URL", "", parse_base_url, "the one model server, when there is no CELLAR_MODELS")
     api_key: str = setting("VLLM_API_KEY", "", parse_key, "its key")
     max_inflight: int = setting("CELLAR_MAX_INFLIGHT", 32, parse_count(1, 4096), "requests at that one server at once")
+    gateways: int = setting(
+        "CELLAR_GATEWAYS", 1, parse_count(1, 64), "how many gateways run; each gets its share of the places"
+    )
     priority: str = setting(
         "CELLAR_PRIORITY", "off", parse_choice("on", "off"), "on: that server runs --scheduling-policy priority"
     )

@@ -23,6 +23,8 @@ import httpx
 from tests.fakes.fixtures import unused_port
 
 PATIENCE = 60.0
+PYTHON = os.environ.get("CELLAR_TEST_HUB_PYTHON", sys.executable)
+"""Of another environment, to run the same tests on an older JupyterHub."""
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "cellar" / "configurable-http-proxy"
 PROXY_VERSION = "5"
 GROUP = "llm"
@@ -136,7 +138,7 @@ class Hub:
     def start(self) -> None:
         config = self.home / "jupyterhub_config.py"
         config.write_text(CONFIG)
-        bin_dir = Path(sys.executable).parent
+        bin_dir = Path(PYTHON).parent
         env = {
             **{
                 name: value
@@ -156,7 +158,7 @@ class Hub:
         }
         with (self.home / "hub.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "jupyterhub", "-f", str(config)],
+                [PYTHON, "-m", "jupyterhub", "-f", str(config)],
                 cwd=self.home,
                 env=env,
                 stdout=log,

@@ -32,6 +32,7 @@ TTL = 180.0
 """Seconds that a reservation is good for without its process saying that it lives; said every `TICK`."""
 TICK = 60.0
 RETRY = 1.0
+MAX_SALTS = 20_000
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +74,7 @@ class Books:
         self._name = name
         self._zone = zone
         self._heads = heads
+        self._salts: dict[str, str] = {}
         self._pending: set[asyncio.Task[None]] = set()
         self._ticking: asyncio.Task[None] | None = None
         self._keeping: asyncio.Task[None] | None = None
@@ -186,7 +188,13 @@ class Books:
 
     def salt(self, name: str) -> str:
         """For vLLM's `cache_salt` and session names: the same for one name, guessed by nobody, telling nothing."""
-        return hashlib.sha256(self._keys.mac(b"cache-salt\0" + name.encode()).encode()).hexdigest()
+        found = self._salts.get(name)
+        if found is None:
+            if len(self._salts) >= MAX_SALTS:
+                self._salts.clear()
+            keyed = self._keys.mac(b"cache-salt\0" + name.encode("utf-8", "surrogatepass"))
+            found = self._salts[name] = hashlib.sha256(keyed.encode()).hexdigest()
+        return found
 
     # -- inside -----------------------------------------------------------------------------------------------------
 

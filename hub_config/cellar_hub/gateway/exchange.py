@@ -96,7 +96,8 @@ class Exchange:
             self._status = refused.status
             raise
         except asyncio.CancelledError:
-            self._outcome = self._outcome or "stopped"
+            if not self._reply.ended:
+                self._outcome = self._outcome or "stopped"
             raise
         finally:
             self._settle(opening)

@@ -66,6 +66,7 @@ class House:
         verify: ssl.SSLContext,
         store: Store,
         keys: Keys,
+        heads: Heads | None,
     ) -> None:
         self.settings = settings
         self.table = table
@@ -77,10 +78,13 @@ class House:
         self._verify = verify
         self._store = store
         self._keys = keys
+        self._heads = heads
         self._doubts: dict[str, float] = {}
         self._queues = {
             server.base_url: FairQueue(
-                server.max_inflight, max_waiting=settings.max_waiting, max_wait=settings.max_wait
+                max(1, server.max_inflight // settings.gateways),
+                max_waiting=settings.max_waiting,
+                max_wait=settings.max_wait,
             )
             for server in table.servers
         }
@@ -97,14 +101,9 @@ class House:
             )
         policy = PolicyFile(settings.policy)
         keys = Keys.open(settings.audit_keys or settings.data / "audit-keys")
-        return cls(
-            settings,
-            table,
-            policy,
-            make_verify(settings.ca_bundle),
-            Store.open(settings.database, name=settings.name),
-            keys,
-        )
+        heads = Heads(settings.audit_heads, keys, settings.audit_syslog) if settings.audit_heads else None
+        verify = make_verify(settings.ca_bundle)
+        return cls(settings, table, policy, verify, Store.open(settings.database, name=settings.name), keys, heads)
 
     async def start(self) -> None:
         settings = self.settings
@@ -114,8 +113,9 @@ class House:
         self.relay = Relay(self._transport, settings.read_timeout)
         self.health = Health(self.table, self._http)
         audit = await self._store.write(lambda tx: AuditLog.open(tx, settings.name, self._keys))
-        heads = Heads(settings.audit_heads, self._keys, settings.audit_syslog) if settings.audit_heads else None
-        self.books = Books(self._store, audit, self._keys, name=settings.name, zone=settings.time_zone, heads=heads)
+        self.books = Books(
+            self._store, audit, self._keys, name=settings.name, zone=settings.time_zone, heads=self._heads
+        )
         await self.books.start()
         self.health.start()
         self._ticking = asyncio.create_task(self._tick())

@@ -36,6 +36,7 @@ class Relay:
     def __init__(self, transport: httpx.AsyncBaseTransport, read_timeout: float) -> None:
         self._transport = transport
         self._timeouts = timeouts(read_timeout)
+        self._addresses: dict[str, httpx.URL] = {}
 
     @contextlib.asynccontextmanager
     async def post(
@@ -54,9 +55,12 @@ class Relay:
         named = {**headers, "accept-encoding": "identity", "user-agent": "cellar-gateway"}
         if server.key:
             named["authorization"] = f"Bearer {server.key}"
+        address = self._addresses.get(url)
+        if address is None:  # few: a table's servers and paths
+            address = self._addresses[url] = httpx.URL(url)
         attempt = 0
         while True:
-            request = httpx.Request("POST", url, content=body, headers=named, extensions=self._timeouts)
+            request = httpx.Request("POST", address, content=body, headers=named, extensions=self._timeouts)
             watch = watch_socket()
             try:
                 response = await self._transport.handle_async_request(request)

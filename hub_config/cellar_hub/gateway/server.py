@@ -27,6 +27,8 @@ from .operations import make_operations
 BACKLOG = 2048
 KEEP_ALIVE = 75
 MAX_CONNECTIONS = 20_000
+SWITCH_INTERVAL = 0.0005
+"""Seconds that the books' writer may keep the interpreter from the loop; Python's own 5 ms show in first tokens."""
 
 log = logging.getLogger("cellar_hub.gateway")
 
@@ -108,6 +110,7 @@ def main(env: Mapping[str, str]) -> int:
         print(f"cellar gateway ready on {addresses[0]}, operations on {addresses[1]}", flush=True)  # noqa: T201
         await serve(house, *ports, stop)
 
+    sys.setswitchinterval(SWITCH_INTERVAL)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(run())
     return 0

@@ -61,7 +61,12 @@ def make_transport(verify: ssl.SSLContext, *, keepalive: float = KEEPALIVE) -> A
         trace = aiohttp.TraceConfig()
         trace.on_connection_reuseconn.append(_reused)
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=keepalive, ssl=verify),
+            connector=aiohttp.TCPConnector(
+                limit=0,
+                keepalive_timeout=keepalive,
+                ssl=verify,
+                resolver=aiohttp.ThreadedResolver(),  # the system's: /etc/hosts, nsswitch, Docker's names
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
             auto_decompress=False,

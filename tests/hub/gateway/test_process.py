@@ -179,6 +179,7 @@ async def test_nothing_of_questions_and_answers_stays_behind(
         ("CELLAR_DATABASE_URL", "mysql://root:secret-password@db/x", 2),
         ("CELLAR_CA_BUNDLE", "/nowhere/ca.pem", 2),
         ("CELLAR_REDIS_URL", "http://redis", 2),
+        ("CELLAR_AUDIT_SYSLOG", "nowhere", 2),
         ("CELLAR_DATABASE_URL", "sqlite:////proc/nowhere/cellar.db", 1),
     ],
 )
@@ -192,7 +193,7 @@ def test_a_setting_that_cannot_be_used_is_refused_by_its_name(
     }
     done = subprocess.run(
         [sys.executable, "-m", "cellar_hub.gateway"],
-        env={**env, **gateway_env, variable: value},
+        env={**env, **gateway_env, "CELLAR_AUDIT_HEADS": f"{gateway_env['CELLAR_DATA']}-heads", variable: value},
         capture_output=True,
         text=True,
         timeout=60,

@@ -1,0 +1,26 @@
+"""The manual's examples are read by what reads the files."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from cellar_hub.gateway.metrics import Metrics
+from cellar_hub.gateway.models import parse_models
+from cellar_hub.policy import parse_policy
+
+TEXT = (Path(__file__).resolve().parents[3] / "docs" / "gateway.md").read_text()
+TOML = re.findall(r"```toml\n(.*?)```", TEXT, re.DOTALL)
+
+
+def test_the_examples_of_models_and_policy_are_good() -> None:
+    models, policy = TOML
+    table = parse_models(models, "docs", {"VLLM_LARGE_KEY": "key"})
+    assert [name for name, _ in table.served({})] == ["coder-large", "embed"]
+    allowed = parse_policy(policy, "docs").for_("ann", ["research"])
+    assert allowed.models == {"coder-small", "coder-large"} and allowed.quota.per_day == 1_000_000
+
+
+def test_every_metric_is_in_the_manual() -> None:
+    names = {family.name for family in Metrics().registry.collect()}
+    assert names and all(name in TEXT for name in names), names

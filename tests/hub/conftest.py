@@ -23,12 +23,14 @@ def postgresql() -> Iterator[postgres.Cluster]:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The address of an empty database."""
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/cellar.db"
+        yield f"sqlite:///{tmp_path}/cellar.db"
+        return
     cluster: postgres.Cluster = request.getfixturevalue("postgresql")
-    return cluster.create_database()
+    with cluster.database() as url:
+        yield url
 
 
 @pytest_asyncio.fixture

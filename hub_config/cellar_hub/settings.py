@@ -277,6 +277,7 @@ class GatewaySettings:
         "CELLAR_AUDIT_SYSLOG", "", parse_text, "where those heads go too: a socket like /dev/log, or HOST:PORT (UDP)"
     )
     hub_api_url: str = setting("CELLAR_HUB_API_URL", "http://hub:8081/hub/api", parse_base_url, "JupyterHub's API")
+    base_path: str = setting("CELLAR_BASE_PATH", "/", parse_base_path, "path under which the hub lives")
     token: str = setting(
         "CELLAR_GATEWAY_TOKEN", "", parse_secret, "the gateway's service token; the hub shows it to revoke"
     )

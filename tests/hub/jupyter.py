@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
@@ -216,7 +217,7 @@ class Hub:
 
     def token(self, name: str, **more: Any) -> str:
         """`expires_in` in seconds; `scopes`: fewer than the user has."""
-        return str(self.ask("POST", f"/users/{name}/tokens", more or None)["token"])
+        return str(self.ask("POST", f"/users/{quote(name, safe='')}/tokens", more or None)["token"])
 
     def delete_token(self, name: str, token: str) -> None:
         found = httpx.get(self.api + "/user", headers={"authorization": f"token {token}"}).json()
@@ -237,7 +238,7 @@ class Hub:
         self.ask("DELETE", f"/users/{name}/server")
 
     def _make(self, name: str, *groups: str) -> None:
-        answer = self._http.post(f"/users/{name}", timeout=PATIENCE)
+        answer = self._http.post(f"/users/{quote(name, safe='')}", timeout=PATIENCE)
         assert answer.status_code in (201, 409), answer.text
         for group in groups:
             self.ask("POST", f"/groups/{group}/users", {"users": [name]})

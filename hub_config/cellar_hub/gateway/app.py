@@ -37,7 +37,7 @@ from .relay import Broken, chunks, kept_headers, read_bounded
 from .reply import Reply
 from .request import Asked, Kind, model_of, parse_object, parse_request
 
-PREFIX = "/services/cellar"
+SERVICE = "services/cellar"
 LARGE = 256 * 1024
 """Bytes from which a request is parsed in a thread."""
 TOKENIZING = 16
@@ -72,7 +72,7 @@ def make_app(house: House) -> Starlette:
         ]
 
     app = Starlette(
-        routes=[*routes(), Mount(PREFIX, routes=routes())],
+        routes=[*routes(), Mount(house.settings.base_path + SERVICE, routes=routes())],
         exception_handlers={404: _no_such_path, 405: _no_such_path},
     )
     app.router.redirect_slashes = False

@@ -12,6 +12,7 @@ The order that must hold, whatever fails or leaves meanwhile:
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from contextlib import suppress
 from typing import Any, Protocol
@@ -43,6 +44,9 @@ COMMENT_EVERY = 2.0
 LEFT = 499
 """The status in the books when the client left before there was one."""
 PATHS = {"chat": "/chat/completions", "completion": "/completions", "embeddings": "/embeddings"}
+
+
+log = logging.getLogger(__name__)
 
 
 class House(Protocol):
@@ -266,12 +270,21 @@ class Exchange:
         )
         self._house.books.settle(opening, self._entry, settled, usage)
         self._measure(settled)
+        self._log(settled)
 
     def _usage(self) -> Usage:
         said = self._reader.usage
         if said is not None and said.prompt_tokens is not None:
             return Usage(said.prompt_tokens, said.completion_tokens or 0, said.cached)
         return Usage(self._asked.prompt, self._reader.events, estimated=True)
+
+    def _log(self, settled: Settled) -> None:
+        """Who and how much, as the audit has it; never what."""
+        if log.isEnabledFor(logging.INFO):
+            entry = self._entry
+            said = {"request_id": entry.request_id, "user": entry.user, "model": entry.model, "kind": entry.kind}
+            told = ("status", "outcome", "error_code", "prompt", "completion", "queued_ms", "ttft_ms", "total_ms")
+            log.info("answered", extra={**said, **{name: getattr(settled, name) for name in told}})
 
     def _measure(self, settled: Settled) -> None:
         metrics, model = self._house.metrics, self._entry.model

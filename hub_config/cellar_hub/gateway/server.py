@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import logging
 import signal
@@ -108,11 +109,17 @@ def main(env: Mapping[str, str]) -> int:
             loop.add_signal_handler(number, stop.set)
         addresses = ["{}:{}".format(*port.getsockname()[:2]) for port in ports]
         print(f"cellar gateway ready on {addresses[0]}, operations on {addresses[1]}", flush=True)  # noqa: T201
+        gc.collect()
+        gc.freeze()  # what is there now stays: the collector need not look at it in the midst of an answer
         await serve(house, *ports, stop)
 
     sys.setswitchinterval(SWITCH_INTERVAL)
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(run())
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(run())
+    except StoreDown as problem:
+        print(f"cellar gateway: {problem}", file=sys.stderr)  # noqa: T201
+        return 1
     return 0
 
 

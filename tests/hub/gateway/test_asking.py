@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 
+import pytest
 from cellar.chat import Delta, Finish, Opened, UsageSeen
 
 from tests.fakes.vllm import FakeVLLM
-from tests.hub.gateway.conftest import Gateway, chat, events, question, said, streaming
+from tests.hub.gateway.conftest import Gateway, MakeGateway, chat, events, question, said, streaming
 from tests.hub.jupyter import Hub
 
 
@@ -86,10 +87,31 @@ async def test_the_prefix_cache_is_each_users_own(hub: Hub, gateway: Gateway, mo
     assert "priority" not in model.requests[0].body
 
 
-async def test_priorities_are_told_to_a_server_that_schedules_by_them(
-    hub: Hub, make_gateway: object, model: FakeVLLM
+async def test_a_group_may_share_its_prefix_cache(hub: Hub, make_gateway: MakeGateway, model: FakeVLLM) -> None:
+    gateway = await make_gateway(policy='[default]\n[groups.research]\ncache_salt = "group"')
+    for name, groups in (("rhea", ["research"]), ("rob", ["research"]), ("ann", [])):
+        token = hub.user(name, *groups)
+        assert (await gateway.client(token).post("/v1/chat/completions", json=chat())).is_success
+    salts = [exchange.body["cache_salt"] for exchange in model.requests]
+    assert salts[0] == salts[1] != salts[2]
+
+
+@pytest.mark.parametrize("name", ["김철수", "a..b", "a b", "x" * 255, "ünï🎉", "rob'); drop table cellar_audit;--"])
+async def test_a_user_may_have_any_name_that_the_hub_allows(
+    hub: Hub, gateway: Gateway, model: FakeVLLM, name: str
 ) -> None:
-    gateway = await make_gateway(CELLAR_PRIORITY="on")  # type: ignore[operator]
+    token = hub.user(name)
+    assert (await gateway.client(token).post("/v1/chat/completions", json=chat())).is_success
+    assert (await gateway.client(token).get("/cellar/v1/me")).json()["user"] == name.lower()
+    opened, settled = await gateway.rows()
+    assert opened.user == name.lower() and settled.outcome == "complete"
+    assert (await gateway.revoke(user=name.lower())).json()["forgotten"] == 1
+
+
+async def test_priorities_are_told_to_a_server_that_schedules_by_them(
+    hub: Hub, make_gateway: MakeGateway, model: FakeVLLM
+) -> None:
+    gateway = await make_gateway(CELLAR_PRIORITY="on")
     client = gateway.client(hub.user("ann"))
     for klass in ("", "agent", "batch"):
         await client.post("/v1/chat/completions", json=chat(), headers={"x-cellar-class": klass})

@@ -110,6 +110,13 @@ async def test_the_same_routes_answer_under_the_hubs_prefix(hub: Hub, gateway: G
     assert answer.json()["choices"][0]["message"]["content"] == "hello"
 
 
+async def test_the_hub_may_live_under_a_path(hub: Hub, make_gateway: MakeGateway) -> None:
+    gateway = await make_gateway(CELLAR_BASE_PATH="/jupyter/")
+    client = gateway.client(hub.user("ann"))
+    assert (await client.get("/jupyter/services/cellar/cellar/v1/me")).json()["user"] == "ann"
+    assert (await client.get("/services/cellar/cellar/v1/me")).status_code == 404
+
+
 POLICY = """
 [default]
 models = ["fake-coder"]

@@ -75,7 +75,7 @@ def is_down(error: BaseException) -> bool:
     """Whether an error speaks of the database rather than of what was asked of it."""
     if isinstance(error, DBAPIError):
         return isinstance(error, OperationalError) or error.connection_invalidated
-    return isinstance(error, PendingRollbackError | PoolTimeout)
+    return isinstance(error, StoreDown | PendingRollbackError | PoolTimeout)
 
 
 def _sqlite(url: URL, wait: float, begin: str, pragmas: list[str], connections: int) -> Engine:

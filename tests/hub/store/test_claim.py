@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from cellar_hub.store import AlreadyRunning, Store
+from cellar_hub.store import AlreadyRunning, Store, StoreDown
 
 from tests.hub import postgres
 from tests.hub.store.test_writer import write_down, written
@@ -69,3 +69,19 @@ async def test_the_name_is_held_again_after_the_server_was_restarted(postgresql:
         Store.open(url, wait=0.2, name="gateway-1")
     assert await store.read(written) == {"a"}
     await store.close()
+
+
+async def test_who_lost_its_name_to_another_writes_no_more(postgresql: postgres.Cluster) -> None:
+    url = postgresql.create_database()
+    first = Store.open(url, name="gateway-1")
+    postgresql.stop()
+    postgresql.start()
+    second = Store.open(url, name="gateway-1")
+    with pytest.raises(StoreDown, match="another process runs as 'gateway-1'"):
+        await first.write(write_down("a"))
+    assert first.down is not None
+    await second.close()
+    await first.write(write_down("b"))
+    assert first.down is None
+    assert await first.read(written) == {"b"}
+    await first.close()

@@ -193,7 +193,9 @@ class Site:
 
 ROOT = Path(__file__).resolve().parents[2]
 TOKEN = "test-token-0123456789"
-PACKAGES = next(path for path in sys.path if path.endswith("site-packages"))
+PACKAGES = os.environ.get("CELLAR_TEST_PACKAGES") or next(path for path in sys.path if path.endswith("site-packages"))
+SHARE = next(each / "share/jupyterhub" for each in (Path(PACKAGES), Path(sys.prefix)) if (each / "share").is_dir())
+"""What hubs are made of, and their pages; another folder (`pip install --target`) has JupyterHub 5.5, for example."""
 
 
 class Hub:
@@ -236,6 +238,7 @@ class Hub:
     def _code(self) -> list[str]:
         return [
             f"{PACKAGES}:/srv/packages:ro",
+            f"{SHARE}:/usr/share/jupyterhub:ro",
             f"{ROOT}/hub_config:/srv/hub_config:ro",
             f"{ROOT}/jupyter_ext:/srv/jupyter_ext:ro",
             f"{ROOT}/tests/docker:/srv/tests:ro",
@@ -251,6 +254,17 @@ class Hub:
         self.id = self.site.run(name, command or hub, labels, self.site.net, "hub", binds=binds, environment=self._env)
         if command is None:
             wait_for(lambda: self.call("GET", "/")[0] == 200, 90, self.log)
+
+    def write(self, name: str, text: str) -> None:
+        """A file in the hub's data, before it starts."""
+        code = f"open('/data/{name}', 'w').write({text!r})"
+        command = ["python3", "-c", code]
+        made = self.site.run(f"{self.site.name}-write", command, {}, "none", binds=[f"{self.data}:/data"])
+        self.site.client.wait(made)
+        self.site.client.remove_container(made)
+
+    def wait_until_ready(self, user: str) -> None:
+        wait_for(lambda: self.call("GET", f"/users/{user}")[1]["servers"].get("", {}).get("ready"), 60, self.log)
 
     def probe(self, **env: str) -> tuple[int, str]:
         """Run the probe in the hub's container: exit status and what it said."""
@@ -287,7 +301,15 @@ class Hub:
         status, answer = self.call("POST", f"/users/{quote(user, safe='')}/server", options or {})
         if status not in (201, 202):
             return {"status": status, "failed": True, "message": str(answer)}
-        return self.progress(user)[-1]
+        events: list[dict[str, Any]] = []
+
+        def told() -> bool:
+            """Between a failed start and its end the hub says that nothing is starting."""
+            events[:] = self.progress(user)
+            return bool(events)
+
+        wait_for(told, 30, self.log)
+        return events[-1]
 
     def progress(self, user: str) -> list[dict[str, Any]]:
         _, text = self.call("GET", f"/users/{quote(user, safe='')}/server/progress")

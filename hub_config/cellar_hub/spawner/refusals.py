@@ -33,9 +33,12 @@ class StartRefused(HTTPError):
         self.jupyterhub_message = message
         self.jupyterhub_html_message = escape(message)
         if lines:
+            # reversed: the box is scrolled to its end, where the reason stands
             self.jupyterhub_html_message += (
-                '<pre class="text-start small mt-3" style="max-height: 24em; overflow: auto; white-space: pre-wrap">'
-                f"{escape(chr(10).join(lines))}</pre>"
+                '<div class="mt-3" tabindex="0" role="log" aria-label="End of the log"'
+                ' style="max-height: 24em; overflow: auto; display: flex; flex-direction: column-reverse">'
+                '<pre class="text-start small mb-0" style="white-space: pre-wrap; overflow: visible">'
+                f"{escape(chr(10).join(lines))}</pre></div>"
             )
 
     def __str__(self) -> str:

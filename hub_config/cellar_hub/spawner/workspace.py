@@ -149,7 +149,7 @@ class CellarSpawner(DockerSpawner):
         self.mem_limit, self.cpu_limit = profile.memory, profile.cpus
         label = settings.images[profile.image]
         image = await self._image(label)
-        self._step(15, "Making room")
+        self._step(15, "Preparing your files")
         await self._remove_container()
         await self._thread(self._make_volume)
         self._step(30, "Making a private network")

@@ -20,7 +20,7 @@ def test_control_characters_and_what_turns_text_around_are_taken_out() -> None:
 def test_what_is_shown_as_html_is_escaped() -> None:
     refused = StartRefused("No <b>", b"<script>alert(1)</script>\n</pre><img src=x>")
     assert refused.jupyterhub_message == str(refused) == "No <b>"
-    assert refused.jupyterhub_html_message.startswith("No &lt;b&gt;<pre ")
+    assert refused.jupyterhub_html_message.startswith("No &lt;b&gt;<div ")
     inside = refused.jupyterhub_html_message.split("<pre ")[1]
     assert "<script" not in inside and "<img" not in inside and inside.count("</pre>") == 1
 

@@ -261,15 +261,23 @@ def _address(text: str) -> ipaddress.IPv4Address:
     return ipaddress.IPv4Address(int(text, 16).to_bytes(4, sys.byteorder))
 
 
+class Listener(socketserver.ThreadingTCPServer):
+    """Closes whatever connects. With the address reusable, as the hub's is: connections that linger for a minute would
+    keep the hub from its port otherwise."""
+
+    allow_reuse_address = True
+    daemon_threads = True
+
+
 @contextlib.contextmanager
-def hub_listening() -> Iterator[None]:
+def hub_listening(port: int = OPEN["hub"]) -> Iterator[None]:
     """Something where the hub will be, unless it is there already."""
     try:
-        server = socketserver.ThreadingTCPServer(("0.0.0.0", OPEN["hub"]), socketserver.BaseRequestHandler)
+        server = Listener(("0.0.0.0", port), socketserver.BaseRequestHandler)
     except OSError:
         yield
         return
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     try:
         yield
     finally:
@@ -308,7 +316,7 @@ def check(settings: HubSettings) -> bool:
     for each in found:
         say(f"{'FAILED' if each.level == 'fail' else 'warning'}: {each.text}")
     if any(each.level == "fail" for each in found):
-        say("workspaces would not be isolated on this engine. docs/hub.md says what to do.")
+        say("workspaces would not be isolated on this engine. docs/workspaces.md says what to do.")
         return settings.probe == "warn"
     say("workspaces reach hub, proxy and gateway, and nothing else")
     return True

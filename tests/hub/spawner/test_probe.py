@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 import pytest
-from cellar_hub.spawner.probe import CLOSED, NAMES, OPEN, Question, engine_warnings, judge
+from cellar_hub.spawner.probe import CLOSED, NAMES, OPEN, Question, engine_warnings, hub_listening, judge
 
 QUESTION = Question(
     services=["hub", "proxy", "gateway"],
@@ -116,3 +117,20 @@ def test_a_workspace_that_is_not_hardened_fails(itself: dict[str, Any]) -> None:
 )
 def test_an_old_engine_is_a_warning(version: str, warns: bool) -> None:
     assert [each.level for each in engine_warnings(version)] == (["warn"] if warns else [])
+
+
+def test_the_hub_gets_its_port_right_after_the_probe_held_it() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    with hub_listening(port):
+        for _ in range(5):
+            with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+                assert connection.recv(1) == b""  # the listener closes first: its side lingers
+    with socket.create_server(("127.0.0.1", port)):  # as tornado does, with SO_REUSEADDR
+        pass
+
+
+def test_a_hub_that_listens_already_is_left_alone() -> None:
+    with socket.create_server(("0.0.0.0", 0)) as hub, hub_listening(hub.getsockname()[1]):
+        with socket.create_connection(("127.0.0.1", hub.getsockname()[1]), timeout=5):
+            assert hub.accept()

@@ -17,6 +17,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import tempfile
 import tomllib
 from pathlib import Path
 
@@ -45,7 +46,6 @@ GLIBC = (
 )  # minor versions of manylinux tags that Debian 12 can load, newest first
 LEFT_OUT = ("var/cache/apt/*", "var/lib/apt/lists/*", "usr/share/doc/*", "usr/share/man/*", "usr/share/locale/*")
 LABEL = "org.cellar.inputs"
-STAGE = "org.cellar.stage"  # what a build needed in between
 
 
 class Missing(SystemExit):
@@ -81,7 +81,7 @@ def image_exists(name: str) -> bool:
     return subprocess.run(["docker", "image", "inspect", name], capture_output=True).returncode == 0
 
 
-def inputs_of(name: str) -> str:
+def label_of(name: str) -> str:
     """The label of an image that was built here; empty when there is none."""
     command = ["docker", "image", "inspect", "--format", f'{{{{index .Config.Labels "{LABEL}"}}}}', name]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -212,9 +212,35 @@ def _target_flags() -> list[str]:
     return ["--only-binary=:all:", "--python-version", PYTHON, "--implementation", "cp", *abis, *places]
 
 
+SOURCES = {
+    "hub": ("jupyter_ext/cellar", "hub_config/cellar_hub", "hub_config/jupyterhub_config.py", "pyproject.toml"),
+    "workspace": ("jupyter_ext", "pyproject.toml"),
+    "model": ("tools/embedded_model.py",),
+}
+"""What of ours is used inside of an image: when something else changed, it is current all the same."""
+
+
+def inputs(name: str, base: str) -> str:
+    """A hash of all that goes into an image, for its label."""
+    frontend.build()
+    parts = [
+        base,
+        wheelhouse(name).name,
+        _hash_of([IMAGES / name]),
+        _hash_of([ROOT / path for path in SOURCES[name]]),
+        hashlib.sha256(_bundle()).hexdigest()[:8],
+    ]
+    return "-".join(parts)
+
+
+def _bundle() -> bytes:
+    """The site's certificate authorities, PEM."""
+    path = os.environ.get("CA_BUNDLE")
+    return Path(path).read_bytes() if path else b""
+
+
 def own_wheel() -> Path:
     """jupyter-cellar's wheel with the built lab extension in it, made anew when a source changed."""
-    frontend.build()
     folder = (
         CACHE
         / "wheels"
@@ -269,25 +295,21 @@ def _link(source: Path, target: Path) -> None:
         shutil.copy(source, target)
 
 
-def context(name: str) -> Path:
+def fill_context(name: str, folder: Path) -> None:
     """The build context: the Dockerfile's folder, the wheelhouse with our wheel, and what else the image copies."""
-    folder = CACHE / "context" / name
-    shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(IMAGES / name, folder)
+    shutil.copytree(IMAGES / name, folder, dirs_exist_ok=True)
     for wheel in wheelhouse(name).iterdir():
         _link(wheel, folder / "wheelhouse" / wheel.name)
-    if name != "model":
-        wheel = own_wheel()
-        _link(wheel, folder / "wheelhouse" / wheel.name)
-    else:
+    if name == "model":
         (folder / "wheelhouse" / "requirements.txt").unlink()
-        shutil.copy(ROOT / "tools" / "embedded_model.py", folder / "embedded_model.py")
+        shutil.copy(ROOT / "tools" / "embedded_model.py", folder)
+    else:
+        wheel = own_wheel()
+        _link(wheel, folder / "own" / wheel.name)
     if name == "hub":
         shutil.copytree(proxy_packages(), folder / "node_modules", copy_function=_copy_by_link)
-        shutil.copy(ROOT / "hub_config" / "jupyterhub_config.py", folder / "jupyterhub_config.py")
-    bundle = os.environ.get("CA_BUNDLE")
-    (folder / "ca-bundle.crt").write_bytes(Path(bundle).read_bytes() if bundle else b"")
-    return folder
+        shutil.copy(ROOT / "hub_config" / "jupyterhub_config.py", folder)
+    (folder / "ca-bundle.crt").write_bytes(_bundle())
 
 
 def _copy_by_link(source: str, target: str) -> str:
@@ -297,24 +319,36 @@ def _copy_by_link(source: str, target: str) -> str:
 
 def build(name: str) -> str:
     """The image's name with its version; built when it is missing or not current."""
-    folder = context(name)
     base = base_image(name)
-    inputs = f"{base}-{_hash_of([folder])}"
+    wanted = inputs(name, base)
     full = tag(name)
-    if inputs_of(full) == inputs:
-        docker("tag", full, f"cellar-{name}:dev")
-        return full
-    say(f"building {full} on {base}")
-    arguments = ["--build-arg", f"BASE_IMAGE={base}", "--build-arg", f"INPUTS={inputs}"]
-    command = ["docker", "build", "-q", *arguments, "-t", full, "-t", f"cellar-{name}:dev", str(folder)]
-    # Docker's classic builder: BuildKit asks registries about base images that exist only here.
-    try:
-        run_logged(command, CACHE / "log" / f"build-{name}.log", f"building {full}", DOCKER_BUILDKIT="0")
-    finally:
-        for label in (STAGE, LABEL):  # what is left without a name: the build's first stage, and the image before
-            subprocess.run(["docker", "image", "prune", "-f", "--filter", f"label={label}"], capture_output=True)
-        shutil.rmtree(folder)
+    if label_of(full) != wanted:
+        say(f"building {full} on {base}")
+        CACHE.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=CACHE, prefix=f"{name}-") as folder:
+            fill_context(name, Path(folder))
+            _build(name, base, wanted, Path(folder))
+    docker("tag", full, f"cellar-{name}:dev")
     return full
+
+
+def _build(name: str, base: str, wanted: str, folder: Path) -> None:
+    """First what others wrote, as an image with a name, so that it is kept and the next build begins behind it."""
+    packages = f"cellar-{name}-packages"
+    key = hashlib.sha256(f"{base} {wheelhouse(name).name}".encode()).hexdigest()[:12]
+    log = CACHE / "log" / f"build-{name}.log"
+    common = ["docker", "build", "-q", "--build-arg", f"BASE_IMAGE={base}"]
+    # Docker's classic builder: BuildKit asks registries about base images that exist only here.
+    classic = {"DOCKER_BUILDKIT": "0"}
+    if not image_exists(f"{packages}:{key}"):
+        command = [*common, "--target", "packages", "-t", f"{packages}:{key}", str(folder)]
+        run_logged(command, log, f"building {packages}", **classic)
+    command = [*common, "--build-arg", f"INPUTS={wanted}", "-t", tag(name), str(folder)]
+    run_logged(command, log, f"building {tag(name)}", **classic)
+    for old in docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", packages).split():
+        if old != f"{packages}:{key}":
+            docker("image", "rm", old)
+    subprocess.run(["docker", "image", "prune", "-f", "--filter", f"label={LABEL}"], capture_output=True)
 
 
 def main() -> None:

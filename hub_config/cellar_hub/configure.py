@@ -59,7 +59,7 @@ def _hub(c: Any, settings: HubSettings) -> None:
     hub.concurrent_spawn_limit = settings.concurrent_starts
     hub.active_server_limit = settings.max_workspaces
     hub.activity_resolution = 60
-    hub.last_activity_interval = REPORTS
+    hub.last_activity_interval = 0  # what the proxy saw does not count: a forgotten page talks for ever
     hub.authenticate_prometheus = True
     hub.log_level = settings.log_level.upper()
 

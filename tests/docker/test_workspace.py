@@ -215,6 +215,26 @@ def test_a_socket_filter_that_is_killed_takes_no_workspace_with_it(site: Site, w
     assert site.networks() == [f"{site.name}-ws-bob"]
 
 
+def test_services_that_were_made_again_are_attached_by_the_hubs_keeper_at_once(hub: Hub) -> None:
+    site = hub.site
+    hub.start_server("grace")
+    own = f"{site.name}-ws-grace"
+    for service, ports in (("gateway", (8080, 8090)), ("proxy", (8000,))):
+        (old,) = site.containers(**{names.SERVICE: service})
+        site.client.remove_container(old["Id"], force=True)
+        site.service(service, *ports)
+        code = f"import socket, json; socket.create_connection(({service!r}, {ports[0]}), timeout=3); print(1)"
+
+        def reaches(code: str = code) -> bool:
+            try:
+                return bool(site.inside(own, code))
+            except AssertionError:
+                return False
+
+        wait_for(reaches, 30, hub.log)  # well before the minute's look
+    hub.stop_server("grace")
+
+
 def test_a_start_that_a_killed_hub_left_is_ended_by_the_next_one(site: Site, workspace_image: str) -> None:
     hub = Hub(site, workspace_image, "10.199.19.0/26", STAND_IN="hang")
     hub.start()

@@ -90,6 +90,10 @@ def test_a_culler_never_looks_more_narrowly_than_workspaces_report() -> None:
     assert "--max-age=600" in culler(replace(SETTINGS, idle_timeout=0, max_age=600))
 
 
+def test_only_what_a_workspace_reports_itself_is_activity() -> None:
+    assert configured().JupyterHub.last_activity_interval == 0
+
+
 def test_a_wrong_profile_file_stops_the_hub_and_not_the_first_user(tmp_path: Path) -> None:
     file = tmp_path / "profiles.toml"
     file.write_text("[a]\ncpus = 1\n")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser
 
-from bench import footprint, latency, machine, stage, stopping, streaming
+from bench import footprint, gateway, latency, machine, stage, stopping, streaming
 from bench.report import Section
 from bench.stage import Lab, Model
 
@@ -22,6 +22,7 @@ SECTIONS: dict[str, Callable[[Browser, Lab, Model], Section]] = {
     "cost": streaming.cost,
     "stops": stopping.stops,
     "footprint": lambda _browser, _lab, fake: footprint.footprint(fake),
+    "gateway": lambda _browser, _lab, _fake: gateway.section(),
 }
 
 

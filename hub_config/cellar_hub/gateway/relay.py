@@ -102,7 +102,11 @@ async def read_bounded(response: httpx.Response, limit: int = MAX_ERROR_BYTES) -
 
 def kept_headers(response: httpx.Response) -> list[tuple[bytes, bytes]]:
     """Of the model server's headers, those that are for the client: nothing hop-by-hop, no cookies, no names."""
-    return [(name.encode(), response.headers[name].encode("latin-1")) for name in _KEPT if name in response.headers]
+    return [
+        (name.encode(), response.headers[name].encode("latin-1", "replace"))
+        for name in _KEPT
+        if name in response.headers
+    ]
 
 
 async def _has_body(response: httpx.Response) -> bool:

@@ -57,23 +57,6 @@ export function readNotebook(
   return part;
 }
 
-/** A notebook that is not open, from its file. */
-export function jsonToNotebook(
-  content: nbformat.INotebookContent,
-  path: string,
-  most = Infinity
-): INotebookPart {
-  const cells = content.cells
-    .slice(0, MAX_CELLS)
-    .map((cell, index) => jsonToCell(cell, index, NOTEBOOK_OUTPUT));
-  return {
-    type: 'notebook',
-    path,
-    cells: shared(boundImages(cells), most),
-    language: jsonLanguage(content)
-  };
-}
-
 function jsonLanguage(content: nbformat.INotebookContent): string {
   return content.metadata?.language_info?.name ?? 'python';
 }

@@ -47,11 +47,13 @@ export function Composer(props: IComposerProps): JSX.Element {
         edits={chat.edits}
         sending={chat.sending}
         editing={state.editing?.id ?? null}
-        edit={turn => {
-          model.edit(turn);
-          model.focus();
+        edit={sending.edit.begin}
+        remove={turn => {
+          if (state.editing?.id === turn.id) {
+            model.endEdit();
+          }
+          return actions.removePending(turn);
         }}
-        remove={turn => actions.removePending(turn)}
         sendNow={turn => actions.sendPending(turn)}
       />
       <Notices
@@ -65,6 +67,7 @@ export function Composer(props: IComposerProps): JSX.Element {
         dontWait={sending.dontWait}
         askAnew={sending.askAnew}
         clearError={sending.clearError}
+        cancelEdit={sending.edit.cancel}
         sendAgain={() => sending.send(false)}
       />
       <Box
@@ -73,6 +76,7 @@ export function Composer(props: IComposerProps): JSX.Element {
         seen={seen}
         canCompact={canCompact}
         send={sending.send}
+        cancelEdit={sending.edit.cancel}
         attach={attach}
         focused={askPreview}
       />
@@ -85,6 +89,7 @@ interface IBoxProps extends IComposerProps {
   seen: IPreviewState;
   canCompact: boolean;
   send(now: boolean): void;
+  cancelEdit(): void;
   attach: IAttach;
   focused(): void;
 }
@@ -167,7 +172,7 @@ function act(
     case 'stop':
       return props.actions.stop();
     case 'cancel-edit':
-      return props.model.endEdit();
+      return props.cancelEdit();
     case 'menu-next':
       return menu.move(1);
     case 'menu-previous':

@@ -22,11 +22,12 @@ export interface INoticesProps extends IComposerProps {
   dontWait(): void;
   askAnew: (() => void) | null;
   clearError(): void;
+  cancelEdit(): void;
   sendAgain(): void;
 }
 
 export function Notices(props: INoticesProps): JSX.Element {
-  const { trans, model, state, error } = props;
+  const { trans, state, error } = props;
   return (
     <>
       <Room {...props} />
@@ -64,11 +65,13 @@ export function Notices(props: INoticesProps): JSX.Element {
       <NoSuchCommand {...props} />
       {state.editing ? (
         <div className="jp-Cellar-notice">
-          <span>{trans.__('Editing a waiting message')}</span>
+          <span>
+            {trans.__('Editing a waiting message: it is not sent meanwhile')}
+          </span>
           <TextButton
             label={trans.__('Cancel')}
             title={trans.__('Leave it as it was (Esc)')}
-            act={() => model.endEdit()}
+            act={props.cancelEdit}
           />
         </div>
       ) : null}

@@ -63,7 +63,7 @@ def test_the_receipt_says_in_korean_why_something_was_not_sent_whole(page: Page,
     expect(receipt.get_by_role("row", name="weights.bin")).to_contain_text("읽을 수 없음, 텍스트가 아님")
     expect(receipt.get_by_role("row", name="long.txt")).to_contain_text(re.compile(r"\d,\d{3}자 제외"))
     expect(receipt.get_by_role("row", name="규칙: AGENTS.md")).to_contain_text("잘림")
-    told = receipt.locator("td, dt, dd, p").all_inner_texts()
+    told = receipt.locator("td, small, dt, dd, p").all_inner_texts()
     assert [text for text in told if re.search(r"[A-Za-z]{3}", text)] == []
     hints = receipt.locator("[title]").evaluate_all("all => all.map(each => each.title)")
     assert [hint for hint in hints if re.search(r"[A-Za-z]{3}", hint) and "." not in hint] == []

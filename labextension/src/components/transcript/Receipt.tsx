@@ -61,18 +61,12 @@ function Sent(props: {
       </caption>
       <tbody>
         {receipt.parts.map((part, index) => (
-          <tr key={index} data-state={part.state}>
-            <th scope="row" title={part.path || partName(trans, part)}>
-              {partName(trans, part)}
-            </th>
-            <td>{stateWords(trans, part)}</td>
-            <td className="jp-Cellar-number">{figure(part.tokens ?? 0)}</td>
-          </tr>
+          <Row key={index} part={part} />
         ))}
       </tbody>
       <tfoot>
         <tr>
-          <th scope="row" colSpan={2}>
+          <th scope="row">
             {trans.__('In all')}{' '}
             <span className="jp-Cellar-dim">
               ·{' '}
@@ -85,6 +79,22 @@ function Sent(props: {
         </tr>
       </tfoot>
     </table>
+  );
+}
+
+/** What became of it stands under its name: side by side they would break each other's words in a narrow panel. */
+function Row({ part }: { part: IReceiptPart }): JSX.Element {
+  const { trans } = useRoom();
+  const name = partName(trans, part);
+  const state = stateWords(trans, part);
+  return (
+    <tr data-state={part.state}>
+      <th scope="row" title={part.path || name}>
+        <span>{name}</span>
+        {state ? <small>{state}</small> : null}
+      </th>
+      <td className="jp-Cellar-number">{figure(part.tokens ?? 0)}</td>
+    </tr>
   );
 }
 

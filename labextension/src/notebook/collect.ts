@@ -4,6 +4,7 @@ import type { CodeEditor } from '@jupyterlab/codeeditor';
 import type * as nbformat from '@jupyterlab/nbformat';
 import type { NotebookPanel } from '@jupyterlab/notebook';
 
+import type { IKernelLanguage } from '../chat/codecell';
 import type {
   ICell,
   ICellsPart,
@@ -30,6 +31,21 @@ export function notebookLanguage(panel: NotebookPanel): string {
   const info = panel.model?.getMetadata('language_info') as
     { name?: string } | undefined;
   return info?.name ?? panel.model?.defaultKernelLanguage ?? 'python';
+}
+
+/** What its kernel says of itself; a notebook that has not met one yet is taken for IPython's where it is Python's. */
+export function kernelLanguage(panel: NotebookPanel): IKernelLanguage {
+  const { sessionContext } = panel;
+  const info = panel.model?.getMetadata('language_info') as
+    { name?: string; pygments_lexer?: string } | undefined;
+  const specs = sessionContext.specsManager.specs?.kernelspecs;
+  const spec = specs?.[sessionContext.session?.kernel?.name ?? ''];
+  const name = info?.name || spec?.language || 'python';
+  const lexer = info?.pygments_lexer ?? 'ipython';
+  return {
+    name,
+    magics: name.toLowerCase() === 'python' && lexer.startsWith('ipython')
+  };
 }
 
 /** The notebook as it is now; `most`: characters that the model can read in all. */

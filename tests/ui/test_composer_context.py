@@ -196,6 +196,21 @@ def test_a_command_that_is_none_is_said_before_it_is_sent(panel: Panel, model: A
     expect(panel.composer.get_by_text("There is no command")).to_have_count(0)
 
 
+def test_a_mistyped_command_is_not_sent_by_the_first_enter(panel: Panel, model: Any) -> None:
+    panel.open("lab")
+    panel.text.press_sequentially("/expalin")
+    expect(panel.composer.get_by_text("There is no command /expalin.")).to_be_visible()
+    panel.text.press("Enter")
+    expect(panel.composer.get_by_text("Not sent: there is no command /expalin. Enter once more")).to_be_visible()
+    expect(panel.turns).to_have_count(0)
+    panel.text.press("Enter")
+    panel.expect_answer("/expalin")
+    panel.write("/expalin this")
+    panel.button("Send as text").click()
+    panel.expect_answer("/expalin this")
+    assert len(model.requests) == 2
+
+
 def test_help_shows_commands_and_keys_and_clear_begins_anew(panel: Panel, page: Page, model: Any) -> None:
     panel.open("lab")
     panel.ask("something")

@@ -44,6 +44,9 @@ def test_an_answer_of_nothing_says_so(panel: Panel, model: FakeVLLM) -> None:
     panel.ask("Anything?")
     panel.expect_state("complete")
     expect(panel.last_answer).to_contain_text("The model answered with nothing.")
+    expect(panel.root.locator(".jp-Cellar-transcriptBox > [role=status]")).to_have_text(
+        "The model answered with nothing."
+    )
     expect(panel.last_answer.get_by_role("button", name="Ask again")).to_be_visible()
     panel.reload()
     expect(panel.last_answer).to_contain_text("The model answered with nothing.")

@@ -120,6 +120,45 @@ describe('sending while a waiting message is edited', () => {
   });
 });
 
+describe('what is nearly a command', () => {
+  it('is sent by the second Enter, or once it is said to be text', async () => {
+    const sent: string[] = [];
+    const model = new ComposerModel(new Drafts(null, '/'));
+    let sending!: ISend;
+    const Composer = (): JSX.Element => {
+      const state = useSyncExternalStore(model.subscribe, model.getState);
+      const props = {
+        trans: nullTranslator.load('cellar'),
+        model,
+        chat: { blocked: null, opening: false, pending: [] },
+        actions: {
+          send: ({ text }: { text: string }) => {
+            sent.push(text);
+            return Promise.resolve();
+          }
+        }
+      } as unknown as IComposerProps;
+      sending = useSend(props, state);
+      return <></>;
+    };
+    const root = createRoot(document.createElement('div'));
+    await act(async () => root.render(<Composer />));
+    await act(async () => model.setText('/expalin'));
+    await act(async () => sending.send(false));
+    expect([sent, sending.doubted]).toEqual([[], true]);
+    await act(async () => model.setText('/expalin this'));
+    expect(sending.doubted).toBe(false);
+    await act(async () => sending.send(false));
+    await act(async () => sending.send(false));
+    await act(async () => model.setText('/fixx'));
+    await act(async () => sending.sendAsText());
+    await act(async () => model.setText('/usrlocal is a folder'));
+    await act(async () => sending.send(false));
+    expect(sent).toEqual(['/expalin this', '/fixx', '/usrlocal is a folder']);
+    await act(async () => root.unmount());
+  });
+});
+
 describe('a question that did not get through', () => {
   let model: ComposerModel;
   let root: Root;

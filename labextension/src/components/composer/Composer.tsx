@@ -69,6 +69,8 @@ export function Composer(props: IComposerProps): JSX.Element {
         clearError={sending.clearError}
         cancelEdit={sending.edit.cancel}
         sendAgain={() => sending.send(false)}
+        doubted={sending.doubted}
+        sendAsText={sending.sendAsText}
       />
       <Box
         {...props}

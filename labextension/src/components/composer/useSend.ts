@@ -2,7 +2,7 @@
 import * as React from 'react';
 
 import { errorInfo, isGone } from '../../api';
-import { localCommand } from '../../chat/commands';
+import { localCommand, unknownCommand } from '../../chat/commands';
 import type { IComposerState, ITaken, IUpload } from '../../chat/composer';
 import { isTold } from '../../chat/state';
 import { describe } from '../describe';
@@ -30,6 +30,9 @@ export interface ISend {
   askAnew: (() => void) | null;
   clearError(): void;
   edit: IEdit;
+  /** it is nearly a command, and was not sent at once */
+  doubted: boolean;
+  sendAsText(): void;
 }
 
 /** What stood in the box, and where, when the server could not be reached. */
@@ -44,11 +47,12 @@ export function useSend(props: IComposerProps, state: IComposerState): ISend {
   const [unsent, setUnsent] = React.useState<Unsent | null>(null);
   const [gone, setGone] = React.useState<string | null>(null);
   const edit = useEdit(props, state);
+  const [doubted, setDoubted] = React.useState<string | null>(null);
   const [waiting, setWaiting] = React.useState<Waiting | null>(null);
-  const failed = (why: unknown, where: string): void => {
+  const failed = (why: unknown, where: string, detach = false): void => {
     // A banner tells the rest, and what helps, as long as it is so.
     if (!isTold(errorInfo(why))) {
-      setError(describe(trans, why));
+      setError(describe(trans, why, { makeRoom: false, detach }));
       return;
     }
     const { conversation, text } = model.getState();
@@ -73,7 +77,7 @@ export function useSend(props: IComposerProps, state: IComposerState): ISend {
   const ask = (taken: ITaken, now: boolean): void => {
     actions.send(taken, { now }).catch((why: unknown) => {
       model.putBack(taken);
-      failed(why, taken.conversation);
+      failed(why, taken.conversation, taken.attached.length > 0);
       setGone(isGone(why) ? taken.conversation : null);
     });
   };
@@ -83,8 +87,13 @@ export function useSend(props: IComposerProps, state: IComposerState): ISend {
     actions.newConversation();
     ask({ ...taken, conversation: '' }, false);
   };
-  const send = (now: boolean): void => {
+  const send = (now: boolean, certain = false): void => {
     if (state.text.trim() === '' || chat.blocked !== null) {
+      return;
+    }
+    const slip = Boolean(unknownCommand(state.text)?.near);
+    if (slip && !certain && doubted !== state.text) {
+      setDoubted(state.text);
       return;
     }
     clear();
@@ -129,7 +138,12 @@ export function useSend(props: IComposerProps, state: IComposerState): ISend {
     askAnew:
       gone === state.conversation && state.editing === null ? askAnew : null,
     clearError: clear,
-    edit
+    edit,
+    doubted: doubted === state.text,
+    sendAsText: () => {
+      setDoubted(state.text);
+      send(false, true);
+    }
   };
 }
 

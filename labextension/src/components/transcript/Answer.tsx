@@ -1,4 +1,5 @@
 /** The answer of one turn: reasoning, text, what is going on, what went wrong. */
+import type { TranslationBundle } from '@jupyterlab/translation';
 import * as React from 'react';
 
 import type { LiveTurn } from '../../chat/live';
@@ -147,15 +148,10 @@ function Ending({ turn }: { turn: ITurn }): JSX.Element | null {
   }
   const parts = partsOf(store, turn);
   const partial = parts.some(part => part.type === 'text' && part.text.trim());
-  const reasoned = parts.some(part => part.type === 'reasoning');
   const words =
-    turn.state !== 'complete'
-      ? endingWords(turn, trans)
-      : partial
-        ? ''
-        : reasoned
-          ? trans.__('The model reasoned, but gave no answer.')
-          : trans.__('The model answered with nothing.');
+    turn.state === 'complete'
+      ? emptyWords(trans, parts)
+      : endingWords(turn, trans);
   if (!words) {
     return null;
   }
@@ -179,9 +175,22 @@ function Ending({ turn }: { turn: ITurn }): JSX.Element | null {
   );
 }
 
+/** A whole answer in which there is none; '' for any other. */
+export function emptyWords(
+  trans: TranslationBundle,
+  parts: readonly AnswerPart[]
+): string {
+  if (parts.some(part => part.type === 'text' && part.text.trim())) {
+    return '';
+  }
+  return parts.some(part => part.type === 'reasoning')
+    ? trans.__('The model reasoned, but gave no answer.')
+    : trans.__('The model answered with nothing.');
+}
+
 function endingWords(
   turn: ITurn,
-  trans: ReturnType<typeof useRoom>['trans']
+  trans: TranslationBundle
 ): string {
   switch (turn.state) {
     case 'length':

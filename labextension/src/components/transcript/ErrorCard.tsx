@@ -9,7 +9,7 @@ import { figure, moment } from '../figures';
 import { MakeRoom } from '../MakeRoom';
 import { chosenModel } from '../modelpicker';
 import { useBusy, useChat, useRoom } from '../room';
-import { errorWords, reportOf, resetsAt } from '../words';
+import { errorWords, remediesOf, reportOf, resetsAt } from '../words';
 
 export function ErrorCard(props: {
   turn: ITurn;
@@ -17,7 +17,11 @@ export function ErrorCard(props: {
 }): JSX.Element {
   const { turn, error } = props;
   const { trans, store } = useRoom();
-  const { title, text, action } = errorWords(trans, error);
+  const { title, text, action } = errorWords(
+    trans,
+    error,
+    remediesOf(turn)
+  );
   const wait = useCountdown(turn, error);
   const busy = useBusy();
   const { another, several } = useModels(turn);
@@ -123,6 +127,7 @@ function CopyReport(props: { turn: ITurn; error: IErrorInfo }): JSX.Element {
 /** Too long: sum up the conversation, begin anew, or ask without attachments. */
 function Room({ turn }: { turn: ITurn }): JSX.Element {
   const { trans, store, compacting } = useRoom();
+  const { makeRoom, detach } = remediesOf(turn);
   const askBare = (): void => {
     const { text, mode, parent_id: parentId } = turn;
     store
@@ -133,11 +138,11 @@ function Room({ turn }: { turn: ITurn }): JSX.Element {
     <>
       <MakeRoom
         trans={trans}
-        canCompact={turn.parent_id !== null}
+        canCompact={makeRoom}
         compact={compacting.compact}
         newFromSummary={compacting.newFromSummary}
       />
-      {turn.pills?.length ? (
+      {detach ? (
         <TextButton label={trans.__('Ask without attachments')} act={askBare} />
       ) : null}
     </>

@@ -22,6 +22,8 @@ export interface IContextItem {
   auto: boolean;
   /** the key it has when it is added by hand and no longer follows the cursor */
   held?: string;
+  /** what it is found by besides its label: "last error" */
+  words?: string;
   read(most?: number): Promise<ContextPart | null>;
 }
 

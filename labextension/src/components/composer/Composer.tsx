@@ -8,7 +8,7 @@ import { localCommand } from '../../chat/commands';
 import type { IComposerState } from '../../chat/composer';
 import { isLocked } from '../../chat/features';
 import type { KeyAction } from '../../chat/keys';
-import { withCommand, withMention } from '../../chat/mentions';
+import { isSpaced, withCommand, withMention } from '../../chat/mentions';
 import type { IPreviewState } from '../../chat/preview';
 import { chosenModel } from '../modelpicker';
 import { Area, MENU_ID } from './Area';
@@ -102,7 +102,9 @@ function Box(props: IBoxProps): JSX.Element {
   const text = useText(model, state, chat.questions);
   const menu = useMenu(trans, text.trigger, model, state.automatic);
   const open = text.trigger !== null && menu.rows.length > 0;
-  const drawn = open || text.trigger?.kind === 'mention';
+  // With a space it may be a sentence: only what is found keeps the menu open.
+  const named = text.trigger?.kind === 'mention' && !isSpaced(text.trigger.query);
+  const drawn = open || named;
   const keyPressed = (
     event: React.KeyboardEvent<HTMLTextAreaElement>
   ): void => {

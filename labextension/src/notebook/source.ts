@@ -130,7 +130,9 @@ export class ContextSource implements IContextSource {
   }
 
   private named(item: IContextItem | null, name: string): INamed[] {
-    return item ? [{ item: { ...item, words: name }, words: `${name} ${item.label}` }] : [];
+    return item
+      ? [{ item: { ...item, words: name }, words: `${name} ${item.label}` }]
+      : [];
   }
 
   private cellMentions(document: OpenDocument, query: string): IContextItem[] {

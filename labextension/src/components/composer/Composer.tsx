@@ -103,7 +103,8 @@ function Box(props: IBoxProps): JSX.Element {
   const menu = useMenu(trans, text.trigger, model, state.automatic);
   const open = text.trigger !== null && menu.rows.length > 0;
   // With a space it may be a sentence: only what is found keeps the menu open.
-  const named = text.trigger?.kind === 'mention' && !isSpaced(text.trigger.query);
+  const named =
+    text.trigger?.kind === 'mention' && !isSpaced(text.trigger.query);
   const drawn = open || named;
   const keyPressed = (
     event: React.KeyboardEvent<HTMLTextAreaElement>

@@ -188,10 +188,7 @@ export function emptyWords(
     : trans.__('The model answered with nothing.');
 }
 
-function endingWords(
-  turn: ITurn,
-  trans: TranslationBundle
-): string {
+function endingWords(turn: ITurn, trans: TranslationBundle): string {
   switch (turn.state) {
     case 'length':
       return trans.__('The answer reached its longest length.');

@@ -17,11 +17,7 @@ export function ErrorCard(props: {
 }): JSX.Element {
   const { turn, error } = props;
   const { trans, store } = useRoom();
-  const { title, text, action } = errorWords(
-    trans,
-    error,
-    remediesOf(turn)
-  );
+  const { title, text, action } = errorWords(trans, error, remediesOf(turn));
   const wait = useCountdown(turn, error);
   const busy = useBusy();
   const { another, several } = useModels(turn);

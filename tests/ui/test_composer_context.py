@@ -244,6 +244,16 @@ def test_a_mistyped_command_is_not_sent_by_the_first_enter(panel: Panel, model: 
     assert len(model.requests) == 2
 
 
+def test_the_meter_names_each_file_of_rules(panel: Panel, lab: Lab) -> None:
+    lab.write("AGENTS.md", "Be brief.")
+    lab.write(".cellar/rules/style.md", "Use short words.")
+    panel.open("lab")
+    panel.composer.locator(".jp-Cellar-meterButton").click()
+    meter = panel.composer.get_by_role("dialog")
+    expect(meter.get_by_role("row", name="Project rules: AGENTS.md")).to_be_visible()
+    expect(meter.get_by_role("row", name="Project rules: .cellar/rules/style.md")).to_be_visible()
+
+
 def test_help_shows_commands_and_keys_and_clear_begins_anew(panel: Panel, page: Page, model: Any) -> None:
     panel.open("lab")
     panel.ask("something")
@@ -253,6 +263,8 @@ def test_help_shows_commands_and_keys_and_clear_begins_anew(panel: Panel, page: 
     dialog = page.get_by_role("dialog")
     expect(dialog).to_contain_text("/optimize")
     expect(dialog).to_contain_text("Shift+Enter")
+    whole = "body => body.scrollHeight <= body.clientHeight"
+    assert dialog.locator(".jp-Dialog-body").evaluate(whole)
     dialog.get_by_role("button", name="Close").last.click()
     panel.write("/clear")
     panel.text.press("Enter")

@@ -60,6 +60,23 @@ def test_a_conversation_is_renamed_in_its_place(panel: Panel, page: Page, model:
     expect(panel.root.locator(".jp-Cellar-title")).to_have_text("하늘색")
 
 
+def test_a_title_that_is_too_long_is_cut_where_it_is_seen_and_says_so(panel: Panel, page: Page, model: Any) -> None:
+    two_conversations(panel)
+    row = panel.root.locator(".jp-Cellar-historyRow").first
+    row.locator(".jp-Cellar-historyOpen").focus()
+    page.keyboard.press("F2")
+    field = panel.root.get_by_role("textbox", name="Title of the conversation")
+    expect(field).to_be_focused()
+    page.keyboard.insert_text("a" * 210)
+    expect(field).to_have_value("a" * 200)
+    said = "field => field.validationMessage"
+    assert field.evaluate(said) == "Cut off: a title has at most 200 characters"
+    field.press("Backspace")
+    assert field.evaluate(said) == ""
+    field.press("Enter")
+    expect(row).to_contain_text("a" * 199)
+
+
 def test_deleting_asks_first_and_says_how_much(panel: Panel, page: Page, lab: Lab, model: Any) -> None:
     two_conversations(panel)
     row = panel.root.locator(".jp-Cellar-historyRow", has_text="glaciers")

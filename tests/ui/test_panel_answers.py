@@ -239,6 +239,20 @@ def test_the_receipt_of_a_question_that_never_left_says_that_nothing_was_sent(
     expect(panel.last_turn.locator("caption")).to_contain_text("아무것도 보내지 않았습니다.")
 
 
+def test_what_waits_for_the_answer_that_runs_says_so(panel: Panel, model: FakeVLLM) -> None:
+    panel.open("lab")
+    panel.ask("first")
+    panel.expect_answer("first")
+    again = panel.button("Answer again", panel.turns.first)
+    expect(again).to_have_attribute("title", "Answer again")
+    model.use("gated")
+    panel.ask("second")
+    expect(again).to_have_attribute("title", "Possible when the answer that runs has ended")
+    model.release_all()
+    panel.expect_state("complete")
+    expect(again).to_have_attribute("title", "Answer again")
+
+
 def test_answering_again_makes_a_version_one_can_page_to(panel: Panel, model: FakeVLLM) -> None:
     model.use(Scenario(text="first version", times=1), Scenario(text="second version"))
     panel.open()

@@ -57,8 +57,8 @@ export function Header(props: IHeaderProps): JSX.Element {
       />
       {renaming && id !== '' ? (
         <TitleField
+          trans={trans}
           title={title}
-          label={trans.__('Title of the conversation')}
           done={text => {
             setRenaming(false);
             if (text !== null) {

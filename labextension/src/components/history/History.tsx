@@ -212,8 +212,8 @@ function Row(props: IRowProps): JSX.Element {
     >
       {renaming ? (
         <TitleField
+          trans={trans}
           title={title}
-          label={trans.__('Title of the conversation')}
           done={text => {
             setRenaming(false);
             if (text !== null) {

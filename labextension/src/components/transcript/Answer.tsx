@@ -8,7 +8,7 @@ import { isRunning } from '../../chat/tree';
 import type { AnswerPart, ITurn } from '../../wire/types';
 import { TextButton } from '../buttons';
 import { MarkdownView } from '../markdown/view';
-import { useBusy, useRoom } from '../room';
+import { busyWords, useBusy, useRoom } from '../room';
 import { seconds } from '../words';
 import { useSeconds } from './useSeconds';
 import { Waiting } from './Waiting';
@@ -162,12 +162,14 @@ function Ending({ turn }: { turn: ITurn }): JSX.Element | null {
         <TextButton
           label={trans.__('Continue')}
           disabled={busy}
+          title={busy ? busyWords(trans) : undefined}
           act={() => void store.continueTurn(turn.id)}
         />
       ) : (
         <TextButton
           label={trans.__('Ask again')}
           disabled={busy}
+          title={busy ? busyWords(trans) : undefined}
           act={() => void store.regenerate(turn.id)}
         />
       )}

@@ -8,7 +8,7 @@ import { copyText } from '../clipboard';
 import { figure, moment } from '../figures';
 import { MakeRoom } from '../MakeRoom';
 import { chosenModel } from '../modelpicker';
-import { useBusy, useChat, useRoom } from '../room';
+import { busyWords, useBusy, useChat, useRoom } from '../room';
 import { errorWords, remediesOf, reportOf, resetsAt } from '../words';
 
 export function ErrorCard(props: {
@@ -40,6 +40,7 @@ export function ErrorCard(props: {
                 : againWords(trans, left)
             }
             disabled={left > 0 || busy}
+            title={busy ? busyWords(trans) : undefined}
             act={() => void store.regenerate(turn.id)}
           />
         ) : null}
@@ -63,6 +64,7 @@ export function ErrorCard(props: {
           <TextButton
             label={trans.__('Continue')}
             disabled={busy}
+            title={busy ? busyWords(trans) : undefined}
             act={() => void store.continueTurn(turn.id)}
           />
         ) : null}

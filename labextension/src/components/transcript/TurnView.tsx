@@ -15,7 +15,7 @@ import { isRunning } from '../../chat/tree';
 import type { ITurn } from '../../wire/types';
 import { IconButton } from '../buttons';
 import { figure } from '../figures';
-import { useBusy, useRoom } from '../room';
+import { busyWords, useBusy, useRoom } from '../room';
 import { Answer } from './Answer';
 import { answerText } from './chain';
 import { CopyButton, Question } from './Question';
@@ -136,6 +136,7 @@ function Footer(props: IFooterProps): JSX.Element {
           icon={refreshIcon}
           label={trans.__('Answer again')}
           disabled={busy}
+          why={busyWords(trans)}
           act={() => {
             void store.regenerate(turn.id).then(keepFocus);
           }}

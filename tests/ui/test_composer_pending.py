@@ -148,7 +148,8 @@ def test_a_message_that_is_sent_elsewhere_while_it_is_edited_leaves_what_was_typ
     model.release_all()
     panel.expect_state("complete")
     lab.cellar("PATCH", f"turns/{turn}", {"release": True})
-    panel.reload()
+    panel.to_background()
+    panel.to_foreground()  # it looks again
     expect(panel.composer.get_by_role("alert")).to_contain_text("was sent or removed meanwhile")
     expect(panel.text).to_have_value("without a mistake")
     panel.text.press("Enter")

@@ -170,7 +170,7 @@ def test_a_message_that_is_removed_elsewhere_leaves_no_turn_behind(
         }"""
     )
     lab.cellar("DELETE", f"turns/{panel.pending.first.get_attribute('data-turn')}")
-    expect(panel.pending).to_have_text("edited")
+    expect(panel.pending).to_have_text(["edited"])
     panel.button("Edit", panel.pending).click()
     expect(panel.pending).to_have_class(re.compile("jp-mod-editing"))
     panel.write("edited words")

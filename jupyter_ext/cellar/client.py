@@ -29,7 +29,7 @@ from cellar.chat import (
     Reasoning,
     UsageSeen,
 )
-from cellar.errors import CellarError, ModelFailed, ModelLoading, ModelTimeout, RequestRefused
+from cellar.errors import CellarError, ModelFailed, ModelLoading, ModelServerDown, ModelTimeout, RequestRefused
 from cellar.me import Me
 from cellar.refusals import MAX_ERROR_BYTES, error_event, refusal
 from cellar.retry import NO_RETRIES, RetryPolicy
@@ -114,11 +114,12 @@ class _TokenCount(msgspec.Struct):
 
 @dataclass
 class _Refused:
-    """An attempt that gave no answer; `again`: the server cannot have taken the request."""
+    """An attempt without an answer; `again`: the server cannot have taken it; `left`: some of it may have gone out."""
 
     error: CellarError
     again: bool
-    cause: Exception | None = None
+    left: bool = True
+    cause: BaseException | None = None
 
 
 class ModelClient:
@@ -266,12 +267,16 @@ class ModelClient:
         """An answer with status 200, its body not read yet; closed at the end, whatever happens."""
         policy = retries or self._retries
         attempt = 0
+        left = False
         while True:
             answer = await self._attempt(method, url, body, headers, model, timeout)
             if not isinstance(answer, _Refused):
                 break
+            left = left or answer.left
             delay = policy.delay(attempt, answer.error.retry_after) if answer.again else None
             if delay is None:
+                if not left:
+                    answer.error.detail = {**answer.error.detail, "unsent": 1}
                 raise answer.error from answer.cause
             await asyncio.sleep(delay)
             attempt += 1
@@ -288,9 +293,9 @@ class ModelClient:
     ) -> httpx.Response | _Refused:
         import httpx
 
-        http = self._client()
         socket = SocketWatch()
         try:
+            http = self._client()
             request = http.build_request(
                 method,
                 url,
@@ -300,10 +305,13 @@ class ModelClient:
                 extensions={"trace": socket.trace},
             )
             response = await http.send(request, stream=True)
+        except ModelServerDown as unusable:  # the settings make no client
+            return _Refused(unusable, again=False, left=False, cause=unusable.__cause__)
         except (httpx.HTTPError, httpx.InvalidURL) as cause:
             untaken = isinstance(cause, httpx.ConnectError | httpx.ConnectTimeout)
             stale = socket.reused and isinstance(cause, httpx.NetworkError | httpx.RemoteProtocolError)
-            return _Refused(transport_error(cause), again=untaken or (stale and not self._gateway), cause=cause)
+            again = untaken or (stale and not self._gateway)
+            return _Refused(transport_error(cause), again=again, left=socket.left, cause=cause)
         if response.is_success:
             return response
         try:

@@ -33,12 +33,27 @@ _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"", "0", "false", "no", "off"})
 
 
-class SettingsError(ValueError):
-    """A setting that cannot be used. `name` is the variable (or the file) to correct; the message begins with it."""
+PROBLEMS = {
+    "address": "is not an address like http://localhost:8001/v1",
+    "user": "must not contain a user or password; the key goes into VLLM_API_KEY",
+    "query": "must not have a query or fragment",
+    "key": "must be one line of letters, digits and signs",
+    "switch": "must be 0 or 1",
+    "count": "must be a whole number, 0 or more",
+    "seconds": "must be a number of seconds above 0",
+    "file": "is not an endpoint; a restart of the Jupyter server writes it anew",
+}
+"""What can be wrong with a setting, by code."""
 
-    def __init__(self, name: str, problem: str) -> None:
-        super().__init__(f"{name} {problem}")
+
+class SettingsError(ValueError):
+    """A setting that cannot be used. `name` is the variable (or the file) to correct; the message begins with it, and
+    goes on with what `PROBLEMS` says of the `code`."""
+
+    def __init__(self, name: str, code: str) -> None:
+        super().__init__(f"{name} {PROBLEMS[code]}")
         self.name = name
+        self.code = code
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -119,9 +134,7 @@ def parse_endpoint(data: bytes) -> Endpoint:
     try:
         endpoint = msgspec.json.decode(data, type=Endpoint)
     except (msgspec.DecodeError, UnicodeError):
-        raise SettingsError(
-            ENDPOINT_FILE, "is not an endpoint; a restart of the Jupyter server writes it anew"
-        ) from None
+        raise SettingsError(ENDPOINT_FILE, "file") from None
     _parse_key(endpoint.api_key, ENDPOINT_FILE)
     return msgspec.structs.replace(endpoint, base_url=parse_base_url(endpoint.base_url, ENDPOINT_FILE))
 
@@ -133,13 +146,13 @@ def parse_base_url(value: str, name: str) -> str:
         parts = urlsplit(text)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
     except ValueError:
-        raise SettingsError(name, "is not an address like http://localhost:8001/v1") from None
+        raise SettingsError(name, "address") from None
     if not usable or any(not c.isprintable() or c == " " for c in text):
-        raise SettingsError(name, "is not an address like http://localhost:8001/v1")
+        raise SettingsError(name, "address")
     if parts.username is not None or parts.password is not None:
-        raise SettingsError(name, "must not contain a user or password; the key goes into VLLM_API_KEY")
+        raise SettingsError(name, "user")
     if parts.query or parts.fragment:
-        raise SettingsError(name, "must not have a query or fragment")
+        raise SettingsError(name, "query")
     return text.rstrip("/")
 
 
@@ -147,21 +160,21 @@ def _parse_key(value: str, name: str) -> str:
     """One line of visible ASCII, as a header can carry it."""
     text = value.strip()
     if any(not "!" <= c <= "~" for c in text):
-        raise SettingsError(name, "must be one line of letters, digits and signs")
+        raise SettingsError(name, "key")
     return text
 
 
 def _parse_switch(value: str, name: str) -> bool:
     word = value.strip().lower()
     if word not in _TRUE | _FALSE:
-        raise SettingsError(name, "must be 0 or 1")
+        raise SettingsError(name, "switch")
     return word in _TRUE
 
 
 def _parse_count(value: str, name: str) -> int:
     text = value.strip()
     if not (text.isascii() and text.isdecimal() and len(text) < 10):
-        raise SettingsError(name, "must be a whole number, 0 or more")
+        raise SettingsError(name, "count")
     return int(text)
 
 
@@ -171,5 +184,5 @@ def _parse_seconds(value: str, name: str) -> float:
     except ValueError:
         seconds = 0.0
     if not 0 < seconds < 1e6:
-        raise SettingsError(name, "must be a number of seconds above 0")
+        raise SettingsError(name, "seconds")
     return seconds

@@ -75,7 +75,7 @@ def make_http(
 
 
 class SocketWatch:
-    """Tells whether a request went out on a socket that an earlier one had opened (httpcore's trace extension).
+    """Tells whether a request left, and on a socket that an earlier one had opened (httpcore's trace extension).
 
     A transport without traces tells nothing, and nothing counts as reused.
     """
@@ -89,6 +89,11 @@ class SocketWatch:
             self._opened = True
         elif event.endswith(".send_request_headers.started"):
             self._sent = True
+
+    @property
+    def left(self) -> bool:
+        """Something of it may have gone out. A proxy that was asked for a tunnel counts, too."""
+        return self._sent
 
     @property
     def reused(self) -> bool:

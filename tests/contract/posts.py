@@ -71,6 +71,8 @@ ACCEPTED: dict[str, tuple[str, dict[str, Any]]] = {
         for name, part in CONTEXT.items()
     },
     "edit_pending": ("TurnPatch", {"text": "Rather this", "context": [CONTEXT["file"]]}),
+    "edit_begins": ("TurnPatch", {"held": True}),
+    "edit_ends": ("TurnPatch", {"text": "Rather this", "held": False}),
     "let_go": ("TurnPatch", {"release": True}),
     "preview": ("PreviewRequest", {"text": "Why?", "context": [CONTEXT["notebook"]], "parent_id": None}),
     "summary": ("ConversationRequest", {"from_turn": "t9"}),

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import httpx
 import pytest
 from cellar.client import NO_RETRIES, ModelClient, RetryPolicy, make_http
-from cellar.errors import ModelFailed, ModelServerDown, ModelTimeout, QueueFull
+from cellar.errors import ModelFailed, ModelServerDown, ModelServerError, ModelTimeout, QueueFull
 
 from tests.core.conftest import AT_ONCE, ask, everything
 from tests.fakes.scenarios import Scenario
@@ -47,6 +47,34 @@ async def test_a_refused_connection_is_tried_twice_again(an_unused_port: int, ga
     client = ModelClient(make_http(url), url, retries=policy, gateway=gateway)
     assert await ended(client) == "ModelServerDown"
     assert policy.asked == [0, 1, 2]
+    await client.aclose()
+
+
+async def test_a_request_that_never_left_says_so(an_unused_port: int) -> None:
+    url = f"http://127.0.0.1:{an_unused_port}/v1"
+    client = ModelClient(make_http(url), url, retries=NO_RETRIES)
+    with pytest.raises(ModelServerDown) as failed:
+        await everything(client)
+    assert failed.value.detail["unsent"] == 1
+    await client.aclose()
+
+
+@pytest.mark.parametrize("answer", [Scenario(status=429), Scenario(status=500), Scenario(close_before_answer=True)])
+async def test_a_request_that_was_refused_did_leave(model: FakeVLLM, client: ModelClient, answer: Scenario) -> None:
+    model.use(answer)
+    with pytest.raises(ModelServerError) as failed:
+        await everything(client)
+    assert "unsent" not in failed.value.detail
+
+
+async def test_a_question_that_had_left_before_its_server_went_did_leave(an_unused_port: int) -> None:
+    model, url = FakeVLLM(), f"http://127.0.0.1:{an_unused_port}/v1"
+    model.start(an_unused_port)
+    model.use(Scenario(status=503))
+    client = ModelClient(make_http(url), url, retries=Noted(retries=3, meanwhile=model.stop))
+    with pytest.raises(ModelServerDown) as failed:
+        await everything(client)
+    assert "unsent" not in failed.value.detail
     await client.aclose()
 
 

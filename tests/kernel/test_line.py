@@ -11,6 +11,7 @@ import pytest
 from cellar import wire
 from cellar.errors import ContextTooLong, ModelFailed, ModelServerDown, QuotaExceeded, all_errors
 from cellar.refusals import refusal
+from cellar.settings import PROBLEMS, SettingsError
 from cellar.transport import transport_error
 from cellar_jupyter.kernel.endpoint import chosen_language
 from cellar_jupyter.kernel.executed import own_source
@@ -251,6 +252,14 @@ def hints_of_the_core() -> set[str]:
             if named and isinstance(value, ast.Constant):
                 found.add(value.value)
     return found
+
+
+@pytest.mark.parametrize("code", PROBLEMS)
+def test_a_setting_that_is_wrong_is_told_in_one_language(code: str) -> None:
+    error = SettingsError("CELLAR_ANY", code)
+    english, korean = (Words(language).say(f"setting_{code}", name=error.name) for language in ("en", "ko"))
+    assert english.endswith(str(error))
+    assert "CELLAR_ANY" in korean and "must" not in korean and "is not" not in korean
 
 
 def test_every_hint_of_an_error_is_there_in_korean() -> None:

@@ -51,3 +51,57 @@ async def test_a_waiting_question_cannot_become_empty(panel: Panel, gated_model:
     assert (await panel.turn(second["turn_id"]))["pills"]
     gated_model.release_all()
     await panel.all_events(second["turn_id"])
+
+
+async def test_a_question_that_is_edited_does_not_start_until_the_edit_ends(
+    panel: Panel, gated_model: FakeVLLM
+) -> None:
+    first = await panel.ask("first")
+    second = await panel.ask("with a mistaek", conversation_id=first["conversation_id"])
+    address = f"turns/{second['turn_id']}"
+    assert (await panel.http.patch(address, json={"held": True})).json()["state"] == "held"
+    gated_model.release_all()
+    await panel.all_events(first["turn_id"])
+    assert (await panel.turn(second["turn_id"]))["state"] == "held"
+    ended = await panel.http.patch(address, json={"text": "without a mistake", "held": False})
+    assert ended.json()["state"] == "running"
+    await panel.all_events(second["turn_id"])
+    assert "mistaek" not in str(gated_model.requests[-1].body)
+
+
+async def test_an_edit_that_ends_before_the_answer_leaves_the_question_waiting_as_before(
+    panel: Panel, gated_model: FakeVLLM
+) -> None:
+    first = await panel.ask("first")
+    second = await panel.ask("second", conversation_id=first["conversation_id"])
+    address = f"turns/{second['turn_id']}"
+    await panel.http.patch(address, json={"held": True})
+    assert (await panel.http.patch(address, json={"held": False})).json()["state"] == "pending"
+    gated_model.release_all()
+    await panel.all_events(second["turn_id"])
+    assert (await panel.turn(second["turn_id"]))["state"] == "complete"
+
+
+async def test_the_end_of_an_edit_lets_nothing_go_that_a_stop_has_held(panel: Panel, gated_model: FakeVLLM) -> None:
+    first = await panel.ask("first")
+    edited = await panel.ask("edited", conversation_id=first["conversation_id"])
+    later = await panel.ask("edited later", conversation_id=first["conversation_id"])
+    await panel.http.patch(f"turns/{edited['turn_id']}", json={"held": True})
+    await panel.http.post(f"turns/{first['turn_id']}/stop")
+    await panel.http.patch(f"turns/{later['turn_id']}", json={"held": True})
+    for turn in (edited, later):
+        ended = await panel.http.patch(f"turns/{turn['turn_id']}", json={"held": False})
+        assert ended.json()["state"] == "held"
+
+
+async def test_a_question_behind_one_that_is_edited_goes_before_it(panel: Panel, gated_model: FakeVLLM) -> None:
+    first = await panel.ask("first")
+    edited = await panel.ask("edited", conversation_id=first["conversation_id"])
+    behind = await panel.ask("behind", conversation_id=first["conversation_id"])
+    await panel.http.patch(f"turns/{edited['turn_id']}", json={"held": True})
+    gated_model.release_all()
+    await panel.all_events(behind["turn_id"])
+    ended = await panel.http.patch(f"turns/{edited['turn_id']}", json={"held": False})
+    assert ended.json()["state"] == "running"
+    await panel.all_events(edited["turn_id"])
+    assert (await panel.turn(edited["turn_id"]))["parent_id"] == behind["turn_id"]

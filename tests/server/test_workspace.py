@@ -429,6 +429,8 @@ async def test_a_misspelt_lock_is_said_in_the_log_and_in_the_panel_and_the_other
             "search": False,
             "images": False,
         }
+        ids = [each["id"] for each in status["announcements"]]
+        assert ids == ["setting-no_feature-exports", "setting-unreadable-images"]
         misspelt, unreadable = (each["text"] for each in status["announcements"])
         assert misspelt == (
             "c.Cellar.features: 'exports' is no feature, so it locks nothing (attach_files, export, images, search are)"

@@ -196,6 +196,64 @@ def test_a_command_that_is_none_is_said_before_it_is_sent(panel: Panel, model: A
     expect(panel.composer.get_by_text("There is no command")).to_have_count(0)
 
 
+@pytest.mark.parametrize(
+    ("typed", "pill"),
+    [("cell 15", "Cell 15"), ("한글 파", "한글 파일.csv"), ("last error", "in cell")],
+)
+def test_a_mention_may_have_spaces(typed: str, pill: str, panel: Panel, lab: Lab, model: Any) -> None:
+    lab.write("한글 파일.csv", "a,b\n1,2\n")
+    panel.open()
+    panel.text.press_sequentially(f"@{typed}")
+    option = panel.root.get_by_role("option").first
+    expect(option).to_contain_text(pill)
+    panel.text.press("Enter")
+    expect(panel.pills.filter(has_text=pill)).to_have_count(1)
+    expect(panel.text).to_have_value("")
+    expect(panel.turns).to_have_count(0)
+
+
+def test_a_sentence_behind_an_at_closes_the_menu_and_is_sent(panel: Panel, model: Any) -> None:
+    panel.open()
+    panel.text.press_sequentially("@cell")
+    menu = panel.root.locator(".jp-Cellar-menu")
+    expect(menu).to_be_visible()
+    panel.text.press_sequentially(" of the prison")
+    expect(menu).to_have_count(0)
+    panel.text.press("Enter")
+    panel.expect_answer("@cell of the prison")
+
+
+def test_a_mention_of_the_selection_says_that_nothing_is_selected(panel: Panel, model: Any) -> None:
+    panel.open()
+    panel.text.press_sequentially("@selection")
+    expect(panel.root.locator(".jp-Cellar-menu")).to_contain_text("Nothing is selected")
+
+
+def test_a_mistyped_command_is_not_sent_by_the_first_enter(panel: Panel, model: Any) -> None:
+    panel.open("lab")
+    panel.text.press_sequentially("/expalin")
+    expect(panel.composer.get_by_text("There is no command /expalin.")).to_be_visible()
+    panel.text.press("Enter")
+    expect(panel.composer.get_by_text("Not sent: there is no command /expalin. Enter once more")).to_be_visible()
+    expect(panel.turns).to_have_count(0)
+    panel.text.press("Enter")
+    panel.expect_answer("/expalin")
+    panel.write("/expalin this")
+    panel.button("Send as text").click()
+    panel.expect_answer("/expalin this")
+    assert len(model.requests) == 2
+
+
+def test_the_meter_names_each_file_of_rules(panel: Panel, lab: Lab) -> None:
+    lab.write("AGENTS.md", "Be brief.")
+    lab.write(".cellar/rules/style.md", "Use short words.")
+    panel.open("lab")
+    panel.composer.locator(".jp-Cellar-meterButton").click()
+    meter = panel.composer.get_by_role("dialog")
+    expect(meter.get_by_role("row", name="Project rules: AGENTS.md")).to_be_visible()
+    expect(meter.get_by_role("row", name="Project rules: .cellar/rules/style.md")).to_be_visible()
+
+
 def test_help_shows_commands_and_keys_and_clear_begins_anew(panel: Panel, page: Page, model: Any) -> None:
     panel.open("lab")
     panel.ask("something")
@@ -205,6 +263,8 @@ def test_help_shows_commands_and_keys_and_clear_begins_anew(panel: Panel, page: 
     dialog = page.get_by_role("dialog")
     expect(dialog).to_contain_text("/optimize")
     expect(dialog).to_contain_text("Shift+Enter")
+    whole = "body => body.scrollHeight <= body.clientHeight"
+    assert dialog.locator(".jp-Dialog-body").evaluate(whole)
     dialog.get_by_role("button", name="Close").last.click()
     panel.write("/clear")
     panel.text.press("Enter")

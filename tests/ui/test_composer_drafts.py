@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from playwright.sync_api import Page, Route, expect
@@ -37,6 +38,25 @@ def test_each_conversation_has_its_own_draft(panel: Panel, model: Any) -> None:
     expect(panel.text).to_have_value("for the older one")
     panel.button("New conversation").click()
     expect(panel.text).to_have_value("for the new one")
+
+
+def test_each_tab_keeps_its_own_draft_and_a_new_one_begins_with_the_last(
+    panel: Panel, lab: Lab, new_page: Callable[[], Page], model: Any
+) -> None:
+    panel.open("lab")
+    panel.write("draft in tab one")
+    kept = "text => JSON.stringify(localStorage).includes(text)"
+    panel.page.wait_for_function(kept, arg="draft in tab one")
+    other = Panel(new_page(), lab).open("lab")
+    expect(other.text).to_have_value("draft in tab one")
+    other.write("text of tab two")
+    other.page.wait_for_function(kept, arg="text of tab two")
+    panel.reload()
+    expect(panel.text).to_have_value("draft in tab one")
+    other.reload()
+    expect(other.text).to_have_value("text of tab two")
+    third = Panel(new_page(), lab).open("lab")
+    expect(third.text).to_have_value("text of tab two")
 
 
 def test_a_question_the_server_did_not_take_returns_to_the_composer(

@@ -60,6 +60,23 @@ def test_a_conversation_is_renamed_in_its_place(panel: Panel, page: Page, model:
     expect(panel.root.locator(".jp-Cellar-title")).to_have_text("하늘색")
 
 
+def test_a_title_that_is_too_long_is_cut_where_it_is_seen_and_says_so(panel: Panel, page: Page, model: Any) -> None:
+    two_conversations(panel)
+    row = panel.root.locator(".jp-Cellar-historyRow").first
+    row.locator(".jp-Cellar-historyOpen").focus()
+    page.keyboard.press("F2")
+    field = panel.root.get_by_role("textbox", name="Title of the conversation")
+    expect(field).to_be_focused()
+    page.keyboard.insert_text("a" * 210)
+    expect(field).to_have_value("a" * 200)
+    said = "field => field.validationMessage"
+    assert field.evaluate(said) == "Cut off: a title has at most 200 characters"
+    field.press("Backspace")
+    assert field.evaluate(said) == ""
+    field.press("Enter")
+    expect(row).to_contain_text("a" * 199)
+
+
 def test_deleting_asks_first_and_says_how_much(panel: Panel, page: Page, lab: Lab, model: Any) -> None:
     two_conversations(panel)
     row = panel.root.locator(".jp-Cellar-historyRow", has_text="glaciers")
@@ -97,7 +114,32 @@ def test_after_a_reload_an_answer_of_another_conversation_is_marked_while_it_run
     expect(page).to_have_title(re.compile(r"^\(1\) "))
     panel.show()
     expect(mark).to_have_count(0)
+    expect(page).to_have_title(re.compile(r"^\(1\) "))
+    panel.root.locator(".jp-Cellar-historyOpen").first.click()
+    panel.expect_state("complete")
     expect(page).not_to_have_title(re.compile(r"^\(1\) "))
+
+
+def test_an_answer_that_ends_in_a_conversation_that_is_not_shown_marks_the_way_to_it(
+    panel: Panel, page: Page, model: Any
+) -> None:
+    model.use("gated")
+    panel.open("lab")
+    panel.ask("take your time")
+    model.wait_for(lambda m: m.waiting == 1)
+    panel.button("New conversation").click()
+    model.release_all()
+    tab = page.locator('.lm-TabBar-tab[data-id="cellar-panel"]')
+    expect(tab).to_have_class(re.compile("jp-Cellar-unseen"))
+    expect(page).to_have_title(re.compile(r"^\(1\) "))
+    panel.button("Earlier conversations: a new answer in 1").click()
+    expect(panel.root.get_by_role("img", name="New answer")).to_be_visible()
+    panel.root.locator(".jp-Cellar-historyOpen").first.click()
+    panel.expect_answer("one two three four five six")
+    expect(tab).not_to_have_class(re.compile("jp-Cellar-unseen"))
+    expect(page).not_to_have_title(re.compile(r"^\(1\) "))
+    panel.button("Earlier conversations").click()
+    expect(panel.root.get_by_role("img", name="New answer")).to_have_count(0)
 
 
 def test_a_conversation_is_exported_as_markdown_notebook_and_json(panel: Panel, page: Page, model: Any) -> None:

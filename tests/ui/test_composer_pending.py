@@ -23,7 +23,8 @@ def running(panel: Panel, model: Any, *waiting: str) -> None:
     for number, text in enumerate(waiting, 1):
         panel.write(text)
         panel.text.press("Enter")
-        expect(panel.pending).to_have_count(number)
+        # Those that the server has: a Stop holds no other.
+        expect(panel.composer.locator(".jp-Cellar-pendingRow[data-turn]")).to_have_count(number)
 
 
 def test_waiting_messages_go_out_in_order_when_the_answer_ends(panel: Panel, model: Any) -> None:
@@ -85,21 +86,102 @@ def test_a_waiting_message_is_edited_in_the_composer_and_the_draft_waits_underne
     expect(panel.pending).to_have_text("without a mistake")
 
 
-def test_a_message_that_starts_while_it_is_edited_leaves_what_was_typed_as_a_draft(
-    panel: Panel, model: Any, allow_console: Any
+def test_a_message_that_is_edited_when_the_answer_ends_is_sent_with_its_new_words_only(
+    panel: Panel, model: Any
 ) -> None:
-    allow_console("409")
     running(panel, model, "with a mistaek")
     panel.button("Edit", panel.pending).click()
+    expect(panel.composer.get_by_text("Editing a waiting message: it is not sent meanwhile")).to_be_visible()
+    expect(panel.pending).to_have_class(re.compile("jp-mod-editing"))
     panel.write("without a mistake")
     model.use("echo")
     model.release_all()
-    panel.expect_answer("with a mistaek")
+    panel.expect_state("complete")
+    expect(panel.pending).to_have_text("with a mistaek")
+    panel.reload()
+    expect(panel.text).to_have_value("without a mistake")
+    expect(panel.pending).to_have_text("with a mistaek")
     panel.text.press("Enter")
-    expect(panel.composer.get_by_role("alert")).to_contain_text("This has changed meanwhile")
+    panel.expect_answer("without a mistake")
+    expect(panel.text).to_have_value("")
+    expect(panel.pending).to_have_count(0)
+    assert "mistaek" not in str([request.body for request in model.requests])
+
+
+def test_an_edit_that_is_cancelled_after_the_answer_lets_the_message_go_as_it_was(panel: Panel, model: Any) -> None:
+    running(panel, model, "as it was")
+    panel.button("Edit", panel.pending).click()
+    panel.write("other words")
+    model.use("echo")
+    model.release_all()
+    panel.expect_state("complete")
+    panel.button("Cancel", panel.composer).click()
+    panel.expect_answer("as it was")
+    expect(panel.text).to_have_value("")
+
+
+def test_a_message_whose_edit_was_abandoned_is_held_and_other_tabs_say_so(
+    panel: Panel, lab: Lab, new_page: Callable[[], Page], model: Any
+) -> None:
+    running(panel, model, "never finished")
+    other = Panel(new_page(), lab).open("lab")
+    expect(other.pending).to_have_text("never finished")
+    panel.button("Edit", panel.pending).click()
+    expect(other.pending).to_have_class(re.compile("jp-mod-held"))
+    expect(other.composer).to_contain_text("1 message is held: the answer before it ended early, or it is edited")
+    panel.page.close()
+    model.use("echo")
+    model.release_all()
+    other.expect_state("complete")
+    other.button("Send", other.pending).click()
+    other.expect_answer("never finished")
+
+
+def test_a_message_that_is_sent_elsewhere_while_it_is_edited_leaves_what_was_typed_as_a_draft(
+    panel: Panel, lab: Lab, model: Any
+) -> None:
+    running(panel, model, "with a mistaek")
+    panel.button("Edit", panel.pending).click()
+    panel.write("without a mistake")
+    turn = panel.pending.get_attribute("data-turn")
+    model.use("echo")
+    model.release_all()
+    panel.expect_state("complete")
+    lab.cellar("PATCH", f"turns/{turn}", {"release": True})
+    panel.to_background()
+    panel.to_foreground()  # it looks again
+    expect(panel.composer.get_by_role("alert")).to_contain_text("was sent or removed meanwhile")
     expect(panel.text).to_have_value("without a mistake")
     panel.text.press("Enter")
     panel.expect_answer("without a mistake")
+
+
+def test_a_message_that_is_removed_elsewhere_leaves_no_turn_behind(
+    panel: Panel, lab: Lab, model: Any, allow_console: Any
+) -> None:
+    allow_console("404")
+    running(panel, model, "unwanted", "edited")
+    panel.page.evaluate(
+        """() => {
+            window.ghosts = [];
+            new MutationObserver(() => {
+                if (document.querySelectorAll('.jp-Cellar-turn').length > 1) window.ghosts.push(1);
+            }).observe(document.querySelector('#cellar-panel'), {childList: true, subtree: true, attributes: true});
+        }"""
+    )
+    lab.cellar("DELETE", f"turns/{panel.pending.first.get_attribute('data-turn')}")
+    expect(panel.pending).to_have_text(["edited"])
+    panel.button("Edit", panel.pending).click()
+    expect(panel.pending).to_have_class(re.compile("jp-mod-editing"))
+    panel.write("edited words")
+    lab.cellar("DELETE", f"turns/{panel.pending.get_attribute('data-turn')}")
+    panel.text.press("Enter")
+    expect(panel.composer.get_by_role("alert")).to_contain_text("was sent or removed meanwhile")
+    expect(panel.text).to_have_value("edited words")
+    expect(panel.turns).to_have_count(1)
+    assert panel.page.evaluate("window.ghosts") == []
+    model.release_all()
+    panel.expect_state("complete")
 
 
 def test_a_waiting_message_is_removed(panel: Panel, model: Any) -> None:

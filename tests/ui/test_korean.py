@@ -63,7 +63,7 @@ def test_the_receipt_says_in_korean_why_something_was_not_sent_whole(page: Page,
     expect(receipt.get_by_role("row", name="weights.bin")).to_contain_text("읽을 수 없음, 텍스트가 아님")
     expect(receipt.get_by_role("row", name="long.txt")).to_contain_text(re.compile(r"\d,\d{3}자 제외"))
     expect(receipt.get_by_role("row", name="규칙: AGENTS.md")).to_contain_text("잘림")
-    told = receipt.locator("td, dt, dd, p").all_inner_texts()
+    told = receipt.locator("td, small, dt, dd, p").all_inner_texts()
     assert [text for text in told if re.search(r"[A-Za-z]{3}", text)] == []
     hints = receipt.locator("[title]").evaluate_all("all => all.map(each => each.title)")
     assert [hint for hint in hints if re.search(r"[A-Za-z]{3}", hint) and "." not in hint] == []
@@ -110,12 +110,19 @@ def test_what_the_server_announces_is_in_korean(page: Page, lab_ko: Lab) -> None
         answer = route.fetch()
         status = answer.json()
         text = "Conversations cannot be written to disk; they are kept in memory until they can."
-        status["announcements"] = [{"id": "unsaved", "level": "error", "text": text}]
+        status["announcements"] = [
+            {"id": "unsaved", "level": "error", "text": text},
+            {"id": "setting-no_feature-exports", "level": "error", "text": "'exports' is no feature"},
+            {"id": "setting-unreadable-export", "level": "error", "text": "export cannot be read"},
+        ]
         route.fulfill(response=answer, json=status)
 
     page.route("**/cellar/api/status*", with_announcement)
     panel = Panel(page, lab_ko).open("lab")
-    expect(panel.root.get_by_role("alert")).to_contain_text("대화를 디스크에 저장하지 못하고 있습니다.")
+    told = panel.root.get_by_role("alert")
+    expect(told.nth(0)).to_contain_text("대화를 디스크에 저장하지 못하고 있습니다.")
+    expect(told.nth(1)).to_contain_text("“exports”라는 기능은 없으므로")
+    expect(told.nth(2)).to_contain_text("“export” 항목을 읽을 수 없어")
 
 
 def test_the_meter_and_the_receipt_have_words_of_their_own(page: Page, lab_ko: Lab, model: FakeVLLM) -> None:

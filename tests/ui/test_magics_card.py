@@ -223,6 +223,31 @@ def test_a_page_that_was_loaded_anew_meanwhile_gets_the_answer_and_saves_it(
     assert "".join(output["data"]["text/markdown"]) == CODE
 
 
+def test_a_page_that_was_loaded_anew_meanwhile_shows_the_new_answer_in_place_of_the_saved_one(
+    panel: Panel, lab: Lab, model: FakeVLLM
+) -> None:
+    notebook = ready(panel, lab, code("%%ai\nwrite it", "ask"), code("%%ai\nwrite it", "cleared"))
+    model.use(Scenario(text="the answer before"))
+    for cell in (1, 2):
+        notebook.run(cell)
+        expect(notebook.cells.nth(cell).locator(".jp-Cellar-card")).to_have_attribute("data-state", "complete")
+    notebook.click(2)
+    panel.execute("notebook:clear-cell-output")
+    panel.execute("docmanager:save")
+    wait_until(lambda: "the answer before" in str(saved(lab)["cells"][1]["outputs"]), "the saved answer")
+    model.use(Scenario(text=CODE, gated=True))
+    notebook.run(1)
+    model.wait_for(lambda fake: len(fake.requests) == 3)
+    panel.reload()
+    expect(cards(panel.page)).to_contain_text("the answer before")
+    model.release_all()
+    expect(cards(panel.page)).to_contain_text("It prints 42.")
+    expect(cards(panel.page)).to_have_count(1)  # what was cleared stays so
+    panel.execute("docmanager:save")
+    wait_until(lambda: "It prints" in str(saved(lab)["cells"][1]["outputs"]), "the saved answer")
+    assert len(saved(lab)["cells"][1]["outputs"]) == 1
+
+
 def test_what_had_come_stays_when_the_kernel_is_restarted(panel: Panel, lab: Lab, model: FakeVLLM) -> None:
     notebook = ready(panel, lab, code("%%ai\ncount", "ask"))
     model.use("gated")

@@ -154,6 +154,27 @@ def test_new_cell_and_run_shows_its_output(panel: Panel, lab: Lab, model: FakeVL
     expect(opened.cells.nth(1).locator(".jp-OutputArea-output")).to_have_text(re.compile("total 42"))
 
 
+def test_only_what_the_kernel_can_run_is_offered_to_be_run(panel: Panel, lab: Lab, model: FakeVLLM) -> None:
+    opened = open_notebook(panel, lab, code("a = 1", "one"))
+    answer = "```bash\necho from the shell\n```\n\n```sql\nselect 1;\n```\n\n```mermaid\ngraph TD; A-->B;\n```\n"
+    blocks = answered(panel, model, answer)
+    shell, query, diagram = blocks.nth(0), blocks.nth(1), blocks.nth(2)
+    for block in (query, diagram):
+        expect(block.get_by_role("button", name="Insert below", exact=True)).to_be_visible()
+        expect(block.get_by_role("button", name="New cell and run", exact=True)).to_be_hidden()
+    press(shell, "New cell and run")
+    opened.expect_sources("a = 1", "%%bash\necho from the shell")
+    expect(opened.cells.nth(1).locator(".jp-OutputArea-output")).to_have_text(re.compile("from the shell"))
+    press(query, "Insert below")
+    press(diagram, "Insert below")
+    opened.expect_sources("a = 1", "%%bash\necho from the shell", "select 1;", "```mermaid\ngraph TD; A-->B;\n```")
+    expect(opened.cells.last).to_have_class(has_class("jp-MarkdownCell"))
+    opened.click(0)
+    press(shell, "Insert above")
+    expect(opened.cells).to_have_count(5)
+    assert "%%bash" in opened.cells.first.inner_text()
+
+
 def test_new_file_opens_with_the_code_in_it(panel: Panel, lab: Lab, model: FakeVLLM) -> None:
     open_notebook(panel, lab, code("a = 1", "one"), name="deep/work.ipynb")
     press(answered(panel, model, "```sql\nselect 1;\n```\n"), "New file")

@@ -156,6 +156,7 @@ def test_a_cell_that_vanished_before_the_question_left_is_marked_in_it(panel: Pa
     panel.page.keyboard.press("d")
     expect(opened.cells).to_have_count(2)
     panel.text.press_sequentially("compare them")
+    expect(panel.pills.filter(has_text="Cell 2")).to_contain_text("no longer there")
     panel.text.press("Enter")
     panel.expect_state("complete")
     sent = panel.questions.last.locator(".jp-Cellar-sentPills li.jp-mod-gone")

@@ -6,10 +6,11 @@ import re
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from tests.fakes.scenarios import Scenario
-from tests.fakes.vllm import FakeVLLM
+from tests.fakes.vllm import FakeVLLM, running
+from tests.ui.lab import Lab
 from tests.ui.panel import Panel
 
 TABLE = "A table:\n\n| month | sold |\n|---|---|\n| May | 12 |\n\n```python\nprint('May')\n```\n\nDone."
@@ -43,6 +44,9 @@ def test_an_answer_of_nothing_says_so(panel: Panel, model: FakeVLLM) -> None:
     panel.ask("Anything?")
     panel.expect_state("complete")
     expect(panel.last_answer).to_contain_text("The model answered with nothing.")
+    expect(panel.root.locator(".jp-Cellar-transcriptBox > [role=status]")).to_have_text(
+        "The model answered with nothing."
+    )
     expect(panel.last_answer.get_by_role("button", name="Ask again")).to_be_visible()
     panel.reload()
     expect(panel.last_answer).to_contain_text("The model answered with nothing.")
@@ -206,6 +210,47 @@ def test_the_receipt_lists_what_was_sent_and_what_it_cost(panel: Panel, model: F
     expect(receipt).to_contain_text("sample.ipynb")
     expect(receipt).to_contain_text("Instructions")
     expect(receipt).to_contain_text("In all")
+
+
+def test_the_receipt_of_a_question_that_never_left_says_that_nothing_was_sent(
+    new_lab: Callable[..., Lab], page: Page
+) -> None:
+    with running() as mine:
+        panel = Panel(page, new_lab(VLLM_BASE_URL=mine.url)).open("lab")
+        mine.use("rate_limited")
+        panel.ask("refused")
+        panel.expect_state("error")
+    button = panel.last_turn.locator(".jp-Cellar-receiptButton")
+    expect(button).to_have_accessible_name(re.compile(r"^Receipt, \d+ tokens sent$"))
+    panel.ask("password = 'hunter2pw'")
+    panel.expect_state("error")
+    expect(button).to_have_accessible_name("Receipt: nothing was sent")
+    expect(button).to_have_text("not sent")
+    button.click()
+    receipt = panel.last_turn.get_by_role("group", name="Receipt")
+    expect(receipt.locator("caption")).to_have_text("Nothing was sent. This would have gone to fake-coder:")
+    expect(receipt).to_contain_text("Secrets that were masked:")
+    assert panel.lab.cellar("GET", "usage")["turns_today"] == 1
+    panel.lab.korean()
+    panel.reload()
+    expect(button).to_have_accessible_name("전송 내역: 보낸 내용 없음")
+    expect(button).to_have_text("보내지 않음")
+    button.click()
+    expect(panel.last_turn.locator("caption")).to_contain_text("아무것도 보내지 않았습니다.")
+
+
+def test_what_waits_for_the_answer_that_runs_says_so(panel: Panel, model: FakeVLLM) -> None:
+    panel.open("lab")
+    panel.ask("first")
+    panel.expect_answer("first")
+    again = panel.button("Answer again", panel.turns.first)
+    expect(again).to_have_attribute("title", "Answer again")
+    model.use("gated")
+    panel.ask("second")
+    expect(again).to_have_attribute("title", "Possible when the answer that runs has ended")
+    model.release_all()
+    panel.expect_state("complete")
+    expect(again).to_have_attribute("title", "Answer again")
 
 
 def test_answering_again_makes_a_version_one_can_page_to(panel: Panel, model: FakeVLLM) -> None:

@@ -23,7 +23,7 @@ from tests.ui.test_composer_context import drop_files, png
         ("quota", "Your quota is used up", "1,000 of 1,000 tokens", None),
         ("forbidden", "This is not allowed", "Your group may not use this model", None),
         ("not_a_stream", "The model server failed", "event stream\\. Does the base URL", "Try again"),
-        ("too_long", "This is more than the model can read", "Make room", None),
+        ("too_long", "This is more than the model can read", "Shorten the text\\.", None),
         ("unauthorized", "The model server does not accept the key", "VLLM_API_KEY", "Try again"),
     ],
 )
@@ -78,6 +78,26 @@ def test_a_question_that_is_too_long_can_be_asked_without_its_attachments(panel:
     panel.expect_answer("hello")
     expect(panel.questions.last.locator(".jp-Cellar-sentPills")).to_have_count(0)
     assert "isoformat" not in str(model.requests[-1].body["messages"])
+
+
+def test_a_question_that_alone_is_too_long_offers_nothing_that_would_not_help(
+    panel: Panel, model: FakeVLLM, allow_console: Callable[[str], None]
+) -> None:
+    allow_console(r"40[0-9]|413|422")
+    panel.open()
+    panel.ask("first")
+    panel.expect_state("complete")
+    panel.ask("word " * 150_000)
+    panel.expect_state("error", seconds=60)
+    card = panel.last_answer.get_by_role("group", name="This is more than the model can read")
+    expect(card).to_contain_text("Shorten the text.")
+    expect(card.get_by_role("button")).to_have_count(0)
+    panel.write("x " * 600_000)
+    panel.text.press("Enter")
+    expect(panel.composer.get_by_role("alert")).to_contain_text("This is too large")
+    preview = panel.page.wait_for_event("response", lambda response: "context/preview" in response.url)
+    assert preview.status == 413
+    expect(panel.composer.get_by_text("This is too large")).to_have_count(1)
 
 
 def test_a_model_that_turns_out_to_be_blind_can_be_asked_without_the_pictures(

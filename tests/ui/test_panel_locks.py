@@ -36,7 +36,8 @@ def expect_lock(panel: Panel, name: str, reason: str) -> None:
 
 def test_a_locked_upload_shows_the_lock_and_takes_no_file(locked: Panel) -> None:
     locked.open("lab")
-    expect_lock(locked, "Upload files from this computer into the workspace", REASONS["attach_files"])
+    attach = "Attach from this computer: pictures go with the question, other files are uploaded into the workspace"
+    expect_lock(locked, attach, REASONS["attach_files"])
     drop_files(locked, "drop", ("dropped.txt", "text/plain", b"x"))
     expect(locked.composer.get_by_role("alert")).to_contain_text(REASONS["attach_files"])
     assert not (locked.lab.root / "dropped.txt").exists()

@@ -90,6 +90,25 @@ def test_the_name_of_a_refused_picture_is_whole_beside_a_long_reason(panel: Pane
     assert name.evaluate("each => each.scrollWidth <= each.clientWidth")
 
 
+def test_the_receipt_breaks_no_name_beside_an_empty_place(panel: Panel, lab: Lab, model: FakeVLLM) -> None:
+    lab.write("AGENTS.md", "Answer in one sentence.\n" * 2_000)
+    lab.write("weights.bin", b"\0\1" * 400)
+    panel.open()
+    narrow(panel)
+    panel.text.press_sequentially("@weights")
+    panel.composer.get_by_role("option").first.click()
+    expect(panel.pills).to_have_count(2)
+    panel.ask("What is this?")
+    panel.expect_state("complete")
+    panel.last_turn.locator(".jp-Cellar-receiptButton").click()
+    receipt = panel.last_turn.get_by_role("group", name="Receipt")
+    expect(receipt.get_by_role("row", name="Rules: AGENTS.md")).to_contain_text("cut")
+    expect(receipt.get_by_role("row", name="weights.bin")).to_contain_text("cannot be read, not text")
+    lines = "all => all.filter(each => each.getClientRects().length > 1).map(each => each.textContent)"
+    assert receipt.locator("th > span:not(.jp-Cellar-dim)").evaluate_all(lines) == []
+    assert receipt.evaluate("each => each.scrollWidth <= each.clientWidth")
+
+
 def test_the_menu_tells_files_with_long_names_apart(panel: Panel, lab: Lab) -> None:
     for number in (1, 2):
         lab.write(f"data/some_folder/a_rather_long_name_number_{number}.csv", "a,b\n")

@@ -30,10 +30,15 @@ class TurnRequest(Posted):
 
 
 class TurnPatch(Posted):
-    """`PATCH turns/{id}`: edit a pending turn, or let a held one go."""
+    """`PATCH turns/{id}`: edit a pending turn, or let a held one go.
+
+    `held` true: somebody edits it, it does not start by itself; those behind it may go before it. `held` false: the
+    edit is over, it waits as it would have without one; what a Stop or an error held stays held.
+    """
 
     text: Text | None = None
     context: ContextParts | None = None
+    held: bool | None = None
     release: bool = False
 
 

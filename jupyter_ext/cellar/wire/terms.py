@@ -22,7 +22,7 @@ Name = Annotated[str, msgspec.Meta(max_length=256)]
 Mode = Literal["ask", "edit", "agent", "compact"]
 TurnState = Literal[
     "pending",  # waits on this server for the conversation's running turn
-    "held",  # waits for a click: the turn before it ended in Stop or an error
+    "held",  # waits for a click: the turn before it ended in Stop or an error, or it is edited
     "queued",  # admitted nowhere yet: the gateway says "n ahead"
     "running",  # sent; prefilling or streaming
     "complete",

@@ -85,7 +85,7 @@ class ErrorInfo(Sent):
     hint: str = ""
     retry_after: float | None = None  # seconds
     request_id: str = ""
-    detail: dict[str, int | float | str] = msgspec.field(default_factory=dict)  # numbers for wording: n_prompt, ...
+    detail: dict[str, int | float | str] = msgspec.field(default_factory=dict)  # for wording: n_prompt, unsent, ...
 
 
 class SnapshotEvent(Sent, tag="snapshot"):

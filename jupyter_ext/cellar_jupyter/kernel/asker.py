@@ -25,3 +25,10 @@ def asker_of(shell: Any) -> Asker:
     if request.get("content", {}).get("allow_stdin") is False:
         return "runner"
     return "notebook" if request.get("metadata", {}).get("cellId") else "console"
+
+
+def cell_of(shell: Any) -> str:
+    """The id of the notebook's cell that asks; empty where the front end does not tell."""
+    request = shell.get_parent() if hasattr(shell, "get_parent") else {}
+    cell = request.get("metadata", {}).get("cellId")
+    return cell if isinstance(cell, str) else ""

@@ -6,7 +6,9 @@ for a click. At the end the output is replaced by one that needs no kernel (see 
 
 Replacing it reaches only a page that has seen the cell begin. One that was loaded anew meanwhile, or whose notebook was
 closed and opened, still shows the widget: so the last few widgets stay, know the output that replaces them (`final`),
-and the view puts it into the notebook.
+and the view puts it into the notebook. A notebook that was not saved meanwhile has no view: there the cell still shows
+the answer before, if it had one. So a card knows its cell (`cell_id`), and the younger answer takes the place of the
+older one.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ class AnswerCard(DOMWidget):  # type: ignore[misc]  # ipywidgets ships no types
     _view_module_version = Unicode("^0.1.0").tag(sync=True)
 
     answer_id = Unicode().tag(sync=True)
+    cell_id = Unicode().tag(sync=True)  # the notebook's cell that asks; empty: not told
     model = Unicode().tag(sync=True)
     format = Unicode("markdown").tag(sync=True)
     status = Unicode().tag(sync=True)  # a line in place of the text that has not come yet: "2 ahead"

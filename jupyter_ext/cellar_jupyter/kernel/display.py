@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from .asker import asker_of
+from .asker import asker_of, cell_of
 from .endpoint import server_runs_cellar
 from .formats import answer_to_markdown
 from .options import Format
@@ -145,11 +145,12 @@ class OutputDisplay:
 class CardDisplay:
     """The widget, then the output that replaces it."""
 
-    def __init__(self, format: Format, model: str) -> None:
+    def __init__(self, format: Format, model: str, cell_id: str = "") -> None:
         from .card import AnswerCard
 
         self._id = uuid.uuid4().hex
-        self._card = AnswerCard(answer_id=self._id, model=model, format=format)
+        self._asked = time.time()
+        self._card = AnswerCard(answer_id=self._id, model=model, format=format, cell_id=cell_id)
         view = {"version_major": 2, "version_minor": 0, "model_id": self._card.model_id}
         _publish({WIDGET_MIME: view, "text/plain": "…"}, self._id, update=False)
 
@@ -164,6 +165,8 @@ class CardDisplay:
 
     def finish(self, answer: Answer) -> None:
         bundle = answer_to_bundle(answer, self._id)
+        if bundle:
+            bundle[ANSWER_MIME]["asked"] = self._asked  # which of two answers is the younger one
         _publish(bundle, self._id, update=True)
         self._card.finish(bundle)
 
@@ -175,7 +178,7 @@ def make_display(shell: object, format: Format, model: str, environ: Mapping[str
     if asker == "terminal":
         return PrintedDisplay()
     if choice == "1" or (choice != "0" and asker == "notebook" and draws_cards(environ)):
-        return CardDisplay(format, model)
+        return CardDisplay(format, model, cell_of(shell))
     return PrintedDisplay() if asker == "console" else OutputDisplay(format, grows=asker == "notebook")
 
 

@@ -25,7 +25,7 @@ def read_endpoint(environ: Mapping[str, str]) -> Endpoint:
     try:
         return endpoint_from_env(environ, parse_endpoint(data) if data else None)
     except SettingsError as error:
-        raise Spoken("bad_settings", message=str(error)) from None
+        raise Spoken(f"setting_{error.code}", name=error.name) from None
 
 
 def server_runs_cellar() -> bool:

@@ -14,6 +14,7 @@ import datetime
 from collections.abc import Mapping
 
 from cellar.errors import CellarError
+from cellar.settings import PROBLEMS
 
 ENGLISH: dict[str, str] = {
     # what the user wrote
@@ -28,7 +29,10 @@ ENGLISH: dict[str, str] = {
     "no_error": "There is no error in this kernel to fix.",
     "nothing_run": "This kernel has run nothing yet that could be explained.",
     "no_model": "The model server offers no model.",
-    "bad_settings": "The settings of the model server cannot be read: {message}",
+    **{
+        f"setting_{code}": f"The settings of the model server cannot be read: {{name}} {problem}"
+        for code, problem in PROBLEMS.items()
+    },
     "not_json": "The answer is no valid JSON; nothing was stored. Ask again, or use -f text.",
     "complete_empty": "The model answered with nothing. Ask again, or in other words.",
     # how a question ended
@@ -121,7 +125,14 @@ KOREAN: dict[str, str] = {
     "no_error": "이 커널에는 고칠 오류가 없습니다.",
     "nothing_run": "이 커널에서 아직 설명할 만한 코드를 실행하지 않았습니다.",
     "no_model": "모델 서버에 사용할 수 있는 모델이 없습니다.",
-    "bad_settings": "모델 서버 설정을 읽을 수 없습니다: {message}",
+    "setting_address": "모델 서버 설정 오류: {name}의 값은 http://localhost:8001/v1과 같은 주소여야 합니다.",
+    "setting_user": "모델 서버 설정 오류: {name}에 사용자나 비밀번호를 넣지 마세요. 키는 VLLM_API_KEY에 넣습니다.",
+    "setting_query": "모델 서버 설정 오류: {name}의 주소에는 ?나 # 뒷부분이 없어야 합니다.",
+    "setting_key": "모델 서버 설정 오류: {name}의 키는 영문자, 숫자, 기호로 된 한 줄이어야 합니다.",
+    "setting_switch": "모델 서버 설정 오류: {name}의 값은 0 또는 1이어야 합니다.",
+    "setting_count": "모델 서버 설정 오류: {name}의 값은 0 이상의 정수여야 합니다.",
+    "setting_seconds": "모델 서버 설정 오류: {name}의 값은 0보다 큰 초 단위의 수여야 합니다.",
+    "setting_file": "모델 서버 설정 오류: {name} 파일이 올바르지 않습니다. Jupyter 서버를 다시 시작하면 새로 만듭니다.",
     "complete_empty": "모델이 빈 답변을 보냈습니다. 다시 질문하거나 질문을 바꾸어 보세요.",
     "not_json": "답변이 올바른 JSON이 아니어서 저장하지 않았습니다. 다시 질문하거나 -f text를 사용하세요.",
     "stopped": "중지했습니다. 지금까지 받은 내용은 그대로 남아 있습니다.",

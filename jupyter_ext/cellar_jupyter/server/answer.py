@@ -144,7 +144,8 @@ class Answering:
 
     async def count_use(self, turn: TurnRecord) -> None:
         """Add an ended turn to the user's own use of today."""
-        if turn.sent is not None:
+        unsent = turn.error is not None and turn.error.detail.get("unsent")
+        if turn.sent is not None and not unsent:
             usage = turn.usage or wire.Usage(prompt=turn.receipt.prompt_tokens if turn.receipt else 0)
             await self._usage.add(usage.prompt, usage.completion, time.time())
 

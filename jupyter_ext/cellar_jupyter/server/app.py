@@ -215,9 +215,9 @@ class Cellar(Configurable):
         switched_off = {name: switch for name, switch in self.hub_features.items() if not switch.enabled}
         return {**switches, **switched_off}
 
-    def feature_problems(self) -> tuple[str, ...]:
+    def feature_problems(self) -> dict[str, str]:
         """What of `features` cannot be obeyed as it is written: said in the log and in the panel, for it may be a lock
-        that was misspelt."""
+        that was misspelt. By an id that says what and of which entry, for words in the user's language."""
         return _read_features(self.features)[1]
 
     def require(self, feature: wire.FeatureName) -> None:
@@ -236,15 +236,15 @@ class Cellar(Configurable):
         return wire.Policy(features=self.feature_switches(), history=history)
 
 
-def _read_features(given: dict[Any, Any]) -> tuple[dict[wire.FeatureName, wire.Feature], tuple[str, ...]]:
+def _read_features(given: dict[Any, Any]) -> tuple[dict[wire.FeatureName, wire.Feature], dict[str, str]]:
     """The switches, and a line for each entry that is wrong. One that names a feature and cannot be read is off."""
     import msgspec
 
     switches: dict[wire.FeatureName, wire.Feature] = {}
-    problems = []
+    problems: dict[str, str] = {}
     for name, value in given.items():
         if name not in FEATURES:
-            problems.append(
+            problems[f"no_feature-{name}"] = (
                 f"c.Cellar.features: {name!r} is no feature, so it locks nothing ({', '.join(FEATURES)} are)"
             )
             continue
@@ -252,8 +252,8 @@ def _read_features(given: dict[Any, Any]) -> tuple[dict[wire.FeatureName, wire.F
             switches[name] = msgspec.convert(value, wire.Feature)
         except msgspec.ValidationError as error:
             switches[name] = wire.Feature(enabled=False)
-            problems.append(f"c.Cellar.features[{name!r}] cannot be read, so {name} is off: {error}")
-    return switches, tuple(problems)
+            problems[f"unreadable-{name}"] = f"c.Cellar.features[{name!r}] cannot be read, so {name} is off: {error}"
+    return switches, problems
 
 
 def endpoint_of(config: Cellar) -> Endpoint:
@@ -279,7 +279,7 @@ def load(server_app: Any) -> None:
     from .routes import handlers
 
     config = Cellar(parent=server_app)
-    for problem in config.feature_problems():
+    for problem in config.feature_problems().values():
         server_app.log.error("Cellar: %s", problem)
     try:
         publish_endpoint(endpoint_of(config), server_app.log)

@@ -54,6 +54,7 @@ class TurnRun:
         self.log = EventLog()
         self.task: asyncio.Task[None] | None = None
         self.stopped_by: StoppedBy = ""
+        self.edited = False  # held by an edit, not by a Stop or an error
         self.discarded = False  # its conversation was deleted: keep nothing
         self.journaled: asyncio.Future[None] | None = None
         self.ended: TurnRecord | None = None

@@ -206,6 +206,8 @@ class Turns:
     def _hold(self, conversation: ConversationRecord) -> None:
         """What waited does not follow a Stop or an error by itself."""
         for turn in waiting(conversation):
+            if turn.id in self._runs:
+                self._runs[turn.id].edited = False
             if turn.state == "pending":
                 self._change_waiting(conversation.id, turn.id, state="held")
 
@@ -289,11 +291,22 @@ class Turns:
                 self.keeping.put_question(run, conversation)
             if run.journaled is not None:
                 await asyncio.shield(run.journaled)
-        if change.release and turn_id in self._runs and run.task is None:
-            self._release(run)
+        if turn_id in self._runs and run.task is None:
+            if change.held:
+                self._hold_for_edit(run)
+            elif change.release or (change.held is False and run.edited):
+                self._release(run)
         return self._shown(run)
 
+    def _hold_for_edit(self, run: TurnRun) -> None:
+        conversation = self._shelf.current(run.conversation_id)
+        turn = conversation.turn(run.id) if conversation else None
+        if turn is not None and turn.state == "pending":
+            run.edited = True
+            self._change_waiting(run.conversation_id, run.id, state="held")
+
     def _release(self, run: TurnRun) -> None:
+        run.edited = False
         conversation = self._shelf.current(run.conversation_id)
         turn = conversation.turn(run.id) if conversation else None
         if conversation is None or turn is None or turn.state != "held":

@@ -136,8 +136,8 @@ class Workspace:
 
     def _announcements(self) -> tuple[wire.Announcement, ...]:
         told = [
-            wire.Announcement(id=f"setting-{problem}", level="error", text=problem)
-            for problem in self.config.feature_problems()
+            wire.Announcement(id=f"setting-{problem}", level="error", text=text)
+            for problem, text in self.config.feature_problems().items()
         ]
         told += [
             wire.Announcement(id=f"store-{index}", level="warning", text=problem)

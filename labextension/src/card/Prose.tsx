@@ -2,10 +2,14 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import { useEffect, useRef } from 'react';
 
+import { toCell, type IKernelLanguage } from '../chat/codecell';
 import { MarkdownView } from '../components/markdown/view';
 import type { IMarkdownKit } from '../components/markdown/view';
 import { actOnCode } from '../components/transcript/codeactions';
 import type { ICardHost } from './host';
+
+/** What asked with `%ai` knows cell magics. */
+const IPYTHON: IKernelLanguage = { name: 'python', magics: true };
 
 export interface IProseProps {
   trans: TranslationBundle;
@@ -31,8 +35,12 @@ export function Prose(props: IProseProps): JSX.Element {
   useEffect(() => view.current?.update(text, open), [text, open, kit]);
   // Buttons without a meaning here are hidden by card.css.
   const target = {
-    insertBelow: (code: string) => props.host()?.insertBelow(code, 'code'),
-    replace: (code: string) => props.host()?.replace(code)
+    insertBelow: (code: string, language: string) => {
+      const { source, kind } = toCell(code, language, IPYTHON);
+      props.host()?.insertBelow(source, kind);
+    },
+    replace: (code: string, language: string) =>
+      props.host()?.replace(toCell(code, language, IPYTHON).source)
   };
   return (
     <div

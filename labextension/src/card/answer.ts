@@ -89,6 +89,17 @@ export function answerToCode(answer: IAnswer): string {
     .join('\n\n');
 }
 
+/** Was this card of a bundle asked after that one? Cards of older versions do not tell when. */
+export function isYounger(card: unknown, than: unknown): boolean {
+  return isCard(card) && isCard(than) && card.id !== than.id
+    ? (card.asked ?? 0) > (than.asked ?? 0)
+    : false;
+}
+
+function isCard(value: unknown): value is { id: string; asked?: number } {
+  return typeof value === 'object' && value !== null && 'id' in value;
+}
+
 /** Notebooks may hold a text as a list of lines. */
 function asText(value: unknown): string {
   if (Array.isArray(value)) {

@@ -2,12 +2,12 @@
  * The notebook cell whose output holds a card: what Insert below and Replace
  * cell act on. A card in a console or a detached output has none.
  */
-import { CodeCell } from '@jupyterlab/cells';
+import { CodeCell, isCodeCellModel } from '@jupyterlab/cells';
 import type { IDisplayData } from '@jupyterlab/nbformat';
 import type { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
 import { NotebookActions } from '@jupyterlab/notebook';
 
-import type { MimeBundle } from './answer';
+import { ANSWER_MIME, isYounger, type MimeBundle } from './answer';
 
 const WIDGET_MIME = 'application/vnd.jupyter.widget-view+json';
 
@@ -58,6 +58,34 @@ export function findHost(
       }
     }
   };
+}
+
+/**
+ * A cell that was asked again, and whose page was loaded anew before the notebook
+ * was saved, shows the answer before: the younger one takes its place. Where there is
+ * none, nothing is put: the user may have cleared it.
+ */
+export async function replaceOlder(
+  tracker: INotebookTracker | null,
+  kernelId: string,
+  cellId: string,
+  data: MimeBundle
+): Promise<void> {
+  const panel = tracker?.find(
+    each => each.sessionContext.session?.kernel?.id === kernelId
+  );
+  await panel?.context.ready;
+  for (const cell of panel?.content.model?.cells ?? []) {
+    if (cell.id === cellId && isCodeCellModel(cell)) {
+      const { outputs } = cell;
+      for (let i = 0; i < outputs.length; i++) {
+        if (isYounger(data[ANSWER_MIME], outputs.get(i).data[ANSWER_MIME])) {
+          const output = { output_type: 'display_data', data, metadata: {} };
+          outputs.set(i, output as IDisplayData);
+        }
+      }
+    }
+  }
 }
 
 function cellIndex(panel: NotebookPanel, node: HTMLElement): number {

@@ -24,6 +24,7 @@ export class AnswerModel extends DOMWidgetModel {
       _view_name: 'AnswerView',
       _view_module: '@cellar/lab',
       answer_id: '',
+      cell_id: '',
       model: '',
       format: 'markdown',
       status: '',
@@ -75,10 +76,15 @@ export class AnswerModel extends DOMWidgetModel {
 
   /** Interrupt the kernel from the browser: a click sent to a busy kernel waits for the cell's end. */
   async interrupt(): Promise<void> {
+    await this.kernel?.interrupt();
+  }
+
+  /** The kernel it lives in, where the widgets' manager tells. */
+  protected get kernel(): Kernel.IKernelConnection | null {
     const manager: object = this.widget_manager;
-    if ('kernel' in manager) {
-      await (manager.kernel as Kernel.IKernelConnection | null)?.interrupt();
-    }
+    return 'kernel' in manager
+      ? (manager.kernel as Kernel.IKernelConnection | null)
+      : null;
   }
 
   private take(message: Message): void {

@@ -10,10 +10,10 @@ import type { Root } from 'react-dom/client';
 
 import type { IMarkdownKit } from '../components/markdown/view';
 import { bundleToAnswer } from './answer';
-import type { IAnswer } from './answer';
+import type { IAnswer, MimeBundle } from './answer';
 import { Card } from './Card';
-import { findHost } from './host';
-import type { AnswerModel } from './model';
+import { findHost, replaceOlder } from './host';
+import { AnswerModel } from './model';
 
 /** What a card needs of JupyterLab. */
 export interface ICardContext {
@@ -77,6 +77,30 @@ export class AnswerRenderer
   }
 
   private answer: IAnswer | null = null;
+}
+
+/** The model for one JupyterLab: a page that did not see its cell begin finds the cell's old answer with it. */
+export function makeAnswerModel(context: ICardContext): typeof AnswerModel {
+  return class extends AnswerModel {
+    initialize(...given: Parameters<AnswerModel['initialize']>): void {
+      super.initialize(...given);
+      this.on('change:final', () => this.takePlace());
+      this.takePlace();
+    }
+
+    private takePlace(): void {
+      const final = this.get('final') as MimeBundle | null;
+      const kernel = this.kernel;
+      if (final && kernel) {
+        void replaceOlder(
+          context.tracker,
+          kernel.id,
+          this.get('cell_id') as string,
+          final
+        );
+      }
+    }
+  };
 }
 
 /** The view for one JupyterLab: ipywidgets makes it, so what it needs is bound here. */

@@ -1,7 +1,8 @@
 /**
- * When an answer ends where nobody looks (a hidden tab, a hidden panel), a mark
- * waits on the page's title and on the panel's icon, and, if the user wanted that,
- * the browser tells it. Knows no widget: what marks is handed in.
+ * When an answer ends where nobody looks (a hidden tab, a hidden panel, a conversation
+ * that is not shown), a mark waits on the page's title, on the panel's icon and on the
+ * conversation's row, and, if the user wanted that, the browser tells it. Knows no
+ * widget: what marks is handed in.
  */
 import { FINAL_STATES } from '../wire/types';
 import type { ITurn } from '../wire/types';
@@ -13,42 +14,55 @@ export interface IAttentionOptions {
   subscribe(listener: () => void): () => void;
   /** somebody can see the panel now */
   seen(): boolean;
+  /** the conversation that the panel shows */
+  shown(): string;
   /** fires when `seen` may have changed */
   onSeen(listener: () => void): () => void;
-  /** how many answers ended unseen; 0 takes the mark away */
-  mark(count: number): void;
+  /** ids of the conversations there are: answers of one that was deleted are none */
+  conversations(): readonly string[];
+  /** what ended unseen: a turn's id and its conversation's; empty takes the mark away */
+  mark(unseen: Unseen): void;
   /** show a notification; only called for turns that ended unseen */
   tell(turn: ITurn): void;
 }
 
+export type Unseen = ReadonlyMap<string, string>;
+
 /** Answers the way to end it. */
 export function watchAttention(options: IAttentionOptions): () => void {
   let before = options.turns();
-  let unseen = 0;
-  const set = (count: number): void => {
-    if (count !== unseen) {
-      unseen = count;
-      options.mark(count);
+  let known = options.conversations();
+  let unseen: Unseen = new Map();
+  const isSeen = (conversation: string): boolean =>
+    options.seen() && conversation === options.shown();
+  const set = (next: Unseen): void => {
+    const changes = [...unseen.keys()].join() !== [...next.keys()].join();
+    unseen = next;
+    if (changes) {
+      options.mark(unseen);
     }
   };
-  const changed = (): void => {
+  const look = (): void => {
     const now = options.turns();
-    const ended = endedBetween(before, now);
+    const left = options.conversations();
+    const deleted = new Set(known.filter(id => !left.includes(id)));
+    const ended = endedBetween(before, now).filter(
+      turn => !isSeen(turn.conversation_id)
+    );
     before = now;
-    if (ended.length && !options.seen()) {
-      set(unseen + ended.length);
-      ended.forEach(turn => options.tell(turn));
-    }
+    known = left;
+    set(
+      new Map([
+        ...[...unseen].filter(([, id]) => !isSeen(id) && !deleted.has(id)),
+        ...ended.map(turn => [turn.id, turn.conversation_id] as const)
+      ])
+    );
+    ended.forEach(turn => options.tell(turn));
   };
-  const looked = (): void => {
-    if (options.seen()) {
-      set(0);
-    }
-  };
-  const stops = [options.subscribe(changed), options.onSeen(looked)];
+  const stops = [options.subscribe(look), options.onSeen(look)];
   return () => {
     stops.forEach(stop => stop());
-    set(0);
+    set(new Map());
   };
 }
 

@@ -2,6 +2,10 @@
  * Drafts: what was typed and attached but not sent, per conversation. They live
  * in the browser's own storage, so a reload, a crash or a switch of conversation
  * loses nothing, and no half-typed thought reaches the server.
+ *
+ * A tab finds its own draft again (`sessionStorage`). A new tab begins with the one
+ * that was written last by any (`localStorage`): there each draft stands beside those
+ * of other tabs, and a tab replaces only the one it has gone on from.
  */
 import type { ContextPart, IImagePart, ITurn } from '../wire/types';
 
@@ -40,6 +44,12 @@ export interface IDraftStorage {
 /** Characters of pictures kept in a draft: browsers give an origin about 5 MB. */
 const MAX_IMAGES = 1_500_000;
 
+/** Drafts of one conversation that all tabs keep; the oldest goes first. */
+const MOST_DRAFTS = 8;
+
+/** In a tab's own storage: the draft was sent or deleted here, whatever other tabs have. */
+const NOTHING = '';
+
 /** Milliseconds between a key and the storage: a long paste is not written per key. */
 const WRITE_REST = 300;
 
@@ -62,9 +72,12 @@ function isDraft(value: unknown): value is IDraft {
 
 export class Drafts {
   constructor(
-    private readonly storage: IDraftStorage | null,
+    /** of all tabs */
+    private readonly shared: IDraftStorage | null,
     /** tells servers on one origin apart (`/user/ann/`, `/user/bob/`) */
-    private readonly scope: string
+    private readonly scope: string,
+    /** of this tab: it lives as long as that */
+    private readonly own: IDraftStorage | null = null
   ) {}
 
   load(conversation: string): IDraft {
@@ -72,13 +85,30 @@ export class Drafts {
     if (kept) {
       return kept;
     }
-    try {
-      const text = this.storage?.getItem(this.key(conversation)) ?? '';
-      const value: unknown = text === '' ? null : JSON.parse(text);
-      return isDraft(value) ? value : EMPTY_DRAFT;
-    } catch {
+    const text = this.read(conversation);
+    const draft = parsed(text);
+    if (!isDraft(draft)) {
       return EMPTY_DRAFT;
     }
+    this.origin.set(conversation, text);
+    return draft;
+  }
+
+  private read(conversation: string): string {
+    try {
+      const key = this.key(conversation);
+      return this.own?.getItem(key) ?? this.everyones(key).pop() ?? NOTHING;
+    } catch {
+      return NOTHING;
+    }
+  }
+
+  /** What all tabs have of a conversation, last written last. */
+  private everyones(key: string): string[] {
+    const list = parsed(this.shared?.getItem(key) ?? NOTHING);
+    return Array.isArray(list)
+      ? list.filter(isDraft).map(draft => JSON.stringify(draft))
+      : [];
   }
 
   /** Kept at once in this page, written to the storage a moment later. */
@@ -113,17 +143,53 @@ export class Drafts {
   /** False: only this page's memory has all of it. */
   private write(conversation: string): boolean {
     const draft = this.memory.get(conversation) ?? EMPTY_DRAFT;
+    const small = withoutBigImages(draft);
+    const text = isEmpty(draft) ? NOTHING : JSON.stringify(small);
+    const key = this.key(conversation);
+    const here = this.put(this.own, key, text);
+    const everywhere = this.share(conversation, text);
+    if (everywhere) {
+      this.origin.set(conversation, text);
+    }
+    return (
+      text === NOTHING ||
+      ((here || everywhere) && small.items.length === draft.items.length)
+    );
+  }
+
+  /** Beside the drafts of other tabs, in place of the one that it was made of. */
+  private share(conversation: string, text: string): boolean {
+    const key = this.key(conversation);
     try {
-      if (isEmpty(draft)) {
-        this.storage?.removeItem(this.key(conversation));
-        return true;
-      }
-      const small = withoutBigImages(draft);
-      this.storage?.setItem(this.key(conversation), JSON.stringify(small));
-      return this.storage !== null && small.items.length === draft.items.length;
+      const origin = this.origin.get(conversation);
+      const others = this.everyones(key).filter(
+        other => other !== origin && other !== text
+      );
+      const list = text === NOTHING ? others : [...others, text];
+      return (
+        this.put(this.shared, key, asList(list.slice(-MOST_DRAFTS))) ||
+        this.put(this.shared, key, asList(text === NOTHING ? [] : [text]))
+      );
     } catch {
-      // full, or forbidden
-      return isEmpty(draft);
+      return false;
+    }
+  }
+
+  /** False: the browser has no room for it, or forbids it. */
+  private put(
+    storage: IDraftStorage | null,
+    key: string,
+    text: string
+  ): boolean {
+    try {
+      if (text === NOTHING && storage === this.shared) {
+        storage?.removeItem(key);
+      } else {
+        storage?.setItem(key, text);
+      }
+      return storage !== null;
+    } catch {
+      return false;
     }
   }
 
@@ -132,9 +198,23 @@ export class Drafts {
   }
 
   private readonly memory = new Map<string, IDraft>();
+  /** per conversation, what this tab has gone on from, as it stands with all tabs */
+  private readonly origin = new Map<string, string>();
   private readonly unwritten = new Set<string>();
   private readonly refused = new Set<string>();
   private timer: ReturnType<typeof setTimeout> | undefined;
+}
+
+function parsed(text: string): unknown {
+  try {
+    return text === NOTHING ? null : JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+function asList(drafts: readonly string[]): string {
+  return drafts.length ? `[${drafts.join(',')}]` : NOTHING;
 }
 
 function withoutBigImages(draft: IDraft): IDraft {

@@ -1,7 +1,7 @@
 /**
- * Turns that run in conversations which are not shown. Each is asked for every 20 s,
- * like those of a hidden page: the server sees that somebody waits for the answer,
- * and its end is told.
+ * Turns that run in conversations which are not shown. Each is asked for every few
+ * seconds, in a hidden page as seldom as those shown there: the server sees that
+ * somebody waits for the answer, and its end is told.
  */
 import { isGone } from '../api';
 import { FINAL_STATES } from '../wire/types';
@@ -9,10 +9,15 @@ import type { IConversationSummary, ITurn } from '../wire/types';
 import { HIDDEN_POLL } from './reader';
 import type { Turns } from './tree';
 
+/** Milliseconds between two looks of a page that can be seen. */
+const POLL = 5_000;
+
 export interface IElsewherePorts {
   turn(id: string): Promise<ITurn>;
   /** the conversation shown */
   shown(): string;
+  /** nobody can see the page */
+  hidden(): boolean;
   /** an ended turn is among them once, and then no more */
   onTurns(turns: Turns): void;
 }
@@ -26,7 +31,7 @@ export class Elsewhere {
     if (fresh.length) {
       const known = [...this.turns.values()];
       this.set([...known, ...fresh]);
-      this.timer ??= setTimeout(() => void this.poll(), HIDDEN_POLL);
+      this.timer ??= this.later();
     }
   }
 
@@ -66,9 +71,12 @@ export class Elsewhere {
         this.replace(id, turn);
       }
     }
-    this.timer = this.turns.size
-      ? setTimeout(() => void this.poll(), HIDDEN_POLL)
-      : undefined;
+    this.timer = this.turns.size ? this.later() : undefined;
+  }
+
+  private later(): ReturnType<typeof setTimeout> {
+    const rest = this.ports.hidden() ? HIDDEN_POLL : POLL;
+    return setTimeout(() => void this.poll(), rest);
   }
 
   /** null: it is gone. */

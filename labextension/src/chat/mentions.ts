@@ -3,6 +3,8 @@
  * them, and what the text becomes when something is chosen.
  */
 
+import type { IContextItem } from './tokens';
+
 export interface ITrigger {
   kind: 'mention' | 'command';
   /** index of the `@` or `/` */
@@ -11,9 +13,15 @@ export interface ITrigger {
   query: string;
 }
 
+/** Characters after an `@` that may still be a name; a sentence is none. */
+const LONGEST_MENTION = 80;
+
 const BEFORE_MENTION = /[\s([{,;"'“‘]/;
 
-/** The trigger the caret stands in, if any. An address (a@b) is no mention. */
+/**
+ * The trigger the caret stands in, if any. An address (a@b) is no mention. A name may
+ * have spaces ("cell 15"): whether it is one tells only what is found (`isSpaced`).
+ */
 export function triggerAt(text: string, caret: number): ITrigger | null {
   const head = text.slice(0, caret);
   const command = /^\/([a-z]*)$/i.exec(head);
@@ -21,13 +29,28 @@ export function triggerAt(text: string, caret: number): ITrigger | null {
     return { kind: 'command', start: 0, query: command[1] };
   }
   const start = head.lastIndexOf('@');
-  if (start < 0 || /\s/.test(head.slice(start))) {
+  const query = head.slice(start + 1);
+  if (start < 0 || query.length > LONGEST_MENTION || /^\s|\n/.test(query)) {
     return null;
   }
   if (start > 0 && !BEFORE_MENTION.test(head[start - 1])) {
     return null;
   }
-  return { kind: 'mention', start, query: head.slice(start + 1) };
+  return { kind: 'mention', start, query };
+}
+
+/** A mention with a space in it, or the sentence that goes on behind an `@`. */
+export function isSpaced(query: string): boolean {
+  return /\s/.test(query);
+}
+
+/** Whether a thing is what was typed with spaces: as it stands, not by scattered letters. */
+export function answersTo(
+  item: Pick<IContextItem, 'label' | 'path' | 'words'>,
+  query: string
+): boolean {
+  const { label, path = '', words = '' } = item;
+  return [label, path, words].some(name => isNamed(name, query));
 }
 
 export interface IEdited {

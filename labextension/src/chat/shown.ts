@@ -42,6 +42,7 @@ export class Shown extends Observable<IChatState> {
     this.elsewhere = new Elsewhere({
       turn: id => api.turn(id),
       shown: () => this.state.conversationId,
+      hidden: options.hidden ?? (() => document.hidden),
       onTurns: turns => this.onElsewhere(turns)
     });
     options.channel?.onMessage(id => this.onOtherTab(id));
@@ -249,6 +250,11 @@ export class Shown extends Observable<IChatState> {
 
   private place(turn: ITurn): void {
     const before = this.state.turns.get(turn.id);
+    if (before && isWaiting(before) && turn.state === 'stopped') {
+      // Most likely removed elsewhere: then it is no turn any more.
+      void this.reload();
+      return;
+    }
     const turns = new Map(this.state.turns).set(turn.id, turn);
     const starts = before && isWaiting(before) && !isWaiting(turn);
     this.set({ turns, ...(starts ? { head: turn.id } : {}) });
@@ -331,6 +337,11 @@ export class Shown extends Observable<IChatState> {
         )
       );
     }
+  }
+
+  /** Who watches the page knows what was seen. */
+  setUnseen(conversations: ReadonlySet<string>): void {
+    this.set({ unseen: conversations });
   }
 
   // What failed, and other tabs

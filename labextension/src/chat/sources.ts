@@ -1,5 +1,5 @@
 /** All sources of context as one, in the order they came. */
-import { isNamed } from './mentions';
+import { answersTo, isNamed, isSpaced } from './mentions';
 import type { IContextItem, IContextSource, IDragData } from './tokens';
 
 export class Sources implements Required<IContextSource> {
@@ -20,13 +20,17 @@ export class Sources implements Required<IContextSource> {
 
   /**
    * In their order, but for what only scattered letters of its label match, or
-   * more than its label: that comes behind. One that fails offers nothing.
+   * more than its label: that comes behind. Behind a space only what is named so, or
+   * any sentence would find something. One that fails offers nothing.
    */
   async mentions(query: string, search: boolean): Promise<IContextItem[]> {
     const answers = await Promise.all(
       this.sources.map(source => source.mentions(query, search).catch(() => []))
     );
-    const found = answers.flat();
+    const all = answers.flat();
+    const found = isSpaced(query)
+      ? all.filter(item => answersTo(item, query))
+      : all;
     const named = found.filter(item => isNamed(item.label, query));
     const others = found.filter(item => !isNamed(item.label, query));
     return [...named, ...others];

@@ -59,6 +59,8 @@ export interface IChatState {
   head: string | null;
   /** running and waiting turns of conversations that are not shown */
   elsewhere: Turns;
+  /** conversations in which an answer has ended that nobody has seen yet */
+  unseen: ReadonlySet<string>;
   sending: readonly ISending[];
   /** what the last action failed with; the banner shows it, `dismissNotice` ends it */
   notice: IErrorInfo | null;
@@ -79,6 +81,7 @@ export const EMPTY_CHAT: IChatState = {
   turns: new Map<string, ITurn>(),
   head: null,
   elsewhere: new Map<string, ITurn>(),
+  unseen: new Set<string>(),
   sending: [],
   notice: null,
   model: null

@@ -2,7 +2,7 @@
  * The chat's state and what can be done with it: ask, stop, and look after the
  * conversations.
  */
-import { requestKey } from '../api';
+import { ApiError, requestKey } from '../api';
 import type { Api, ExportFormat } from '../api';
 import { FINAL_STATES } from '../wire/types';
 import type { ContextPart, ITurn, ITurnCreated } from '../wire/types';
@@ -178,7 +178,18 @@ export class ChatStore extends Shown {
     );
   }
 
-  /** Rejects with `ApiError` when it was not taken: the text is not lost. */
+  /** Held while it is edited. What no longer waits shows by itself. */
+  async holdPending(turnId: string, held: boolean): Promise<void> {
+    try {
+      await this.thenReload(() => this.api.patchTurn(turnId, { held }));
+    } catch (error) {
+      if (!(error instanceof ApiError && [404, 409].includes(error.status))) {
+        this.notify(error);
+      }
+    }
+  }
+
+  /** It waits on with its new text. Rejects with `ApiError` when it was not taken: the text is not lost. */
   async editPending(
     turnId: string,
     text: string,
@@ -186,7 +197,7 @@ export class ChatStore extends Shown {
   ): Promise<void> {
     try {
       await this.thenReload(() =>
-        this.api.patchTurn(turnId, { text, context })
+        this.api.patchTurn(turnId, { text, context, held: false })
       );
     } catch (error) {
       this.seeTold(error);

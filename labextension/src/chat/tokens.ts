@@ -22,6 +22,8 @@ export interface IContextItem {
   auto: boolean;
   /** the key it has when it is added by hand and no longer follows the cursor */
   held?: string;
+  /** what it is found by besides its label: "last error" */
+  words?: string;
   read(most?: number): Promise<ContextPart | null>;
 }
 
@@ -52,11 +54,13 @@ export interface IDragData {
 
 /** What a code block of an answer can be used for now; absent: not possible. */
 export interface ICodeTarget {
-  insertAbove?(code: string): void;
-  insertBelow?(code: string): void;
+  /** can code of this language be run in it? */
+  runs?(language: string): boolean;
+  insertAbove?(code: string, language: string): void;
+  insertBelow?(code: string, language: string): void;
   /** the cell that the question was about, or what is selected; asks where that is not certain */
-  replace?(code: string, subject: ISubject | null): void;
-  newCellAndRun?(code: string): void;
+  replace?(code: string, language: string, subject: ISubject | null): void;
+  newCellAndRun?(code: string, language: string): void;
   newFile?(code: string, language: string): void;
 }
 

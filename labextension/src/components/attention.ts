@@ -1,6 +1,6 @@
 /**
  * The marks of an answer that ended unseen: a count before the page's title, a dot
- * on the panel's tab, and a notification when the user wants them.
+ * on the panel's tab and on the way to the conversation, and a notification when the user wants them.
  */
 import type { TranslationBundle } from '@jupyterlab/translation';
 import { MessageLoop, type Message } from '@lumino/messaging';
@@ -36,8 +36,12 @@ export function attend(options: IAttendOptions): () => void {
     },
     subscribe: store.subscribe,
     seen: () => !document.hidden && panel.isVisible,
+    shown: () => store.getState().conversationId,
+    conversations: idsOf(store),
     onSeen: listener => onSeen(panel, listener),
-    mark: count => {
+    mark: unseen => {
+      const count = unseen.size;
+      store.setUnseen(new Set(unseen.values()));
       title.set(count);
       panel.title.className = panel.title.className
         .split(' ')
@@ -51,13 +55,32 @@ export function attend(options: IAttendOptions): () => void {
     },
     tell: turn => {
       if (options.wantsNotification()) {
-        notify(words(trans, turn), turn.text.slice(0, 120), open);
+        notify(words(trans, turn), turn.text.slice(0, 120), () => {
+          open();
+          if (store.getState().conversationId !== turn.conversation_id) {
+            void store.open(turn.conversation_id);
+          }
+        });
       }
     }
   });
   return () => {
     stop();
     title.dispose();
+  };
+}
+
+/** Read again only when the list is another one. */
+function idsOf(store: ChatStore): () => readonly string[] {
+  let list = store.getState().conversations;
+  let ids = list.map(({ id }) => id);
+  return () => {
+    const now = store.getState().conversations;
+    if (now !== list) {
+      list = now;
+      ids = list.map(({ id }) => id);
+    }
+    return ids;
   };
 }
 

@@ -227,6 +227,20 @@ function announced(trans: TranslationBundle, id: string, text: string): string {
       'Conversations cannot be written to disk; they are kept in memory until they can.'
     );
   }
+  const [, wrong, name] =
+    /^setting-(no_feature|unreadable)-(.*)$/s.exec(id) ?? [];
+  if (wrong === 'no_feature') {
+    return trans.__(
+      'A setting of this server is wrong. c.Cellar.features: “%1” is no feature, so it locks nothing.',
+      name
+    );
+  }
+  if (wrong === 'unreadable') {
+    return trans.__(
+      'A setting of this server is wrong. c.Cellar.features: the entry for “%1” cannot be read, so it is switched off.',
+      name
+    );
+  }
   if (id.startsWith('setting-')) {
     return trans.__('A setting of this server is wrong. %1', text);
   }

@@ -31,6 +31,8 @@ export interface IIconButtonProps {
   act(): void;
   /** stays where it is and keeps the focus, but does nothing */
   disabled?: boolean;
+  /** why it does nothing now */
+  why?: string;
   /** why an admin locked it; null or left out: it is not locked */
   lock?: string | null;
   expanded?: boolean;
@@ -46,7 +48,7 @@ export const IconButton = React.forwardRef<HTMLButtonElement, IIconButtonProps>(
         ref={ref}
         type="button"
         className={`jp-Cellar-iconButton ${props.className ?? ''}`}
-        title={lock ?? label}
+        title={lock ?? (disabled && props.why ? props.why : label)}
         aria-label={locked ? `${label}: ${lock}` : label}
         aria-disabled={locked || disabled || undefined}
         aria-expanded={props.expanded}

@@ -114,6 +114,13 @@ export function compactingWords(
   if (news === null || news === 'running') {
     return news && trans.__('Summing up the conversation…');
   }
+  if (news.after >= news.before) {
+    // What did not fit was not counted before.
+    return trans.__(
+      'Summed up: earlier messages are there again, as a summary (%1 tokens)',
+      figure(news.after)
+    );
+  }
   return trans.__(
     'Summed up: %1 → %2 tokens',
     figure(news.before),

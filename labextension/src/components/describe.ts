@@ -2,7 +2,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 
 import { errorInfo } from '../api';
 import type { IErrorInfo } from '../wire/types';
-import { errorWords } from './words';
+import { errorWords, type IRemedies } from './words';
 
 function isInfo(error: unknown): error is IErrorInfo {
   return (
@@ -14,8 +14,12 @@ function isInfo(error: unknown): error is IErrorInfo {
 }
 
 /** One line about anything that was thrown or that the server said. */
-export function describe(trans: TranslationBundle, error: unknown): string {
+export function describe(
+  trans: TranslationBundle,
+  error: unknown,
+  can?: IRemedies
+): string {
   const info = isInfo(error) ? error : errorInfo(error);
-  const { title, text } = errorWords(trans, info);
+  const { title, text } = errorWords(trans, info, can);
   return text ? `${title}. ${text}` : title;
 }

@@ -66,6 +66,11 @@ export function useBusy(): boolean {
   return useChat(state => isBusy(state.turns));
 }
 
+/** Why what asks anew does nothing now. */
+export function busyWords(trans: TranslationBundle): string {
+  return trans.__('Possible when the answer that runs has ended');
+}
+
 /** A piece of the chat's state; drawn again only when that piece changes. */
 export function useChat<T>(select: (state: IChatState) => T): T {
   const { store } = useRoom();

@@ -22,7 +22,44 @@ export interface IErrorWords {
   action: HelpfulAction;
 }
 
-type Words = (trans: TranslationBundle, error: IErrorInfo) => IErrorWords;
+/** What can be done about a question that is too long: only that is named. */
+export interface IRemedies {
+  /** sum up the turns before it */
+  makeRoom: boolean;
+  /** take attachments off */
+  detach: boolean;
+}
+
+const ALL_REMEDIES: IRemedies = { makeRoom: true, detach: true };
+
+/**
+ * The server cuts attachments and history to what fits, and refuses by itself only a
+ * question that is too long without them: then there is no receipt, and neither helps.
+ */
+export function remediesOf(turn: ITurn): IRemedies {
+  const left = Boolean(turn.receipt);
+  return {
+    makeRoom: left && turn.parent_id !== null,
+    detach: left && Boolean(turn.pills?.length)
+  };
+}
+
+function advice(trans: TranslationBundle, can: IRemedies): string {
+  if (can.makeRoom) {
+    return can.detach
+      ? trans.__('Make room, or take attachments off.')
+      : trans.__('Make room, or shorten the text.');
+  }
+  return can.detach
+    ? trans.__('Shorten the text, or take attachments off.')
+    : trans.__('Shorten the text.');
+}
+
+type Words = (
+  trans: TranslationBundle,
+  error: IErrorInfo,
+  can: IRemedies
+) => IErrorWords;
 
 function number(error: IErrorInfo, name: string): string {
   const value = error.detail?.[name];
@@ -116,7 +153,7 @@ const WORDS: Record<string, Words> = {
       : trans.__('Choose another model below.'),
     action: 'models'
   }),
-  context_too_long: (trans, error) => {
+  context_too_long: (trans, error, can) => {
     const size = number(error, 'n_prompt');
     const limit = number(error, 'limit');
     return {
@@ -124,11 +161,12 @@ const WORDS: Record<string, Words> = {
       text:
         size && limit
           ? trans.__(
-              '%1 tokens were to be sent, the model reads %2. Make room, or take attachments off.',
+              '%1 tokens were to be sent, the model reads %2. %3',
               size,
-              limit
+              limit,
+              advice(trans, can)
             )
-          : trans.__('Make room, or take attachments off.'),
+          : advice(trans, can),
       action: 'room'
     };
   },
@@ -194,14 +232,16 @@ const WORDS: Record<string, Words> = {
     text: notTaken(trans, error),
     action: 'none'
   }),
-  too_large: (trans, error) => ({
+  too_large: (trans, error, can) => ({
     title: trans.__('This is too large'),
     text:
       error.detail?.why === 'conversation'
         ? trans.__(
             'This conversation is as long as it may get. Begin a new one.'
           )
-        : trans.__('Shorten the text, or take attachments off.'),
+        : can.detach
+          ? trans.__('Shorten the text, or take attachments off.')
+          : trans.__('Shorten the text.'),
     action: 'none'
   }),
   not_found: (trans, error) => ({
@@ -264,11 +304,12 @@ export const KNOWN_CODES: readonly string[] = Object.keys(WORDS);
 
 export function errorWords(
   trans: TranslationBundle,
-  error: IErrorInfo
+  error: IErrorInfo,
+  can = ALL_REMEDIES
 ): IErrorWords {
   const words = WORDS[error.code];
   return words
-    ? words(trans, error)
+    ? words(trans, error, can)
     : {
         title: trans.__('This did not work'),
         text: forOperators(trans, error),

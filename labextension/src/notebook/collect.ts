@@ -4,6 +4,7 @@ import type { CodeEditor } from '@jupyterlab/codeeditor';
 import type * as nbformat from '@jupyterlab/nbformat';
 import type { NotebookPanel } from '@jupyterlab/notebook';
 
+import type { IKernelLanguage } from '../chat/codecell';
 import type {
   ICell,
   ICellsPart,
@@ -32,6 +33,21 @@ export function notebookLanguage(panel: NotebookPanel): string {
   return info?.name ?? panel.model?.defaultKernelLanguage ?? 'python';
 }
 
+/** What its kernel says of itself; a notebook that has not met one yet is taken for IPython's where it is Python's. */
+export function kernelLanguage(panel: NotebookPanel): IKernelLanguage {
+  const { sessionContext } = panel;
+  const info = panel.model?.getMetadata('language_info') as
+    { name?: string; pygments_lexer?: string } | undefined;
+  const specs = sessionContext.specsManager.specs?.kernelspecs;
+  const spec = specs?.[sessionContext.session?.kernel?.name ?? ''];
+  const name = info?.name || spec?.language || 'python';
+  const lexer = info?.pygments_lexer ?? 'ipython';
+  return {
+    name,
+    magics: name.toLowerCase() === 'python' && lexer.startsWith('ipython')
+  };
+}
+
 /** The notebook as it is now; `most`: characters that the model can read in all. */
 export function readNotebook(
   panel: NotebookPanel,
@@ -55,23 +71,6 @@ export function readNotebook(
     part.active_cell = active;
   }
   return part;
-}
-
-/** A notebook that is not open, from its file. */
-export function jsonToNotebook(
-  content: nbformat.INotebookContent,
-  path: string,
-  most = Infinity
-): INotebookPart {
-  const cells = content.cells
-    .slice(0, MAX_CELLS)
-    .map((cell, index) => jsonToCell(cell, index, NOTEBOOK_OUTPUT));
-  return {
-    type: 'notebook',
-    path,
-    cells: shared(boundImages(cells), most),
-    language: jsonLanguage(content)
-  };
 }
 
 function jsonLanguage(content: nbformat.INotebookContent): string {

@@ -23,7 +23,6 @@ import {
   errorName,
   errorOf,
   jsonToCells,
-  jsonToNotebook,
   lastErrorCell,
   readCells,
   readError,
@@ -262,17 +261,8 @@ export class Items {
       await open.widget.context.ready;
       return readNotebook(open.widget, path, most);
     }
-    try {
-      const file = await this.contents.get(path, { type: 'notebook' });
-      return jsonToNotebook(
-        file.content as nbformat.INotebookContent,
-        path,
-        most
-      );
-    } catch {
-      // Not a notebook after all, or gone: the server says so in the receipt.
-      return { type: 'file', path };
-    }
+    // The server reads one that is not open, and says so in the receipt if it is none.
+    return { type: 'file', path };
   }
 
   /** Of the live notebook, or of its file when that was closed; null: they are gone. */

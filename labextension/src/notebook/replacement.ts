@@ -10,12 +10,22 @@ import { selected } from './collect';
 import type { Documents } from './documents';
 import { decide, type Doubt, type ISituation, type Spot } from './replacing';
 
+export interface ICodeBlock {
+  code: string;
+  language: string;
+}
+
 export interface IReplacementOptions {
   documents: Documents;
   trans: TranslationBundle;
   /** put it into this cell: in place of what is selected, or of all */
-  write(panel: NotebookPanel, cell: Cell, code: string, all: boolean): void;
-  insertBelow(panel: NotebookPanel, code: string): void;
+  write(
+    panel: NotebookPanel,
+    cell: Cell,
+    block: ICodeBlock,
+    all: boolean
+  ): void;
+  insertBelow(panel: NotebookPanel, block: ICodeBlock): void;
 }
 
 interface IAsked {
@@ -30,7 +40,7 @@ export class Replacement {
   /** `panel` is the notebook used last. */
   async replace(
     panel: NotebookPanel,
-    code: string,
+    block: ICodeBlock,
     subject: ISubject | null
   ): Promise<void> {
     const asked = subject && this.find(panel, subject);
@@ -47,20 +57,20 @@ export class Replacement {
         : await this.choose(panel, subject, asked, decision);
     if (spot === 'asked' && subject) {
       // Looked for again: it may have gone while the user was asked.
-      this.writeAsked(this.find(panel, subject), code);
+      this.writeAsked(this.find(panel, subject), block);
     } else if (spot === 'below') {
-      this.options.insertBelow(panel, code);
+      this.options.insertBelow(panel, block);
     } else if (spot && cell && !cell.isDisposed) {
-      this.options.write(panel, cell, code, spot === 'here');
+      this.options.write(panel, cell, block, spot === 'here');
     }
   }
 
-  private writeAsked({ panel, index }: IAsked, code: string): void {
+  private writeAsked({ panel, index }: IAsked, block: ICodeBlock): void {
     const cell = panel?.content.widgets[index];
     if (panel && cell) {
       panel.content.deselectAll();
       panel.content.activeCellIndex = index;
-      this.options.write(panel, cell, code, true);
+      this.options.write(panel, cell, block, true);
     }
   }
 

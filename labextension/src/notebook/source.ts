@@ -52,7 +52,7 @@ export class ContextSource implements IContextSource {
 
   async mentions(query: string, search: boolean): Promise<IContextItem[]> {
     const { documents, items } = this.options;
-    const found = search ? this.search(query) : [];
+    const found = search ? this.search(query.trim()) : [];
     const current = documents.current();
     const held = current && items.heldSelection(current);
     const error = items.lastError(current);
@@ -130,7 +130,9 @@ export class ContextSource implements IContextSource {
   }
 
   private named(item: IContextItem | null, name: string): INamed[] {
-    return item ? [{ item, words: `${name} ${item.label}` }] : [];
+    return item
+      ? [{ item: { ...item, words: name }, words: `${name} ${item.label}` }]
+      : [];
   }
 
   private cellMentions(document: OpenDocument, query: string): IContextItem[] {

@@ -11,11 +11,12 @@ import type { IDocumentManager } from '@jupyterlab/docmanager';
 import { NotebookActions, type NotebookPanel } from '@jupyterlab/notebook';
 import type { TranslationBundle } from '@jupyterlab/translation';
 
+import { canRun, toCell } from '../chat/codecell';
 import type { ICodeTarget, ICodeTargets } from '../chat/tokens';
-import { selected } from './collect';
+import { kernelLanguage, selected } from './collect';
 import type { Documents, EditorWidget, OpenDocument } from './documents';
 import { extensionOf } from './filetypes';
-import { Replacement } from './replacement';
+import { Replacement, type ICodeBlock } from './replacement';
 
 export interface ITargetsOptions {
   documents: Documents;
@@ -33,8 +34,9 @@ export class CodeTargets implements ICodeTargets {
     this.replacement = new Replacement({
       documents: options.documents,
       trans: options.trans,
-      write: (panel, cell, code, all) => this.write(panel, cell, code, all),
-      insertBelow: (panel, code) => this.insertCell(panel, 1, code)
+      write: (panel, cell, block, all) => this.write(panel, cell, block, all),
+      insertBelow: (panel, { code, language }) =>
+        this.insertCell(panel, 1, code, language)
     });
   }
 
@@ -62,18 +64,21 @@ export class CodeTargets implements ICodeTargets {
 
   private notebookTarget(panel: NotebookPanel): ICodeTarget {
     const target: ICodeTarget = {
-      insertAbove: code => this.insertCell(panel, 0, code),
-      insertBelow: code => this.insertCell(panel, 1, code),
-      newCellAndRun: code => {
-        this.insertCell(panel, 1, code);
+      runs: language => canRun(language, kernelLanguage(panel)),
+      insertAbove: (code, language) =>
+        this.insertCell(panel, 0, code, language),
+      insertBelow: (code, language) =>
+        this.insertCell(panel, 1, code, language),
+      newCellAndRun: (code, language) => {
+        this.insertCell(panel, 1, code, language);
         void this.run(panel).catch(this.options.onError);
       }
     };
     const cell = panel.content.activeCell;
     if (cell && cell.model.getMetadata('editable') !== false) {
-      target.replace = (code, subject) => {
+      target.replace = (code, language, subject) => {
         void this.replacement
-          .replace(panel, code, subject)
+          .replace(panel, { code, language }, subject)
           .catch(this.options.onError);
       };
     }
@@ -102,18 +107,25 @@ export class CodeTargets implements ICodeTargets {
   }
 
   /** `offset` 0: above the active cell, 1: below. An empty notebook gets its first. */
-  private insertCell(panel: NotebookPanel, offset: 0 | 1, code: string): void {
+  private insertCell(
+    panel: NotebookPanel,
+    offset: 0 | 1,
+    code: string,
+    language: string
+  ): void {
     const { content } = panel;
     const shared = content.model?.sharedModel;
     if (!shared) {
       return;
     }
     const index = content.activeCell ? content.activeCellIndex + offset : 0;
-    shared.insertCell(index, {
-      cell_type: 'code',
-      metadata: { trusted: true },
-      source: code
-    });
+    const { source, kind } = toCell(code, language, kernelLanguage(panel));
+    shared.insertCell(
+      index,
+      kind === 'code'
+        ? { cell_type: kind, metadata: { trusted: true }, source }
+        : { cell_type: kind, metadata: {}, source }
+    );
     content.activeCellIndex = index;
     content.deselectAll();
     content.mode = 'command';
@@ -137,11 +149,15 @@ export class CodeTargets implements ICodeTargets {
   private write(
     panel: NotebookPanel,
     cell: Cell,
-    code: string,
+    block: ICodeBlock,
     all: boolean
   ): void {
     const { content } = panel;
     const what = !all && cell.editor ? selected(cell.editor) : null;
+    const code =
+      what || cell.model.type !== 'code'
+        ? block.code
+        : toCell(block.code, block.language, kernelLanguage(panel)).source;
     if (cell.editor) {
       const length = cell.model.sharedModel.getSource().length;
       edit(cell.editor, what?.start ?? 0, what?.end ?? length, code);

@@ -10,8 +10,11 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import { IJupyterWidgetRegistry } from '@jupyter-widgets/base';
 
 import { ANSWER_MIME } from '../card/answer';
-import { AnswerModel } from '../card/model';
-import { AnswerRenderer, makeAnswerView } from '../card/widgets';
+import {
+  AnswerRenderer,
+  makeAnswerModel,
+  makeAnswerView
+} from '../card/widgets';
 import type { ICardContext } from '../card/widgets';
 import { safeSanitizer } from '../components/markdown/safe';
 import type { IMarkdownKit } from '../components/markdown/view';
@@ -49,7 +52,10 @@ export const cardPlugin: JupyterFrontEndPlugin<void> = {
     widgets?.registerWidget({
       name: '@cellar/lab',
       version: '0.1.0',
-      exports: { AnswerModel, AnswerView: makeAnswerView(context) }
+      exports: {
+        AnswerModel: makeAnswerModel(context),
+        AnswerView: makeAnswerView(context)
+      }
     });
   }
 };

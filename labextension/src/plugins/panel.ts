@@ -61,11 +61,15 @@ export const panelPlugin: JupyterFrontEndPlugin<IChat> = {
       channel: browserChannel(api.scope)
     });
     const composer = createComposer(store);
+    const targets = new Targets();
     const room: IPanelRoom = {
       trans,
       store,
-      kit: markdownKit(rendermime, sanitizer ?? new Sanitizer(), trans),
-      targets: new Targets(),
+      kit: {
+        ...markdownKit(rendermime, sanitizer ?? new Sanitizer(), trans),
+        runs: language => targets.getState().target.runs?.(language) ?? true
+      },
+      targets,
       settings: new Settings(DEFAULTS),
       compacting: composer.compacting
     };

@@ -152,6 +152,8 @@ export interface ITurnRequest {
 export interface ITurnPatch {
   text?: string;
   context?: SentPart[];
+  /** true: it is edited and does not start by itself; false: the edit has ended */
+  held?: boolean;
   release?: boolean;
 }
 

@@ -3,6 +3,7 @@ import {
   answerToBundle,
   answerToCode,
   bundleToAnswer,
+  isYounger,
   isMarkdown
 } from '../answer';
 import type { IAnswer } from '../answer';
@@ -112,5 +113,24 @@ describe('an answer that its kernel could not finish', () => {
       notes: []
     };
     expect(bundleToAnswer(answerToBundle(answer))).toEqual(answer);
+  });
+});
+
+describe('the younger of two cards', () => {
+  const old = { id: 'a', asked: 10 };
+  it.each([
+    ['one asked later', { id: 'b', asked: 11 }, old, true],
+    [
+      'one before which nobody told when',
+      { id: 'b', asked: 1 },
+      { id: 'a' },
+      true
+    ],
+    ['not the same card', { ...old, asked: 11 }, old, false],
+    ['not one asked earlier', { id: 'b', asked: 9 }, old, false],
+    ['not one beside something else', { id: 'b', asked: 11 }, undefined, false],
+    ['not one that is damaged', 7, old, false]
+  ])('is %s', (_, card, than, younger) => {
+    expect(isYounger(card, than)).toBe(younger);
   });
 });

@@ -7,7 +7,7 @@ import {
   readParts,
   shownItems
 } from '../items';
-import { Drafts, type IDraftStorage } from '../drafts';
+import { Drafts, EMPTY_DRAFT, type IDraftStorage } from '../drafts';
 import {
   recallEarlier,
   recallLater,
@@ -404,6 +404,74 @@ describe('the composer without its screen', () => {
       model.switchTo('');
       expect(model.getState().text).toBe('kept');
     }
+  });
+});
+
+describe('drafts of several tabs', () => {
+  const type = (tab: Drafts, text: string, conversation = 'c'): void => {
+    tab.load(conversation);
+    tab.save(conversation, { ...EMPTY_DRAFT, text });
+    tab.flush();
+  };
+  let all: Shelf;
+  beforeEach(() => (all = new Shelf()));
+  const open = (own = new Shelf()): Drafts => new Drafts(all, '/', own);
+  const text = (tab: Drafts): string => tab.load('c').text;
+
+  it('stay apart over a reload', () => {
+    const first = new Shelf();
+    type(open(first), 'tab one');
+    const second = new Shelf();
+    const other = open(second);
+    expect(text(other)).toBe('tab one');
+    type(other, 'tab two');
+    expect(text(open(first))).toBe('tab one');
+    expect(text(open(second))).toBe('tab two');
+  });
+
+  it('are handed to a new tab, the last written first, until they are sent', () => {
+    const one = open();
+    type(one, 'tab one');
+    const two = open();
+    two.save('c', { ...EMPTY_DRAFT, text: 'tab two' });
+    two.flush();
+    expect(text(open())).toBe('tab two');
+    type(two, '');
+    expect(text(open())).toBe('tab one');
+    type(one, '');
+    expect(text(open())).toBe('');
+    expect(all.kept.size).toBe(0);
+  });
+
+  it('do not come back in a tab that sent its own, nor what another went on from', () => {
+    type(open(), 'closed tab');
+    const own = new Shelf();
+    const heir = open(own);
+    type(heir, 'closed tab, gone on');
+    type(heir, '');
+    expect(text(open(own))).toBe('');
+    expect(text(open())).toBe('');
+    type(open(), 'elsewhere');
+    expect(text(open(own))).toBe('');
+  });
+
+  it('go on from their own after a reload', () => {
+    const own = new Shelf();
+    type(open(own), 'one');
+    type(open(own), 'one two');
+    type(open(own), '');
+    expect(text(open())).toBe('');
+  });
+
+  it('are bounded', () => {
+    for (let number = 0; number < 20; number += 1) {
+      const tab = open();
+      tab.save('c', { ...EMPTY_DRAFT, text: `tab ${number}` });
+      tab.flush();
+    }
+    const [kept] = all.kept.values();
+    expect(JSON.parse(kept)).toHaveLength(8);
+    expect(text(open())).toBe('tab 19');
   });
 });
 

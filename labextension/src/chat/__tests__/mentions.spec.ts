@@ -1,4 +1,5 @@
 import {
+  answersTo,
   bestMatches,
   triggerAt,
   withCommand,
@@ -23,8 +24,25 @@ describe('mentions and commands', () => {
 
   it('takes an address, a finished word and a text without @ for none', () => {
     expect(at('ann@example.org')).toBeNull();
-    expect(at('@data.csv and')).toBeNull();
+    expect(at('@ data')).toBeNull();
+    expect(at('@data\nand')).toBeNull();
+    expect(at(`@data ${'and so on '.repeat(9)}`)).toBeNull();
     expect(at('hello')).toBeNull();
+  });
+
+  it('takes a name with spaces for one, if there is such a thing', () => {
+    expect(at('see @cell 15')).toEqual({
+      kind: 'mention',
+      start: 4,
+      query: 'cell 15'
+    });
+    const cell = { label: 'Cell 15: plot()', path: 'a.ipynb' };
+    const file = { label: '한글 파일.csv', path: '한글 파일.csv' };
+    const error = { label: 'KeyError in cell 2', words: 'last error' };
+    expect(answersTo(cell, 'cell 15')).toBe(true);
+    expect(answersTo(file, '한글 파')).toBe(true);
+    expect(answersTo(error, 'last err')).toBe(true);
+    expect(answersTo(cell, 'cell 15 and')).toBe(false);
   });
 
   it('finds a command only at the beginning of the text', () => {

@@ -1,9 +1,16 @@
 /** Where it is told that the conversation is summed up, on the real store. */
+import { nullTranslator } from '@jupyterlab/translation';
+
 import { ChatStore } from '../../chat/store';
 import { Preview } from '../../chat/preview';
 import { memory, Server, tick, turn } from '../../chat/__tests__/server';
 import type { IReceipt } from '../../wire/types';
-import { Compacting, newsIn, type CompactingNews } from '../compacting';
+import {
+  Compacting,
+  compactingWords,
+  newsIn,
+  type CompactingNews
+} from '../compacting';
 
 const RECEIPT: IReceipt = {
   model: 'm',
@@ -72,5 +79,15 @@ describe('summing up', () => {
     expect(told()).toBeNull();
     await store.showBranch('t1');
     expect(told()).toBeNull();
+  });
+
+  it('claims no gain where earlier messages were left out before', () => {
+    const trans = nullTranslator.load('cellar');
+    expect(compactingWords(trans, { before: 20426, after: 3569 })).toBe(
+      'Summed up: 20,426 → 3,569 tokens'
+    );
+    expect(compactingWords(trans, { before: 3485, after: 3530 })).toBe(
+      'Summed up: earlier messages are there again, as a summary (3,530 tokens)'
+    );
   });
 });

@@ -1,4 +1,4 @@
-/** What Enter does when a waiting message is edited, with the hook as the composer uses it. */
+/** What becomes of a waiting message that is edited, with the hook as the composer uses it. */
 import { nullTranslator } from '@jupyterlab/translation';
 import { act, useSyncExternalStore } from 'react';
 import { createRoot, type Root } from 'react-dom/client';
@@ -6,6 +6,7 @@ import { createRoot, type Root } from 'react-dom/client';
 import { refusal, turn } from '../../chat/__tests__/server';
 import { ComposerModel } from '../../chat/composer';
 import { Drafts } from '../../chat/drafts';
+import type { ITurn } from '../../wire/types';
 import type { IComposerProps } from '../composer/props';
 import { useSend, type ISend } from '../composer/useSend';
 
@@ -16,15 +17,21 @@ describe('sending while a waiting message is edited', () => {
   let root: Root;
   let sending: ISend;
   let refused: Error | null;
+  let waiting: ITurn[];
+  let asked: [string, boolean][];
 
   function Composer(): JSX.Element {
     const props = {
       trans: nullTranslator.load('cellar'),
       model,
-      chat: { blocked: null },
+      chat: { blocked: null, opening: false, pending: waiting },
       actions: {
         changePending: () =>
-          refused ? Promise.reject(refused) : Promise.resolve()
+          refused ? Promise.reject(refused) : Promise.resolve(),
+        holdPending: (of: ITurn, held: boolean) => {
+          asked.push([of.id, held]);
+          return Promise.resolve();
+        }
       }
     } as unknown as IComposerProps;
     sending = useSend(props, model.getState());
@@ -35,11 +42,15 @@ describe('sending while a waiting message is edited', () => {
 
   beforeEach(async () => {
     refused = null;
+    asked = [];
+    const message = turn('t', { state: 'pending', text: 'old words' });
+    waiting = [message];
     model = new ComposerModel(new Drafts(null, '/'));
     model.setText('my draft');
-    model.edit(turn('t', { state: 'pending', text: 'old words' }));
-    model.setText('new words');
     root = createRoot(document.createElement('div'));
+    await draw();
+    await act(async () => sending.edit.begin(message));
+    model.setText('new words');
     await draw();
   });
   afterEach(() => act(async () => root.unmount()));
@@ -57,7 +68,38 @@ describe('sending while a waiting message is edited', () => {
       text: 'new words\nmy draft',
       editing: null
     });
-    expect(sending.error).toContain('This has changed meanwhile');
+    expect(sending.error).toContain('was sent or removed meanwhile');
+  });
+
+  it('holds the message while it is edited, and lets it go when that is cancelled', async () => {
+    expect(asked).toEqual([['t', true]]);
+    await act(async () => sending.edit.cancel());
+    expect(asked).toEqual([
+      ['t', true],
+      ['t', false]
+    ]);
+    expect(model.getState()).toMatchObject({ text: 'my draft', editing: null });
+  });
+
+  it('lets one message go when another one is edited', async () => {
+    const other = turn('u', { state: 'pending', text: 'other' });
+    waiting = [...waiting, other];
+    await act(async () => sending.edit.begin(other));
+    expect(asked.slice(1)).toEqual([
+      ['t', false],
+      ['u', true]
+    ]);
+  });
+
+  it('ends when the message no longer waits, and says so at once', async () => {
+    waiting = [];
+    await draw();
+    await draw();
+    expect(model.getState()).toMatchObject({
+      text: 'new words\nmy draft',
+      editing: null
+    });
+    expect(sending.error).toContain('was sent or removed meanwhile');
   });
 
   it('makes a draft of what was typed when the message was removed elsewhere', async () => {
@@ -78,6 +120,45 @@ describe('sending while a waiting message is edited', () => {
   });
 });
 
+describe('what is nearly a command', () => {
+  it('is sent by the second Enter, or once it is said to be text', async () => {
+    const sent: string[] = [];
+    const model = new ComposerModel(new Drafts(null, '/'));
+    let sending!: ISend;
+    const Composer = (): JSX.Element => {
+      const state = useSyncExternalStore(model.subscribe, model.getState);
+      const props = {
+        trans: nullTranslator.load('cellar'),
+        model,
+        chat: { blocked: null, opening: false, pending: [] },
+        actions: {
+          send: ({ text }: { text: string }) => {
+            sent.push(text);
+            return Promise.resolve();
+          }
+        }
+      } as unknown as IComposerProps;
+      sending = useSend(props, state);
+      return <></>;
+    };
+    const root = createRoot(document.createElement('div'));
+    await act(async () => root.render(<Composer />));
+    await act(async () => model.setText('/expalin'));
+    await act(async () => sending.send(false));
+    expect([sent, sending.doubted]).toEqual([[], true]);
+    await act(async () => model.setText('/expalin this'));
+    expect(sending.doubted).toBe(false);
+    await act(async () => sending.send(false));
+    await act(async () => sending.send(false));
+    await act(async () => model.setText('/fixx'));
+    await act(async () => sending.sendAsText());
+    await act(async () => model.setText('/usrlocal is a folder'));
+    await act(async () => sending.send(false));
+    expect(sent).toEqual(['/expalin this', '/fixx', '/usrlocal is a folder']);
+    await act(async () => root.unmount());
+  });
+});
+
 describe('a question that did not get through', () => {
   let model: ComposerModel;
   let root: Root;
@@ -90,7 +171,7 @@ describe('a question that did not get through', () => {
       {
         trans: nullTranslator.load('cellar'),
         model,
-        chat: { blocked: null },
+        chat: { blocked: null, opening: false, pending: [] },
         actions: {
           send: () => (refused ? Promise.reject(refused) : Promise.resolve())
         }

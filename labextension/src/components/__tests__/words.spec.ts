@@ -3,7 +3,8 @@ import { join } from 'path';
 
 import { nullTranslator } from '@jupyterlab/translation';
 
-import { errorWords, KNOWN_CODES, secretWords } from '../words';
+import type { ITurn } from '../../wire/types';
+import { errorWords, KNOWN_CODES, remediesOf, secretWords } from '../words';
 
 const trans = nullTranslator.load('cellar');
 
@@ -26,6 +27,23 @@ describe('the words for errors', () => {
       hint: 'Does the base URL end in /v1?'
     });
     expect(text).toContain('event stream. Does the base');
+  });
+
+  it('name only what helps against a question that is too long', () => {
+    const error = { code: 'context_too_long', message: '' };
+    const said = (parent: string | null, pills: boolean, left = true) => {
+      const asked = {
+        parent_id: parent,
+        pills: pills ? [{ kind: 'file', label: 'a' }] : [],
+        receipt: left ? {} : null
+      } as unknown as ITurn;
+      return errorWords(trans, error, remediesOf(asked)).text;
+    };
+    expect(said('p', true)).toBe('Make room, or take attachments off.');
+    expect(said('p', false)).toBe('Make room, or shorten the text.');
+    expect(said(null, true)).toBe('Shorten the text, or take attachments off.');
+    expect(said(null, false)).toBe('Shorten the text.');
+    expect(said('p', true, false)).toBe('Shorten the text.');
   });
 
   it.each([

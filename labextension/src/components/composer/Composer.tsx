@@ -8,7 +8,7 @@ import { localCommand } from '../../chat/commands';
 import type { IComposerState } from '../../chat/composer';
 import { isLocked } from '../../chat/features';
 import type { KeyAction } from '../../chat/keys';
-import { withCommand, withMention } from '../../chat/mentions';
+import { isSpaced, withCommand, withMention } from '../../chat/mentions';
 import type { IPreviewState } from '../../chat/preview';
 import { chosenModel } from '../modelpicker';
 import { Area, MENU_ID } from './Area';
@@ -47,11 +47,13 @@ export function Composer(props: IComposerProps): JSX.Element {
         edits={chat.edits}
         sending={chat.sending}
         editing={state.editing?.id ?? null}
-        edit={turn => {
-          model.edit(turn);
-          model.focus();
+        edit={sending.edit.begin}
+        remove={turn => {
+          if (state.editing?.id === turn.id) {
+            model.endEdit();
+          }
+          return actions.removePending(turn);
         }}
-        remove={turn => actions.removePending(turn)}
         sendNow={turn => actions.sendPending(turn)}
       />
       <Notices
@@ -65,7 +67,10 @@ export function Composer(props: IComposerProps): JSX.Element {
         dontWait={sending.dontWait}
         askAnew={sending.askAnew}
         clearError={sending.clearError}
+        cancelEdit={sending.edit.cancel}
         sendAgain={() => sending.send(false)}
+        doubted={sending.doubted}
+        sendAsText={sending.sendAsText}
       />
       <Box
         {...props}
@@ -73,6 +78,7 @@ export function Composer(props: IComposerProps): JSX.Element {
         seen={seen}
         canCompact={canCompact}
         send={sending.send}
+        cancelEdit={sending.edit.cancel}
         attach={attach}
         focused={askPreview}
       />
@@ -85,6 +91,7 @@ interface IBoxProps extends IComposerProps {
   seen: IPreviewState;
   canCompact: boolean;
   send(now: boolean): void;
+  cancelEdit(): void;
   attach: IAttach;
   focused(): void;
 }
@@ -95,7 +102,10 @@ function Box(props: IBoxProps): JSX.Element {
   const text = useText(model, state, chat.questions);
   const menu = useMenu(trans, text.trigger, model, state.automatic);
   const open = text.trigger !== null && menu.rows.length > 0;
-  const drawn = open || text.trigger?.kind === 'mention';
+  // With a space it may be a sentence: only what is found keeps the menu open.
+  const named =
+    text.trigger?.kind === 'mention' && !isSpaced(text.trigger.query);
+  const drawn = open || named;
   const keyPressed = (
     event: React.KeyboardEvent<HTMLTextAreaElement>
   ): void => {
@@ -167,7 +177,7 @@ function act(
     case 'stop':
       return props.actions.stop();
     case 'cancel-edit':
-      return props.model.endEdit();
+      return props.cancelEdit();
     case 'menu-next':
       return menu.move(1);
     case 'menu-previous':

@@ -35,7 +35,12 @@ export function Menu(props: IMenuProps): JSX.Element {
           <Option key={row.key} {...props} row={row} index={index} />
         ))}
       </ul>
-      {menu.rows.length === 0 ? (
+      {menu.note === null ? null : (
+        <p className="jp-Cellar-menuNote" role="status">
+          {menu.note}
+        </p>
+      )}
+      {menu.rows.length === 0 && menu.note === null ? (
         <p className="jp-Cellar-menuNote">
           {menu.searching ? trans.__('Searching…') : trans.__('Nothing found')}
         </p>

@@ -96,7 +96,7 @@ function rowName(trans: TranslationBundle, row: IMeterRow): string {
     case 'system':
       return trans.__('Instructions to the model');
     case 'rules':
-      return trans.__('Project rules');
+      return trans.__('Project rules: %1', row.label);
     case 'summary':
       return trans.__('Summary of earlier turns');
     case 'history':

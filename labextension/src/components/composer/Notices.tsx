@@ -22,11 +22,15 @@ export interface INoticesProps extends IComposerProps {
   dontWait(): void;
   askAnew: (() => void) | null;
   clearError(): void;
+  cancelEdit(): void;
   sendAgain(): void;
+  /** what is nearly a command was to be sent, and was not */
+  doubted: boolean;
+  sendAsText(): void;
 }
 
 export function Notices(props: INoticesProps): JSX.Element {
-  const { trans, model, state, error } = props;
+  const { trans, state, error } = props;
   return (
     <>
       <Room {...props} />
@@ -64,11 +68,13 @@ export function Notices(props: INoticesProps): JSX.Element {
       <NoSuchCommand {...props} />
       {state.editing ? (
         <div className="jp-Cellar-notice">
-          <span>{trans.__('Editing a waiting message')}</span>
+          <span>
+            {trans.__('Editing a waiting message: it is not sent meanwhile')}
+          </span>
           <TextButton
             label={trans.__('Cancel')}
             title={trans.__('Leave it as it was (Esc)')}
-            act={() => model.endEdit()}
+            act={props.cancelEdit}
           />
         </div>
       ) : null}
@@ -95,8 +101,13 @@ function Room(props: INoticesProps): JSX.Element | null {
     );
   }
   if (tooLong) {
-    const { title, text } = errorWords(trans, tooLong);
-    return (
+    const { title, text } = errorWords(trans, tooLong, {
+      makeRoom: false,
+      detach:
+        tooLong.code === 'too_large' && attachedItems(props.state).length > 0
+    });
+    // It was sent all the same: the refusal says it.
+    return props.error !== null ? null : (
       <div className="jp-Cellar-notice jp-mod-warn" role="status">
         <span>
           {title}. {text}
@@ -126,7 +137,7 @@ function Room(props: INoticesProps): JSX.Element | null {
   );
 }
 
-/** It is sent all the same: a question may begin with a slash. */
+/** A question may begin with a slash; one that is nearly a command is asked about. */
 function NoSuchCommand(props: INoticesProps): JSX.Element | null {
   const { trans, model, state } = props;
   const unknown = unknownCommand(state.text);
@@ -134,20 +145,44 @@ function NoSuchCommand(props: INoticesProps): JSX.Element | null {
     return null;
   }
   const { name, near } = unknown;
+  if (near === null) {
+    return (
+      <div className="jp-Cellar-notice" role="status">
+        <span>
+          {trans.__('There is no command /%1: it is sent as text.', name)}
+        </span>
+      </div>
+    );
+  }
+  const key = props.sendWith === 'enter' ? 'Enter' : 'Ctrl+Enter';
   return (
-    <div className="jp-Cellar-notice" role="status">
+    <div
+      className={`jp-Cellar-notice ${props.doubted ? 'jp-mod-warn' : ''}`}
+      role="status"
+    >
       <span>
-        {trans.__('There is no command /%1: it is sent as text.', name)}
+        {props.doubted
+          ? trans.__(
+              'Not sent: there is no command /%1. %2 once more sends it as text.',
+              name,
+              key
+            )
+          : trans.__('There is no command /%1.', name)}
       </span>
-      {near !== null ? (
-        <TextButton
-          label={trans.__('Use /%1', near)}
-          act={() => {
-            model.fill(`/${near}${state.text.slice(1 + name.length)}`);
-            model.focus();
-          }}
-        />
-      ) : null}
+      <TextButton
+        label={trans.__('Use /%1', near)}
+        act={() => {
+          model.fill(`/${near}${state.text.slice(1 + name.length)}`);
+          model.focus();
+        }}
+      />
+      <TextButton
+        label={trans.__('Send as text')}
+        act={() => {
+          props.sendAsText();
+          model.focus();
+        }}
+      />
     </div>
   );
 }

@@ -26,7 +26,9 @@ export function Pending(props: IPendingProps): JSX.Element | null {
   if (count === 0) {
     return null;
   }
-  const held = turns.filter(turn => turn.state === 'held').length;
+  const held = turns.filter(
+    turn => turn.state === 'held' && turn.id !== props.editing
+  ).length;
   return (
     <section
       className="jp-Cellar-pending"
@@ -35,8 +37,8 @@ export function Pending(props: IPendingProps): JSX.Element | null {
       <header>
         {held > 0
           ? trans._n(
-              '%1 message is held because the answer before it ended early',
-              '%1 messages are held because the answer before them ended early',
+              '%1 message is held: the answer before it ended early, or it is edited elsewhere',
+              '%1 messages are held: the answer before them ended early, or they are edited elsewhere',
               held
             )
           : trans._n('%1 message waits', '%1 messages wait', count)}
@@ -61,10 +63,11 @@ export function Pending(props: IPendingProps): JSX.Element | null {
 
 function Row(props: IPendingProps & { turn: ITurn }): JSX.Element {
   const { trans, turn, edits, editing } = props;
-  const held = turn.state === 'held';
+  const edited = editing === turn.id;
+  const held = turn.state === 'held' && !edited;
   return (
     <li
-      className={`jp-Cellar-pendingRow ${held ? 'jp-mod-held' : ''} ${editing === turn.id ? 'jp-mod-editing' : ''}`}
+      className={`jp-Cellar-pendingRow ${held ? 'jp-mod-held' : ''} ${edited ? 'jp-mod-editing' : ''}`}
       data-turn={turn.id}
     >
       <Message trans={trans} text={turn.text} pills={turn.pills ?? []} />
@@ -73,20 +76,25 @@ function Row(props: IPendingProps & { turn: ITurn }): JSX.Element {
           {trans.__('Edit of an earlier question')}
         </small>
       ) : null}
-      <IconButton
-        icon={runIcon}
-        label={
-          held
-            ? trans.__('Send')
-            : trans.__('Send now: stops the answer that runs')
-        }
-        act={() => void props.sendNow(turn)}
-      />
-      <IconButton
-        icon={editIcon}
-        label={trans.__('Edit')}
-        act={() => props.edit(turn)}
-      />
+      {/* Its new words are sent from the box. */}
+      {edited ? null : (
+        <>
+          <IconButton
+            icon={runIcon}
+            label={
+              held
+                ? trans.__('Send')
+                : trans.__('Send now: stops the answer that runs')
+            }
+            act={() => void props.sendNow(turn)}
+          />
+          <IconButton
+            icon={editIcon}
+            label={trans.__('Edit')}
+            act={() => props.edit(turn)}
+          />
+        </>
+      )}
       <IconButton
         icon={deleteIcon}
         label={trans.__('Remove')}

@@ -128,7 +128,7 @@ function conditionOf(
 }
 
 function conditionWords(
-  { trans, status }: IPillsProps,
+  { trans, status, preview }: IPillsProps,
   item: IContextItem,
   condition: Condition
 ): string {
@@ -142,7 +142,9 @@ function conditionWords(
     case 'left-out':
       return trans.__('does not fit');
     case 'gone':
-      return trans.__('cannot be read');
+      return preview.gone.has(item.key)
+        ? trans.__('no longer there')
+        : trans.__('cannot be read');
     case 'unseen':
       return trans.__('this model cannot see pictures');
   }

@@ -86,7 +86,7 @@ export function Tools(props: IToolsProps): JSX.Element {
   );
 }
 
-/** Upload from the computer; what is locked says why. */
+/** From the computer; what is locked says why. */
 function Attach(props: IToolsProps): JSX.Element {
   const { trans, chat, attach } = props;
   const input = React.useRef<HTMLInputElement>(null);
@@ -96,7 +96,9 @@ function Attach(props: IToolsProps): JSX.Element {
       <IconButton
         className="jp-Cellar-attach"
         icon={clipIcon}
-        label={trans.__('Upload files from this computer into the workspace')}
+        label={trans.__(
+          'Attach from this computer: pictures go with the question, other files are uploaded into the workspace'
+        )}
         lock={lockWords(trans, chat.status, 'attach_files')}
         act={() => input.current?.click()}
       />

@@ -47,7 +47,11 @@ function storage(name: 'localStorage' | 'sessionStorage'): Storage | null {
 }
 
 export function createComposer(store: ChatStore): IComposerRoom {
-  const drafts = new Drafts(storage('localStorage'), store.api.scope);
+  const drafts = new Drafts(
+    storage('localStorage'),
+    store.api.scope,
+    storage('sessionStorage')
+  );
   const outbox = new Outbox(storage('sessionStorage'), store.api.scope);
   const model = new ComposerModel(drafts);
   const most = (): number | undefined => mostReadable(store.getState());
@@ -224,6 +228,7 @@ export function useBinding(
     status,
     running: [...turns.values()].some(isRunning),
     pending: React.useMemo(() => waiting(turns), [turns]),
+    opening: state.opening,
     edits: React.useMemo(() => editsOf(turns), [turns]),
     sending: React.useMemo(
       () => onTheWay({ sending, turns, conversationId }).behind,
@@ -238,6 +243,7 @@ export function useBinding(
   const actions: IComposerActions = {
     send: (taken, { now }) => room.ask(taken, { now }),
     stop: () => void store.stop(),
+    holdPending: (turn, held) => store.holdPending(turn.id, held),
     changePending: (turn: ITurn, text: string) =>
       store.editPending(turn.id, text),
     removePending: turn => store.removePending(turn.id),

@@ -18,6 +18,8 @@ export interface IComposerChat {
   running: boolean;
   /** pending and held turns of the conversation shown, first to be sent first */
   pending: readonly ITurn[];
+  /** the conversation is still being read: `pending` is not known yet */
+  opening: boolean;
   /** those of them that ask an earlier question anew */
   edits: ReadonlySet<string>;
   /** questions on their way to the server that will wait there, too */
@@ -39,6 +41,8 @@ export interface IComposerActions {
   /** rejects when the server did not take the question: it goes back into the text */
   send(taken: ITaken, options: { now: boolean }): Promise<void>;
   stop(): void;
+  /** it is edited and does not start; or the edit has ended, and it waits on */
+  holdPending(turn: ITurn, held: boolean): Promise<void>;
   /** a pending turn: change its text, take it out, or send it before all others */
   changePending(turn: ITurn, text: string): Promise<void>;
   removePending(turn: ITurn): Promise<void>;

@@ -7,7 +7,7 @@ import * as React from 'react';
 
 import { COMMANDS, type CommandName } from '../../chat/commands';
 import type { ComposerModel } from '../../chat/composer';
-import type { ITrigger } from '../../chat/mentions';
+import { answersTo, isSpaced, type ITrigger } from '../../chat/mentions';
 import type { IContextItem } from '../../chat/tokens';
 
 export type MenuRow =
@@ -73,6 +73,8 @@ export interface IMenu {
   searching: boolean;
   /** the rows answer what is typed now, not what was typed before */
   current: boolean;
+  /** why what was asked for is not offered */
+  note: string | null;
   move(step: number): void;
   point(index: number): void;
 }
@@ -97,7 +99,10 @@ export function useMenu(
       case 'command':
         return commandRows(trans, query);
       case 'mention':
-        return (found?.items ?? []).slice(0, MOST).map(mentionRow);
+        return (found?.items ?? [])
+          .filter(item => !isSpaced(query) || answersTo(item, query))
+          .slice(0, MOST)
+          .map(mentionRow);
       default:
         return [];
     }
@@ -105,14 +110,32 @@ export function useMenu(
   const [active, setActive] = React.useState(0);
   React.useEffect(() => setActive(0), [kind, query]);
   const count = rows.length;
+  const current = kind !== 'mention' || found?.query === query;
+  const selected = rows.some(
+    row => row.kind === 'mention' && row.item.kind === 'selection'
+  );
   return {
     rows,
     active: Math.min(active, Math.max(0, count - 1)),
     searching: kind === 'mention' && found === null,
-    current: kind !== 'mention' || found?.query === query,
+    current,
+    note:
+      current && kind === 'mention' && meansSelection(trans, query) && !selected
+        ? trans.__('Nothing is selected: select text in a cell or a file first')
+        : null,
     move: step => setActive(now => (count ? (now + step + count) % count : 0)),
     point: setActive
   };
+}
+
+/** "@sel": by its name, in the user's language or in English. */
+function meansSelection(trans: TranslationBundle, query: string): boolean {
+  const typed = query.toLowerCase();
+  const name = trans.__('selection').toLowerCase();
+  return (
+    (typed.length > 2 && 'selection'.startsWith(typed)) ||
+    (typed.length > 1 && name.startsWith(typed))
+  );
 }
 
 interface IFound {
@@ -127,9 +150,16 @@ function useMentions(
   automatic: readonly IContextItem[]
 ): IFound | null {
   const [found, setFound] = React.useState<IFound | null>(null);
+  const latest = React.useRef(found);
+  latest.current = found;
   React.useEffect(() => {
     if (query === null) {
       setFound(null);
+      return;
+    }
+    // What begins as nothing that is known does not become something by more words.
+    if (latest.current !== null && isDeadEnd(latest.current, query)) {
+      setFound({ query, items: [] });
       return;
     }
     let late = false;
@@ -149,4 +179,12 @@ function useMentions(
     };
   }, [query, model, automatic]);
   return found;
+}
+
+function isDeadEnd(found: IFound, query: string): boolean {
+  return (
+    found.items.length === 0 &&
+    isSpaced(found.query) &&
+    query.startsWith(found.query)
+  );
 }

@@ -1,13 +1,14 @@
 /** What Enter does: a command of the browser, an edit, or a question. */
 import * as React from 'react';
 
-import { ApiError, errorInfo, isGone } from '../../api';
-import { localCommand } from '../../chat/commands';
+import { errorInfo, isGone } from '../../api';
+import { localCommand, unknownCommand } from '../../chat/commands';
 import type { IComposerState, ITaken, IUpload } from '../../chat/composer';
 import { isTold } from '../../chat/state';
 import { describe } from '../describe';
 import { showHelp } from './Help';
 import type { IComposerProps } from './props';
+import { useEdit, type IEdit } from './useEdit';
 
 export function runLocal(props: IComposerProps, name: string): void {
   if (name === 'help') {
@@ -28,6 +29,10 @@ export interface ISend {
   /** the conversation shown is gone: ask the same in a new one; null: it is not */
   askAnew: (() => void) | null;
   clearError(): void;
+  edit: IEdit;
+  /** it is nearly a command, and was not sent at once */
+  doubted: boolean;
+  sendAsText(): void;
 }
 
 /** What stood in the box, and where, when the server could not be reached. */
@@ -41,11 +46,13 @@ export function useSend(props: IComposerProps, state: IComposerState): ISend {
   const [error, setError] = React.useState<string | null>(null);
   const [unsent, setUnsent] = React.useState<Unsent | null>(null);
   const [gone, setGone] = React.useState<string | null>(null);
+  const edit = useEdit(props, state);
+  const [doubted, setDoubted] = React.useState<string | null>(null);
   const [waiting, setWaiting] = React.useState<Waiting | null>(null);
-  const failed = (why: unknown, where: string): void => {
+  const failed = (why: unknown, where: string, detach = false): void => {
     // A banner tells the rest, and what helps, as long as it is so.
     if (!isTold(errorInfo(why))) {
-      setError(describe(trans, why));
+      setError(describe(trans, why, { makeRoom: false, detach }));
       return;
     }
     const { conversation, text } = model.getState();
@@ -65,11 +72,12 @@ export function useSend(props: IComposerProps, state: IComposerState): ISend {
     setError(null);
     setUnsent(null);
     setGone(null);
+    edit.clearLost();
   };
   const ask = (taken: ITaken, now: boolean): void => {
     actions.send(taken, { now }).catch((why: unknown) => {
       model.putBack(taken);
-      failed(why, taken.conversation);
+      failed(why, taken.conversation, taken.attached.length > 0);
       setGone(isGone(why) ? taken.conversation : null);
     });
   };
@@ -79,8 +87,13 @@ export function useSend(props: IComposerProps, state: IComposerState): ISend {
     actions.newConversation();
     ask({ ...taken, conversation: '' }, false);
   };
-  const send = (now: boolean): void => {
+  const send = (now: boolean, certain = false): void => {
     if (state.text.trim() === '' || chat.blocked !== null) {
+      return;
+    }
+    const slip = Boolean(unknownCommand(state.text)?.near);
+    if (slip && !certain && doubted !== state.text) {
+      setDoubted(state.text);
       return;
     }
     clear();
@@ -92,15 +105,9 @@ export function useSend(props: IComposerProps, state: IComposerState): ISend {
     }
     const editing = state.editing;
     if (editing) {
-      actions.changePending(editing, state.text).then(
-        () => model.endEdit(),
-        (why: unknown) => {
-          if (isNoLongerWaiting(why)) {
-            model.endEdit(true);
-          }
-          failed(why, state.conversation);
-        }
-      );
+      edit
+        .save(editing, state.text)
+        .catch((why: unknown) => failed(why, state.conversation));
       return;
     }
     if (state.uploads.some(isUnderWay)) {
@@ -124,11 +131,19 @@ export function useSend(props: IComposerProps, state: IComposerState): ISend {
     send,
     waits: next === 'wait',
     dontWait: () => setWaiting(null),
-    error,
+    error: edit.lost
+      ? trans.__('The message you were editing was sent or removed meanwhile.')
+      : error,
     unsent: here && !edited,
     askAnew:
       gone === state.conversation && state.editing === null ? askAnew : null,
-    clearError: clear
+    clearError: clear,
+    edit,
+    doubted: doubted === state.text,
+    sendAsText: () => {
+      setDoubted(state.text);
+      send(false, true);
+    }
   };
 }
 
@@ -152,9 +167,4 @@ function nextOf(
 
 function isUnderWay(upload: IUpload): boolean {
   return upload.error === null;
-}
-
-/** It started, or was removed elsewhere, while it was edited here. */
-function isNoLongerWaiting(why: unknown): boolean {
-  return why instanceof ApiError && (why.status === 409 || isGone(why));
 }

@@ -34,23 +34,31 @@ export function Header(props: IHeaderProps): JSX.Element {
   }, [renaming]);
   const id = state.conversationId;
   React.useEffect(() => setRenaming(false), [id]);
+  const others = [...state.unseen].filter(other => other !== id);
   const title = visible(state.title) || trans.__('New conversation');
   return (
     <header className="jp-Cellar-header">
       <IconButton
         icon={historyIcon}
+        className={others.length ? 'jp-mod-unseen' : ''}
         label={
           listing
             ? trans.__('Back to the conversation')
-            : trans.__('Earlier conversations')
+            : others.length
+              ? trans._n(
+                  'Earlier conversations: a new answer in %1',
+                  'Earlier conversations: new answers in %1',
+                  others.length
+                )
+              : trans.__('Earlier conversations')
         }
         expanded={listing}
         act={toggleList}
       />
       {renaming && id !== '' ? (
         <TitleField
+          trans={trans}
           title={title}
-          label={trans.__('Title of the conversation')}
           done={text => {
             setRenaming(false);
             if (text !== null) {

@@ -76,6 +76,7 @@ export function History(props: IHistoryProps): JSX.Element {
             {...props}
             row={row}
             shown={row.id === state.conversationId}
+            unseen={state.unseen.has(row.id)}
           />
         ))}
       </ul>
@@ -190,10 +191,12 @@ function moveFocus(
 interface IRowProps extends IHistoryProps {
   row: IConversationSummary;
   shown: boolean;
+  /** an answer ended there that nobody has seen */
+  unseen: boolean;
 }
 
 function Row(props: IRowProps): JSX.Element {
-  const { trans, store, row, shown, close } = props;
+  const { trans, store, row, shown, unseen, close } = props;
   const [renaming, setRenaming] = React.useState(false);
   const title = visible(row.title) || trans.__('Untitled');
   const open = (): void => {
@@ -209,8 +212,8 @@ function Row(props: IRowProps): JSX.Element {
     >
       {renaming ? (
         <TitleField
+          trans={trans}
           title={title}
-          label={trans.__('Title of the conversation')}
           done={text => {
             setRenaming(false);
             if (text !== null) {
@@ -232,7 +235,7 @@ function Row(props: IRowProps): JSX.Element {
             }
           }}
         >
-          <Lines trans={trans} row={row} title={title} />
+          <Lines trans={trans} row={row} title={title} unseen={unseen} />
         </button>
       )}
       <span className="jp-Cellar-historyActions">
@@ -256,11 +259,23 @@ function Lines(props: {
   trans: TranslationBundle;
   row: IConversationSummary;
   title: string;
+  unseen: boolean;
 }): JSX.Element {
-  const { trans, row, title } = props;
+  const { trans, row, title, unseen } = props;
   return (
     <>
-      <span className="jp-Cellar-historyTitle" title={title}>
+      <span
+        className={`jp-Cellar-historyTitle ${unseen ? 'jp-mod-unseen' : ''}`}
+        title={title}
+      >
+        {unseen && !row.running ? (
+          <span
+            className="jp-Cellar-unseenMark"
+            role="img"
+            aria-label={trans.__('New answer')}
+            title={trans.__('New answer')}
+          />
+        ) : null}
         {row.running ? (
           <span
             className="jp-Cellar-running"

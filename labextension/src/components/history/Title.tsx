@@ -1,9 +1,10 @@
 /** A title that becomes a text field in its place. */
+import type { TranslationBundle } from '@jupyterlab/translation';
 import * as React from 'react';
 
 export interface ITitleFieldProps {
+  trans: TranslationBundle;
   title: string;
-  label: string;
   /** null: it was left as it was */
   done(title: string | null): void;
 }
@@ -12,15 +13,31 @@ export interface ITitleFieldProps {
 const MAX_TITLE = 200;
 
 export function TitleField(props: ITitleFieldProps): JSX.Element {
-  const { title, label, done } = props;
+  const { trans, title, done } = props;
   const field = React.useRef<HTMLInputElement>(null);
   const over = React.useRef(false);
   React.useEffect(() => field.current?.select(), []);
+  /** What is too long is cut where it is seen, and the browser's own bubble says so. */
+  const fit = (): void => {
+    const input = field.current;
+    if (input && input.value.length > MAX_TITLE) {
+      input.value = input.value
+        .slice(0, MAX_TITLE)
+        .replace(/[\uD800-\uDBFF]$/, '');
+      input.setCustomValidity(
+        trans.__('Cut off: a title has at most %1 characters', MAX_TITLE)
+      );
+      input.reportValidity();
+    } else {
+      input?.setCustomValidity('');
+    }
+  };
   const end = (keep: boolean): void => {
     if (over.current) {
       return;
     }
     over.current = true;
+    fit();
     const text = field.current?.value.trim() ?? '';
     done(keep && text !== '' && text !== title ? text : null);
   };
@@ -28,9 +45,14 @@ export function TitleField(props: ITitleFieldProps): JSX.Element {
     <input
       ref={field}
       className="jp-Cellar-titleField"
-      aria-label={label}
+      aria-label={trans.__('Title of the conversation')}
       defaultValue={title}
-      maxLength={MAX_TITLE}
+      onInput={event => {
+        if (!(event.nativeEvent as InputEvent).isComposing) {
+          fit();
+        }
+      }}
+      onCompositionEnd={fit}
       onClick={event => event.stopPropagation()}
       onBlur={() => end(true)}
       onKeyDown={event => {

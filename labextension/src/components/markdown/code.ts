@@ -15,6 +15,9 @@ export type CodeAction =
 /** Labels in the user's language. */
 export type ICodeWords = Record<CodeAction | 'copied' | 'code', string>;
 
+/** Can code of this language be run where it would go now? */
+export type Runs = (language: string) => boolean;
+
 export const CODE_ACTIONS: readonly CodeAction[] = [
   'newCellAndRun',
   'insertBelow',
@@ -51,9 +54,12 @@ function icon(action: CodeAction): SVGElement {
 export class CodeFrame {
   constructor(
     readonly language: string,
-    private readonly words: ICodeWords
+    private readonly words: ICodeWords,
+    runs?: Runs
   ) {
     this.node.className = 'jp-Cellar-code';
+    this.node.dataset.language = language;
+    markRuns(this.node, runs);
     const bar = document.createElement('div');
     bar.className = 'jp-Cellar-code-bar';
     const label = document.createElement('span');
@@ -112,11 +118,24 @@ export class CodeFrame {
   private text: Text | null = null;
 }
 
+function markRuns(frame: HTMLElement, runs?: Runs): void {
+  const can = runs?.(frame.dataset.language ?? '') ?? true;
+  frame.classList.toggle('jp-mod-notRun', !can);
+}
+
+/** The notebook used last is another one: what runs there? */
+export function markAllRuns(root: HTMLElement, runs?: Runs): void {
+  root
+    .querySelectorAll<HTMLElement>('.jp-Cellar-code')
+    .forEach(frame => markRuns(frame, runs));
+}
+
 /** Puts a frame around each code block of a rendered host. */
 export function frameCode(
   host: HTMLElement,
   words: ICodeWords,
-  final: boolean
+  final: boolean,
+  runs?: Runs
 ): void {
   for (const pre of Array.from(host.querySelectorAll('pre'))) {
     const code = pre.querySelector('code');
@@ -128,7 +147,7 @@ export function frameCode(
       code.className = 'language-mermaid';
     }
     const language = /language-(\S+)/.exec(code.className)?.[1] ?? '';
-    const frame = new CodeFrame(language, words);
+    const frame = new CodeFrame(language, words, runs);
     frame.node.classList.toggle('jp-mod-open', !final);
     if (diagram) {
       frame.wrapDiagram(diagram, pre);

@@ -9,7 +9,7 @@ import type { IRenderMime } from '@jupyterlab/rendermime-interfaces';
 
 import { labMarkdown } from '../../chat/dialect';
 import { BlockSplitter, type IBlock } from '../../chat/splitter';
-import { CodeFrame, frameCode, type ICodeWords } from './code';
+import { CodeFrame, frameCode, type ICodeWords, type Runs } from './code';
 import { definesCommands, putDollars } from './maths';
 import { frameTables } from './tables';
 import { visible, type ISafeSanitizer } from './safe';
@@ -19,6 +19,8 @@ export interface IMarkdownKit {
   parser: IRenderMime.IMarkdownParser | null;
   typesetter: IRenderMime.ILatexTypesetter | null;
   words: ICodeWords & { definesCommands: string };
+  /** of code blocks; left out: all of them */
+  runs?: Runs;
 }
 
 /**
@@ -211,7 +213,11 @@ export class MarkdownView {
     if (fence) {
       if (!this.fence) {
         this.dropTail();
-        this.fence = new CodeFrame(fence.language, this.kit.words);
+        this.fence = new CodeFrame(
+          fence.language,
+          this.kit.words,
+          this.kit.runs
+        );
         this.tail = blockHost();
         this.tail.append(this.fence.node);
         this.host.append(this.tail);
@@ -261,7 +267,7 @@ export class MarkdownView {
     host
       .querySelectorAll('a.jp-InternalAnchorLink')
       .forEach(anchor => anchor.remove());
-    frameCode(host, this.kit.words, final);
+    frameCode(host, this.kit.words, final, this.kit.runs);
     frameTables(host);
     return host;
   }

@@ -7,6 +7,7 @@ import { isRunning } from '../../chat/tree';
 import type { ITurn } from '../../wire/types';
 import { useRoom } from '../room';
 import { errorWords } from '../words';
+import { emptyWords } from './Answer';
 
 export function Announcer(props: { branch: readonly ITurn[] }): JSX.Element {
   const { trans, store } = useRoom();
@@ -46,7 +47,9 @@ function announcement(trans: TranslationBundle, turn: ITurn): string {
     case 'running':
       return trans.__('Cellar is answering');
     case 'complete':
-      return trans.__('The answer is there');
+      return (
+        emptyWords(trans, turn.parts ?? []) || trans.__('The answer is there')
+      );
     case 'stopped':
       return trans.__('Stopped');
     case 'error':

@@ -1,4 +1,5 @@
 /** The answer of one turn: reasoning, text, what is going on, what went wrong. */
+import type { TranslationBundle } from '@jupyterlab/translation';
 import * as React from 'react';
 
 import type { LiveTurn } from '../../chat/live';
@@ -7,7 +8,7 @@ import { isRunning } from '../../chat/tree';
 import type { AnswerPart, ITurn } from '../../wire/types';
 import { TextButton } from '../buttons';
 import { MarkdownView } from '../markdown/view';
-import { useBusy, useRoom } from '../room';
+import { busyWords, useBusy, useRoom } from '../room';
 import { seconds } from '../words';
 import { useSeconds } from './useSeconds';
 import { Waiting } from './Waiting';
@@ -147,15 +148,10 @@ function Ending({ turn }: { turn: ITurn }): JSX.Element | null {
   }
   const parts = partsOf(store, turn);
   const partial = parts.some(part => part.type === 'text' && part.text.trim());
-  const reasoned = parts.some(part => part.type === 'reasoning');
   const words =
-    turn.state !== 'complete'
-      ? endingWords(turn, trans)
-      : partial
-        ? ''
-        : reasoned
-          ? trans.__('The model reasoned, but gave no answer.')
-          : trans.__('The model answered with nothing.');
+    turn.state === 'complete'
+      ? emptyWords(trans, parts)
+      : endingWords(turn, trans);
   if (!words) {
     return null;
   }
@@ -166,12 +162,14 @@ function Ending({ turn }: { turn: ITurn }): JSX.Element | null {
         <TextButton
           label={trans.__('Continue')}
           disabled={busy}
+          title={busy ? busyWords(trans) : undefined}
           act={() => void store.continueTurn(turn.id)}
         />
       ) : (
         <TextButton
           label={trans.__('Ask again')}
           disabled={busy}
+          title={busy ? busyWords(trans) : undefined}
           act={() => void store.regenerate(turn.id)}
         />
       )}
@@ -179,10 +177,20 @@ function Ending({ turn }: { turn: ITurn }): JSX.Element | null {
   );
 }
 
-function endingWords(
-  turn: ITurn,
-  trans: ReturnType<typeof useRoom>['trans']
+/** A whole answer in which there is none; '' for any other. */
+export function emptyWords(
+  trans: TranslationBundle,
+  parts: readonly AnswerPart[]
 ): string {
+  if (parts.some(part => part.type === 'text' && part.text.trim())) {
+    return '';
+  }
+  return parts.some(part => part.type === 'reasoning')
+    ? trans.__('The model reasoned, but gave no answer.')
+    : trans.__('The model answered with nothing.');
+}
+
+function endingWords(turn: ITurn, trans: TranslationBundle): string {
   switch (turn.state) {
     case 'length':
       return trans.__('The answer reached its longest length.');

@@ -8,8 +8,8 @@ import { copyText } from '../clipboard';
 import { figure, moment } from '../figures';
 import { MakeRoom } from '../MakeRoom';
 import { chosenModel } from '../modelpicker';
-import { useBusy, useChat, useRoom } from '../room';
-import { errorWords, reportOf, resetsAt } from '../words';
+import { busyWords, useBusy, useChat, useRoom } from '../room';
+import { errorWords, remediesOf, reportOf, resetsAt } from '../words';
 
 export function ErrorCard(props: {
   turn: ITurn;
@@ -17,7 +17,7 @@ export function ErrorCard(props: {
 }): JSX.Element {
   const { turn, error } = props;
   const { trans, store } = useRoom();
-  const { title, text, action } = errorWords(trans, error);
+  const { title, text, action } = errorWords(trans, error, remediesOf(turn));
   const wait = useCountdown(turn, error);
   const busy = useBusy();
   const { another, several } = useModels(turn);
@@ -40,6 +40,7 @@ export function ErrorCard(props: {
                 : againWords(trans, left)
             }
             disabled={left > 0 || busy}
+            title={busy ? busyWords(trans) : undefined}
             act={() => void store.regenerate(turn.id)}
           />
         ) : null}
@@ -63,6 +64,7 @@ export function ErrorCard(props: {
           <TextButton
             label={trans.__('Continue')}
             disabled={busy}
+            title={busy ? busyWords(trans) : undefined}
             act={() => void store.continueTurn(turn.id)}
           />
         ) : null}
@@ -123,6 +125,7 @@ function CopyReport(props: { turn: ITurn; error: IErrorInfo }): JSX.Element {
 /** Too long: sum up the conversation, begin anew, or ask without attachments. */
 function Room({ turn }: { turn: ITurn }): JSX.Element {
   const { trans, store, compacting } = useRoom();
+  const { makeRoom, detach } = remediesOf(turn);
   const askBare = (): void => {
     const { text, mode, parent_id: parentId } = turn;
     store
@@ -133,11 +136,11 @@ function Room({ turn }: { turn: ITurn }): JSX.Element {
     <>
       <MakeRoom
         trans={trans}
-        canCompact={turn.parent_id !== null}
+        canCompact={makeRoom}
         compact={compacting.compact}
         newFromSummary={compacting.newFromSummary}
       />
-      {turn.pills?.length ? (
+      {detach ? (
         <TextButton label={trans.__('Ask without attachments')} act={askBare} />
       ) : null}
     </>

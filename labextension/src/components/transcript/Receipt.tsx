@@ -16,9 +16,13 @@ export function Receipt({ turn }: { turn: ITurn }): JSX.Element {
       role="group"
       aria-label={trans.__('Receipt')}
     >
-      {receipt ? <Sent receipt={receipt} usage={usage} /> : null}
+      {receipt ? (
+        <Sent receipt={receipt} usage={usage} unsent={neverLeft(turn)} />
+      ) : null}
       {usage ? <Cost usage={usage} /> : null}
-      {receipt?.masked?.length ? <MaskedList receipt={receipt} /> : null}
+      {receipt?.masked?.length ? (
+        <MaskedList receipt={receipt} unsent={neverLeft(turn)} />
+      ) : null}
       {receipt?.left_out_turns ? (
         <p>
           {trans._n(
@@ -32,27 +36,37 @@ export function Receipt({ turn }: { turn: ITurn }): JSX.Element {
   );
 }
 
-function Sent(props: { receipt: IReceipt; usage?: IUsage }): JSX.Element {
-  const { receipt, usage } = props;
+/** No connection could be made: what was put together stayed here. */
+export function neverLeft({ error }: ITurn): boolean {
+  return Boolean(error?.detail?.unsent);
+}
+
+function Sent(props: {
+  receipt: IReceipt;
+  usage?: IUsage;
+  unsent: boolean;
+}): JSX.Element {
+  const { receipt, usage, unsent } = props;
   const { trans } = useRoom();
   const total = usage?.prompt || receipt.prompt_tokens;
   return (
     <table>
-      <caption>{trans.__('Sent to %1', receipt.model)}</caption>
+      <caption>
+        {unsent
+          ? trans.__(
+              'Nothing was sent. This would have gone to %1:',
+              receipt.model
+            )
+          : trans.__('Sent to %1', receipt.model)}
+      </caption>
       <tbody>
         {receipt.parts.map((part, index) => (
-          <tr key={index} data-state={part.state}>
-            <th scope="row" title={part.path || partName(trans, part)}>
-              {partName(trans, part)}
-            </th>
-            <td>{stateWords(trans, part)}</td>
-            <td className="jp-Cellar-number">{figure(part.tokens ?? 0)}</td>
-          </tr>
+          <Row key={index} part={part} />
         ))}
       </tbody>
       <tfoot>
         <tr>
-          <th scope="row" colSpan={2}>
+          <th scope="row">
             {trans.__('In all')}{' '}
             <span className="jp-Cellar-dim">
               ·{' '}
@@ -65,6 +79,22 @@ function Sent(props: { receipt: IReceipt; usage?: IUsage }): JSX.Element {
         </tr>
       </tfoot>
     </table>
+  );
+}
+
+/** What became of it stands under its name: side by side they would break each other's words in a narrow panel. */
+function Row({ part }: { part: IReceiptPart }): JSX.Element {
+  const { trans } = useRoom();
+  const name = partName(trans, part);
+  const state = stateWords(trans, part);
+  return (
+    <tr data-state={part.state}>
+      <th scope="row" title={part.path || name}>
+        <span>{name}</span>
+        {state ? <small>{state}</small> : null}
+      </th>
+      <td className="jp-Cellar-number">{figure(part.tokens ?? 0)}</td>
+    </tr>
   );
 }
 
@@ -105,11 +135,19 @@ function Cost({ usage }: { usage: IUsage }): JSX.Element {
   );
 }
 
-function MaskedList({ receipt }: { receipt: IReceipt }): JSX.Element {
+function MaskedList(props: {
+  receipt: IReceipt;
+  unsent: boolean;
+}): JSX.Element {
+  const { receipt, unsent } = props;
   const { trans } = useRoom();
   return (
     <>
-      <p>{trans.__('Secrets that were masked before anything was sent:')}</p>
+      <p>
+        {unsent
+          ? trans.__('Secrets that were masked:')
+          : trans.__('Secrets that were masked before anything was sent:')}
+      </p>
       <ul>
         {receipt.masked?.map(masked => (
           <li key={masked.placeholder}>

@@ -6,6 +6,7 @@ import { onTheWay } from '../../chat/state';
 import { subjectOf, type ISubject } from '../../chat/subject';
 import { branchTo, isRunning, isWaiting, type Turns } from '../../chat/tree';
 import type { ITurn } from '../../wire/types';
+import { markAllRuns } from '../markdown/code';
 import { useChat, useRoom } from '../room';
 import { Announcer } from './Announcer';
 import { chainsOf } from './chain';
@@ -45,6 +46,11 @@ export function Transcript(): JSX.Element {
       keeper.current?.toEnd();
     }
   }, [next, fresh, keeper]);
+  React.useLayoutEffect(() => {
+    if (content.current) {
+      markAllRuns(content.current, target.runs);
+    }
+  }, [target]);
   const subjectHere = (button: Element): ISubject | null => {
     const id = button.closest<HTMLElement>('[data-turn]')?.dataset.turn;
     return id ? subjectOf(turns, id) : null;

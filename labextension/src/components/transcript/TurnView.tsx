@@ -15,11 +15,11 @@ import { isRunning } from '../../chat/tree';
 import type { ITurn } from '../../wire/types';
 import { IconButton } from '../buttons';
 import { figure } from '../figures';
-import { useBusy, useRoom } from '../room';
+import { busyWords, useBusy, useRoom } from '../room';
 import { Answer } from './Answer';
 import { answerText } from './chain';
 import { CopyButton, Question } from './Question';
-import { Receipt, speedOf } from './Receipt';
+import { neverLeft, Receipt, speedOf } from './Receipt';
 
 export interface ITurnViewProps {
   turn: ITurn;
@@ -136,6 +136,7 @@ function Footer(props: IFooterProps): JSX.Element {
           icon={refreshIcon}
           label={trans.__('Answer again')}
           disabled={busy}
+          why={busyWords(trans)}
           act={() => {
             void store.regenerate(turn.id).then(keepFocus);
           }}
@@ -147,10 +148,14 @@ function Footer(props: IFooterProps): JSX.Element {
           className="jp-Cellar-receiptButton"
           aria-expanded={receipt}
           aria-label={receiptWords(trans, turn)}
-          title={trans.__('What was sent, and what it cost')}
+          title={
+            neverLeft(turn)
+              ? trans.__('What would have been sent')
+              : trans.__('What was sent, and what it cost')
+          }
           onClick={toggleReceipt}
         >
-          {receiptLine(turn)}
+          {receiptLine(trans, turn)}
         </button>
       ) : null}
     </div>
@@ -210,7 +215,10 @@ function keepFocus(selector?: unknown): void {
 }
 
 /** "1.2k → 340 · 42/s": prompt, answer, speed. */
-function receiptLine(turn: ITurn): string {
+function receiptLine(trans: TranslationBundle, turn: ITurn): string {
+  if (neverLeft(turn)) {
+    return trans.__('not sent');
+  }
   const { usage, receipt } = turn;
   const sent = usage?.prompt || receipt?.prompt_tokens || 0;
   const speed = usage ? speedOf(usage) : null;
@@ -226,6 +234,9 @@ function receiptLine(turn: ITurn): string {
 
 /** The same in words, for those who hear it. */
 function receiptWords(trans: TranslationBundle, turn: ITurn): string {
+  if (neverLeft(turn)) {
+    return trans.__('Receipt: nothing was sent');
+  }
   const { usage, receipt } = turn;
   const sent = usage?.prompt || receipt?.prompt_tokens || 0;
   const speed = usage ? speedOf(usage) : null;

@@ -28,12 +28,10 @@ export function actOnCode(
         confirm(button, trans.__('Copied'));
       }
     });
-  } else if (action === 'newFile') {
-    target.newFile?.(code, language);
   } else if (action === 'replace') {
-    target.replace?.(code, subject(button));
+    target.replace?.(code, language, subject(button));
   } else {
-    target[action]?.(code);
+    target[action]?.(code, language);
   }
 }
 

@@ -3,7 +3,7 @@ import { OutputModel } from '@jupyterlab/rendermime/lib/outputmodel';
 
 import type { ICell } from '../../wire/types';
 import { boundImages, jsonToCell, MAX_IMAGES, readCell } from '../cells';
-import { jsonToNotebook } from '../collect';
+import { jsonToCells } from '../collect';
 import { extensionOf } from '../filetypes';
 
 function picture(id: string): ICell {
@@ -114,19 +114,20 @@ describe('a cell of the live notebook', () => {
   });
 });
 
-describe('a notebook file', () => {
-  it('tells its language', () => {
-    const part = jsonToNotebook(
+describe('cells of a notebook file', () => {
+  it('tell its language', () => {
+    const part = jsonToCells(
       {
         nbformat: 4,
         nbformat_minor: 5,
         metadata: { language_info: { name: 'R' } },
         cells: [{ cell_type: 'markdown', metadata: {}, source: '# x', id: 'm' }]
       },
-      'a.ipynb'
+      'a.ipynb',
+      ['m']
     );
-    expect(part).toEqual({
-      type: 'notebook',
+    expect(part).toMatchObject({
+      type: 'cells',
       path: 'a.ipynb',
       language: 'R',
       cells: [{ id: 'm', kind: 'markdown', source: '# x' }]

@@ -1,0 +1,83 @@
+/** Editing a waiting message: while it lasts the server does not start it. */
+import * as React from 'react';
+
+import { ApiError, isGone } from '../../api';
+import type { IComposerState } from '../../chat/composer';
+import type { ITurn } from '../../wire/types';
+import type { IComposerProps } from './props';
+
+export interface IEdit {
+  begin(turn: ITurn): void;
+  /** the message waits on as it was */
+  cancel(): void;
+  /** the message is changed and waits on; rejects when that was not taken */
+  save(turn: ITurn, text: string): Promise<void>;
+  /** the edit has ended because its message no longer waits */
+  lost: boolean;
+  clearLost(): void;
+}
+
+export function useEdit(props: IComposerProps, state: IComposerState): IEdit {
+  const { model, chat, actions } = props;
+  const [lost, setLost] = React.useState(false);
+  const saving = React.useRef(false);
+  const { editing } = state;
+  const letGo = (): void => {
+    const before = model.getState().editing;
+    if (before) {
+      void actions.holdPending(before, false);
+    }
+  };
+  const lose = (): void => {
+    const { text, editing: turn } = model.getState();
+    model.endEdit(turn !== null && text !== turn.text);
+    setLost(true);
+  };
+  const atLoss = React.useRef(lose);
+  atLoss.current = lose;
+  const waits =
+    editing === null ||
+    chat.opening ||
+    chat.pending.some(turn => turn.id === editing.id);
+  React.useEffect(() => {
+    if (!waits && !saving.current) {
+      atLoss.current();
+    }
+  }, [waits]);
+  return {
+    begin: turn => {
+      if (model.getState().editing?.id !== turn.id) {
+        letGo();
+        model.edit(turn);
+        void actions.holdPending(turn, true);
+      }
+      setLost(false);
+      model.focus();
+    },
+    cancel: () => {
+      letGo();
+      model.endEdit();
+    },
+    save: async (turn, text) => {
+      saving.current = true;
+      try {
+        await actions.changePending(turn, text);
+        model.endEdit();
+      } catch (why) {
+        if (!isNoLongerWaiting(why)) {
+          throw why;
+        }
+        lose();
+      } finally {
+        saving.current = false;
+      }
+    },
+    lost,
+    clearLost: () => setLost(false)
+  };
+}
+
+/** It started, or was removed elsewhere, while it was edited here. */
+function isNoLongerWaiting(why: unknown): boolean {
+  return why instanceof ApiError && (why.status === 409 || isGone(why));
+}

@@ -22,6 +22,7 @@ from cellar_hub.audit.keys import Keys, UnknownKey, sync_folder
 from cellar_hub.audit.log import AuditLog
 
 EVERY_SECONDS = 60.0
+MOST_PROBLEMS = 100  # of the file that are told one by one
 
 log = logging.getLogger(__name__)
 _lines = msgspec.json.Decoder(Signed)
@@ -119,6 +120,16 @@ class Known(msgspec.Struct):
     seals: set[Seal]
     problems: list[str]
 
+    def add(self, statement: Head | Seal) -> None:
+        if isinstance(statement, Seal):
+            self.seals.add(statement)
+        elif statement.seq:
+            self.heads.setdefault(statement.chain, {})[statement.seq] = statement.mac
+
+    def tell(self, problem: str) -> None:
+        if len(self.problems) < MOST_PROBLEMS:
+            self.problems.append(problem)
+
     def knows(self, seal: Seal, keys: Keys) -> bool:
         """Whether a seal stands there. It is written there first; so one that is newer than this reading is found by
         another. Without a second place every seal counts as known."""
@@ -128,20 +139,19 @@ class Known(msgspec.Struct):
 def read_heads(path: Path, keys: Keys) -> Known:
     """Raises OSError. A last line without its end is one that was being written when the power went; it is left out."""
     known = Known(path, {}, set(), [])
+    unknown: set[str] = set()
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             if not line.endswith(b"\n"):
                 break
             try:
                 statement = parse_statement(keys, _lines.decode(line))
-            except ValueError:
-                known.problems.append(f"line {number} of {path.name} is damaged")
-                continue
-            except (Forged, UnknownKey) as error:
-                known.problems.append(f"line {number} of {path.name}: {error}")
-                continue
-            if isinstance(statement, Seal):
-                known.seals.add(statement)
-            elif statement.seq:
-                known.heads.setdefault(statement.chain, {})[statement.seq] = statement.mac
+            except UnknownKey as error:
+                if error.key_id not in unknown:  # told once, not for each minute of a year
+                    known.tell(f"line {number} of {path.name}, and others, cannot be verified: {error}")
+                unknown.add(error.key_id)
+            except (ValueError, Forged) as error:
+                known.tell(f"line {number} of {path.name} is {'forged' if isinstance(error, Forged) else 'damaged'}")
+            else:
+                known.add(statement)
     return known

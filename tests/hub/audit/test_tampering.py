@@ -120,6 +120,8 @@ async def test_a_table_written_anew_by_one_who_has_the_key(filled: Books, tmp_pa
 
 
 async def test_another_ring_of_keys(filled: Books, tmp_path: Path) -> None:
+    await filled.requests(11, 11)
+    filled.write_head()
     report = await filled.verify(keys=Keys.open(tmp_path / "other.json"))
     assert [(problem.code, problem.seq) for problem in report.problems] == [("forged_head", None), ("unknown_key", 1)]
 

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-PACKAGES = {"dockerd": "docker.io", "debootstrap": "debootstrap", "ip": "iproute2"}
-"""Program -> Debian's package. debootstrap makes a base image where no registry can be reached."""
+PACKAGES = {"dockerd": "docker.io", "debootstrap": "debootstrap", "ip": "iproute2", "nginx": "nginx-light"}
+"""Program -> Debian's package. debootstrap makes a base image where no registry can be reached; nginx is tested as
+the hub's HTTPS."""
 PATIENCE = 60.0  # seconds for a daemon to start or to stop
 
 
@@ -27,7 +28,16 @@ def answers() -> bool:
 def packages() -> list[str]:
     """What apt would have to install."""
     path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"  # where Debian puts programs for root
-    return [package for program, package in PACKAGES.items() if shutil.which(program, path=path) is None]
+    wanted = [package for program, package in PACKAGES.items() if shutil.which(program, path=path) is None]
+    return wanted if has_compose() else [*wanted, "docker-compose"]
+
+
+def has_compose() -> bool:
+    """The program of old, or the plugin."""
+    if shutil.which("docker-compose"):
+        return True
+    asked = ["docker", "compose", "version"]
+    return shutil.which("docker") is not None and subprocess.run(asked, capture_output=True).returncode == 0
 
 
 @contextmanager

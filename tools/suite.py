@@ -100,6 +100,14 @@ def ensure_postgresql(outcome: Outcome) -> None:
         apt_install(outcome, ["postgresql"])
 
 
+def ensure_redis(outcome: Outcome) -> None:
+    """Counts requests per minute for several gateways."""
+    if shutil.which("redis-server") is None:
+        apt_install(outcome, ["redis-server"])
+    if shutil.which("redis-server") is None:
+        outcome.missing.append("Redis (apt-get install redis-server): the tests of limits shared by gateways")
+
+
 # --- parts
 
 
@@ -159,6 +167,7 @@ def build(outcome: Outcome) -> None:
 def everything(outcome: Outcome) -> None:
     ensure_browser(outcome)
     ensure_postgresql(outcome)
+    ensure_redis(outcome)
     apt_install(outcome, engine.packages())
     build(outcome)
     check(outcome)

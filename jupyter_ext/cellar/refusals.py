@@ -26,6 +26,7 @@ from cellar.errors import (
     ModelLoading,
     ModelNotFound,
     ModelServerDown,
+    ModelTimeout,
     NoVision,
     QueueFull,
     QuotaExceeded,
@@ -111,6 +112,8 @@ def _error(
         return TooLarge(said or "The request is larger than the model server accepts", **about)
     if status == 503:
         return _unavailable(message, words, about)
+    if status == 504 or "model_timeout" in words:
+        return ModelTimeout("The model server did not answer in time", **about)
     about["detail"] = {"status": status}
     kind = _kind(fields)
     if 300 <= status < 400:
@@ -169,8 +172,10 @@ def _not_found(fields: dict[str, Any], message: str, words: str, model: str, abo
 def _unavailable(message: str, words: str, about: dict[str, Any]) -> CellarError:
     if "loading" in message.lower() or "model_loading" in words:
         return ModelLoading("The model is being loaded", **about)
-    if "model_down" in words:  # the gateway's word
+    if "model_down" in words:  # the gateway's words, these and the next
         return ModelServerDown("The model server cannot be reached", **about)
+    if any(word in words for word in ("hub_down", "database_down", "gateway_unavailable")):
+        return ModelServerDown("The gateway cannot work at the moment", **about)
     waits = "queue" in words or "queue" in message.lower() or "service unavailable" in words  # vLLM's own limits
     if waits or about["retry_after"] is not None:
         return QueueFull("The model server has too many requests waiting", **about)
@@ -218,6 +223,10 @@ _STATUS_OF_WORD = (
     ("queue_full", 503),
     ("model_loading", 503),
     ("model_down", 503),
+    ("hub_down", 503),
+    ("database_down", 503),
+    ("gateway_unavailable", 503),
+    ("model_timeout", 504),
     ("model_not_found", 404),
     ("notfounderror", 404),
     ("exceed_context_size", 400),

@@ -193,9 +193,7 @@ class Site:
 
 ROOT = Path(__file__).resolve().parents[2]
 TOKEN = "test-token-0123456789"
-PACKAGES = os.environ.get("CELLAR_TEST_PACKAGES") or next(path for path in sys.path if path.endswith("site-packages"))
-SHARE = next(each / "share/jupyterhub" for each in (Path(PACKAGES), Path(sys.prefix)) if (each / "share").is_dir())
-"""What hubs are made of, and their pages; another folder (`pip install --target`) has JupyterHub 5.5, for example."""
+PACKAGES = next(path for path in sys.path if path.endswith("site-packages"))
 
 
 class Hub:
@@ -203,8 +201,19 @@ class Hub:
 
     Its API is asked from inside."""
 
-    def __init__(self, site: Site, image: str, pool: str, **env: str) -> None:
+    def __init__(self, site: Site, image: str, pool: str, packages: str = PACKAGES, **env: str) -> None:
+        """`packages`: the folder that holds JupyterHub and all that it needs."""
         self.site = site
+        share = (
+            Path(packages) / "share" if (Path(packages) / "share/jupyterhub").is_dir() else Path(sys.prefix) / "share"
+        )
+        self._code = [
+            f"{packages}:/srv/packages:ro",
+            f"{share}/jupyterhub:/usr/share/jupyterhub:ro",
+            f"{ROOT}/hub_config:/srv/hub_config:ro",
+            f"{ROOT}/jupyter_ext:/srv/jupyter_ext:ro",
+            f"{ROOT}/tests/docker:/srv/tests:ro",
+        ]
         self._env = {
             "CELLAR_SITE": site.name,
             "CELLAR_DATA": "/data",
@@ -233,16 +242,6 @@ class Hub:
         name, command = f"{self.site.name}-filter-{uuid.uuid4().hex[:4]}", ["python3", "-m", "cellar_hub.socketfilter"]
         self.filter = self.site.run(name, command, {}, "none", binds=binds, environment=self._env)
         wait_for(lambda: b"ready" in self.site.client.logs(self.filter), 60, lambda: self.said_by(self.filter))
-
-    @property
-    def _code(self) -> list[str]:
-        return [
-            f"{PACKAGES}:/srv/packages:ro",
-            f"{SHARE}:/usr/share/jupyterhub:ro",
-            f"{ROOT}/hub_config:/srv/hub_config:ro",
-            f"{ROOT}/jupyter_ext:/srv/jupyter_ext:ro",
-            f"{ROOT}/tests/docker:/srv/tests:ro",
-        ]
 
     def start(self, command: list[str] | None = None, **env: str) -> None:
         """Start it, or another one on the same data, and wait until it answers; or a `command` in its place."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import dataclass
 
 import msgspec
 from sqlalchemy import Connection, bindparam, delete, select
@@ -11,7 +12,7 @@ from sqlalchemy import Connection, bindparam, delete, select
 from cellar_hub.audit.chain import Head, Link, next_link
 from cellar_hub.audit.keys import Keys
 from cellar_hub.audit.rows import Interrupted, Opened, Row, Settled, bounded, columns_of, row_to_record
-from cellar_hub.store import after_commit
+from cellar_hub.store import after_commit, waiting_calls
 from cellar_hub.store.tables import audit, audit_open
 
 log = logging.getLogger(__name__)
@@ -53,7 +54,7 @@ class AuditLog:
             tx.execute(_REMEMBER_OPEN, {"request_id": columns.request_id, "chain": self.chain})
         elif isinstance(row, Settled | Interrupted):
             tx.execute(_FORGET_OPEN, {"id": columns.request_id})
-        after_commit(tx, lambda: self._remember(link))
+        after_commit(tx, _Durable(self, link))
 
     def interrupt_open(self, tx: Connection, now: float) -> int:
         """At start: what this chain opened and never settled, because its process was killed, gets an end. How many."""
@@ -69,14 +70,28 @@ class AuditLog:
         return Head(self.chain, seq, mac, key_id, time.time())
 
     def _last(self, tx: Connection) -> tuple[int, str, str]:
+        for call in reversed(waiting_calls(tx)):  # requests that share a commit ask the database once
+            if isinstance(call, _Durable) and call.log is self:
+                return call.link.seq, call.link.mac, call.link.key_id
         newest = _newest(tx, self.chain)
         if newest[0] >= self._durable[0]:
             return newest
         log.error("audit chain %s: rows after %d have vanished", self.chain, newest[0])
         return self._durable
 
-    def _remember(self, link: Link) -> None:
+    def remember(self, link: Link) -> None:
         self._durable = (link.seq, link.mac, link.key_id)
+
+
+@dataclass(frozen=True, eq=False)
+class _Durable:
+    """Called when a row has become durable; until then it is the transaction's newest row."""
+
+    log: AuditLog
+    link: Link
+
+    def __call__(self) -> None:
+        self.log.remember(self.link)
 
 
 def _newest(tx: Connection, chain: str) -> tuple[int, str, str]:

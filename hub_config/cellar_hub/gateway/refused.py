@@ -81,7 +81,7 @@ def queue_full(message: str, retry_after: float) -> Refused:
     return Refused(503, "queue_full", message, retry_after=retry_after)
 
 
-def not_available(message: str, *, retry_after: float = 5.0, code: str = "unavailable") -> Refused:
+def not_available(message: str, *, retry_after: float = 5.0, code: str = "gateway_unavailable") -> Refused:
     return Refused(503, code, message, retry_after=retry_after)
 
 

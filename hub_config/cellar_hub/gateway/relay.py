@@ -120,7 +120,7 @@ async def _has_body(response: httpx.Response) -> bool:
 
 
 def _no_body(status: int, retry_after: float | None) -> Refused:
-    return not_available(f"No model server answers (HTTP {status})", retry_after=retry_after or 5.0)
+    return not_available(f"No model server answers (HTTP {status})", retry_after=retry_after or 5.0, code="model_down")
 
 
 def _no_answer(cause: Exception) -> Refused:

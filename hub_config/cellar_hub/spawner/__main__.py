@@ -44,12 +44,12 @@ class Keeper:
     token: str
     data: Path
     grace_days: float
-    young: float  # seconds in which a container may be unknown to the hub, because it is being started
+    young: float  # seconds in which something may be unknown to the hub, because it is being started
     ownerless: dict[str, float] = field(default_factory=dict)
 
     def look(self) -> None:
         """Networks always; containers and volumes when the hub says who there is."""
-        attached, removed = self.networks.reconcile()
+        attached, removed = self.networks.reconcile(self.young)
         for each in attached:
             log.info("attached %s", each)
         for each in removed:

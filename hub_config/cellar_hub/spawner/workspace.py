@@ -202,8 +202,9 @@ class CellarSpawner(DockerSpawner):
 
     async def _gpus_in_use(self) -> list[str]:
         labels = [f"{SITE}={self.hub_settings.site}", f"{KIND}={WORKSPACE}", GPUS]
-        running = await self.docker("containers", filters={"label": labels})
-        return [gpu for each in running for gpu in each["Labels"][GPUS].split(",")]
+        found = await self.docker("containers", all=True, filters={"label": labels})
+        using = [each for each in found if each["State"] not in ("exited", "dead")]  # also one that is just created
+        return [gpu for each in using for gpu in each["Labels"][GPUS].split(",")]
 
     async def _answering(self) -> tuple[str, int]:
         """Wait until the server listens; a container that ended is not waited for."""

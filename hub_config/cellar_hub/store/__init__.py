@@ -2,6 +2,6 @@
 
 from cellar_hub.store.claim import AlreadyRunning
 from cellar_hub.store.engine import StoreDown
-from cellar_hub.store.store import Store, after_commit
+from cellar_hub.store.store import Store, after_commit, waiting_calls
 
-__all__ = ["AlreadyRunning", "Store", "StoreDown", "after_commit"]
+__all__ = ["AlreadyRunning", "Store", "StoreDown", "after_commit", "waiting_calls"]

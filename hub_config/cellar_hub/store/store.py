@@ -13,7 +13,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -62,6 +62,12 @@ class Job(Generic[T]):
 def after_commit(tx: Connection, call: Callable[[], None]) -> None:
     """Inside of `Store.write`: call this, in the writer's thread, once what was written is durable; else never."""
     tx.info.setdefault(HOOKS, []).append(call)
+
+
+def waiting_calls(tx: Connection) -> Sequence[Callable[[], None]]:
+    """What `after_commit` was told in this transaction so far, except by works that failed."""
+    waiting: list[Callable[[], None]] = tx.info.get(HOOKS, [])
+    return waiting
 
 
 class Store:

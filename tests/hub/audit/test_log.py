@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from sqlalchemy import Connection, delete, func, select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from tests.hub.audit.books import Books, event, opened, settled
+from tests.hub.store.test_writer import Gate, started
 
 
 async def records(books: Books) -> list[Any]:
@@ -39,6 +41,24 @@ async def test_a_row_of_a_write_that_failed_leaves_no_gap(books: Books) -> None:
     assert books.log.head().seq == 0
     await books.append(opened(2))
     assert books.log.head().seq == 1
+    books.write_head()
+    assert (await books.verify()).ok
+
+
+async def test_one_that_fails_between_others_of_its_commit_leaves_no_gap(books: Books) -> None:
+    def fails(tx: Connection) -> None:
+        books.log.append(tx, opened(2))
+        raise LookupError
+
+    gate = Gate()
+    first = await started(books.store, gate)
+    works = [partial(books.log.append, row=opened(1)), fails, partial(books.log.append, row=opened(3))]
+    waiting = [asyncio.create_task(books.store.write(work)) for work in works]
+    await asyncio.sleep(0)
+    gate.open.set()
+    ends = await asyncio.gather(first, *waiting, return_exceptions=True)
+    assert [type(end) for end in ends] == [type(None), type(None), LookupError, type(None)]
+    assert [row.request_id for row in await records(books)] == ["r1", "r3"]
     books.write_head()
     assert (await books.verify()).ok
 

@@ -1,0 +1,133 @@
+"""`make hub` says plainly what is missing, keeps secrets to itself, and changes nothing that somebody set."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+SECRETS = ("CONFIGPROXY_AUTH_TOKEN", "CELLAR_GATEWAY_TOKEN", "CELLAR_COMMANDS_TOKEN")
+WRITE = "from tools import hub; hub.write_env()"
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A copy of what `make hub` reads before it builds anything, so that the project's own .env is left alone."""
+    for folder in ("tools", "hub_config/compose"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns(".env", "admin-password"))
+    return tmp_path
+
+
+def program(folder: Path, name: str, script: str) -> None:
+    path = folder / name
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+def hub(copy: Path, *words: str, path: str | None = None, **env: str) -> subprocess.CompletedProcess[str]:
+    whole = os.environ | {"PATH": path or os.environ["PATH"], "PYTHONPATH": str(copy)} | env
+    return subprocess.run([sys.executable, *words], cwd=copy, env=whole, capture_output=True, text=True, timeout=50)
+
+
+@pytest.fixture
+def engine(copy: Path) -> socket.socket:
+    """A unix socket where the engine's would be; nobody answers there."""
+    found = socket.socket(socket.AF_UNIX)
+    found.bind(str(copy / "d.sock"))
+    return found
+
+
+def test_no_docker_is_said(copy: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    done = hub(copy, "-m", "tools.hub", path=str(tmp_path / "empty"))
+    assert done.returncode == 1
+    assert "there is no `docker` here" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("Got permission denied while trying to connect to the Docker daemon socket", "usermod -aG docker"),
+        ("Cannot connect to the Docker daemon. Is the docker daemon running?", "systemctl start docker"),
+    ],
+)
+def test_an_engine_that_does_not_answer_is_said_with_what_helps(said: str, told: str, copy: Path) -> None:
+    (copy / "bin").mkdir()
+    program(copy / "bin", "docker", f"echo '{said}' >&2; exit 1")
+    done = hub(copy, "-m", "tools.hub", path=f"{copy / 'bin'}:/usr/bin:/bin")
+    assert (done.returncode, told in done.stderr) == (1, True)
+
+
+def test_a_missing_compose_is_said(copy: Path, engine: socket.socket) -> None:
+    (copy / "bin").mkdir()
+    program(copy / "bin", "docker", 'if [ "$1" = compose ]; then exit 1; fi; echo 28.0')
+    done = hub(copy, "-m", "tools.hub", path=str(copy / "bin"), DOCKER_SOCKET=str(copy / "d.sock"))
+    engine.close()
+    assert done.returncode == 1
+    assert "Docker Compose is not" in done.stderr
+
+
+def test_a_port_that_is_taken_is_said(copy: Path, engine: socket.socket) -> None:
+    (copy / "bin").mkdir()
+    program(copy / "bin", "docker", 'if [ "$1" = ps ]; then exit 0; fi; echo 28.0')
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        done = hub(copy, "-m", "tools.hub", path=str(copy / "bin"), DOCKER_SOCKET=str(copy / "d.sock"), PORT=port)
+    engine.close()
+    assert done.returncode == 1
+    assert f"Port {port} is in use" in done.stderr
+
+
+def test_an_overlay_that_is_none_is_said(copy: Path, engine: socket.socket) -> None:
+    (copy / "bin").mkdir()
+    program(copy / "bin", "docker", "echo 28.0")
+    env = {"DOCKER_SOCKET": str(copy / "d.sock"), "OVERLAYS": "oracle"}
+    done = hub(copy, "-m", "tools.hub", path=str(copy / "bin"), **env)
+    engine.close()
+    assert done.returncode == 1
+    assert "docker-compose.oracle.yml" in done.stderr
+
+
+def test_secrets_are_made_once_for_the_owner_alone_and_what_was_set_stays(copy: Path, engine: socket.socket) -> None:
+    env = copy / "hub_config" / "compose" / ".env"
+    assert hub(copy, "-c", WRITE, DOCKER_SOCKET=str(copy / "d.sock")).returncode == 0
+    assert stat.S_IMODE(env.stat().st_mode) == 0o600
+    first = values(env)
+    assert all(len(first[name]) == 64 for name in SECRETS)
+    assert first["DOCKER_GID"] == str((copy / "d.sock").stat().st_gid)
+    env.write_text(env.read_text().replace("#CELLAR_PORT=8000", "CELLAR_PORT=9000").replace(first[SECRETS[0]], ""))
+    assert hub(copy, "-c", WRITE, DOCKER_SOCKET=str(copy / "d.sock")).returncode == 0
+    engine.close()
+    second = values(env)
+    assert second["CELLAR_PORT"] == "9000"
+    assert second[SECRETS[1]] == first[SECRETS[1]]
+    assert len(second[SECRETS[0]]) == 64 and second[SECRETS[0]] != first[SECRETS[0]]
+    assert stat.S_IMODE(env.stat().st_mode) == 0o600
+
+
+def test_an_older_env_gets_the_secrets_it_lacks(copy: Path, engine: socket.socket) -> None:
+    env = copy / "hub_config" / "compose" / ".env"
+    env.write_text("CELLAR_SITE=lab\n")
+    assert hub(copy, "-c", WRITE, DOCKER_SOCKET=str(copy / "d.sock")).returncode == 0
+    engine.close()
+    assert set(values(env)) == {"CELLAR_SITE", "DOCKER_GID", *SECRETS}
+
+
+def values(env: Path) -> dict[str, str]:
+    lines = [line for line in env.read_text().splitlines() if line and not line.startswith("#")]
+    return dict(line.split("=", 1) for line in lines)
+
+
+def test_git_ignores_what_holds_secrets() -> None:
+    names = ["hub_config/compose/.env", "hub_config/compose/admin-password", "hub_config/compose/tls/tls.key"]
+    done = subprocess.run(["git", "check-ignore", *names], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.split() == names

@@ -97,8 +97,8 @@ def _rights(c: Any, settings: HubSettings) -> None:
         {"name": "user", "description": "Their own workspace, and the models", "scopes": ["self", LLM, ACCESS]},
         {
             "name": "keeper",
-            "description": "Keeps workspaces' networks and volumes in order",
-            "scopes": ["list:users", "read:servers"],
+            "description": "Keeps workspaces' networks, volumes and routes in order",
+            "scopes": ["list:users", "read:servers", "proxy"],
             "services": ["keeper"],
         },
         {

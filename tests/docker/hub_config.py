@@ -1,22 +1,31 @@
-"""The configuration of tests' hubs: ours, with an administrator's token and a proxy that keeps its routes in memory."""
+"""The configuration of tests' hubs: ours, with an administrator's token and a proxy that keeps its routes in a file."""
 
+import json
 import os
-from typing import ClassVar
+from pathlib import Path
 
 from cellar_hub.configure import configure
 from cellar_hub.settings import HubSettings
 from jupyterhub.proxy import Proxy
 
+ROUTES = Path("/data/routes.json")
+
 
 class NoProxy(Proxy):
-    routes: ClassVar[dict] = {}
+    """A file: one that is emptied is a proxy that was made again."""
+
     should_start = False
 
+    @property
+    def routes(self) -> dict:
+        return json.loads(ROUTES.read_text()) if ROUTES.exists() else {}
+
     async def add_route(self, routespec, target, data):
-        self.routes[routespec] = {"routespec": routespec, "target": target, "data": data}
+        route = {"routespec": routespec, "target": target, "data": data}
+        ROUTES.write_text(json.dumps(self.routes | {routespec: route}))
 
     async def delete_route(self, routespec):
-        self.routes.pop(routespec, None)
+        ROUTES.write_text(json.dumps({key: value for key, value in self.routes.items() if key != routespec}))
 
     async def get_all_routes(self):
         return self.routes
@@ -29,7 +38,7 @@ c.JupyterHub.services.append({"name": "test", "api_token": os.environ["TEST_TOKE
 c.JupyterHub.load_roles.append(
     {
         "name": "test",
-        "scopes": ["admin:users", "admin:servers", "admin:groups", "read:hub", "tokens"],
+        "scopes": ["admin:users", "admin:servers", "admin:groups", "proxy", "read:hub", "tokens"],
         "services": ["test"],
     }
 )

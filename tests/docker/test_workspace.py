@@ -232,6 +232,9 @@ def test_services_that_were_made_again_are_attached_by_the_hubs_keeper_at_once(h
                 return False
 
         wait_for(reaches, 30, hub.log)  # well before the minute's look
+    hub.write("routes.json", "{}")  # the proxy that was made again knows nobody
+    site.service("proxy", 8000)  # its start is an event
+    wait_for(lambda: "/user/grace/" in hub.call("GET", "/proxy")[1], 30, hub.log)
     hub.stop_server("grace")
 
 

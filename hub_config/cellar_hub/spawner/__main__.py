@@ -35,7 +35,7 @@ log = logging.getLogger("cellar.keeper")
 
 @dataclass
 class Keeper:
-    """One site's keeper. `look` blocks; call it on a thread."""
+    """One site's keeper. `look` blocks."""
 
     client: docker.APIClient
     site: str
@@ -48,20 +48,27 @@ class Keeper:
     ownerless: dict[str, float] = field(default_factory=dict)
 
     def look(self) -> None:
-        """Networks always; containers and volumes when the hub says who there is."""
+        """Networks always; the proxy's routes, containers and volumes when the hub answers."""
         attached, removed = self.networks.reconcile(self.young)
         for each in attached:
             log.info("attached %s", each)
         for each in removed:
             log.info("removed the network %s, which had no workspace", each)
         try:
+            self._check_proxy()
             users = self._users()
         except (httpx.HTTPError, ValueError, KeyError) as error:
-            log.warning("the hub did not say who there is: %s", type(error).__name__)
+            log.warning("the hub does not answer: %s", type(error).__name__)
             return
         servers = {(user["name"], server) for user in users for server in user["servers"]}
         self._containers(servers)
         self._volumes({user["name"] for user in users})
+
+    def _check_proxy(self) -> None:
+        """Have the hub compare the proxy's routes with its servers: a proxy that was made again knows none, and the
+        hub would look by itself only if it counted activity by the proxy."""
+        headers = {"Authorization": f"token {self.token}"}
+        httpx.post(f"{self.hub_api}/proxy", headers=headers, timeout=40, trust_env=False).raise_for_status()
 
     def _users(self) -> list[dict[str, Any]]:
         """Every user, with active and pending servers, page by page."""

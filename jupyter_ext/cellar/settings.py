@@ -48,10 +48,10 @@ PROBLEMS = {
 
 class SettingsError(ValueError):
     """A setting that cannot be used. `name` is the variable (or the file) to correct; the message begins with it, and
-    goes on with what `PROBLEMS` says of the `code`."""
+    goes on with what `PROBLEMS` says of the `code`. The hub's side, which speaks one language, gives words instead."""
 
     def __init__(self, name: str, code: str) -> None:
-        super().__init__(f"{name} {PROBLEMS[code]}")
+        super().__init__(f"{name} {PROBLEMS.get(code, code)}")
         self.name = name
         self.code = code
 

@@ -214,7 +214,7 @@ class Hub:
             f"{ROOT}/jupyter_ext:/srv/jupyter_ext:ro",
             f"{ROOT}/tests/docker:/srv/tests:ro",
         ]
-        self._env = {
+        self.env = {
             "CELLAR_SITE": site.name,
             "CELLAR_DATA": "/data",
             "CELLAR_WORKSPACE_IMAGES": f"data={image}",
@@ -240,17 +240,17 @@ class Hub:
         """The one container that holds Docker's socket."""
         binds = [*self._code, "/var/run/docker.sock:/var/run/docker.sock", f"{self.socket}:/run/cellar-docker"]
         name, command = f"{self.site.name}-filter-{uuid.uuid4().hex[:4]}", ["python3", "-m", "cellar_hub.socketfilter"]
-        self.filter = self.site.run(name, command, {}, "none", binds=binds, environment=self._env)
+        self.filter = self.site.run(name, command, {}, "none", binds=binds, environment=self.env)
         wait_for(lambda: b"ready" in self.site.client.logs(self.filter), 60, lambda: self.said_by(self.filter))
 
     def start(self, command: list[str] | None = None, **env: str) -> None:
         """Start it, or another one on the same data, and wait until it answers; or a `command` in its place."""
         binds = [*self._code, f"{self.socket}:/run/cellar-docker", f"{self.data}:/data"]
         labels = {names.SITE: self.site.name, names.SERVICE: "hub"}
-        self._env |= env
+        self.env |= env
         hub = ["python3", "-m", "jupyterhub", "-f", "/srv/tests/hub_config.py"]
         name = f"{self.site.name}-hub-{uuid.uuid4().hex[:4]}"
-        self.id = self.site.run(name, command or hub, labels, self.site.net, "hub", binds=binds, environment=self._env)
+        self.id = self.site.run(name, command or hub, labels, self.site.net, "hub", binds=binds, environment=self.env)
         if command is None:
             wait_for(lambda: self.call("GET", "/")[0] == 200, 90, self.log)
 
@@ -268,7 +268,7 @@ class Hub:
     def probe(self, **env: str) -> tuple[int, str]:
         """Run the probe in the hub's container: exit status and what it said."""
         command = ["python3", "-m", "cellar_hub.spawner.probe"]
-        made = self.site.client.exec_create(self.id, command, environment=self._env | env)
+        made = self.site.client.exec_create(self.id, command, environment=self.env | env)
         said = self.site.client.exec_start(made["Id"]).decode()
         return self.site.client.exec_inspect(made["Id"])["ExitCode"], said
 

@@ -38,7 +38,7 @@ c.JupyterHub.services.append({"name": "test", "api_token": os.environ["TEST_TOKE
 c.JupyterHub.load_roles.append(
     {
         "name": "test",
-        "scopes": ["admin:users", "admin:servers", "admin:groups", "proxy", "read:hub", "tokens"],
+        "scopes": ["admin:users", "admin:servers", "admin:groups", "proxy", "users:activity", "read:hub", "tokens"],
         "services": ["test"],
     }
 )

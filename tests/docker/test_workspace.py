@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import docker
 import pytest
+from cellar_hub.configure import culler
+from cellar_hub.settings import HubSettings
 from cellar_hub.spawner import keeper, names
 from cellar_hub.spawner.__main__ import Keeper
 from cellar_hub.spawner.addresses import Network4
@@ -213,6 +216,26 @@ def test_a_socket_filter_that_is_killed_takes_no_workspace_with_it(site: Site, w
     assert workspace(hub, "alice")["State"]["StartedAt"] == before["State"]["StartedAt"]
     hub.stop_server("alice")
     assert site.networks() == [f"{site.name}-ws-bob"]
+
+
+def test_the_culler_stops_who_is_idle_and_leaves_who_is_active(hub: Hub) -> None:
+    for user in ("heidi", "ivan"):
+        hub.start_server(user)
+    began = datetime.now(UTC)
+    later = began + timedelta(minutes=30)  # heidi's server did nothing for longer than the limit before ivan's report
+    hub.call("POST", "/users/ivan/activity", {"servers": {"": {"last_activity": later.isoformat()}}})
+    given = [flag for flag in culler(HubSettings.from_env(hub.env))[3:] if not flag.startswith("--timeout")]
+    command = ["timeout", "60", "python3", "-m", "jupyterhub_idle_culler", "--timeout=1", *given]
+    made = hub.site.client.exec_create(
+        hub.id,
+        command,
+        environment={"JUPYTERHUB_API_TOKEN": TOKEN, "JUPYTERHUB_API_URL": "http://127.0.0.1:8081/hub/api"}
+        | {"PYTHONPATH": hub.env["PYTHONPATH"]},
+    )
+    hub.site.client.exec_start(made["Id"], detach=True)
+    wait_for(lambda: not hub.call("GET", "/users/heidi")[1]["servers"], 60, hub.log)
+    assert hub.call("GET", "/users/ivan")[1]["servers"][""]["ready"]
+    hub.stop_server("ivan")
 
 
 def test_services_that_were_made_again_are_attached_by_the_hubs_keeper_at_once(hub: Hub) -> None:

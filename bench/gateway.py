@@ -26,7 +26,7 @@ import psutil
 import uvloop
 
 from bench import gateway_load, machine
-from bench.gateway_load import Seen
+from bench.gateway_load import PREFILL, Seen
 from bench.report import Row, Section, percentile
 from tests.fakes.fixtures import unused_port
 from tests.hub import jupyter
@@ -133,9 +133,9 @@ class Stage:
     def __init__(self, direct: int, peer: int | None, ours: process.GatewayProcess, tokens: list[str]) -> None:
         self.direct, self.peer, self.ours, self.tokens = direct, peer, ours, tokens
 
-    def streams(self, port: int, count: int, seconds: float) -> Seen:
+    def streams(self, port: int, count: int, seconds: float, prefill: int = PREFILL) -> Seen:
         length = 100 if count > 1 else 10  # one stream alone would otherwise begin ten times in twenty seconds
-        seen = uvloop.run(gateway_load.streams(port, PATH, self.tokens, count, seconds, length))
+        seen = uvloop.run(gateway_load.streams(port, PATH, self.tokens, count, seconds, length, prefill))
         if seen.failures:
             raise SystemExit(f"a request failed: {seen.failures[0].decode('utf-8', 'replace')}")
         return seen
@@ -160,6 +160,10 @@ def first_tokens(stage: Stage, seconds: float) -> list[Row]:
                     "; ".join(filter(None, (nginx_added, PEERS[count]))),
                 )
             )
+    direct, ours = (stage.streams(port, 1, seconds, 0).first for port in (stage.direct, stage.ours.port))
+    added = (percentile(ours, 50) - percentile(direct, 50)) * 1e3
+    what = "the same before a model server without any prefill, 1 stream, p50: the commit shows"
+    rows.append(Row(what, added, "ms", None, f"n={len(ours)}"))
     return rows
 
 
@@ -234,8 +238,8 @@ def measure(seconds: float, requests: int, many: int) -> Section:
         if many:
             rows += users(stage, hub, many)
     how = (
-        f"{machine.cpu_model()}; gateway and nginx on one core, clients, model server and hub on the rest; 50 tokens a "
-        "second in each stream; identity, policy, quota and an fsynced audit (SQLite) on."
+        f"{machine.cpu_model()}; gateway and nginx on one core, clients, model server and hub on the rest; 50 tokens "
+        f"a second in each stream after {PREFILL} ms of prefill; identity, policy, quota, fsynced audit (SQLite) on."
     )
     return Section("The gateway", how, rows)
 

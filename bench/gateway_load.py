@@ -10,6 +10,9 @@ from typing import cast
 
 from bench.gateway_model import MODEL
 
+PREFILL = 20
+"""ms; a small model on a GPU reads a short prompt in about that."""
+
 
 @dataclass
 class Seen:
@@ -82,7 +85,9 @@ async def connect(port: int, seen: Seen) -> Client:
     return client
 
 
-async def streams(port: int, path: str, tokens: list[str], count: int, seconds: float, length: int = 100) -> Seen:
+async def streams(
+    port: int, path: str, tokens: list[str], count: int, seconds: float, length: int = 100, prefill: int = PREFILL
+) -> Seen:
     """`count` streams that ask again when an answer has ended; begun one after the other within one answer's time."""
     seen = Seen()
     until = time.perf_counter() + seconds
@@ -91,7 +96,7 @@ async def streams(port: int, path: str, tokens: list[str], count: int, seconds: 
         client = await connect(port, seen)
         await asyncio.sleep(n / count * min(seconds, length / 50))
         while time.perf_counter() < until and not seen.failures:
-            await client.ask(request(path, tokens[n % len(tokens)], stream=True, max_tokens=length))
+            await client.ask(request(path, tokens[n % len(tokens)], stream=True, max_tokens=length, seed=prefill))
 
     await asyncio.gather(*(one(n) for n in range(count)))
     return seen

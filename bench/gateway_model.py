@@ -2,7 +2,8 @@
 
     python -m bench.gateway_model PORT
 
-`max_tokens` of a request is how many tokens its answer has; streamed, they come `RATE` a second, the first at once.
+`max_tokens` of a request is how many tokens its answer has; streamed, they come `RATE` a second, the first after `seed`
+milliseconds of prefill.
 The fake of tests/fakes checks what it gets and can be told what to do; here it would itself be what is measured.
 """
 
@@ -18,6 +19,7 @@ MODEL = "bench-model"
 _HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\ntransfer-encoding: chunked\r\n\r\n"
 _LENGTH = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
 _TOKENS = re.compile(rb'"max_tokens": ?(\d+)')
+_PREFILL = re.compile(rb'"seed": ?(\d+)')
 
 
 def _chunk(data: bytes) -> bytes:
@@ -88,10 +90,10 @@ class Connection(asyncio.Protocol):
         elif b'"stream":true' not in body:
             self._transport.write(WHOLE)
         else:
-            found = _TOKENS.search(body)
+            found, prefill = _TOKENS.search(body), _PREFILL.search(body)
             tokens = int(found[1]) if found else 100
-            self._transport.write(_HEAD + TOKEN)
-            self._step(1, tokens, self._loop.time() + 1 / RATE)
+            self._transport.write(_HEAD)
+            self._step(0, tokens, self._loop.time() + (int(prefill[1]) / 1e3 if prefill else 0.0))
 
     def _step(self, sent: int, tokens: int, due: float) -> None:
         if sent >= tokens:

@@ -123,7 +123,7 @@ def page() -> str:
     for title, entries in sections():
         lines += ["", f"# --- {title}", ""]
         for variable, default, help in entries:
-            lines += textwrap.wrap(help, 116, initial_indent="# ", subsequent_indent="# ")
+            lines += textwrap.wrap(help[0].upper() + help[1:], 116, initial_indent="# ", subsequent_indent="# ")
             lines.append(f"{variable}=" if variable in SECRETS else f"#{variable}={default}")
     return "\n".join(lines) + "\n"
 

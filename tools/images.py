@@ -335,7 +335,8 @@ def build(name: str) -> str:
 def _build(name: str, base: str, wanted: str, folder: Path) -> None:
     """First what others wrote, as an image with a name, so that it is kept and the next build begins behind it."""
     packages = f"cellar-{name}-packages"
-    key = hashlib.sha256(f"{base} {wheelhouse(name).name}".encode()).hexdigest()[:12]
+    recipe = [path for path in (IMAGES / name / "Dockerfile", IMAGES / name / "finish.py") if path.is_file()]
+    key = hashlib.sha256(f"{base} {wheelhouse(name).name} {_hash_of(recipe)}".encode()).hexdigest()[:12]
     log = CACHE / "log" / f"build-{name}.log"
     common = ["docker", "build", "-q", "--build-arg", f"BASE_IMAGE={base}"]
     # Docker's classic builder: BuildKit asks registries about base images that exist only here.

@@ -15,7 +15,7 @@ from . import strict
 from .policy import KIND_LABEL, KINDS, NAME, SERVICE_LABEL, SITE_LABEL, Policy
 from .strict import Refused, absent, boolean, each, empty, free, mapping, number, one_of, record, text
 
-PATH = r"/(?:[A-Za-z0-9_.@+-]+/?)+"
+PATH = r"(?:/[A-Za-z0-9_.@+-]+)+/?"
 
 # --- parts of bodies
 

@@ -179,6 +179,19 @@ async def test_a_containers_name_must_be_ours(
     assert (status, engine.acted) == (403, [])
 
 
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("text", ["/" + "a" * 500 + "!", "/" + "a/" * 250 + "!", "rw," * 66 + "!", "size=" + "1" * 190])
+async def test_no_text_keeps_the_filter_thinking(
+    text: str, door: Filter, engine: FakeEngine, workspace_body: dict[str, Any]
+) -> None:
+    """A pattern that can match in many ways would try them all, and hold up everybody."""
+    for change in ({"Tmpfs": {text: "rw"}}, {"Tmpfs": {"/tmp": text + "!"}}, {"Binds": [f"cellar-ws-ann:{text}"]}):
+        body = workspace_body | {"HostConfig": workspace_body["HostConfig"] | change}
+        assert (await door.call("POST", CREATE, body))[0] == 403
+    assert (await door.call("POST", CREATE, workspace_body | {"WorkingDir": text}))[0] == 403
+    assert engine.acted == []
+
+
 async def test_an_image_that_was_tagged_anew_counts_by_its_id(
     door: Filter, engine: FakeEngine, workspace_body: dict[str, Any]
 ) -> None:

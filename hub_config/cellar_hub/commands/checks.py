@@ -26,13 +26,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ..gateway.models import ModelServer, one_server, parse_models
 from ..settings import GatewaySettings, HubSettings
+from ..spawner.probe import Probe, engine_warnings
 from ..store import Store, StoreDown
 from .hubapi import HubApi, HubRefused
 
 PACKAGES = ("jupyter-cellar", "jupyterhub", "dockerspawner", "starlette", "uvicorn", "sqlalchemy")
 SKEW = 5.0  # seconds that two clocks may differ
-OLD_ENGINES = ((23, 0, 11), (25, 0, 5), (26, 0, 0))
-"""First releases in which internal networks leak no names (CVE-2024-29018): 23.0.11, 25.0.5, 26."""
 
 
 class Failed(Exception):
@@ -75,6 +74,7 @@ def _of_hub(settings: HubSettings, env: Mapping[str, str]) -> Iterator[tuple[str
     yield "Docker", lambda: _engine(settings.docker)
     for label, image in settings.images.items():
         yield f"image {label}", partial(_image, settings.docker, image)
+    yield "isolation", lambda: _isolation(settings)
     yield "gateway", lambda: _answers(f"{settings.gateway_operations}/healthz")
 
 
@@ -113,10 +113,22 @@ def _engine(host: str) -> str:
     client = _client(host)
     found = str(client.version()["Version"])
     client.close()
-    numbers = tuple(int(word) for word in found.split("+")[0].split("-")[0].split(".")[:3] if word.isdigit())
-    fixed = any(numbers[:1] == first[:1] and numbers >= first for first in OLD_ENGINES) or numbers[:1] > (26,)
-    hint = "" if fixed else "; older than 25.0.5: workspaces get dns=127.0.0.1, which keeps names inside"
-    return f"engine {found} through {host}{hint}"
+    warnings = "".join(f"; {each.text}" for each in engine_warnings(found))
+    return f"engine {found} through {host}{warnings}"
+
+
+def _isolation(settings: HubSettings) -> str:
+    """The probe of the hub's start once more, from inside of two containers."""
+    client = _client(settings.docker)
+    try:
+        found = Probe(client, settings).run()
+    except DockerException as error:
+        raise Failed(f"could not be tried: {str(error)[:300]}") from None
+    finally:
+        client.close()
+    if wrong := [each.text for each in found if each.level == "fail"]:
+        raise Failed("; ".join(wrong))
+    return "workspaces reach hub, proxy and gateway, and nothing else"
 
 
 def _image(host: str, name: str) -> str:

@@ -346,10 +346,12 @@ def _build(name: str, base: str, wanted: str, folder: Path) -> None:
         run_logged(command, log, f"building {packages}", **classic)
     command = [*common, "--build-arg", f"INPUTS={wanted}", "-t", tag(name), str(folder)]
     run_logged(command, log, f"building {tag(name)}", **classic)
-    for old in docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", packages).split():
-        if old != f"{packages}:{key}":
-            docker("image", "rm", old)
-    subprocess.run(["docker", "image", "prune", "-f", "--filter", f"label={LABEL}"], capture_output=True)
+    for other in docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", packages).split():
+        if other != f"{packages}:{key}":
+            docker("image", "rm", other)
+    # What lost its name; but not what another build beside this one has just made and not named yet.
+    old = ["--filter", f"label={LABEL}", "--filter", "until=1h"]
+    subprocess.run(["docker", "image", "prune", "-f", *old], capture_output=True)
 
 
 def main() -> None:

@@ -204,7 +204,7 @@ class Api:
             kind=kind,
             mode=mode,
             turn=turn,
-            question=asked.question,
+            question_mac=house.books.mac(asked.question),
             reserve=asked.reserve,
             at=at,
             client=scope["client"][0] if scope.get("client") else "",

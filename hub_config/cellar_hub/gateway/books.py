@@ -47,7 +47,7 @@ class Entry(msgspec.Struct, kw_only=True):
     kind: Kind
     mode: str
     turn: str
-    question: bytes
+    question_mac: str
     reserve: int
     at: float
     client: str = ""
@@ -182,6 +182,13 @@ class Books:
 
     # -- keyed hashes -----------------------------------------------------------------------------------------------
 
+    def mac(self, text: bytes) -> str:
+        """`Keys.mac` of a question. In this form it keeps the interpreter: on the way of a request, giving it up means to
+        wait for the writer."""
+        mac = self._keys.text_mac()
+        mac.update(text)
+        return mac.value()
+
     def text_mac(self) -> TextMac:
         """For an answer while it streams."""
         return self._keys.text_mac()
@@ -208,7 +215,7 @@ class Books:
             kind=entry.kind,
             mode=entry.mode,
             turn=entry.turn,
-            question_mac=self._keys.mac(entry.question),
+            question_mac=entry.question_mac,
             client=entry.client,
             token_id=entry.token_id,
             max_tokens=entry.max_tokens,

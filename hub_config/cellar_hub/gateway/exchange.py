@@ -63,7 +63,7 @@ class House(Protocol):
 
 
 class Exchange:
-    """`run` once. What stopped it from outside, if anything, is told by `stopped`."""
+    """`run` once."""
 
     def __init__(
         self, house: House, reply: Reply, entry: Entry, asked: Asked, row: ModelRow, allowed: Allowed, session: str
@@ -103,6 +103,9 @@ class Exchange:
             if not self._reply.ended:
                 self._outcome = self._outcome or "stopped"
             raise
+        except Exception:
+            self._outcome, self._error, self._status = "error", "internal_error", 500
+            raise
         finally:
             self._settle(opening)
 
@@ -114,9 +117,11 @@ class Exchange:
         self._admitted_at = time.monotonic()
         server = self._row.server
         url = server.base_url + PATHS[self._asked.kind]
+        body, headers = self._body(ticket), self._headers(ticket)
+        self._asked.fields, self._asked.question = {}, b""  # an answer may be long, and its question large
         self._taken = True
         try:
-            async with self._house.relay.post(server, url, self._body(ticket), self._headers(ticket)) as response:
+            async with self._house.relay.post(server, url, body, headers) as response:
                 await self._opened(opening)
                 await self._pass(response, ticket)
         except Refused as refused:

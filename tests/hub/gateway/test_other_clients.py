@@ -54,8 +54,9 @@ async def test_the_openai_client_understands_our_refusals(hub: Hub, make_gateway
         with pytest.raises(openai.RateLimitError) as full:
             await client.chat.completions.create(model="fake-coder", messages=MESSAGES, max_tokens=1000)
         assert full.value.code == "quota_exceeded"
-        model.use("error_in_stream")
-    gateway = await make_gateway()
+    await gateway.stop()
+    model.use("error_in_stream")
+    gateway = await make_gateway(policy="[default]")
     async with openai.AsyncOpenAI(base_url=gateway.url + "/v1", api_key=hub.user("ann"), max_retries=0) as client:
         stream = await client.chat.completions.create(model="fake-coder", messages=MESSAGES, stream=True)
         with pytest.raises(openai.APIError):

@@ -183,8 +183,7 @@ class Books:
     # -- keyed hashes -----------------------------------------------------------------------------------------------
 
     def mac(self, text: bytes) -> str:
-        """`Keys.mac` of a question. In this form it keeps the interpreter: on the way of a request, giving it up means to
-        wait for the writer."""
+        """`Keys.mac` of a question, in a form that keeps the interpreter: else the writer would be waited for."""
         mac = self._keys.text_mac()
         mac.update(text)
         return mac.value()

@@ -1,0 +1,66 @@
+"""`cellar-hub check` in the gateway's place: a real hub, a fake model server in several moods."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from cellar_hub.commands.program import run
+
+from tests.fakes.vllm import FakeVLLM
+from tests.hub.jupyter import Hub
+
+
+@pytest.fixture
+def env(hub: Hub, model: FakeVLLM, tmp_path: Path) -> dict[str, str]:
+    return {
+        "CELLAR_DATA": str(tmp_path),
+        "CELLAR_HUB_API_URL": hub.api,
+        "CELLAR_GATEWAY_TOKEN": hub.gateway_token,
+        "VLLM_BASE_URL": model.url,
+    }
+
+
+def test_all_is_well_when_books_hub_clock_and_model_are(
+    env: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["check"], env) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in said[:-1]] == [
+        "ok    versions",
+        "ok    books",
+        "ok    hub, as the gateway sees it",
+        "ok    clock",
+        "ok    model server http",
+    ]
+    assert said[-1] == "Everything works together."
+
+
+@pytest.mark.parametrize(
+    ("change", "failed"),
+    [
+        ({"VLLM_BASE_URL": "http://127.0.0.1:9/v1"}, "does not answer as a model server does"),
+        ({"CELLAR_HUB_API_URL": "http://127.0.0.1:9/hub/api"}, "the hub does not answer"),
+        ({"CELLAR_DATABASE_URL": "postgresql+psycopg://nobody@127.0.0.1:9/none"}, "books"),
+    ],
+    ids=["model", "hub", "books"],
+)
+def test_what_is_down_is_named_and_the_rest_is_checked_all_the_same(
+    change: dict[str, str], failed: str, env: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["check"], env | change) == 1
+    said = capsys.readouterr().out
+    assert any(line.startswith("FAIL") and failed in line for line in said.splitlines())
+    assert "ok    versions" in said
+
+
+def test_a_model_server_that_is_cut_off_in_the_middle_is_told(
+    env: dict[str, str], broken_model: FakeVLLM, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["check"], env) == 1
+    assert "FAIL  model server" in capsys.readouterr().out
+
+
+def test_a_wrong_setting_ends_it_with_its_name(env: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["check"], env | {"CELLAR_MAX_INFLIGHT": "many"}) == 2
+    assert capsys.readouterr().err.startswith("cellar-hub: CELLAR_MAX_INFLIGHT")

@@ -7,6 +7,7 @@ import contextlib
 import gc
 import json
 import logging
+import resource
 import signal
 import socket
 import sys
@@ -28,6 +29,7 @@ from .operations import make_operations
 BACKLOG = 2048
 KEEP_ALIVE = 75
 MAX_CONNECTIONS = 20_000
+SOCKETS = 65_536
 SWITCH_INTERVAL = 0.0005
 """Seconds that the books' writer may keep the interpreter from the loop; Python's own 5 ms show in first tokens."""
 
@@ -114,6 +116,7 @@ def main(env: Mapping[str, str]) -> int:
         await serve(house, *ports, stop)
 
     sys.setswitchinterval(SWITCH_INTERVAL)
+    allow_many_sockets()
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(run())
@@ -121,6 +124,14 @@ def main(env: Mapping[str, str]) -> int:
         print(f"cellar gateway: {problem}", file=sys.stderr)  # noqa: T201
         return 1
     return 0
+
+
+def allow_many_sockets() -> None:
+    """Each answer under way has two; the usual soft limit of 1,024 would be reached by 500 users."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = SOCKETS if hard == resource.RLIM_INFINITY else min(hard, SOCKETS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _loop_factory() -> Any:

@@ -95,7 +95,7 @@ class Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request_id = scope["request_id"] = new_id()
-        reply = Reply(send, request_id)
+        reply = Reply(send, request_id, proxied=bool(scope.get("root_path")))  # mounted under the hub's path
         try:
             await self._handler(scope, receive, reply)
         except Refused as refused:

@@ -220,7 +220,7 @@ class Exchange:
             self._outcome, self._error = "interrupted", "model_timeout" if broken.status == 504 else "model_failed"
             if self._reader.done:
                 pass  # all was said
-            elif not self._reply.wrote:
+            elif not self._reply.wrote or self._reply.proxied:
                 raise Refused(broken.status, self._error, "The model server's answer broke off") from None
             else:
                 return None  # the reply is left without its end: the connection is cut, as the model server's was

@@ -22,10 +22,13 @@ STREAM_HEADERS: tuple[Header, ...] = (
 
 
 class Reply:
-    """`status` is 0 until the head is sent."""
+    """`status` is 0 until the head is sent. `proxied`: it goes through the hub's proxy, which does not pass on that an
+    answer was broken off: its client would wait for ever."""
 
-    def __init__(self, send: Send, request_id: str) -> None:
+    def __init__(self, send: Send, request_id: str, *, proxied: bool = False) -> None:
         self._send = send
+        self.proxied = proxied
+        self._stream = False
         self._own: list[Header] = [(b"x-request-id", request_id.encode())]
         self.status = 0
         self.ended = False
@@ -39,6 +42,7 @@ class Reply:
 
     async def begin(self, status: int, headers: Iterable[Header]) -> None:
         self.status = status
+        self._stream = headers is STREAM_HEADERS
         await self._out({"type": "http.response.start", "status": status, "headers": [*headers, *self._own]})
 
     async def write(self, data: bytes) -> None:
@@ -54,13 +58,16 @@ class Reply:
 
     async def refuse(self, refused: Refused) -> None:
         """As plain HTTP while nothing is sent; as an event of a stream that has begun with comments; else the answer is
-        broken off, which any client notices."""
+        broken off: a client notices, keeps what it has and may go on from there. A stream ends with the event all the
+        same where its client would not notice (behind the proxy) or must not go on (a revoked token)."""
         if self.ended:
             return
         if not self.status:
             await self.whole(refused.status, refused.headers(), refused.body())
         elif not self.wrote:
             await self.end(refused.event())
+        elif self._stream and (self.proxied or refused.status == 401):
+            await self.end(b"\n\n" + refused.event())  # the event before it may have been cut in its middle
 
     async def _out(self, message: dict[str, object]) -> None:
         self._since = time.monotonic()

@@ -177,14 +177,15 @@ async def test_without_the_database_nothing_is_relayed_and_nothing_is_lost(
 
 
 async def test_a_revoked_users_requests_end_at_once(hub: Hub, gateway: Gateway, gated_model: FakeVLLM) -> None:
-    with pytest.raises(httpx.RemoteProtocolError):
-        async with streaming(gateway.client(hub.user("eve"))) as response:
-            gated_model.release(1)
-            stream = response.aiter_raw()
-            await anext(stream)
-            assert (await gateway.revoke(user="eve")).json() == {"forgotten": 1, "stopped": 1}
-            async for _ in stream:
-                pass
+    async with streaming(gateway.client(hub.user("eve"))) as response:
+        gated_model.release(1)
+        stream = response.aiter_raw()
+        seen = await anext(stream)
+        assert (await gateway.revoke(user="eve")).json() == {"forgotten": 1, "stopped": 1}
+        async for chunk in stream:
+            seen += chunk
+    *_, error, done = events(seen.decode())
+    assert (error["error"]["code"], done) == (401, "[DONE]")
     await gated_model.until(lambda m: m.aborted == 1)
     opened, event, settled = sorted(await gateway.rows(), key=lambda row: row.at)
     assert settled.outcome == "stopped" and (event.action, event.subject) == ("token.revoke", "eve")

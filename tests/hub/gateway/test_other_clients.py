@@ -13,10 +13,10 @@ import pytest
 import pytest_asyncio
 
 from tests.fakes.fixtures import unused_port
-from tests.fakes.vllm import FakeVLLM
+from tests.fakes.vllm import FakeVLLM, Scenario
 from tests.hub import jupyter
 from tests.hub.gateway import process
-from tests.hub.gateway.conftest import Gateway, MakeGateway, said
+from tests.hub.gateway.conftest import Gateway, MakeGateway, events, said
 from tests.hub.jupyter import Hub
 
 MESSAGES: Any = [{"role": "user", "content": "one two three"}]
@@ -106,3 +106,23 @@ async def test_the_same_clients_work_through_the_hubs_proxy(
                 if said(seen) == "one":
                     break  # the first token came before the second was said: nothing buffers
     await model.until(lambda m: m.aborted == 1)
+
+
+async def test_an_answer_that_is_cut_off_ends_with_an_error_behind_the_proxy_too(
+    proxied: tuple[Hub, process.GatewayProcess], model: FakeVLLM
+) -> None:
+    """The proxy does not pass on that its upstream broke off: a client would wait for ever."""
+    hub, _ = proxied
+    model.use(Scenario(text="this answer breaks off here", cut_after=4, gated=True))
+    model.release(3)
+    headers = {"authorization": f"Bearer {hub.user('ann')}"}
+    async with httpx.AsyncClient(headers=headers, timeout=30) as http:
+        body = {"model": "fake-coder", "messages": MESSAGES, "stream": True}
+        async with http.stream("POST", hub.public + "/services/cellar/v1/chat/completions", json=body) as answer:
+            seen = b""
+            async for chunk in answer.aiter_raw():
+                seen += chunk
+                if said(seen) == "this answer breaks":
+                    model.release_all()
+    *_, error, done = events(seen)
+    assert (error["error"]["type"], done) == ("model_failed", "[DONE]")

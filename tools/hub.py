@@ -78,15 +78,15 @@ def docker_socket(settings: dict[str, str]) -> Path:
 
 
 def shown(path: Path) -> str:
-    return str(path.relative_to(ROOT))
+    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
 
 
 # --- settings
 
 
-def read_env() -> dict[str, str]:
+def read_env(path: Path = ENV) -> dict[str, str]:
     """What stands in .env; the process's own environment wins, as in compose."""
-    lines = ENV.read_text().splitlines() if ENV.is_file() else []
+    lines = path.read_text().splitlines() if path.is_file() else []
     pairs = (line.partition("=") for line in lines if line.strip() and not line.lstrip().startswith("#"))
     found = {name.strip(): value.strip().strip("\"'") for name, _, value in pairs}
     return found | {name: os.environ[name] for name in (*found, *_known()) if os.environ.get(name)}
@@ -97,14 +97,14 @@ def _known() -> list[str]:
     return [line.lstrip("#").partition("=")[0] for line in lines if "=" in line and not line.startswith("# ")]
 
 
-def write_env() -> None:
+def write_env(path: Path = ENV) -> None:
     """Make .env from the example, with secrets of its own; fill in what an older one lacks. Mode 0600."""
-    if not ENV.is_file():
-        step(f"writing {shown(ENV)} with new secrets")
-        write_private(ENV, (COMPOSE / ".env.example").read_text())
-    text = ENV.read_text()
+    if not path.is_file():
+        step(f"writing {shown(path)} with new secrets")
+        write_private(path, (COMPOSE / ".env.example").read_text())
+    text = path.read_text()
     values = {name: secrets.token_hex(32) for name in SECRETS}
-    values["DOCKER_GID"] = str(docker_socket(read_env()).stat().st_gid)
+    values["DOCKER_GID"] = str(docker_socket(read_env(path)).stat().st_gid)
     present = {line.partition("=")[0] for line in text.splitlines()}
     lines = [
         f"{name}={values[name]}" if (name := line.partition("=")[0]) in values and _unset(line) else line
@@ -112,7 +112,7 @@ def write_env() -> None:
     ]
     lines += [f"{name}={value}" for name, value in values.items() if name not in present]
     if "\n".join(lines) + "\n" != text:
-        write_private(ENV, "\n".join(lines) + "\n")
+        write_private(path, "\n".join(lines) + "\n")
 
 
 def _unset(line: str) -> bool:
@@ -134,17 +134,18 @@ def write_private(path: Path, text: str) -> None:
 
 
 class Stack:
-    """The compose project of one site."""
+    """The compose project of one site, whose settings stand in the file `env`."""
 
-    def __init__(self, settings: dict[str, str]) -> None:
+    def __init__(self, settings: dict[str, str], env: Path = ENV, password: Path = PASSWORD) -> None:
         self.settings = settings
+        self.password = password
         self.site = settings.get("CELLAR_SITE") or "cellar"
         self.overlays = os.environ.get("OVERLAYS", "").replace(",", " ").split()
         files = [COMPOSE / "docker-compose.yml", *(COMPOSE / f"docker-compose.{name}.yml" for name in self.overlays)]
         if missing := next((path for path in files if not path.is_file()), None):
             raise SystemExit(f"OVERLAYS: there is no {shown(missing)}.")
         options = [word for path in files for word in ("-f", str(path))]
-        self.command = [*compose_command(), "-p", self.site, "--env-file", str(ENV), *options]
+        self.command = [*compose_command(), "-p", self.site, "--env-file", str(env), *options]
 
     def run(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run([*self.command, *arguments], input=stdin, capture_output=True, text=True, cwd=COMPOSE)
@@ -231,14 +232,14 @@ def wait_until_ready(stack: Stack, base: str) -> None:
 
 
 def make_first_admin(stack: Stack) -> str:
-    """Name of the first administrator, whose password is in PASSWORD unless somebody changed it since."""
+    """Name of the first administrator, whose password is in `stack.password` unless somebody changed it since."""
     name = (stack.settings.get("CELLAR_ADMINS") or "admin").replace(",", " ").split()[0]
     known = stack.run("exec", "-T", "hub", "cellar-hub", "users", "list", "--names")
     if known.returncode != 0:
         raise SystemExit(f"The list of users could not be read:\n{(known.stderr or known.stdout).strip()[-1000:]}")
     if name not in known.stdout.split():
         password = secrets.token_urlsafe(12)
-        write_private(PASSWORD, password + "\n")
+        write_private(stack.password, password + "\n")
         add = ("exec", "-T", "hub", "cellar-hub", "users", "add", name, "--admin", "--password-stdin")
         done = stack.run(*add, stdin=password + "\n")
         if done.returncode != 0:
@@ -248,8 +249,9 @@ def make_first_admin(stack: Stack) -> str:
     return name
 
 
-def start(stack: Stack) -> None:
-    if os.environ.get("BUILD") != "0":
+def start(stack: Stack, build: bool = True) -> None:
+    """Until it is ready. Raises SystemExit with words for a person."""
+    if build:
         embedded = "vllm" not in stack.overlays
         for name in images.NAMES if embedded else images.NAMES[:2]:
             images.build(name)
@@ -262,8 +264,8 @@ def start(stack: Stack) -> None:
     name = make_first_admin(stack)
     url = stack.settings.get("CELLAR_PUBLIC_URL") or f"http://{host}:{port}"
     print(f"\nCellar Hub is ready: {url}{path}\n", flush=True)
-    if PASSWORD.is_file():
-        step(f"Log in as {name}; the password is in {shown(PASSWORD)} (only you can read it).")
+    if stack.password.is_file():
+        step(f"Log in as {name}; the password is in {shown(stack.password)} (only you can read it).")
     step("More users: hub_config/compose/cellar-hub users add NAME")
     if not stack.settings.get("VLLM_BASE_URL") and not stack.settings.get("CELLAR_MODELS"):
         step("The model here is tiny: it shows how Cellar works, and it is often wrong. For real answers:")
@@ -295,7 +297,7 @@ def main(arguments: Sequence[str]) -> None:
     stack = Stack(read_env())
     require_port(stack)
     try:
-        start(stack)
+        start(stack, build=os.environ.get("BUILD") != "0")
         if os.environ.get("DETACH", "") in ("", "0"):
             stay(stack)
     except Ended:

@@ -46,6 +46,7 @@ GLIBC = (
 )  # minor versions of manylinux tags that Debian 12 can load, newest first
 LEFT_OUT = ("var/cache/apt/*", "var/lib/apt/lists/*", "usr/share/doc/*", "usr/share/man/*", "usr/share/locale/*")
 LABEL = "org.cellar.inputs"
+KEPT_WHEELS = 4  # of ours, for builds that go on beside this one
 
 
 class Missing(SystemExit):
@@ -251,6 +252,9 @@ def own_wheel() -> Path:
     say("making jupyter-cellar's wheel")
     command = [sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(ROOT)]
     run_logged(command, CACHE / "log" / "wheel.log", "making the wheel")
+    kept = sorted(folder.parent.glob("own-*"), key=lambda each: each.stat().st_mtime, reverse=True)[:KEPT_WHEELS]
+    for old in set(folder.parent.glob("own-*")) - set(kept):
+        shutil.rmtree(old, ignore_errors=True)
     return next(iter(folder.glob("*.whl")))
 
 

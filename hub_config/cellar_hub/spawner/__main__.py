@@ -47,8 +47,9 @@ class Keeper:
     young: float  # seconds in which something may be unknown to the hub, because it is being started
     ownerless: dict[str, float] = field(default_factory=dict)
 
-    def look(self) -> None:
-        """Networks always; the proxy's routes, containers and volumes when the hub answers."""
+    def look(self) -> bool:
+        """Networks always; the proxy's routes, containers and volumes when the hub answers. Whether it did: Docker
+        tells of a container before its program listens."""
         attached, removed = self.networks.reconcile(self.young)
         for each in attached:
             log.info("attached %s", each)
@@ -59,10 +60,11 @@ class Keeper:
             users = self._users()
         except (httpx.HTTPError, ValueError, KeyError) as error:
             log.warning("the hub does not answer: %s", type(error).__name__)
-            return
+            return False
         servers = {(user["name"], server) for user in users for server in user["servers"]}
         self._containers(servers)
         self._volumes({user["name"] for user in users})
+        return True
 
     def _check_proxy(self) -> None:
         """Have the hub compare the proxy's routes with its servers: a proxy that was made again knows none, and the
@@ -144,11 +146,12 @@ def keep(look: Keeper, wake: threading.Event, over: threading.Event) -> None:
     """Look, until `over`."""
     while not over.is_set():
         wake.clear()
+        done = False
         try:
-            look.look()
+            done = look.look()
         except (DockerException, RequestException, OSError) as error:
             log.warning("next time: %s", str(error)[:300])
-        wake.wait(EVERY)
+        wake.wait(EVERY if done else RECONNECT)
         over.wait(SETTLE)
 
 

@@ -168,7 +168,7 @@ async def test_the_hub_hears_what_the_browser_asked_for(site: Site) -> None:
     async with site.http.get(site.url + "/headers", headers=sent) as answer:
         found: dict[str, Any] = await answer.json()
     assert found["host"] == [host]
-    assert found["x-forwarded-proto"] == ["https"]
+    assert (found["x-forwarded-proto"], found["x-scheme"]) == (["https"], ["https"])
     assert found["x-forwarded-for"] == ["127.0.0.1"]
     assert {name.lower(): [value] for name, value in sent.items()}.items() <= found.items()
 

@@ -1,0 +1,252 @@
+"""A whole Cellar Hub for the tests: what `make hub` starts, under a name, a port and addresses that nobody else has."""
+
+from __future__ import annotations
+
+import io
+import ipaddress
+import json
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import docker
+from cellar_hub.spawner import names
+from docker.errors import APIError
+
+from tests.ui.lab import free_port
+from tools import hub
+
+BOOKS = ("usage", "audit")
+"""Commands that run in the gateway's container; the others run in the hub's."""
+SERVICES = ("proxy", "hub", "gateway", "socketfilter", "model")
+SHORT = "[default]\nmax_tokens = 40\n"
+LONG = "[default]\nmax_tokens = 4096\n"
+"""Policies. The embedded model does not end by itself, and 4096 tokens take it minutes on a busy machine."""
+ME = """
+import json, os, urllib.request as r
+ask = r.Request("http://gateway:8080/cellar/v1/me", headers={"Authorization": "Bearer " + os.environ["VLLM_API_KEY"]})
+print(r.urlopen(ask, timeout=20).read().decode())
+"""
+HUNGRY = """
+FROM {image}
+CMD ["python3", "-c", "print('These are its last words.', flush=True); b'x' * 10**9"]
+"""
+"""A workspace's image whose server wants more memory than the profile `tight` has."""
+PROFILES = """
+[standard]
+title = "Standard"
+image = "standard"
+cpus = 2
+memory = "2G"
+
+[tight]
+title = "Far too small"
+image = "hungry"
+groups = ["tight"]
+cpus = 1
+memory = "128M"
+"""
+
+
+def wait_until(condition: Callable[[], Any], what: str, timeout: float = 30.0) -> Any:
+    """The first true value of `condition()`; AssertionError naming `what` after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {timeout:.0f} s for {what}")
+        time.sleep(0.1)  # a container of its own cannot set an event here
+
+
+class Installation:
+    """`start` and `end` it once; in between it may be asked, and its services may be killed and made anew."""
+
+    def __init__(self, client: docker.APIClient, folder: Path) -> None:
+        self.client = client
+        self.name = f"e{secrets.token_hex(4)}"
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.folder = folder
+        self.files = folder / "site"
+        self.image = f"cellar-workspace:{self.name}"
+        self.passwords: dict[str, str] = {}
+
+    # --- start and end
+
+    def start(self, images: Sequence[str]) -> None:
+        """With the images of hub, workspace and model. Raises SystemExit that says why it cannot."""
+        hub_image, workspace_image, model_image = (self._id(name) for name in images)
+        self.client.tag(workspace_image, *self.image.split(":"))
+        hungry = io.BytesIO(HUNGRY.format(image=workspace_image).encode())
+        list(self.client.build(fileobj=hungry, tag=f"{self.image}-hungry", rm=True, network_mode="none"))
+        self.files.mkdir(mode=0o755)
+        self.files.chmod(0o755)
+        (self.files / "profiles.toml").write_text(PROFILES)
+        self._write_policy(SHORT)
+        env = self.folder / ".env"
+        hub.write_env(env)
+        values = {
+            "CELLAR_SITE": self.name,
+            "CELLAR_PORT": str(self.port),
+            "CELLAR_HUB_IMAGE": hub_image,
+            "CELLAR_MODEL_IMAGE": model_image,
+            "CELLAR_WORKSPACE_IMAGES": f"standard={self.image},hungry={self.image}-hungry",
+            "CELLAR_WORKSPACE_POOL": str(unused_pool(self.client)),
+            "CELLAR_SITE_FILES": str(self.files),
+            "CELLAR_PROFILES": "/etc/cellar/site/profiles.toml",
+            "CELLAR_POLICY": "/etc/cellar/site/policy.toml",
+        }
+        with env.open("a") as out:
+            out.writelines(f"{name}={value}\n" for name, value in values.items())
+        self.stack = hub.Stack(hub.read_env(env), env, self.folder / "admin-password")
+        hub.start(self.stack, build=False)
+        self.passwords["admin"] = self.stack.password.read_text().strip()
+
+    def _id(self, image: str) -> str:
+        """Tags move when somebody builds beside us; ids do not."""
+        return str(self.client.inspect_image(image)["Id"])
+
+    def end(self) -> None:
+        """Everything that carries this name goes, also what a broken test left; nothing else is touched."""
+        try:
+            self.stack.down()
+        except SystemExit:
+            pass  # what compose cannot remove is removed below
+        for label in (f"com.docker.compose.project={self.name}", f"{names.SITE}={self.name}"):
+            found = {"label": label}
+            for container in self.client.containers(all=True, filters=found):
+                self._gone(self.client.remove_container, container["Id"], force=True, v=True)
+            for network in self.client.networks(filters=found):
+                hub.empty_network(network["Id"])
+                self._gone(self.client.remove_network, network["Id"])
+            for volume in self.client.volumes(filters=found)["Volumes"] or []:
+                self._gone(self.client.remove_volume, volume["Name"], force=True)
+        for image in (self.image, f"{self.image}-hungry"):
+            self._gone(self.client.remove_image, image)
+
+    def _gone(self, remove: Callable[..., Any], name: str, **more: Any) -> None:
+        try:
+            remove(name, **more)
+        except APIError as error:
+            if error.status_code not in (404, 409):
+                raise
+
+    # --- what an administrator does
+
+    def command(self, *arguments: str, stdin: str = "", may_fail: bool = False) -> str:
+        """What `cellar-hub` says, run where hub_config/compose/cellar-hub runs it."""
+        service = "gateway" if arguments[0] in BOOKS else "hub"
+        return self.compose("exec", "-T", service, "cellar-hub", *arguments, stdin=stdin, may_fail=may_fail)
+
+    def compose(self, *arguments: str, stdin: str = "", may_fail: bool = False) -> str:
+        done = self.stack.run(*arguments, stdin=stdin)
+        if done.returncode != 0 and not may_fail:
+            raise AssertionError(f"{' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
+        return done.stdout + (done.stderr if may_fail else "")
+
+    def add_user(self, name: str) -> str:
+        """The new user's password."""
+        self.passwords[name] = secrets.token_urlsafe(12)
+        self.command("users", "add", name, "--password-stdin", stdin=self.passwords[name] + "\n")
+        return self.passwords[name]
+
+    def me(self, user: str) -> dict[str, Any]:
+        """What the gateway tells this user, asked from their workspace."""
+        found: dict[str, Any] = self.inside(self.workspace(user), ME)
+        return found
+
+    def policy(self, text: str, user: str = "ada") -> None:
+        """Returns when the gateway goes by it, for this user and so for everybody."""
+        mark = f"p{secrets.token_hex(4)}"
+        self._write_policy(f'{text}\n[[announcements]]\nid = "{mark}"\nlevel = "info"\ntext = "{mark}"\n')
+        wait_until(lambda: mark in str(self.me(user).get("announcements")), "the policy to be read")
+        self._write_policy(text)
+        wait_until(lambda: not self.me(user).get("announcements"), "the announcement to go")
+
+    def _write_policy(self, text: str) -> None:
+        unfinished = self.files / "policy.toml.part"
+        unfinished.write_text(text)
+        unfinished.chmod(0o644)
+        unfinished.replace(self.files / "policy.toml")
+
+    def usage(self, user: str) -> int:
+        """Tokens of this month, as the gateway's books say."""
+        lines = self.command("usage", "--user", user).splitlines()[2:]
+        return sum(int(prompt) + int(answer) for *_, prompt, _, answer in (line.split() for line in lines))
+
+    # --- containers
+
+    def service(self, name: str) -> str:
+        """The id of its running container."""
+        found = self.stack.container(name)
+        assert found, f"{name} does not run: {self.stack.log(name)}"
+        return self._long(found)
+
+    def _long(self, container: str) -> str:
+        return str(self.client.inspect_container(container)["Id"])
+
+    def workspace(self, user: str) -> str:
+        """The container's id; empty when there is none."""
+        labels = [f"{names.SITE}={self.name}", f"{names.KIND}={names.WORKSPACE}", f"{names.USER}={user}"]
+        found = self.client.containers(filters={"label": labels})
+        return str(found[0]["Id"]) if found else ""
+
+    def started_at(self, container: str) -> str:
+        return str(self.client.inspect_container(container)["State"]["StartedAt"])
+
+    def address(self, container: str, network: str) -> str:
+        networks = self.client.inspect_container(container)["NetworkSettings"]["Networks"]
+        return str(networks[network]["IPAddress"])
+
+    def run_inside(self, container: str, code: str, *arguments: str) -> str:
+        """What a Python program prints inside of a container, as its own user and with its environment."""
+        made = self.client.exec_create(container, ["python3", "-c", code, *arguments])
+        said = self.client.exec_start(made["Id"]).decode()
+        status = self.client.exec_inspect(made["Id"])["ExitCode"]
+        assert status == 0, f"exit {status}: {said[-3000:]}"
+        return str(said)
+
+    def inside(self, container: str, code: str, *arguments: str) -> Any:
+        """The last line that it prints, as JSON."""
+        return json.loads(self.run_inside(container, code, *arguments).strip().splitlines()[-1])
+
+    def kill(self, service: str) -> None:
+        """kill -9 of its first process; Docker starts it again."""
+        container = self.service(service)
+        before = self.started_at(container)
+        process = self.client.inspect_container(container)["State"]["Pid"]
+        os.kill(process, 9)
+        wait_until(lambda: self.started_at(container) != before, f"{service} to be started again")
+
+    def logs(self) -> bytes:
+        """Of all containers of the hub's side."""
+        return b"".join(self.client.logs(self.service(name)) for name in SERVICES)
+
+
+def unused_pool(client: docker.APIClient) -> ipaddress.IPv4Network:
+    """A /20 that no network of this engine has, for workspaces' networks."""
+    taken = []
+    for network in client.networks():
+        for config in (network["IPAM"] or {}).get("Config") or []:
+            if "." in config.get("Subnet", ""):
+                taken.append(ipaddress.IPv4Network(config["Subnet"]))
+    while True:
+        found = ipaddress.IPv4Network(f"10.{secrets.randbelow(30) + 220}.{16 * secrets.randbelow(16)}.0/20")
+        if not any(found.overlaps(each) for each in taken):
+            return found
+
+
+@contextmanager
+def running(client: docker.APIClient, folder: Path, images: Sequence[str]) -> Iterator[Installation]:
+    made = Installation(client, folder)
+    try:
+        made.start(images)
+        yield made
+    finally:
+        made.end()

@@ -1,0 +1,121 @@
+"""What can be reached from inside of a running workspace, before and after the services were made anew."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import re
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cellar_hub.spawner import inside
+from playwright.sync_api import expect
+
+from tests.docker.site.installation import Installation, wait_until
+from tests.docker.site.person import Person
+from tests.docker.site.stream import LONG, Stream
+
+OPEN = (("hub", 8081), ("proxy", 8000), ("gateway", 8080))
+OUTSIDE = (("1.1.1.1", 443), ("8.8.8.8", 53), ("169.254.169.254", 80), ("2606:4700:4700::1111", 443))
+CLOSED = (("proxy", 8001), ("gateway", 8090), ("gateway", 8001), ("hub", 8000), ("hub", 22), ("hub", 5432))
+"""Ports of the services themselves: the proxy's REST API, the gateway's operations, a model server, a database."""
+NAMES = ("example.com", "host.docker.internal", "gateway-operations", "model", "socketfilter", "database", "redis")
+WAY_IN = ("a way to it", "no way")
+
+
+@pytest.fixture
+def host_port() -> Iterator[int]:
+    """A port on which this machine listens on all its addresses."""
+    with socket.create_server(("0.0.0.0", 0)) as server:
+        yield int(server.getsockname()[1])
+
+
+def host_addresses(site: Installation) -> set[str]:
+    """This machine's own, and the first of every network, where Docker puts the machine."""
+    done = subprocess.run(["hostname", "-I"], capture_output=True, text=True)
+    found = {each for each in done.stdout.split() if "." in each}
+    for network in site.client.networks():
+        for config in (network["IPAM"] or {}).get("Config") or []:
+            if "." in config.get("Subnet", ""):
+                found.add(str(ipaddress.IPv4Network(config["Subnet"])[1]))
+    return found
+
+
+def behind(site: Installation) -> list[tuple[str, int]]:
+    """Addresses of services on networks of their own, with the ports that really listen there."""
+    ports = {"model": 8001, "gateway": 8090, "hub": 8081, "proxy": 8000}
+    own = f"{site.name}_"
+    found = []
+    for service, port in ports.items():
+        networks = site.client.inspect_container(site.service(service))["NetworkSettings"]["Networks"]
+        found += [(each["IPAddress"], port) for name, each in networks.items() if name.startswith(own)]
+    assert len(found) > 4
+    return found
+
+
+def assert_sealed(site: Installation, user: str, other: str, port: int) -> None:
+    """The network contract, tried from inside of the user's workspace."""
+    container = site.workspace(user)
+    neighbour = site.workspace(other)
+    beside = (site.address(neighbour, f"{site.name}-ws-{other}"), 8888)
+    hosts = [(address, each) for address in sorted(host_addresses(site)) for each in (port, 22, 2375, site.port)]
+    silent = [*OUTSIDE, beside, *hosts, *behind(site)]
+    asked = {"reach": [*OPEN, *CLOSED, *silent], "names": NAMES, "home": "/home/user"}
+    found = site.inside(container, Path(inside.__file__).read_text(), json.dumps(asked))
+    state = dict(zip([tuple(each) for each in asked["reach"]], found["reach"], strict=True))
+    assert {address: state[address] for address in OPEN} == dict.fromkeys(OPEN, "open")
+    assert not [address for address in CLOSED if state[address] == "open"]
+    # a refusal is an answer, too: there would be a way
+    assert not {address: state[address] for address in silent if state[address] in ("open", "refused")}
+    led = {name: where for name, where in zip(NAMES, found["names"], strict=True) if isinstance(where, str)}
+    assert not led, "names that lead somewhere"
+
+
+def test_a_workspace_reaches_hub_proxy_and_gateway_and_nothing_else(
+    site: Installation, two: tuple[Person, Person], host_port: int
+) -> None:
+    assert_sealed(site, "ada", "ben", host_port)
+
+
+def test_a_neighbour_on_the_same_machine_does_answer_itself(site: Installation, two: tuple[Person, Person]) -> None:
+    """So that "silent" above means closed, and not that nobody listened."""
+    asked = {"reach": [["127.0.0.1", 8888]], "names": [], "home": "/home/user"}
+    here = site.inside(site.workspace("ben"), Path(inside.__file__).read_text(), json.dumps(asked))
+    [address] = {site.address(site.workspace("ben"), f"{site.name}-ws-ben")}
+    asked = {"reach": [[address, 8888]], "names": [], "home": "/home/user"}
+    own = site.inside(site.workspace("ben"), Path(inside.__file__).read_text(), json.dumps(asked))
+    assert "open" in (*here["reach"], *own["reach"])
+
+
+def test_services_made_anew_under_a_running_answer_are_as_closed_as_before(
+    site: Installation, two: tuple[Person, Person], host_port: int, long_answers: None
+) -> None:
+    ada, _ = two
+    before = {name: site.service(name) for name in ("gateway", "proxy")}
+    workspaces = [site.workspace(name) for name in ("ada", "ben")]
+    ada.panel.show()
+    with Stream.inside(site, "ada", **LONG) as stream:
+        stream.wait_for_text()
+        ada.panel.ask("Count from one to one hundred.")
+        expect(ada.panel.last_turn).to_have_attribute("data-state", re.compile("running|complete"), timeout=30_000)
+        site.compose("up", "-d", "--force-recreate", "--no-deps", "gateway", "proxy")
+        assert stream.wait_for_end(90).startswith(("done", "error", "cut"))
+        assert stream.text
+    assert all(site.service(name) != container for name, container in before.items())
+    assert [site.workspace(name) for name in ("ada", "ben")] == workspaces, "workspaces stay"
+    wait_until(lambda: answers(site, "ada"), "the gateway to be attached again", timeout=60)
+    # the page comes back by itself, and the turn has an end and what was written before it
+    ada.panel.expect_state("complete", "length", "interrupted", "error", seconds=90)
+    expect(ada.panel.last_turn.locator(".jp-Cellar-answer, .jp-Cellar-error").first).to_be_visible()
+    ada.shot("8-after-recreation")
+    assert_sealed(site, "ada", "ben", host_port)
+    with Stream.inside(site, "ben", max_tokens=5) as stream:
+        assert stream.wait_for_end().startswith("done")
+
+
+def answers(site: Installation, user: str) -> bool:
+    with Stream.inside(site, user, max_tokens=3) as stream:
+        return stream.wait_for_end() == "done"

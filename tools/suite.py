@@ -192,8 +192,12 @@ def quick(outcome: Outcome) -> None:
 
 def long(outcome: Outcome) -> None:
     ensure_browser(outcome)
+    apt_install(outcome, engine.packages())
     build(outcome)
-    pytest(outcome, "long", "tests", "-m", "long", "--timeout=900", may_be_empty=True)
+    with engine.running(REPORTS / "dockerd.log") as problem:
+        if problem:
+            outcome.missing.append(problem)
+        pytest(outcome, "long", "tests", "-m", "long", "--timeout=900", may_be_empty=True)
 
 
 def only_check(outcome: Outcome) -> None:

@@ -31,7 +31,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
     for item in items:
         if here in item.path.parents:
-            item.add_marker(pytest.mark.slow)
+            # Nine minutes, and three images of two gigabytes in all: `make test-long` runs them.
+            item.add_marker(pytest.mark.long)
             item.add_marker(pytest.mark.timeout(TIMEOUT))
 
 

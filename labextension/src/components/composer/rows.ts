@@ -71,7 +71,7 @@ export interface IMenu {
   active: number;
   /** nothing has come yet */
   searching: boolean;
-  /** the rows answer what is typed now, not what was typed before */
+  /** the active row answers what is typed now, not what was typed before */
   current: boolean;
   /** why what was asked for is not offered */
   note: string | null;
@@ -110,7 +110,11 @@ export function useMenu(
   const [active, setActive] = React.useState(0);
   React.useEffect(() => setActive(0), [kind, query]);
   const count = rows.length;
-  const current = kind !== 'mention' || found?.query === query;
+  const answered = kind !== 'mention' || found?.query === query;
+  const chosen = rows[Math.min(active, Math.max(0, count - 1))];
+  // One that fits what is typed now is what the user sees and means.
+  const current =
+    answered || (chosen?.kind === 'mention' && answersTo(chosen.item, query));
   const selected = rows.some(
     row => row.kind === 'mention' && row.item.kind === 'selection'
   );
@@ -120,7 +124,10 @@ export function useMenu(
     searching: kind === 'mention' && found === null,
     current,
     note:
-      current && kind === 'mention' && meansSelection(trans, query) && !selected
+      answered &&
+      kind === 'mention' &&
+      meansSelection(trans, query) &&
+      !selected
         ? trans.__('Nothing is selected: select text in a cell or a file first')
         : null,
     move: step => setActive(now => (count ? (now + step + count) % count : 0)),

@@ -411,7 +411,7 @@ def test_an_upload_asks_before_it_overwrites_a_file_that_the_server_hides(
     new_lab: Callable[..., Lab], page: Page, model: Any, allow_console: Any
 ) -> None:
     allow_console("409")
-    lab = new_lab(config='c.ContentsManager.hide_globs = ["*.key"]', VLLM_BASE_URL=model.url)
+    lab = new_lab(config='c.ContentsManager.hide_globs = ["*.key", "*~"]', VLLM_BASE_URL=model.url)
     lab.write("site.key", "old")
     panel = Panel(page, lab).open("lab")
     chooser = panel.composer.locator("input[type=file]")

@@ -58,7 +58,9 @@ export async function upload(options: IUploadOptions): Promise<string | null> {
         continue;
       }
       if (arrived === undefined) {
-        arrived = join(folder, `upload-${requestKey().slice(0, 8)}.part`);
+        // Jupyter lists no name with a tilde at its end; a listing in which a listed
+        // file is renamed fails as a whole, and the file browser says "Directory not found".
+        arrived = join(folder, `upload-${requestKey().slice(0, 8)}~`);
         await write(options, arrived);
       }
       const wanted = join(folder, name);

@@ -146,6 +146,9 @@ def main(arguments: list[str] | None = None) -> int:
     keys, catalogue = extract(), read_catalogue()
     if options.merge:
         translated: dict[str, str] = json.loads(options.merge.read_text("utf-8"))
+        wrong = [key for key, text in translated.items() if not isinstance(text, str)]
+        if wrong:
+            raise SystemExit(f"a translation is one text, not a list: {wrong[0]!r}")
         catalogue.update({key: [text] for key, text in translated.items() if text})
     missing, obsolete = compare(keys, catalogue)
     if options.missing:

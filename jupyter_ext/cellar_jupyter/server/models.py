@@ -135,8 +135,7 @@ class Models:
     async def _list(self, client: ModelClient) -> None:
         known, _ = await asyncio.gather(client.models(), self.ask_me())
         self.known = tuple(self._with_overrides(model) for model in known)
-        state = self._served_state() if self.me is not None else "up"
-        self.health = wire.ModelServer(state=state, tiny=self._config.tiny)
+        self.health = wire.ModelServer(state=self._served_state(), tiny=self._config.tiny)
 
     async def ask_me(self) -> Me | None:
         """Ask the gateway about this user; when it does not answer, what it said last."""
@@ -150,7 +149,7 @@ class Models:
         return self.me
 
     def _served_state(self) -> Literal["up", "loading", "down"]:
-        """The gateway answers; how the servers behind it are is another thing."""
+        """The server answers; if it is a gateway, how the servers behind it are is another thing."""
         states = {model.state for model in self.me.models} if self.me is not None else set()
         if "up" in states or not states:
             return "up"

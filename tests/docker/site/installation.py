@@ -7,7 +7,6 @@ import ipaddress
 import json
 import os
 import secrets
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +16,7 @@ import docker
 from cellar_hub.spawner import names
 from docker.errors import APIError
 
-from tests.ui.lab import free_port
+from tests.ui.lab import free_port, wait_until
 from tools import hub
 
 BOOKS = ("usage", "audit")
@@ -50,18 +49,6 @@ groups = ["tight"]
 cpus = 1
 memory = "128M"
 """
-
-
-def wait_until(condition: Callable[[], Any], what: str, timeout: float = 30.0) -> Any:
-    """The first true value of `condition()`; AssertionError naming `what` after `timeout` seconds."""
-    deadline = time.monotonic() + timeout
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > deadline:
-            raise AssertionError(f"waited {timeout:.0f} s for {what}")
-        time.sleep(0.1)  # a container of its own cannot set an event here
 
 
 class Installation:

@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 
 from playwright.sync_api import Browser, Locator, Page, TimeoutError, expect
 
-from tests.docker.site.installation import Installation, wait_until
+from tests.docker.site.installation import Installation
+from tests.ui.lab import wait_until
 from tests.ui.panel import Panel
 
 SPAWN = 120.0  # seconds for a workspace to start on a busy machine

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 import pytest
 
 from tests.docker.site.conftest import NewPerson
-from tests.docker.site.installation import Installation, wait_until
+from tests.docker.site.installation import Installation
 from tests.docker.site.person import Person
 from tests.docker.site.stream import LONG, Stream
+from tests.ui.lab import wait_until
 
 ASK = """
 import json, sys, urllib.error, urllib.request as r

@@ -14,9 +14,10 @@ import pytest
 from cellar_hub.spawner import inside
 from playwright.sync_api import expect
 
-from tests.docker.site.installation import Installation, wait_until
+from tests.docker.site.installation import Installation
 from tests.docker.site.person import Person
 from tests.docker.site.stream import LONG, Stream
+from tests.ui.lab import wait_until
 
 OPEN = (("hub", 8081), ("proxy", 8000), ("gateway", 8080))
 OUTSIDE = (("1.1.1.1", 443), ("8.8.8.8", 53), ("169.254.169.254", 80), ("2606:4700:4700::1111", 443))

@@ -8,10 +8,11 @@ import re
 import pytest
 from cellar_hub.spawner import names
 
-from tests.docker.site.installation import Installation, wait_until
+from tests.docker.site.installation import Installation
 from tests.docker.site.person import Person
 from tests.docker.site.stream import LONG, Stream
 from tests.docker.site.test_5_network import answers
+from tests.ui.lab import wait_until
 
 SURVIVES = {"hub", "proxy", "socketfilter"}
 """Services through which an answer in a workspace does not go."""

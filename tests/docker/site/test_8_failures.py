@@ -9,8 +9,9 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.docker.site.conftest import NewPerson
-from tests.docker.site.installation import Installation, wait_until
+from tests.docker.site.installation import Installation
 from tests.docker.site.person import Person
+from tests.ui.lab import wait_until
 
 
 @pytest.fixture(scope="module")

@@ -39,7 +39,7 @@ MADE: list[Entry] = [
 PLACES: list[Entry] = [
     ("CELLAR_LISTEN", "127.0.0.1", "Address of this machine where browsers are served; 0.0.0.0: all of them"),
     ("CELLAR_PORT", "8000", "Port of this machine where browsers are served"),
-    ("CELLAR_PROXY_OPTIONS", "", "More options of configurable-http-proxy; --host-routing with CELLAR_SUBDOMAIN_HOST"),
+    ("CELLAR_PROXY_OPTIONS", "", "More options of configurable-http-proxy"),
     ("CELLAR_HUB_IMAGE", "cellar-hub:dev", "Image of hub, proxy, gateway and socket filter"),
     ("CELLAR_MODEL_IMAGE", "cellar-model:dev", "Image of the embedded model"),
     ("CELLAR_SITE_FILES", "./site", "Folder of this machine that hub and gateway read at /etc/cellar/site"),
@@ -67,7 +67,7 @@ VLLM: list[Entry] = [
     ("VLLM_IMAGE", "vllm/vllm-openai:v0.33.0", "Image of vLLM"),
 ]
 TLS: list[Entry] = [
-    ("CELLAR_SERVER_NAME", "_", "The name in the certificate"),
+    ("CELLAR_SERVER_NAME", "_", "The names in the certificate, with spaces between them; _: any"),
     ("CELLAR_TLS_FILES", "./tls", "Folder of this machine with tls.crt (the whole chain) and tls.key"),
     ("CELLAR_TLS_LISTEN", "0.0.0.0", "Address of this machine for HTTPS"),
     ("CELLAR_TLS_PORT", "443", "Port for HTTPS"),

@@ -171,6 +171,14 @@ def parse_origin(value: str, variable: str) -> str:
     return value.rstrip("/")
 
 
+def parse_parent_origin(value: str, variable: str) -> str:
+    """An origin below which there may be others: of a name, since an address has none below it."""
+    host = urlsplit(parse_origin(value, variable)).hostname or ""
+    if ":" in host or host.replace(".", "").isdigit():
+        raise SettingsError(variable, "must have a name: nothing can be below an address")
+    return value.rstrip("/")
+
+
 def parse_base_path(value: str, variable: str) -> str:
     if not re.fullmatch(r"/(?:[A-Za-z0-9._~-]+/)*", value, re.ASCII):
         raise SettingsError(variable, "must be a path like / or /jupyter/")
@@ -343,8 +351,8 @@ class HubSettings:
     subdomain_host: str = setting(
         "CELLAR_SUBDOMAIN_HOST",
         "",
-        parse_origin,
-        "https://hub.example.org: each user's workspace gets an origin of its own (wildcard DNS and certificate)",
+        parse_parent_origin,
+        "An origin of its own for each workspace, below this one: https://hub.example.org (wildcard DNS and certificate)",
     )
     admins: tuple[str, ...] = setting("CELLAR_ADMINS", (), parse_words, "Names of the first administrators")
     proxy_api: str = setting(
@@ -434,4 +442,6 @@ class HubSettings:
         settings = read_settings(cls, env)
         if settings.wheelhouse and settings.wheelhouse not in settings.shared_volumes:
             raise SettingsError("CELLAR_WHEELHOUSE_VOLUME", "must be one of CELLAR_SHARED_VOLUMES")
+        if settings.subdomain_host and settings.public_url not in ("", settings.subdomain_host):
+            raise SettingsError("CELLAR_SUBDOMAIN_HOST", "must be the same as CELLAR_PUBLIC_URL: the hub itself is there")
         return settings

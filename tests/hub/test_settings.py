@@ -52,6 +52,8 @@ def test_what_must_be_given_is_asked_for_by_name(missing: str) -> None:
         ("CELLAR_WHEELHOUSE_VOLUME", "wheels"),
         ("CELLAR_PUBLIC_URL", "hub.example.org"),
         ("CELLAR_PUBLIC_URL", "https://admin:secret@hub.example.org"),
+        ("CELLAR_SUBDOMAIN_HOST", "https://10.0.0.1"),
+        ("CELLAR_SUBDOMAIN_HOST", "https://[fd00::1]"),
         ("CELLAR_BASE_PATH", "jupyter"),
         ("CELLAR_PROBE", "none"),
         ("CELLAR_GATEWAY_TOKEN", "short"),
@@ -61,6 +63,12 @@ def test_what_must_be_given_is_asked_for_by_name(missing: str) -> None:
 def test_a_value_that_cannot_be_used_is_refused_by_the_variables_name(variable: str, value: str) -> None:
     with pytest.raises(SettingsError, match=f"^{variable} must "):
         HubSettings.from_env(NEEDED | {variable: value})
+
+
+def test_the_hub_is_where_the_workspaces_origins_are_below() -> None:
+    both = {"CELLAR_PUBLIC_URL": "https://hub.example.org", "CELLAR_SUBDOMAIN_HOST": "https://other.example.org"}
+    with pytest.raises(SettingsError, match="^CELLAR_SUBDOMAIN_HOST must be the same as CELLAR_PUBLIC_URL"):
+        HubSettings.from_env(NEEDED | both)
 
 
 def test_secrets_are_not_shown() -> None:

@@ -16,7 +16,7 @@ from typing import Any
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from bench.clock import PageClock
-from tests.ui.conftest import FLAGS, chromium
+from tests.browser import FLAGS, chromium
 from tests.ui.lab import ROOT, Lab, free_port, wait_until
 
 PROBE = (Path(__file__).parent / "probe.js").read_text()

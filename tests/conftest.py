@@ -6,7 +6,10 @@ import os
 
 import pytest
 
-pytest_plugins = ["tests.fakes.fixtures"]  # model, gated_model, slow_model, silent_model, broken_model
+pytest_plugins = [
+    "tests.browser",  # browser
+    "tests.fakes.fixtures",  # model, gated_model, slow_model, silent_model, broken_model
+]
 
 # Variables of the machine the tests run on that would change what Cellar does: endpoints, keys, language, proxies.
 FOREIGN = ("CELLAR_", "VLLM_", "JUPYTERHUB_", "JUPYTER_", "JPY_", "OPENAI_")

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from tests.docker.engine import Hub, Site
 
@@ -16,17 +15,6 @@ pytestmark = [pytest.mark.ui, pytest.mark.timeout(300)]
 PASSWORD = "a-password-of-tests"
 SCREENSHOTS = os.environ.get("CELLAR_SCREENSHOTS")
 """A folder for pictures of the pages, for whoever wants to look."""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    path = os.environ.get("CELLAR_CHROMIUM") or shutil.which("chromium")
-    if path is None:
-        pytest.skip("Chromium is missing: `apt-get install chromium`, or set CELLAR_CHROMIUM to its path")
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-sync"])
-        yield found
-        found.close()
 
 
 @pytest.fixture

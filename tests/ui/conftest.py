@@ -30,7 +30,6 @@ Everything here is Playwright's synchronous API; a UI test is a plain function.
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -43,21 +42,13 @@ import pytest
 
 pytest.importorskip("playwright", reason="the Python package playwright is missing")
 
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Playwright, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect
 
 from tests.fakes.vllm import FakeVLLM, running
 from tests.ui.lab import ROOT, Lab, free_port, wait_until
 from tests.ui.panel import Panel
 
 SHOTS = ROOT / ".shots"
-FLAGS = [
-    "--no-sandbox",  # the tests may run as root
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-    "--disable-dev-shm-usage",
-]
 # What JupyterLab itself writes to the console on a good day.
 ORDINARY = [
     re.compile(r"Failed to load resource.*40[34].*/api/(contents|me|kernels|sessions|workspaces|settings)"),
@@ -71,12 +62,6 @@ expect.set_options(timeout=15_000)
 
 NewPage = Callable[[], Page]
 AllowConsole = Callable[[str], None]
-
-
-def chromium() -> str | None:
-    """The distribution's Chromium, or the one CELLAR_CHROMIUM names."""
-    named = os.environ.get("CELLAR_CHROMIUM")
-    return named or shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -182,24 +167,6 @@ def new_lab(tmp_path: Path) -> Iterator[Callable[..., Lab]]:
 
 
 # --- browser
-
-
-@pytest.fixture(scope="session")
-def _playwright() -> Iterator[Playwright]:
-    with sync_playwright() as playwright:
-        yield playwright
-
-
-@pytest.fixture(scope="session")
-def browser(_playwright: Playwright) -> Iterator[Browser]:
-    path = chromium()
-    if path is None:
-        pytest.skip("Chromium is missing: `apt-get install chromium`, or set CELLAR_CHROMIUM to its path")
-    browser = _playwright.chromium.launch(
-        executable_path=path, args=FLAGS, headless=os.environ.get("HEADLESS", "1") != "0"
-    )
-    yield browser
-    browser.close()
 
 
 @pytest.fixture

@@ -14,16 +14,16 @@ from typing import Any
 
 import docker
 import pytest
-from playwright.sync_api import Browser, Playwright, sync_playwright
+from playwright.sync_api import Browser, expect
 
 from tests.conftest import FOREIGN, PROXIES
 from tests.docker.site.installation import LONG, SHORT, Installation, running
 from tests.docker.site.person import Person
-from tests.ui.conftest import FLAGS, chromium
 from tools import hub, images
 
 ROOT = Path(__file__).resolve().parents[3]
 SHOTS = ROOT / ".shots" / "site"
+expect.set_options(timeout=15_000)
 TIMEOUT = 240  # seconds for one test, the first of which waits for the stack
 
 
@@ -79,22 +79,6 @@ def site(client: docker.APIClient, tmp_path_factory: pytest.TempPathFactory) -> 
             _missing(f"an image is missing: {problem}")
         with running(client, tmp_path_factory.mktemp("hub"), names) as made:
             yield made
-
-
-@pytest.fixture(scope="session")
-def _playwright() -> Iterator[Playwright]:
-    with sync_playwright() as playwright:
-        yield playwright
-
-
-@pytest.fixture(scope="session")
-def browser(_playwright: Playwright) -> Iterator[Browser]:
-    path = chromium()
-    if path is None:
-        _missing("Chromium is missing: `apt-get install chromium`, or set CELLAR_CHROMIUM to its path")
-    started = _playwright.chromium.launch(executable_path=path, args=FLAGS)
-    yield started
-    started.close()
 
 
 NewPerson = Callable[..., Person]

@@ -67,7 +67,7 @@ def test_a_value_that_cannot_be_used_is_refused_by_the_variables_name(variable: 
 
 def test_the_hub_is_where_the_workspaces_origins_are_below() -> None:
     both = {"CELLAR_PUBLIC_URL": "https://hub.example.org", "CELLAR_SUBDOMAIN_HOST": "https://other.example.org"}
-    with pytest.raises(SettingsError, match="^CELLAR_SUBDOMAIN_HOST must be the same as CELLAR_PUBLIC_URL"):
+    with pytest.raises(SettingsError, match=r"^CELLAR_SUBDOMAIN_HOST must be the same as CELLAR_PUBLIC_URL"):
         HubSettings.from_env(NEEDED | both)
 
 

@@ -55,7 +55,7 @@ class Site:
         )
         return str(made["Id"])
 
-    def make_workspace(self, command: list[str], **host: Any) -> str:
+    def make_workspace(self, command: list[str], user: str | None = None, **host: Any) -> str:
         config = self.hub.create_host_config(
             **{
                 "network_mode": self.ws("ann"),
@@ -69,7 +69,7 @@ class Site:
             | host
         )
         made = self.hub.create_container(
-            self.image, command, name=self.ws("ann"), labels=self.labels, host_config=config, ports={"8888/tcp": None}
+            self.image, command, user=user, name=self.ws("ann"), labels=self.labels, host_config=config, ports=[8888]
         )
         return str(made["Id"])
 
@@ -165,6 +165,14 @@ def test_docker_py_cannot_make_a_container_with(host: dict[str, Any], site: Site
     with pytest.raises(APIError, match="socket filter"):
         site.make_workspace(["/bin/sleep", "600"], **host)
     assert site.real.containers.list(all=True, filters={"label": f"org.cellar.site={site.name}"}) == []
+
+
+@pytest.mark.parametrize("user", ["0", "root", "-0", "-0:-0", "1000:-0"])
+def test_no_spelling_of_root_makes_a_workspace(user: str, site: Site) -> None:
+    """Docker reads the text as Go does: "-0" is a number, and that number is root."""
+    site.make_network()
+    with pytest.raises(APIError, match="socket filter"):
+        site.make_workspace(["/usr/bin/id"], user=user)
 
 
 def test_docker_py_cannot_run_a_program_or_read_a_file_in_a_workspace(site: Site) -> None:

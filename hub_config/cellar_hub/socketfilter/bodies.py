@@ -127,7 +127,8 @@ _TMPFS = mapping(
     _clean_path,
     text(r"(?:(?:rw|ro|exec|noexec|nosuid|nodev|(?:size|mode|uid|gid|nr_inodes)=[0-9]+[kmgKMG%]?),?)*", 200),
 )
-_USER = text(r"(?!(?:0+|root)(?::|$))[a-z0-9_-]{1,32}(?::(?!(?:0+|root)$)[a-z0-9_-]{1,32})?", 65)
+_NAME = r"(?!(?:0+|root)(?::|$))[a-z0-9_][a-z0-9_-]{0,31}"  # no sign before it: the engine reads "-0" as a number
+_USER = text(f"{_NAME}(?::{_NAME})?", 65)
 _ARGUMENTS = each(free(32_768), most=256)
 _LOGGING = record(
     {
@@ -281,7 +282,7 @@ def container_body(policy: Policy, body: dict[str, Any]) -> None:
         required=("Image", "Labels", "HostConfig"),
     )(body, "")
     host = body["HostConfig"]
-    if host.get("CpuQuota", 0) > policy.max_cpus * host.get("CpuPeriod", 100_000):
+    if (host.get("CpuQuota") or 0) > policy.max_cpus * (host.get("CpuPeriod") or 100_000):
         raise Refused(f"HostConfig.CpuQuota is more than {policy.max_cpus} processors")
 
 

@@ -167,13 +167,18 @@ def _network(policy: Policy, ref: str) -> Generator[Look, Answer, dict[str, Any]
 
 
 def _volume(policy: Policy, name: str) -> Generator[Look, Answer, bool]:
-    """Whether it exists. Docker makes a volume that a container names, so it may have no label of ours."""
+    """Whether it exists. Docker makes a volume that a container names, so it may have no label; but none of others: the
+    name may also be another site's, or a compose project's, that begins like ours."""
     if name in policy.shared_volumes:
         return True
     found = yield Look("volumes", name)
-    if found is not None and (found.get("Driver") != "local" or found.get("Options")):
+    if found is None:
+        return False
+    labels = found.get("Labels") or {}
+    foreign = labels and not _has_our_labels(policy, labels)
+    if found.get("Driver") != "local" or found.get("Options") or foreign:
         raise Refused("this volume was not made by the hub")
-    return found is not None
+    return True
 
 
 # --- the judgement of each route

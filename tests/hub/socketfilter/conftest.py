@@ -41,6 +41,7 @@ def engine_objects() -> dict[str, dict[str, dict[str, Any]]]:
     volumes = [
         {"Name": "cellar-ws-ann", "Driver": "local", "Options": None},
         {"Name": "cellar-ws-host", "Driver": "local", "Options": {"type": "none", "o": "bind", "device": "/"}},
+        {"Name": "cellar-ws-x_db", "Driver": "local", "Labels": {"com.docker.compose.project": "cellar-ws-x"}},
     ]
     by_id = {c["Id"]: c for c in containers} | {c["Id"][:12]: c for c in containers}
     return {

@@ -33,6 +33,13 @@ async def test_the_body_is_written_anew(door: Filter, engine: FakeEngine, worksp
     assert (status, engine.acted[0][2]) == (200, workspace_body | {"Image": IMAGE_ID})
 
 
+async def test_null_counts_as_absent(door: Filter, engine: FakeEngine, workspace_body: dict[str, Any]) -> None:
+    host = workspace_body["HostConfig"] | dict.fromkeys(("CpuPeriod", "CpuQuota", "Binds", "Mounts", "Tmpfs", "Dns"))
+    body = workspace_body | {"HostConfig": host, "NetworkingConfig": None, "User": None}
+    assert (await door.call("POST", CREATE, body))[0] == 200
+    assert len(engine.acted) == 1
+
+
 HOST: list[dict[str, Any]] = [
     {"Privileged": True},
     {"Binds": ["/:/host"]},
@@ -44,6 +51,7 @@ HOST: list[dict[str, Any]] = [
     {"Binds": ["cellar-ws-ann:/home/user:rw,rshared"]},
     {"Binds": ["cellar-ws-ann:/home/../etc"]},
     {"Binds": ["cellar-ws-host:/host"]},
+    {"Binds": ["cellar-ws-x_db:/db"]},  # a compose project's whose name begins like ours
     {"Binds": ["cellar-ws-ann/../../x:/host"]},
     {"Binds": "/:/host"},
     {"Mounts": [{"Type": "bind", "Source": "/", "Target": "/host"}]},
@@ -107,6 +115,7 @@ HOST: list[dict[str, Any]] = [
     {"CpuQuota": 300_000},
     {"CpuQuota": -1},
     {"CpuPeriod": 1_000, "CpuQuota": 100_000},
+    {"CpuPeriod": None, "CpuQuota": 300_000},
     {"CpuRealtimeRuntime": 1},
     {"PidsLimit": 0},
     {"PidsLimit": -1},
@@ -148,6 +157,9 @@ BODY: list[dict[str, Any]] = [
     {"User": "0:1000"},
     {"User": "1000:0"},
     {"User": "root:root"},
+    {"User": "-0"},  # Go reads it as 0
+    {"User": "1000:-0"},
+    {"User": "-00:-1"},
     {"HostConfig": None},
     {"hostconfig": {"Privileged": True}},
     {"Hostconfig": {}},

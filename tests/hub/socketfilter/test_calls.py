@@ -184,7 +184,10 @@ async def test_filters_in_another_form_are_refused(filters: str, door: Filter, e
 
 async def test_the_list_of_volumes_is_cut_down_to_ours(door: Filter) -> None:
     status, found = await door.call("GET", "/v1.41/volumes")
-    assert (status, [v["Name"] for v in found["Volumes"]]) == (200, ["cellar-ws-ann", "cellar-ws-host"])
+    assert (status, [v["Name"] for v in found["Volumes"]]) == (
+        200,
+        ["cellar-ws-ann", "cellar-ws-host", "cellar-ws-x_db"],
+    )
 
 
 async def test_an_allowed_image_is_looked_at_by_name_or_id(door: Filter, engine: FakeEngine) -> None:
@@ -237,7 +240,7 @@ async def test_a_network_of_others_is_left_alone(action: str, door: Filter, engi
 
 async def test_a_volume_is_removed_only_when_it_is_a_workspaces(door: Filter, engine: FakeEngine) -> None:
     assert (await door.call("DELETE", "/v1.41/volumes/cellar-ws-ann?force=False"))[0] == 200
-    for name in ("cellar-ws-host", "cellar_database", "cellar-wheelhouse"):
+    for name in ("cellar-ws-host", "cellar-ws-x_db", "cellar_database", "cellar-wheelhouse"):
         assert (await door.call("DELETE", f"/v1.41/volumes/{name}"))[0] == 403
     assert len(engine.acted) == 1
 

@@ -352,7 +352,7 @@ class HubSettings:
         "CELLAR_SUBDOMAIN_HOST",
         "",
         parse_parent_origin,
-        "An origin of its own for each workspace, below this one: https://hub.example.org (wildcard DNS and certificate)",
+        "Each workspace gets an origin of its own below this one, https://hub.example.org (wildcard DNS and certificate)",
     )
     admins: tuple[str, ...] = setting("CELLAR_ADMINS", (), parse_words, "Names of the first administrators")
     proxy_api: str = setting(
@@ -443,5 +443,5 @@ class HubSettings:
         if settings.wheelhouse and settings.wheelhouse not in settings.shared_volumes:
             raise SettingsError("CELLAR_WHEELHOUSE_VOLUME", "must be one of CELLAR_SHARED_VOLUMES")
         if settings.subdomain_host and settings.public_url not in ("", settings.subdomain_host):
-            raise SettingsError("CELLAR_SUBDOMAIN_HOST", "must be the same as CELLAR_PUBLIC_URL: the hub itself is there")
+            raise SettingsError("CELLAR_SUBDOMAIN_HOST", "must be the same as CELLAR_PUBLIC_URL: the hub is there")
         return settings

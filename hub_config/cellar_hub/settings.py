@@ -352,7 +352,7 @@ class HubSettings:
         "CELLAR_SUBDOMAIN_HOST",
         "",
         parse_parent_origin,
-        "Each workspace gets an origin of its own below this one, https://hub.example.org (wildcard DNS and certificate)",
+        "An origin for each workspace, below this one: https://hub.example.org (wildcard DNS and certificate)",
     )
     admins: tuple[str, ...] = setting("CELLAR_ADMINS", (), parse_words, "Names of the first administrators")
     proxy_api: str = setting(

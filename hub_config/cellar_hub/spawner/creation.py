@@ -20,7 +20,7 @@ PORT = 8888
 GATEWAY = "http://gateway:8080/v1"
 SHARED = "/srv/shared"
 WHEELHOUSE = "/wheelhouse"
-"""Where pip looks in the workspace's image (its pip.conf)."""
+"""Where pip looks, for it asks no index (pip.conf in the workspace's image)."""
 CPU_PERIOD = 100_000  # microseconds, Docker's default
 MIB = 1024**2
 STOP_TIMEOUT = 10  # seconds a workspace has to save its journals
@@ -99,6 +99,8 @@ class Creation:
         return found
 
 
-def environment(hub: Mapping[str, str], token: str) -> dict[str, str]:
-    """JupyterHub's own variables, and where the model is: at the gateway, with the workspace's own token."""
-    return dict(hub) | {"VLLM_BASE_URL": GATEWAY, "VLLM_API_KEY": token, "CELLAR_GATEWAY": "1"}
+def environment(hub: Mapping[str, str], token: str, settings: HubSettings) -> dict[str, str]:
+    """JupyterHub's own variables; where the model is: at the gateway, with the workspace's own token; where packages
+    are."""
+    model = {"VLLM_BASE_URL": GATEWAY, "VLLM_API_KEY": token, "CELLAR_GATEWAY": "1"}
+    return dict(hub) | model | ({"PIP_FIND_LINKS": WHEELHOUSE} if settings.wheelhouse else {})

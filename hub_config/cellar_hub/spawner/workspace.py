@@ -162,7 +162,7 @@ class CellarSpawner(DockerSpawner):
                 profile=profile,
                 image=image["Id"],
                 command=(self.cmd or image["Config"]["Cmd"] or []) + self.get_args(),
-                environment=environment(self.get_env(), self.api_token),
+                environment=environment(self.get_env(), self.api_token, settings),
                 gpus=gpus,
             )
             host = self.client.create_host_config(**creation.host(settings))

@@ -64,13 +64,18 @@ def test_gpus_are_given_by_their_ids_and_labelled() -> None:
 
 
 def test_the_model_is_the_gateway_and_its_key_the_workspaces_own_token() -> None:
-    found = environment({"JUPYTERHUB_USER": "alice", "VLLM_API_KEY": "other"}, "token-of-alice")
+    nowhere = replace(SETTINGS, wheelhouse="")
+    found = environment({"JUPYTERHUB_USER": "alice", "VLLM_API_KEY": "other"}, "token-of-alice", nowhere)
     assert found == {
         "JUPYTERHUB_USER": "alice",
         "VLLM_BASE_URL": "http://gateway:8080/v1",
         "VLLM_API_KEY": "token-of-alice",
         "CELLAR_GATEWAY": "1",
     }
+
+
+def test_pip_looks_for_packages_in_the_wheelhouse() -> None:
+    assert environment({}, "token", SETTINGS)["PIP_FIND_LINKS"] == "/wheelhouse"
 
 
 def test_a_runtime_is_asked_for_when_it_is_set() -> None:

@@ -35,7 +35,7 @@ from .models import ModelRow
 from .refused import Refused, forbidden, not_available, printable, unauthorized
 from .relay import Broken, chunks, kept_headers, read_bounded
 from .reply import Reply
-from .request import Asked, Kind, model_of, parse_object, parse_request
+from .request import Asked, Kind, parse_request, parse_tokenize
 
 SERVICE = "services/cellar"
 LARGE = 256 * 1024
@@ -157,9 +157,8 @@ class Api:
         identity = await self._identify(scope)
         allowed = self._allowed(identity)
         body = await self._body(scope, receive)
-        fields = await _parsed(parse_object, body)
-        model = model_of(fields)
-        row = self._find_any(model, identity, allowed)
+        fields = await _parsed(parse_tokenize, body)
+        row = self._find_any(fields["model"], identity, allowed)
         server = row.server
         room = self._tokenizing.setdefault(server.base_url, asyncio.Semaphore(TOKENIZING))
         headers = {"content-type": "application/json", "x-request-id": scope["request_id"]}

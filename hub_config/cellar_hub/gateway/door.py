@@ -2,7 +2,8 @@
 
 uvicorn bounds neither the size of a head nor the time in which it comes, so `BoundedProtocol` does: a head of at most
 `MAX_HEAD` bytes within `HEAD_TIMEOUT` seconds, from the connection's first moment on. Bodies are read here, at most
-`max_body` bytes, and no slower than `SLOWEST` after `BODY_TIMEOUT`. What still comes of a request that was answered
+`max_body` bytes, and no slower than `SLOWEST` after `BODY_TIMEOUT`; what stands beside them on the wire (sizes and
+extensions of chunks, trailers) is bounded by `BESIDE`. What still comes of a request that was answered
 before its end (401, 413) is thrown away for a while, because a connection closed at once could take the answer with it.
 """
 
@@ -23,6 +24,10 @@ BODY_TIMEOUT = 20.0
 SLOWEST = 64 * 1024
 """Bytes per second that a large body must come with, over its whole length."""
 
+BESIDE = 8
+"""Bytes on the wire beside each byte of a body, over MAX_HEAD in all: a chunk of one byte has five. Trailers would be
+kept without end."""
+
 LINGER = 5.0
 MAX_DISCARDED = 4 * 1024 * 1024
 
@@ -41,6 +46,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_timer: asyncio.TimerHandle | None = None
         self._head_size = 0
         self._in_head = True
+        self._body_size = self._beside = 0
         self._linger_timer: asyncio.TimerHandle | None = None
         self._discarded = 0
         self._refused = False
@@ -61,7 +67,12 @@ class BoundedProtocol(HttpToolsProtocol):
             if self._head_timer is None:  # the next request of a kept connection
                 self._start_head_timer()
             self._head_size += len(data)
+        began_in_body, body_before = not self._in_head, self._body_size
         super().data_received(data)
+        if began_in_body and not self._in_head:
+            self._beside += len(data) - (self._body_size - body_before)
+            if self._beside > MAX_HEAD + BESIDE * self._body_size:
+                self.transport.close()
         if self._in_head and self._head_size > MAX_HEAD and not self._refused and not self.transport.is_closing():
             self._answer(431, "Request Header Fields Too Large")
 
@@ -69,6 +80,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._refused:
             return
         self._in_head = False
+        self._body_size = self._beside = 0
         self._stop_head_timer()
         if sum(len(name) + len(value) for name, value in self.headers) + len(self.url) > MAX_HEAD:
             self._answer(431, "Request Header Fields Too Large")
@@ -76,6 +88,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
+        self._body_size += len(body)
         if self._refused or self.transport.is_closing():
             return
         if self.cycle.response_complete:

@@ -281,7 +281,9 @@ class Exchange:
         said = self._reader.usage
         if said is not None and said.prompt_tokens is not None:
             return Usage(said.prompt_tokens, said.completion_tokens or 0, said.cached)
-        return Usage(self._asked.prompt, self._reader.events, estimated=True)
+        # who makes an answer too long to be read (probabilities of every token do that) has it counted as the longest
+        events = self._asked.max_tokens if self._reader.overlong else self._reader.events
+        return Usage(self._asked.prompt, events, estimated=True)
 
     def _log(self, settled: Settled) -> None:
         """Who and how much, as the audit has it; never what."""

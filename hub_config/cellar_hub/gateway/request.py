@@ -1,9 +1,9 @@
 """A request as the client wrote it -> as the model server gets it, and what the gateway must know of it. Pure.
 
 Unknown fields are kept: what vLLM learns tomorrow works today. Refused is what could be read in two ways (the same key
-twice, text that is not UTF-8, numbers that are none) and what would let the model server fetch an address (pictures by
-http). Ours, whatever the client writes: `max_tokens` within the policy, usage at the end of a stream, `cache_salt`,
-`priority`, the names of request and session.
+twice, text that is not UTF-8, numbers that are none), what would let the model server fetch an address (pictures by
+http), and what is a program or a pickle to it (templates, embeddings). Ours, whatever the client writes: `max_tokens`
+within the policy, usage at the end of a stream, `cache_salt`, `priority`, the names of request and session.
 """
 
 from __future__ import annotations
@@ -31,7 +31,14 @@ IMAGE_TOKENS = 1200
 MAX_DEPTH_ERROR = "The request's JSON is nested too deeply"
 
 _OURS = frozenset({"cache_salt", "priority", "request_id", "session_id", "kv_transfer_params", "data_parallel_rank"})
+_ALIASES = frozenset({"n_predict", "n_cmpl", "id_slot"})
+"""llama.cpp's own names: of `max_tokens` and `n`, which they override there, and of a slot with somebody's cache."""
+_NOT_TAKEN = frozenset({"chat_template", "prompt_embeds"})
+"""A program for the server's template engine (CVE-2025-61620), and a tensor to be unpickled (CVE-2025-62164)."""
+_NOT_TEMPLATES = frozenset({"chat_template", "tokenize", "tools"})
+"""Of `chat_template_kwargs`: a template by the back door, work that blocks vLLM (CVE-2025-62426), unseen tools."""
 _MEDIA = frozenset({"image_url", "audio_url", "video_url", "input_audio", "file"})
+_TENSORS = frozenset({"image_embeds", "audio_embeds"})
 
 
 class Asked(msgspec.Struct, kw_only=True):
@@ -72,10 +79,11 @@ def parse_request(
     `wish`: the class that the client asks for (`X-Cellar-Class`)."""
     fields = parse_object(data)
     model = model_of(fields)
+    _check_harmless(fields)
     stream = _switch(fields, "stream") and kind != "embeddings"
-    for name in _OURS & fields.keys():
+    for name in (_OURS | _ALIASES) & fields.keys():
         del fields[name]
-    _drop_session(fields)
+    _drop_extras(fields)
     question, prompt, prompts = _read_prompt(fields, kind)
     tokens = 0
     if kind != "embeddings":
@@ -94,6 +102,16 @@ def parse_request(
         question=question,
         tools=bool(fields.get("tools") or fields.get("functions")),
     )
+
+
+def parse_tokenize(data: bytes) -> dict[str, Any]:
+    """The fields of a request to /tokenize. Raises `Refused` (400): a server loads pictures to count their tokens."""
+    fields = parse_object(data)
+    model_of(fields)
+    _check_harmless(fields)
+    if fields.get("messages") is not None:
+        _read_messages(fields["messages"])
+    return fields
 
 
 def model_of(fields: dict[str, Any]) -> str:
@@ -203,10 +221,18 @@ def _ask_for_usage(fields: dict[str, Any]) -> bool:
     return wants
 
 
-def _drop_session(fields: dict[str, Any]) -> None:
+def _drop_extras(fields: dict[str, Any]) -> None:
+    """vLLM takes some of what is ours from here, too."""
     extra = fields.get("vllm_xargs")
-    if isinstance(extra, dict) and "session_id" in extra:
-        fields["vllm_xargs"] = {name: value for name, value in extra.items() if name != "session_id"}
+    if isinstance(extra, dict):
+        fields["vllm_xargs"] = {name: value for name, value in extra.items() if name not in _OURS}
+
+
+def _check_harmless(fields: dict[str, Any]) -> None:
+    more = fields.get("chat_template_kwargs")
+    found = [*(_NOT_TAKEN & fields.keys()), *(_NOT_TEMPLATES & more.keys() if isinstance(more, dict) else ())]
+    if found:
+        raise bad_request(f"{found[0]} is not taken here", param=found[0])
 
 
 def _class(kind: Kind, tokens: int, wish: str) -> Class:
@@ -222,13 +248,19 @@ def _class(kind: Kind, tokens: int, wish: str) -> Class:
 # The prompt: how long it is, and what the person asked
 
 
+_BESIDE = ("tools", "functions", "documents", "chat_template_kwargs")
+"""What a chat's template may write into the prompt beside its messages."""
+
+
 def _read_prompt(fields: dict[str, Any], kind: Kind) -> tuple[bytes, int, int]:
     """(the question, tokens, prompts)."""
     if kind == "chat":
         question, size, images = _read_messages(fields.get("messages"))
-        more = sum(len(msgspec.json.encode(fields[name])) for name in ("tools", "functions") if name in fields)
+        more = sum(len(msgspec.json.encode(fields[name])) for name in _BESIDE if name in fields)
         return question, to_tokens(size + more) + images * IMAGE_TOKENS, 1
     name = "prompt" if kind == "completion" else "input"
+    if "messages" in fields:  # vLLM would read them in place of the other, pictures and all
+        raise bad_request(f"messages are not taken beside {name}", param="messages")
     value = fields.get(name)
     if isinstance(value, str):
         return value.encode(), to_tokens(_size(value)), 1
@@ -277,6 +309,8 @@ def _read_parts(parts: list[Any]) -> tuple[int, int]:
             raise bad_request("A part of a message must be an object", param="messages")
         if isinstance(part.get("text"), str):
             size += _size(part["text"])
+        if _TENSORS & part.keys():
+            raise bad_request("Pictures and sound must be data: addresses", param="messages")
         for name in _MEDIA & part.keys():
             images += 1
             _no_address(part[name])

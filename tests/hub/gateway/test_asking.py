@@ -6,6 +6,7 @@ import hashlib
 
 import pytest
 from cellar.chat import Delta, Finish, Opened, UsageSeen
+from cellar_hub.gateway import answer as answer_reader
 
 from tests.fakes.vllm import FakeVLLM
 from tests.hub.gateway.conftest import Gateway, MakeGateway, chat, events, question, said, streaming
@@ -28,6 +29,17 @@ async def test_an_answer_streams_byte_for_byte(hub: Hub, gateway: Gateway, model
     assert response.headers["x-accel-buffering"] == "no"
     assert "네, 이 셀은" in said(body)
     assert events(body)[-2]["usage"]["prompt_tokens"] > 0 and events(body)[-1] == "[DONE]"
+
+
+async def test_an_answer_too_long_to_be_read_counts_as_the_longest(
+    hub: Hub, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four answers with the probabilities of every token are longer than what is kept of one: they were for nothing."""
+    monkeypatch.setattr(answer_reader, "MAX_WHOLE", 100)
+    asked = await gateway.client(hub.user("ann")).post("/v1/chat/completions", json=chat(max_tokens=64))
+    assert asked.status_code == 200 and len(asked.content) > 100
+    (end,) = await gateway.ends()
+    assert (end.completion, end.estimated) == (64, True)
 
 
 async def test_the_usage_event_stays_here_when_nobody_asked_for_it(hub: Hub, gateway: Gateway) -> None:

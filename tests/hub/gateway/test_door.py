@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 
@@ -69,6 +70,46 @@ async def test_the_next_head_on_a_kept_connection_is_timed_too(hub: Hub, gateway
         assert (await reader.read()).endswith(
             b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
         )
+    writer.close()
+
+
+@pytest.mark.parametrize("token", ["known", "invented"])
+@pytest.mark.parametrize("piece", [b"x: " + b"y" * 5_000 + b"\r\n", b"y" * 5_000], ids=["many", "one"])
+async def test_trailers_without_end_are_cut_off(hub: Hub, gateway: Gateway, token: str, piece: bytes) -> None:
+    """Whoever parses HTTP keeps trailers, and they belong neither to the head nor to the body."""
+    _, writer = await connect(gateway)
+    writer.write(head(hub.user("ann") if token == "known" else token, "Transfer-Encoding: chunked") + b"0\r\nx: ")
+    sent = 0
+    with contextlib.suppress(ConnectionError):
+        async with asyncio.timeout(20):
+            while sent < 50_000_000:
+                writer.write(piece)
+                sent += len(piece)
+                await writer.drain()
+                await asyncio.sleep(0)
+    assert sent < 20_000_000  # most of it still in sockets' buffers
+    writer.close()
+
+
+async def test_extensions_of_chunks_are_bounded_and_small_chunks_are_not_refused(hub: Hub, gateway: Gateway) -> None:
+    reader, writer = await connect(gateway)
+    body = json.dumps(chat("x" * 20_000)).encode()
+    writer.write(head(hub.user("ann"), "Transfer-Encoding: chunked"))
+    for byte in body:
+        writer.write(b"1\r\n%c\r\n" % byte)
+        await writer.drain()
+    writer.write(b"0\r\n\r\n")
+    assert b" 200 " in await reader.readuntil(b"\r\n")
+    writer.close()
+    reader, writer = await connect(gateway)
+    writer.write(head(hub.user("ann"), "Transfer-Encoding: chunked"))
+    with contextlib.suppress(ConnectionError):
+        async with asyncio.timeout(20):
+            for _ in range(10_000):
+                writer.write(b"1;" + b"e" * 5_000 + b"\r\n \r\n")
+                await writer.drain()
+                await asyncio.sleep(0)
+            pytest.fail("50 MB of extensions were taken")
     writer.close()
 
 

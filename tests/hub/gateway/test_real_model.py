@@ -46,3 +46,17 @@ async def test_its_refusals_and_its_usage_pass_as_they_should(
     answer = await plain.post("/v1/chat/completions", json=body)
     assert said(answer.content) and '"choices":[]' not in answer.text  # nobody asked for the usage
     assert [end.outcome for end in await gateway.ends()] == ["refused", "length"]
+
+
+async def test_no_other_name_of_max_tokens_gets_more_of_it(
+    hub: Hub, make_gateway: MakeGateway, a_real_model: str
+) -> None:
+    """llama.cpp lets `n_predict` override `max_tokens`, and `n_cmpl` answer more than once."""
+    gateway = await make_gateway(VLLM_BASE_URL=a_real_model, policy="[default]\nmax_tokens = 4")
+    plain = gateway.client(hub.user("ann"))
+    (model,) = await gateway.cellar(hub.user("ann")).models()
+    body = {"model": model.id, "n_predict": 64, "n_cmpl": 2, "max_tokens": 64, "temperature": 0.0}
+    chat = {"messages": [{"role": "user", "content": "Hi"}]}
+    for path, asked in (("chat/completions", chat), ("completions", {"prompt": "one two three"})):
+        answer = (await plain.post(f"/v1/{path}", json=body | asked)).json()
+        assert answer["usage"]["completion_tokens"] <= 4 and len(answer["choices"]) == 1

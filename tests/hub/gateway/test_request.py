@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from cellar_hub.gateway.refused import Refused
-from cellar_hub.gateway.request import Asked, Kind, parse_request
+from cellar_hub.gateway.request import Asked, Kind, parse_request, parse_tokenize
 
 
 def ask(body: Any, kind: Kind = "chat", **more: Any) -> Asked:
@@ -79,6 +79,36 @@ def test_salt_priority_and_names_are_ours() -> None:
     assert sent(ask(body)) == {**chat(), "vllm_xargs": {"a": 2}, "max_tokens": 1000}
     ours = sent(ask(body), cache_salt="ours", priority=1)
     assert (ours["cache_salt"], ours["priority"]) == ("ours", 1)
+
+
+def test_other_names_of_what_is_ours_are_dropped() -> None:
+    """llama.cpp's n_predict overrides max_tokens; vLLM takes its internals from vllm_xargs as well."""
+    body = chat(n_predict=10**6, n_cmpl=4, id_slot=0, vllm_xargs={"kv_transfer_params": "x", "a": 2})
+    assert sent(ask(body)) == {**chat(), "vllm_xargs": {"a": 2}, "max_tokens": 1000}
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"chat_template": "{{ 1 }}"},
+        {"chat_template_kwargs": {"chat_template": "{{ 1 }}"}},
+        {"chat_template_kwargs": {"tokenize": True}},
+        {"chat_template_kwargs": {"tools": [{}]}},
+        {"prompt_embeds": "gASV"},
+        {"messages": [{"role": "user", "content": [{"type": "image_embeds", "image_embeds": "gASV"}]}]},
+    ],
+)
+def test_programs_and_pickles_for_the_model_server_are_refused(more: dict[str, Any]) -> None:
+    with pytest.raises(Refused) as refused:
+        ask(chat(**more))
+    assert refused.value.status == 400
+    with pytest.raises(Refused):
+        parse_tokenize(json.dumps(chat(**more)).encode())
+
+
+def test_a_template_s_arguments_count_as_prompt() -> None:
+    assert ask(chat(documents=[{"text": "x" * 3000}])).prompt > 1000
+    assert ask(chat(chat_template_kwargs={"note": "x" * 3000})).prompt > 1000
 
 
 def test_answers_in_one_request_are_bounded_and_reserved() -> None:
@@ -177,5 +207,11 @@ def test_what_is_no_request_is_refused_without_being_quoted(body: bytes) -> None
 @pytest.mark.parametrize("url", ["http://10.0.0.1/x.png", "file:///etc/passwd", "//host/x", ""])
 def test_the_model_server_is_sent_to_no_address(url: str) -> None:
     for part in ({"type": "image_url", "image_url": {"url": url}}, {"type": "audio_url", "audio_url": url}):
+        body = {"model": "m", "messages": [{"role": "user", "content": [part]}]}
         with pytest.raises(Refused):
-            ask({"model": "m", "messages": [{"role": "user", "content": [part]}]})
+            ask(body)
+        with pytest.raises(Refused):
+            parse_tokenize(json.dumps(body).encode())  # to count a picture's tokens it is loaded
+        for kind, name in (("completion", "prompt"), ("embeddings", "input")):
+            with pytest.raises(Refused):
+                ask({**body, name: "x"}, kind)  # type: ignore[arg-type]  # a loop forgets the literals

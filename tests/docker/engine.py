@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import quote
 
 import docker
+import yaml
 from cellar_hub.spawner import names
 from docker.errors import APIError, DockerException, NotFound
 
@@ -26,6 +27,8 @@ TEST = "org.cellar.test"
 """Label of what a test made beside the hub's own labels."""
 WORKSPACE_IMAGE = "cellar-test-workspace:1"
 HOME = "/home/user"
+
+COMPOSE = Path(__file__).parents[2] / "hub_config/compose/docker-compose.yml"
 
 SERVER = Path(__file__).with_name("stand_in.py")
 """Stands in for jupyterhub-singleuser: a few lines, so that a test needs no image of a gigabyte."""
@@ -110,6 +113,10 @@ print("ready", flush=True)
 """
 
 
+SYSCTLS: dict[str, str] = yaml.safe_load(COMPOSE.read_text())["x-service"]["sysctls"]
+"""Of each service of the stack."""
+
+
 class Site:
     """One installation: a name nobody else has, services, and workspaces made by what is tested."""
 
@@ -124,6 +131,7 @@ class Site:
         """A running container that answers with its name on these ports; its id."""
         labels = {names.SITE: self.name, names.SERVICE: service, TEST: self.name}
         command = ["python3", "-c", LISTENER, service, *map(str, ports)]
+        more = {"sysctls": SYSCTLS} | more
         return self.run(f"{self.name}-{service}-{uuid.uuid4().hex[:4]}", command, labels, self.net, service, **more)
 
     def run(
@@ -250,7 +258,8 @@ class Hub:
         self.env |= env
         hub = ["python3", "-m", "jupyterhub", "-f", "/srv/tests/hub_config.py"]
         name = f"{self.site.name}-hub-{uuid.uuid4().hex[:4]}"
-        self.id = self.site.run(name, command or hub, labels, self.site.net, "hub", binds=binds, environment=self.env)
+        more: dict[str, Any] = {"binds": binds, "environment": self.env, "sysctls": SYSCTLS}
+        self.id = self.site.run(name, command or hub, labels, self.site.net, "hub", **more)
         if command is None:
             wait_for(lambda: self.call("GET", "/")[0] == 200, 90, self.log)
 

@@ -9,10 +9,11 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import docker
 import pytest
-from cellar_hub.spawner import names
+from cellar_hub.spawner import inside, names
 from cellar_hub.spawner.names import Names
 from cellar_hub.spawner.networks import Networks, PoolExhausted
 from docker.errors import NotFound
@@ -85,6 +86,22 @@ def test_a_workspace_reaches_no_internet_no_host_and_no_other_network(
     host = [(address, on_every_address) for address in (subnet["Gateway"], bridge, inside)]
     targets = [*host, ("1.1.1.1", 443), ("8.8.8.8", 53), ("169.254.169.254", 80), (other, 8888), (hub, 8081)]
     assert attempts(site, box, *targets) == ["silent"] * len(targets)
+
+
+def test_a_program_that_asks_for_no_route_finds_no_address_of_a_service_on_another_network(
+    site: Site, networks: Networks
+) -> None:
+    """Bound to the interface it may send anywhere, and Linux answers for all its addresses on every network, unless it
+    is told not to. Whether such a packet then passes is up to rules of the host that come and go with Docker's
+    version."""
+    told, untold = site.service("gateway", 8080), site.service("bastion", 22, sysctls={})
+    box, _ = site.neighbour(networks.make(Names(site.name, "alice")), 8888)
+    addresses = [site.address(service, site.net) for service in (told, untold)]
+    asked = json.dumps({"reach": [(address, 8080) for address in addresses], "names": [], "home": "/tmp"})
+    code = f"import sys\nsys.argv[1:] = [{asked!r}]\n{Path(inside.__file__).read_text()}"
+    found = site.inside(box, code)
+    assert set(addresses) & set(found["answered"]) == {addresses[1]}
+    assert found["reach"][0] == "silent"
 
 
 def test_a_workspaces_only_way_out_is_an_address_that_nobody_has_and_there_is_no_ipv6(site: Site, box: str) -> None:

@@ -2,8 +2,13 @@
 
 One argument, JSON: {"listen": PORT} listens and says "ready"; {"reach": [[host, port]...], "names": [...],
 "home": PATH} tries all of it at once and prints one JSON object: for each address "open", "refused" (something there
-answers, though with no), "silent" or "no name"; for each name the seconds until it failed, or where it led; and how the
-container sees itself.
+answers, though with no), "silent" or "no name"; which addresses somebody on this network answers for; for each name the
+seconds until it failed, or where it led; and how the container sees itself.
+
+Design note. No route leads to an address outside of the network, but any program may send there all the same: it binds
+its socket to the interface and asks for no route (no privilege is needed since Linux 5.7). The kernel then asks on the
+network who has the address, and Linux answers for all its addresses on all its interfaces, unless `arp_ignore` is set.
+So each address is tried in this way, too.
 """
 
 import concurrent.futures
@@ -12,13 +17,33 @@ import os
 import socket
 import sys
 import time
+import typing
 
 PATIENCE = 3.0
 
 
 def reach(host: str, port: int) -> str:
+    return how_it_ends(lambda: socket.create_connection((host, port), timeout=PATIENCE))
+
+
+def reach_on_link(host: str, port: int) -> str:
+    """The same without a route, by asking on the network who has the address."""
+    return how_it_ends(lambda: connect_on_link(host, port))
+
+
+def connect_on_link(host: str, port: int) -> socket.socket:
+    link = next(name for _, name in socket.if_nameindex() if name != "lo")
+    found = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    found.settimeout(PATIENCE)
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, link.encode())
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_DONTROUTE, 1)
+    found.connect((host, port))
+    return found
+
+
+def how_it_ends(connect: "typing.Callable[[], socket.socket]") -> str:
     try:
-        socket.create_connection((host, port), timeout=PATIENCE).close()
+        connect().close()
     except ConnectionRefusedError:
         return "refused"
     except socket.gaierror:
@@ -26,6 +51,17 @@ def reach(host: str, port: int) -> str:
     except OSError:
         return "silent"
     return "open"
+
+
+def furthest(ends: "set[str]") -> str:
+    return next(how for how in ("open", "refused", "no name", "silent") if how in ends)
+
+
+def answered_for() -> "list[str]":
+    """Addresses that somebody on this network has said to have."""
+    with open("/proc/net/arp") as file:
+        rows = [line.split() for line in file.read().splitlines()[1:]]
+    return [row[0] for row in rows if int(row[2], 16) & 2]
 
 
 def look_up(name: str) -> "float | str":
@@ -77,11 +113,14 @@ def main(asked: "dict[str, object]") -> None:
                 server.accept()[0].close()
     addresses: list[list[object]] = asked["reach"]  # type: ignore[assignment]
     names: list[str] = asked["names"]  # type: ignore[assignment]
-    with concurrent.futures.ThreadPoolExecutor(max(1, len(addresses) + len(names))) as pool:
-        tried = [pool.submit(reach, str(host), int(str(port))) for host, port in addresses]
+    with concurrent.futures.ThreadPoolExecutor(max(1, 2 * len(addresses) + len(names))) as pool:
+        tried = [
+            [pool.submit(way, str(host), int(str(port))) for way in (reach, reach_on_link)] for host, port in addresses
+        ]
         looked = [pool.submit(look_up, name) for name in names]
         found = {
-            "reach": [each.result() for each in tried],
+            "reach": [furthest({each.result() for each in ways}) for ways in tried],
+            "answered": answered_for(),
             "names": [each.result() for each in looked],
             "itself": itself(str(asked["home"])),
         }

@@ -43,6 +43,7 @@ CLOSED = (("proxy", 8001), ("gateway", 8090), ("hub", 8000), ("hub", 22))
 OUTSIDE = (("1.1.1.1", 443), ("8.8.8.8", 53), ("169.254.169.254", 80), ("2606:4700:4700::1111", 443))
 HOST_PORTS = (22, 53, 80, 443, 2375, 2376, 8000)
 NAMES = ("example.com", "host.docker.internal", "database", "model")
+ARP = "A workspace can send packets there, and gets no answer. Set net.ipv4.conf.all.arp_ignore=1 (docs/workspaces.md)."
 FLOORS = {23: (23, 0, 11), 25: (25, 0, 5)}
 """First releases that leak no names from internal networks (CVE-2024-29018); from 26 on all do."""
 
@@ -119,6 +120,10 @@ def judge(question: Question, answer: dict[str, Any]) -> list[Finding]:
     for address, what in sealed:
         if state[address] in ("open", "refused"):  # a refusal is an answer: there is a way
             fail(f"A workspace reaches {what}: {address[0]} port {address[1]} ({state[address]}).")
+    answered = set(answer["answered"])
+    for whose, addresses in (("The host", question.host), ("The hub", question.hidden)):
+        if mine := sorted({host for host, _ in addresses} & answered):
+            found.append(Finding("warn", f"{whose} answers in workspaces' networks for {', '.join(mine)}. {ARP}"))
     for name, where in zip(NAMES, answer["names"], strict=True):
         if isinstance(where, str):
             fail(f"A workspace resolves the name {name} (to {where}).")

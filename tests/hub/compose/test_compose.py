@@ -57,6 +57,12 @@ def test_a_service_is_handed_every_setting_that_it_reads(service: str, kind: typ
     assert {variable for variable, _, _ in described(kind)} - set(services()[service]["environment"]) == set()
 
 
+def test_a_service_answers_on_each_network_for_its_address_there_alone() -> None:
+    """Else a workspace finds the gateway's operations, the databases' side of it, and so on, by asking for them."""
+    for service in SIDES:
+        assert services()[service]["sysctls"] == {"net.ipv4.conf.all.arp_ignore": "1"}
+
+
 def test_a_default_in_the_compose_file_is_the_one_in_the_example() -> None:
     told = {variable: default for _, entries in sections() for variable, default, _ in entries}
     for path in (BASE, *OVERLAYS):

@@ -33,6 +33,7 @@ def answer(changes: dict[tuple[str, int], str] | None = None, names: Any = 1.0, 
     states |= dict.fromkeys(OPEN.items(), "open") | dict.fromkeys(CLOSED, "refused") | (changes or {})
     return {
         "reach": [states[each] for each in QUESTION.addresses],
+        "answered": ["10.213.0.17"],
         "names": [names] * len(NAMES),
         "itself": SEALED | itself,
     }
@@ -61,6 +62,12 @@ def test_whatever_answers_beyond_the_services_fails_even_by_a_refusal(
 ) -> None:
     (text,) = texts("fail", answer({address: state}))
     assert words in text
+
+
+@pytest.mark.parametrize(("address", "whose"), [("10.213.0.1", "The host"), ("172.20.0.2", "The hub")])
+def test_whoever_answers_for_an_address_beyond_the_network_is_told_of(address: str, whose: str) -> None:
+    (text,) = texts("warn", answer() | {"answered": [address]})
+    assert text.startswith(f"{whose} answers in workspaces' networks for {address}.") and "arp_ignore" in text
 
 
 @pytest.mark.parametrize("address", CLOSED)

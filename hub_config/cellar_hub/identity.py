@@ -24,8 +24,10 @@ REFRESH = 20.0
 NEGATIVE = 5.0
 SCOPE = "custom:llm:chat"
 MAX_KNOWN = 20_000
+MAX_REFUSED = 4_000
 MAX_ASKING = 32
-"""Questions to the hub at once: a flood of invented tokens must not take it down."""
+"""Questions to the hub at once about tokens that are not known, and as many about those that are: a flood of invented
+tokens must neither take the hub down nor keep those waiting who work."""
 TIMEOUT = 5.0
 MAX_TOKEN = 512
 
@@ -98,8 +100,10 @@ class Identities:
         self._scope = scope
         self._clock = clock
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
+        self._refused: OrderedDict[bytes, _Known] = OrderedDict()  # apart: it may be flooded
         self._asking: dict[bytes, asyncio.Task[_Known]] = {}
-        self._room = asyncio.Semaphore(MAX_ASKING)
+        self._room_for_known = asyncio.Semaphore(MAX_ASKING)
+        self._room_for_new = asyncio.Semaphore(MAX_ASKING)
         self._revoked = 0  # how often; an answer asked for before the last time is not believed
         self.hub_up = True
 
@@ -108,7 +112,7 @@ class Identities:
         if not 1 <= len(token) <= MAX_TOKEN or any(not "!" <= c <= "~" for c in token):
             raise InvalidToken("The token is not one line of letters, digits and signs")
         key = hashlib.sha256(token.encode()).digest()
-        known = self._known.get(key)
+        known = self._known.get(key) or self._refused.get(key)
         now = self._clock()
         if known is None or now >= known.good_until:
             known = await asyncio.shield(self._ask(key, token))
@@ -148,24 +152,30 @@ class Identities:
 
     async def _learn(self, key: bytes, token: str) -> _Known:
         """Ask, and remember what may be remembered. Raises nothing: `HubDown` is an answer too, good for no time."""
+        room = self._room_for_known if key in self._known else self._room_for_new
         while True:
             revoked, now = self._revoked, self._clock()
-            answer = await self._answer(token)
+            async with room:
+                answer = await self._answer(token)
             if revoked == self._revoked:
                 break
         if isinstance(answer, HubDown):
             return _Known(answer, now, now)
-        good = self._positive if isinstance(answer, Identity) else self._negative
-        known = self._known[key] = _Known(answer, now, now + good)
-        self._known.move_to_end(key)
-        while len(self._known) > MAX_KNOWN:
-            self._known.popitem(last=False)
+        good = isinstance(answer, Identity)
+        known = _Known(answer, now, now + (self._positive if good else self._negative))
+        place, other, most = (
+            (self._known, self._refused, MAX_KNOWN) if good else (self._refused, self._known, MAX_REFUSED)
+        )
+        other.pop(key, None)
+        place[key] = known
+        place.move_to_end(key)
+        while len(place) > most:
+            place.popitem(last=False)
         return known
 
     async def _answer(self, token: str) -> Identity | NotIdentified:
         try:
-            async with self._room:
-                response = await self._http.get(self._url, headers={"authorization": f"token {token}"}, timeout=TIMEOUT)
+            response = await self._http.get(self._url, headers={"authorization": f"token {token}"}, timeout=TIMEOUT)
         except httpx.HTTPError:
             self.hub_up = False
             return HubDown("The hub does not answer")

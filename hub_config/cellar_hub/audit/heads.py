@@ -124,7 +124,8 @@ class Known(msgspec.Struct):
         if isinstance(statement, Seal):
             self.seals.add(statement)
         elif statement.seq:
-            self.heads.setdefault(statement.chain, {})[statement.seq] = statement.mac
+            # what was said first stays: who has the key, and may append here, could say something else later
+            self.heads.setdefault(statement.chain, {}).setdefault(statement.seq, statement.mac)
 
     def tell(self, problem: str) -> None:
         if len(self.problems) < MOST_PROBLEMS:

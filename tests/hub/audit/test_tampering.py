@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from cellar_hub.audit import Keys
+from cellar_hub.audit import Head, Keys
 from cellar_hub.audit.chain import Seal, Signed, next_link, sign_statement
 from cellar_hub.audit.retention import retain
 from cellar_hub.store.tables import audit, audit_seal
@@ -116,6 +116,22 @@ async def test_a_table_written_anew_by_one_who_has_the_key(filled: Books, tmp_pa
     assert await filled.problems() == [("cut", 18)]
     restarted = await Books.open(filled.store, tmp_path)
     await restarted.requests(11, 11)
+    assert await filled.problems() == [("rewritten", 20)]
+
+
+async def test_a_second_place_that_is_told_another_story_later_keeps_to_the_first(filled: Books) -> None:
+    """By one who has database and key, and may append to the second place: what a gateway may."""
+
+    def work(tx: Connection) -> None:
+        newest = tx.execute(select(audit).order_by(audit.c.seq.desc()).limit(2)).mappings().all()
+        tx.execute(delete(audit).where(audit.c.seq == newest[0]["seq"]))
+        record = newest[0]["record"].replace('"completion":12', '"completion":1')
+        link = next_link(filled.keys, newest[0]["chain"], newest[1]["seq"], newest[1]["mac"], record)
+        tx.execute(insert(audit).values({**newest[0], **msgspec.structs.asdict(link)}))
+        filled.heads.write(Head(link.chain, link.seq, link.mac, link.key_id, START + 1000))
+
+    filled.heads._written.clear()
+    await filled.tamper(work)
     assert await filled.problems() == [("rewritten", 20)]
 
 

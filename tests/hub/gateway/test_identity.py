@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 import pytest_asyncio
+from cellar_hub import identity
 from cellar_hub.gateway.transport import make_http, make_transport, make_verify
 from cellar_hub.identity import HubDown, Identities, InvalidToken, MissingScope
 
@@ -30,6 +31,7 @@ class Asking:
         self.answered = asyncio.Event()
         self.gate = asyncio.Event()  # answers wait for it
         self.gate.set()
+        self.held = ""  # only those for tokens that hold this text
         self.clock = Clock()
         http.event_hooks = {"request": [self._count], "response": [self._wait]}
         self.identities = Identities(http, hub.api, clock=self.clock)
@@ -37,9 +39,10 @@ class Asking:
     async def _count(self, _: httpx.Request) -> None:
         self.asked += 1
 
-    async def _wait(self, _: httpx.Response) -> None:
+    async def _wait(self, response: httpx.Response) -> None:
         self.answered.set()
-        await self.gate.wait()
+        if self.held in response.request.headers["authorization"]:
+            await self.gate.wait()
 
     async def of(self, token: str) -> str:
         return (await self.identities.of(token)).user
@@ -54,14 +57,9 @@ async def asking(hub: Hub) -> AsyncIterator[Asking]:
 
 
 async def test_a_token_tells_user_groups_and_scopes(hub: Hub, asking: Asking) -> None:
-    identity = await asking.identities.of(hub.user("ida", "research"))
-    assert (identity.user, identity.groups, identity.kind, identity.admin) == (
-        "ida",
-        ("llm", "research"),
-        "user",
-        False,
-    )
-    assert "custom:llm:chat" in identity.scopes and identity.token_id
+    ida = await asking.identities.of(hub.user("ida", "research"))
+    assert (ida.user, ida.groups, ida.kind, ida.admin) == ("ida", ("llm", "research"), "user", False)
+    assert "custom:llm:chat" in ida.scopes and ida.token_id
 
 
 async def test_a_known_token_is_asked_once_in_thirty_seconds(hub: Hub, asking: Asking) -> None:
@@ -104,6 +102,34 @@ async def test_a_refused_token_is_asked_again_after_five_seconds(hub: Hub, askin
         with pytest.raises(InvalidToken):
             await asking.of("forged-token")
         assert asking.asked == asked
+
+
+async def test_a_flood_of_invented_tokens_keeps_nobody_waiting_who_works(hub: Hub, asking: Asking) -> None:
+    token = hub.user("ida")
+    await asking.of(token)
+    asking.held = "invented"
+    asking.gate.clear()
+    flood = [asyncio.create_task(asking.of(f"invented-{number}")) for number in range(identity.MAX_ASKING + 8)]
+    async with asyncio.timeout(20):
+        while asking.asked < 1 + identity.MAX_ASKING:  # noqa: ASYNC110 - a count, not an event
+            await asyncio.sleep(0)
+        asking.clock.now += 30.1
+        assert await asking.of(token) == "ida"
+    asking.gate.set()
+    assert {type(each) for each in await asyncio.gather(*flood, return_exceptions=True)} == {InvalidToken}
+
+
+async def test_a_flood_of_invented_tokens_makes_nobody_forgotten(
+    hub: Hub, asking: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(identity, "MAX_REFUSED", 5)
+    token = hub.user("ida")
+    await asking.of(token)
+    for number in range(10):
+        with pytest.raises(InvalidToken):
+            await asking.of(f"invented-{number}")
+    await asking.of(token)
+    assert asking.asked == 11 and len(asking.identities._refused) == 5
 
 
 async def test_a_token_without_the_scope_is_no_way_in_although_the_hub_says_200(hub: Hub, asking: Asking) -> None:

@@ -11,7 +11,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from cellar_hub.settings import REQUIRED, GatewaySettings, HubSettings, described
+from cellar_hub.settings import REQUIRED, ForwarderSettings, GatewaySettings, HubSettings, described
 
 COMPOSE = Path(__file__).resolve().parent.parent / "hub_config" / "compose"
 PAGE = COMPOSE / ".env.example"
@@ -19,11 +19,15 @@ HEAD = """\
 Settings of Cellar Hub. Copy this file to .env (make hub does, and fills in the secrets) and take away the # before
 what you change. A wrong value stops the start with its name. After a change: make hub, or docker compose up -d.
 """
-SECRETS = ("CONFIGPROXY_AUTH_TOKEN", "CELLAR_GATEWAY_TOKEN", "CELLAR_COMMANDS_TOKEN", "DOCKER_GID")
+SECRETS = (
+    *("CONFIGPROXY_AUTH_TOKEN", "CELLAR_GATEWAY_TOKEN", "CELLAR_COMMANDS_TOKEN", "CELLAR_FORWARDER_TOKEN"),
+    "DOCKER_GID",
+)
 FIXED = frozenset(
     {
         *("CELLAR_DATA", "CELLAR_PROXY_API_URL", "CELLAR_GATEWAY_OPERATIONS_URL", "DOCKER_HOST"),
         *("CELLAR_GATEWAY_LISTEN", "CELLAR_GATEWAY_OPERATIONS", "CELLAR_AUDIT_HEADS", "CELLAR_HUB_API_URL"),
+        *("CELLAR_FORWARDERS", "CELLAR_FORWARDER_NUMBER", "CELLAR_LEASES", "CELLAR_REPORT_URL"),
     }
 )
 """Set by the compose file itself: paths and names inside of its containers."""
@@ -34,6 +38,7 @@ MADE: list[Entry] = [
     ("CONFIGPROXY_AUTH_TOKEN", "", "Secret between hub and proxy, 16 characters at least"),
     ("CELLAR_GATEWAY_TOKEN", "", "Secret between hub and gateway, 16 characters at least"),
     ("CELLAR_COMMANDS_TOKEN", "", "Secret of the command line cellar-hub at the hub, 16 characters at least"),
+    ("CELLAR_FORWARDER_TOKEN", "", "Secret between forwarders and gateway, 16 characters at least"),
     ("DOCKER_GID", "", "The group of Docker's socket (stat -c %g /var/run/docker.sock)"),
 ]
 PLACES: list[Entry] = [
@@ -115,6 +120,7 @@ def sections() -> list[tuple[str, list[Entry]]]:
         ("docker-compose.redis.yml", REDIS),
         ("docker-compose.vllm.yml", VLLM),
         ("docker-compose.tls.yml", TLS),
+        ("docker-compose.intranet.yml", settings_of(ForwarderSettings, known)),
     ]
 
 

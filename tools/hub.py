@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
 COMPOSE = ROOT / "hub_config" / "compose"
 ENV = COMPOSE / ".env"
 PASSWORD = COMPOSE / "admin-password"
-SECRETS = ("CONFIGPROXY_AUTH_TOKEN", "CELLAR_GATEWAY_TOKEN", "CELLAR_COMMANDS_TOKEN")
+SECRETS = ("CONFIGPROXY_AUTH_TOKEN", "CELLAR_GATEWAY_TOKEN", "CELLAR_COMMANDS_TOKEN", "CELLAR_FORWARDER_TOKEN")
 PATIENCE = 240.0  # seconds until the hub answers; the isolation probe is part of it
 
 

@@ -5,13 +5,16 @@ What each setting is for stands beside it. Nobody may log in unless an administr
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import Any
 from urllib.parse import urlsplit
 
 from jupyterhub.services.service import Service
 
+from cellar_hub.destinations import check_targets, share_out
 from cellar_hub.login import Login
+from cellar_hub.policyfile import PolicyFile
 from cellar_hub.renaming import guard_names
 from cellar_hub.settings import HubSettings
 from cellar_hub.spawner.profiles import profiles_of
@@ -25,11 +28,13 @@ LLM = "custom:llm:chat"
 ACCESS = f"access:services!service={SERVICE}"
 REPORTS = 300  # seconds between a workspace's reports of its activity
 DAY = 24 * 3600
+log = logging.getLogger("cellar.configure")
 
 
 def configure(c: Any, settings: HubSettings) -> None:
-    """Set everything on JupyterHub's config object `c`. Raises SettingsError for a wrong profile file."""
+    """Set everything on JupyterHub's config object `c`. Raises SettingsError for a wrong profile or policy file."""
     profiles_of(settings)  # a mistake in the file stops the hub, not the first user
+    check_destinations(settings)
     guard_names()
     _hub(c, settings)
     _proxy(c, settings)
@@ -37,6 +42,20 @@ def configure(c: Any, settings: HubSettings) -> None:
     _rights(c, settings)
     _services(c, settings)
     _workspaces(c, settings)
+
+
+def check_destinations(settings: HubSettings) -> None:
+    """Says which destinations a group names that no forwarder can serve. Raises SettingsError."""
+    policy = PolicyFile(settings.policy).current()
+    check_targets(policy.destinations, settings.pool, f"CELLAR_POLICY ({settings.policy})")
+    for group in ("", *policy.groups):
+        _, without = share_out(policy.for_("", (group,)).destinations, settings.forwarders)
+        if without:
+            whom = f"members of {group}" if group else "everybody"
+            log.warning(
+                "%s cannot reach %s: it takes more forwarders than %d (docs/workspaces.md)",
+                *(whom, ", ".join(each.key for each in without), settings.forwarders),
+            )
 
 
 def _hub(c: Any, settings: HubSettings) -> None:
@@ -98,7 +117,7 @@ def _rights(c: Any, settings: HubSettings) -> None:
         {
             "name": "keeper",
             "description": "Keeps workspaces' networks, volumes and routes in order",
-            "scopes": ["list:users", "read:servers", "proxy"],
+            "scopes": ["list:users", "read:users:groups", "read:servers", "proxy"],
             "services": ["keeper"],
         },
         {
@@ -133,6 +152,9 @@ def _services(c: Any, settings: HubSettings) -> None:
         *("--data", str(settings.data), "--volume-grace-days", str(settings.volume_grace)),
         *("--start-timeout", str(settings.start_timeout)),
     ]
+    if settings.policy is not None and settings.forwarders:
+        keeper += ["--policy", str(settings.policy)]
+        keeper += ["--forwarders", str(settings.forwarders), "--leases", str(settings.leases)]
     if Service.class_traits().get("timeout"):  # JupyterHub 6: a gateway that is down must not hold up the hub's start
         gateway["timeout"] = 3
     services: list[dict[str, Any]] = [{"name": "keeper", "command": keeper, "display": False}]

@@ -16,6 +16,11 @@
     [groups.research]                  # more for its members
     models = ["coder-large"]
     tokens_per_day = 1_000_000
+    destinations = ["warehouse.corp:5432"]   # what its members' workspaces may reach in the building; absent: nothing
+
+    [[destinations]]                   # see `cellar_hub.destinations`
+    name = "warehouse.corp"
+    port = 5432
 
     [[announcements]]
     id = "move"
@@ -39,6 +44,7 @@ import msgspec
 from cellar.settings import SettingsError
 from cellar.wire import Announcement, Feature, FeatureName
 
+from cellar_hub.destinations import Destination, Row, chosen, parse_destinations
 from cellar_hub.usage.quota import Quota
 
 MODES = frozenset({"ask", "edit", "agent"})
@@ -66,6 +72,7 @@ class Allowed(msgspec.Struct, frozen=True, kw_only=True):
     cache_salt: Salt = "user"
     salt_group: str = ""  # with "group": whose members share
     features: dict[FeatureName, Feature] = {}
+    destinations: tuple[Destination, ...] = ()
 
     def model(self, name: str) -> bool:
         return self.models is None or name in self.models
@@ -85,12 +92,14 @@ class _Rules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_running: int | None = None
     cache_salt: Salt | None = None
     features: dict[FeatureName, Feature] = {}
+    destinations: tuple[str, ...] = ()
 
 
 class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     default: _Rules = _Rules()
     groups: dict[str, _Rules] = {}
     announcements: tuple[Announcement, ...] = ()
+    destinations: tuple[Row, ...] = ()
 
 
 _AT_LEAST = {
@@ -105,13 +114,25 @@ _MOST = 10**15
 
 
 class Policy:
-    """The file, ready to be asked. `announcements` are for everybody."""
+    """The file, ready to be asked. `announcements` are for everybody; `destinations` are all that anybody may have."""
 
-    def __init__(self, default: _Rules, groups: dict[str, _Rules], announcements: tuple[Announcement, ...]) -> None:
+    def __init__(
+        self,
+        default: _Rules,
+        groups: dict[str, _Rules],
+        announcements: tuple[Announcement, ...],
+        destinations: tuple[Destination, ...] = (),
+    ) -> None:
         self._default = default
         self._groups = groups
         self.announcements = announcements
+        self.destinations = destinations
         self._known: dict[tuple[str, ...], Allowed] = {}
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Those that the file speaks of."""
+        return tuple(self._groups)
 
     def for_(self, user: str, groups: Sequence[str]) -> Allowed:
         """The union over `[default]` and the user's groups. (`user`: for rules of single users, still to come.)"""
@@ -139,6 +160,7 @@ class Policy:
             cache_salt=min(salts, key=_STRICTEST_FIRST.index, default="user"),
             salt_group=named[0] if named else "",
             features=_features(tables),
+            destinations=chosen(self.destinations, {key for table in tables for key in table.destinations}),
         )
 
 
@@ -189,13 +211,15 @@ def parse_policy(text: str, source: str) -> Policy:
         file = msgspec.convert(tables, _File)
     except msgspec.ValidationError as problem:
         raise SettingsError(source, f"has a wrong value: {problem}") from None
-    _check(file.default, source, "default")
+    destinations = parse_destinations(file.destinations, source)
+    known = {each.key for each in destinations}
+    _check(file.default, source, "default", known)
     for name, rules in file.groups.items():
-        _check(rules, source, f"groups.{name}")
-    return Policy(file.default, file.groups, file.announcements)
+        _check(rules, source, f"groups.{name}", known)
+    return Policy(file.default, file.groups, file.announcements, destinations)
 
 
-def _check(rules: _Rules, source: str, table: str) -> None:
+def _check(rules: _Rules, source: str, table: str, destinations: set[str]) -> None:
     for key, least in _AT_LEAST.items():
         value = getattr(rules, key)
         if value is not None and not least <= value <= _MOST:
@@ -203,3 +227,8 @@ def _check(rules: _Rules, source: str, table: str) -> None:
     for feature in rules.features.values():
         if len(feature.reason) > 200:
             raise SettingsError(source, f"has [{table}] a feature's reason of more than 200 characters")
+    for key in rules.destinations:
+        if key not in destinations:
+            raise SettingsError(
+                source, f"has [{table}] the destination {key[:80]!r}, which no [[destinations]] describes"
+            )

@@ -242,7 +242,7 @@ class GatewaySettings:
         "CELLAR_GATEWAY_OPERATIONS",
         ("0.0.0.0", 8090),
         parse_listen,
-        "where /healthz, /metrics and /revoke are; no workspace may reach it",
+        "where /healthz, /metrics, /revoke and /forwarded are; no workspace may reach it",
     )
     name: str = setting(
         "CELLAR_GATEWAY_NAME",
@@ -270,7 +270,10 @@ class GatewaySettings:
         "CELLAR_PRIORITY", "off", parse_choice("on", "off"), "on: that server runs --scheduling-policy priority"
     )
     policy: Path | None = setting(
-        "CELLAR_POLICY", None, parse_path, "file with limits by group (TOML); read again when it changes"
+        "CELLAR_POLICY",
+        None,
+        parse_path,
+        "File with limits and destinations by group (TOML); read again when it changes",
     )
     audit_keys: Path | None = setting(
         "CELLAR_AUDIT_KEYS",
@@ -288,6 +291,16 @@ class GatewaySettings:
     base_path: str = setting("CELLAR_BASE_PATH", "/", parse_base_path, "path under which the hub lives")
     token: str = setting(
         "CELLAR_GATEWAY_TOKEN", "", parse_secret, "the gateway's service token; the hub shows it to revoke"
+    )
+    forwarder_token: str = setting(
+        "CELLAR_FORWARDER_TOKEN",
+        "",
+        parse_secret,
+        "Secret between forwarders (docker-compose.intranet.yml) and gateway, 16 characters at least",
+        secret=True,
+    )
+    forwarders: int = setting(
+        "CELLAR_FORWARDERS", 0, parse_count(0, 8), "how many forwarders run; docker-compose.intranet.yml sets it"
     )
     time_zone: ZoneInfo = setting(
         "CELLAR_TIME_ZONE", ZoneInfo("UTC"), parse_zone, "in which days and months of quotas begin"
@@ -395,6 +408,21 @@ class HubSettings:
         "The user's home in the image; its owner there owns the volume",
     )
     profiles: Path | None = setting("CELLAR_PROFILES", None, parse_path, "Profiles by group (TOML); empty: one for all")
+    policy: Path | None = setting(
+        "CELLAR_POLICY",
+        None,
+        parse_path,
+        "File with limits and destinations by group (TOML); read again when it changes",
+    )
+    forwarders: int = setting(
+        "CELLAR_FORWARDERS", 0, parse_count(0, 8), "how many forwarders run; docker-compose.intranet.yml sets it"
+    )
+    leases: Path = setting(
+        "CELLAR_LEASES",
+        Path("/run/cellar-leases"),
+        parse_path,
+        "folder in which forwarders are told whose a network is",
+    )
     cpus: float = setting("CELLAR_WORKSPACE_CPUS", 2.0, parse_cores, "Processor cores of a workspace")
     memory: int = setting("CELLAR_WORKSPACE_MEMORY", 4 * 1024**3, parse_size, "Memory of a workspace")
     pids: int = setting("CELLAR_WORKSPACE_PIDS", 1024, parse_count(64, 65536), "Processes and threads of a workspace")
@@ -445,3 +473,34 @@ class HubSettings:
         if settings.subdomain_host and settings.public_url not in ("", settings.subdomain_host):
             raise SettingsError("CELLAR_SUBDOMAIN_HOST", "must be the same as CELLAR_PUBLIC_URL: the hub is there")
         return settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForwarderSettings:
+    """`python -m cellar_hub.forwarder`."""
+
+    number: int = setting("CELLAR_FORWARDER_NUMBER", 1, parse_count(1, 8), "which of the forwarders this is, from 1")
+    policy: Path | None = setting("CELLAR_POLICY", None, parse_path, "file that lists the destinations, and for whom")
+    leases: Path = setting(
+        "CELLAR_LEASES", Path("/run/cellar-leases"), parse_path, "folder in which the hub says whose a network is"
+    )
+    pool: ipaddress.IPv4Network = setting(
+        "CELLAR_WORKSPACE_POOL", ipaddress.IPv4Network("10.213.0.0/16"), parse_pool, "addresses of workspaces' networks"
+    )
+    report_url: str = setting(
+        "CELLAR_REPORT_URL",
+        "http://gateway-operations:8090/forwarded",
+        parse_base_url,
+        "where connections are reported to: the gateway's second port",
+    )
+    token: str = setting(
+        "CELLAR_FORWARDER_TOKEN", REQUIRED, parse_secret, "the forwarders' secret at the gateway", secret=True
+    )
+    connections: int = setting(
+        "CELLAR_FORWARDER_CONNECTIONS", 64, parse_count(1, 10_000), "connections of one user to destinations at once"
+    )
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> ForwarderSettings:
+        """Raises `SettingsError`."""
+        return read_settings(cls, env)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from cellar.wire import Announcement, Feature, FeatureName, Sent
+from cellar.wire import Announcement, Feature, FeatureName, Reachable, Sent
 
 
 class Spent(Sent):
@@ -50,3 +50,4 @@ class Me(Sent, kw_only=True):
     features: dict[FeatureName, Feature] = {}  # noqa: RUF012 - msgspec copies it for each
     models: tuple[ServedModel, ...] = ()
     announcements: tuple[Announcement, ...] = ()
+    destinations: tuple[Reachable, ...] = ()  # what this user's workspace may reach in the building

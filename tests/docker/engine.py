@@ -166,6 +166,10 @@ class Site:
         networks = self.client.inspect_container(container)["NetworkSettings"]["Networks"]
         return str(networks[network]["IPAddress"])
 
+    def said_by(self, container: str) -> str:
+        """The end of its log."""
+        return str(self.client.logs(container, tail=100).decode("utf-8", "replace"))
+
     def inside(self, container: str, code: str) -> Any:
         """What Python code inside of a container prints, as JSON."""
         made = self.client.exec_create(container, ["python3", "-c", code])
@@ -265,7 +269,8 @@ class Hub:
 
     def write(self, name: str, text: str) -> None:
         """A file in the hub's data, before it starts."""
-        code = f"open('/data/{name}', 'w').write({text!r})"
+        path = f"/data/{name}"
+        code = f"import os; os.makedirs(os.path.dirname({path!r}), exist_ok=True); open({path!r}, 'w').write({text!r})"
         command = ["python3", "-c", code]
         made = self.site.run(f"{self.site.name}-write", command, {}, "none", binds=[f"{self.data}:/data"])
         self.site.client.wait(made)
@@ -290,7 +295,7 @@ class Hub:
         return self.said_by(self.id) + "\n--- filter\n" + self.said_by(self.filter)
 
     def said_by(self, container: str) -> str:
-        return str(self.site.client.logs(container, tail=100).decode("utf-8", "replace"))
+        return self.site.said_by(container)
 
     def call(self, method: str, path: str, body: Any = None, token: str = TOKEN) -> tuple[int, Any]:
         """Ask the hub's API: status and answer (JSON, or text where it is none). Status 0: it did not answer."""

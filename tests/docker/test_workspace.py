@@ -10,10 +10,12 @@ from typing import Any
 import docker
 import pytest
 from cellar_hub.configure import culler
+from cellar_hub.policyfile import PolicyFile
 from cellar_hub.settings import HubSettings
 from cellar_hub.spawner import keeper, names
 from cellar_hub.spawner.__main__ import Keeper
 from cellar_hub.spawner.addresses import Network4
+from cellar_hub.spawner.forwarding import Forwarding
 from cellar_hub.spawner.networks import Networks
 from docker.errors import NotFound
 
@@ -317,10 +319,12 @@ def _folder(tmp_path_factory: pytest.TempPathFactory) -> None:
 def a_keeper(hub: Hub) -> Keeper:
     """A keeper as the hub starts it, in this process, for which nothing is too young."""
     site = hub.site
+    networks = Networks(site.client, site.name, Network4("10.199.16.0/20"))
     return Keeper(
         client=site.client,
         site=site.name,
-        networks=Networks(site.client, site.name, Network4("10.199.16.0/20")),
+        networks=networks,
+        forwarding=Forwarding(site.client, networks, PolicyFile(None), 0, FOLDER),
         hub_api=f"http://{site.address(hub.id, site.net)}:8081/hub/api",
         token=TOKEN,
         data=FOLDER,

@@ -139,7 +139,9 @@ class Api:
         except StoreDown:
             raise not_available("The gateway's books cannot be read", code="database_down") from None
         models = house.models_of(identity, allowed)
-        await _json(reply, me(identity, house.policy, usage, models, house.health, house.queue))
+        await _json(
+            reply, me(identity, house.policy, usage, models, house.health, house.queue, house.settings.forwarders)
+        )
 
     # -- POST -------------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -174,6 +174,15 @@ class Books:
 
     def note(self, event: Event) -> None:
         self._behind(self._write(lambda tx: self._audit.append(tx, event)))
+
+    async def record(self, events: Sequence[Event]) -> None:
+        """They are in the database when this returns. Raises `StoreDown`."""
+
+        def work(tx: Connection) -> None:
+            for each in events:
+                self._audit.append(tx, each)
+
+        await self._store.write(work)
 
     async def usage(self, user: str, quota: Quota) -> UsageNow:
         """Raises `StoreDown`."""

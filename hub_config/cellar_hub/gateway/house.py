@@ -14,6 +14,7 @@ from cellar.settings import SettingsError
 from cellar_hub.audit import AuditLog, Heads, Keys
 from cellar_hub.identity import Identities, Identity
 from cellar_hub.policy import Allowed, Policy
+from cellar_hub.policyfile import PolicyFile
 from cellar_hub.settings import GatewaySettings
 from cellar_hub.store import Store
 
@@ -22,7 +23,6 @@ from .health import Health
 from .limits import RequestRate
 from .metrics import Metrics
 from .models import ModelRow, ModelTable, one_server, parse_models
-from .policyfile import PolicyFile
 from .queue import FairQueue
 from .refused import Refused, no_such_model
 from .relay import Relay

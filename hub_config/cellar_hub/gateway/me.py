@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from cellar.me import Me, ServedModel
+from cellar.wire import Reachable
 
+from cellar_hub.destinations import share_out
 from cellar_hub.identity import Identity
 from cellar_hub.policy import Allowed, Policy
 from cellar_hub.usage.ledger import UsageNow
@@ -22,9 +24,11 @@ def me(
     models: list[tuple[str, ModelRow]],
     health: Health,
     queue: Callable[[ModelRow], FairQueue],
+    forwarders: int,
 ) -> Me:
-    """`models`: those that this user may ask. `queue`: of a row's server."""
+    """`models`: those that this user may ask. `queue`: of a row's server. `forwarders`: how many run."""
     allowed = policy.for_(identity.user, identity.groups)
+    _, without = share_out(allowed.destinations, forwarders)
     return Me(
         user=identity.user,
         groups=identity.groups,
@@ -45,6 +49,9 @@ def me(
             for name, row in models
         ),
         announcements=policy.announcements,
+        destinations=tuple(
+            Reachable(name=each.name, port=each.port, ready=each not in without) for each in allowed.destinations
+        ),
     )
 
 

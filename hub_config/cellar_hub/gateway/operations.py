@@ -1,4 +1,5 @@
-"""The second port, which no workspace can reach: health, metrics, and revocations pushed by the hub."""
+"""The second port, which no workspace can reach: health, metrics, revocations pushed by the hub, and what forwarders
+report of workspaces' connections."""
 
 from __future__ import annotations
 
@@ -15,13 +16,16 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from cellar_hub.audit import Event
+from cellar_hub.forwarder.reports import AT_ONCE, Batch, Report
 from cellar_hub.identity import Identity
+from cellar_hub.store import StoreDown
 
 from .door import read_body, token_of
 from .house import House
 from .refused import Refused, bad_request, not_available, unauthorized
 
 MAX_REVOCATION = 16 * 1024
+MAX_REPORTS = 128 * 1024
 
 log = logging.getLogger(__name__)
 
@@ -68,21 +72,32 @@ def make_operations(house: House) -> Starlette:
         )
         return JSONResponse({"forgotten": forgotten, "stopped": stopped})
 
+    async def forwarded(request: Request) -> Response:
+        """200 when the reports are in the audit, and not before: the forwarder keeps them until then."""
+        try:
+            reports = await _reports(house, request)
+            await house.books.record([_event_of(each) for each in reports])
+        except Refused as refused:
+            return Response(refused.body(), refused.status, media_type="application/json")
+        except StoreDown:
+            return Response(status_code=503)
+        return JSONResponse({"kept": len(reports)})
+
     return Starlette(
         routes=[
             Route("/healthz", healthz, methods=["GET"]),
             Route("/metrics", metrics, methods=["GET"]),
             Route("/revoke", revoke, methods=["POST"]),
+            Route("/forwarded", forwarded, methods=["POST"]),
         ]
     )
 
 
 async def _revocation(house: House, request: Request) -> Revocation:
     """Raises `Refused`."""
-    token = house.settings.token
-    if not token:
+    if not house.settings.token:
         raise not_available("CELLAR_GATEWAY_TOKEN is not set: nothing can be revoked")
-    if not hmac.compare_digest(token_of(request.scope).encode("utf-8", "replace"), token.encode()):
+    if not _bears(request, house.settings.token):
         raise unauthorized("Only the hub may revoke")
     body = await read_body(request.scope, request.receive, MAX_REVOCATION)
     try:
@@ -92,6 +107,36 @@ async def _revocation(house: House, request: Request) -> Revocation:
     if not (found.user or found.token_id):
         raise bad_request("The body must name a user or a token_id")
     return found
+
+
+def _bears(request: Request, token: str) -> bool:
+    return hmac.compare_digest(token_of(request.scope).encode("utf-8", "replace"), token.encode())
+
+
+async def _reports(house: House, request: Request) -> tuple[Report, ...]:
+    """Raises `Refused`."""
+    if not house.settings.forwarder_token:
+        raise not_available("CELLAR_FORWARDER_TOKEN is not set: no forwarder is known")
+    if not _bears(request, house.settings.forwarder_token):
+        raise unauthorized("Only forwarders may report connections")
+    body = await read_body(request.scope, request.receive, MAX_REPORTS)
+    try:
+        found = msgspec.json.decode(body, type=Batch).reports
+    except (msgspec.DecodeError, UnicodeError):
+        raise bad_request("The body must be JSON with reports") from None
+    if len(found) > AT_ONCE:
+        raise bad_request(f"More than {AT_ONCE} reports at once")
+    return found
+
+
+def _event_of(report: Report) -> Event:
+    return Event(
+        at=report.at,
+        actor=report.user,
+        action=f"destination.{report.outcome}",
+        subject=report.destination,
+        detail={"count": report.count, "report": report.id},
+    )
 
 
 def _meant(found: Revocation) -> Callable[[Identity], bool]:

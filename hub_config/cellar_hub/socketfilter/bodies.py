@@ -9,10 +9,11 @@ a newer engine is closed until somebody has thought about it.
 from __future__ import annotations
 
 import ipaddress
+import re
 from typing import Any
 
 from . import strict
-from .policy import KIND_LABEL, KINDS, NAME, SERVICE_LABEL, SITE_LABEL, Policy
+from .policy import FORWARDER, KIND_LABEL, KINDS, NAME, SERVICE_LABEL, SERVICES, SITE_LABEL, Policy
 from .strict import Refused, absent, boolean, each, empty, free, mapping, number, one_of, record, text
 
 PATH = r"(?:/[A-Za-z0-9_.@+-]+)+/?"
@@ -233,7 +234,7 @@ def _endpoint(policy: Policy) -> strict.Check:
     return record(
         dict.fromkeys((*nothing, "IPv6Gateway", "GlobalIPv6Address", "GlobalIPv6PrefixLen", "GwPriority"), empty)
         | {
-            "Aliases": each(text(r"[a-z0-9][a-z0-9_.-]{0,62}", 63)),
+            "Aliases": each(text(r"[a-z0-9][a-z0-9_.-]{0,252}", 253)),
             "IPAMConfig": record({"IPv4Address": address, "IPv6Address": empty, "LinkLocalIPs": empty}),
         }
     )
@@ -360,6 +361,27 @@ def volume_body(policy: Policy, body: dict[str, Any]) -> None:
 def connect_body(policy: Policy, body: dict[str, Any]) -> None:
     """Body of POST /networks/ID/connect."""
     record({"Container": text(NAME), "EndpointConfig": _endpoint(policy)}, required=("Container",))(body, "")
+
+
+_DNS = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_DESTINATION = re.compile(rf"(?=.{{1,253}}\Z){_DNS}(?:\.{_DNS})*", re.ASCII)
+
+
+def aliases(body: dict[str, Any], service: str) -> None:
+    """Names that a container gets with a connect call: a service its own, a forwarder those of destinations, a
+    workspace none. So nothing passes itself off as the hub, whoever asks."""
+    for name in (body.get("EndpointConfig") or {}).get("Aliases") or []:
+        if service == FORWARDER:
+            is_good = _DESTINATION.fullmatch(name) and not _is_taken(name)
+        else:
+            is_good = bool(service) and name == service
+        if not is_good:
+            raise Refused("EndpointConfig.Aliases has a name that this container may not have")
+
+
+def _is_taken(name: str) -> bool:
+    last = name.rpartition(".")[2]
+    return name in SERVICES or last in ("localhost", "localdomain") or last.isdecimal()
 
 
 def disconnect_body(policy: Policy, body: dict[str, Any]) -> None:

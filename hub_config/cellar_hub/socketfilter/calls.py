@@ -138,6 +138,11 @@ def _is_workspace(policy: Policy, found: dict[str, Any]) -> bool:
     return _has_our_labels(policy, labels) and policy.is_ours(name)
 
 
+def _service_of(found: dict[str, Any]) -> str:
+    """Which service of the compose file a container is; empty: a workspace."""
+    return str(((found.get("Config") or {}).get("Labels") or {}).get(SERVICE_LABEL, ""))
+
+
 def _is_service(policy: Policy, found: dict[str, Any]) -> bool:
     labels = (found.get("Config") or {}).get("Labels") or {}
     return labels.get(SITE_LABEL) == policy.site and labels.get(SERVICE_LABEL) in SERVICES and KIND_LABEL not in labels
@@ -307,6 +312,7 @@ def _connect(policy: Policy, asked: Asked) -> Judgement:
         raise Refused(f"No such container: {body['Container']}", 404)
     if not (_is_workspace(policy, found) or _is_service(policy, found)):
         raise Refused("this container may not be attached to a workspace's network")
+    bodies.aliases(body, _service_of(found))
     return asked.on(f"/networks/{network['Id']}/connect", body=strict.object_to_json(body | {"Container": found["Id"]}))
 
 

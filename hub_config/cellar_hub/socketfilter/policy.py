@@ -12,7 +12,9 @@ KIND_LABEL = "org.cellar.kind"
 SERVICE_LABEL = "org.cellar.service"
 KINDS = ("workspace", "probe")
 SERVICES = ("hub", "proxy", "gateway", "bastion", "forwarder")
-"""Containers of the compose file that may be attached to workspaces' networks."""
+"""Containers of the compose file that may be attached to workspaces' networks, each under its own name."""
+FORWARDER = "forwarder"
+"""The one with other names: those of destinations, which only the administrator's policy file knows."""
 
 GIB = 1024**3
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}"

@@ -24,11 +24,14 @@ import httpx
 from docker.errors import APIError, DockerException
 from requests.exceptions import RequestException
 
+from cellar_hub.policyfile import PolicyFile
 from cellar_hub.spawner import keeper, names
+from cellar_hub.spawner.forwarding import Forwarding
 from cellar_hub.spawner.networks import Networks
 
 EVERY = 60.0  # seconds
 RECONNECT = 5.0  # seconds
+POLICY_EVERY = 2.0  # seconds
 SETTLE = 0.3  # seconds: several events of one change make one look
 log = logging.getLogger("cellar.keeper")
 
@@ -40,6 +43,7 @@ class Keeper:
     client: docker.APIClient
     site: str
     networks: Networks
+    forwarding: Forwarding
     hub_api: str
     token: str
     data: Path
@@ -61,6 +65,8 @@ class Keeper:
         except (httpx.HTTPError, ValueError, KeyError) as error:
             log.warning("the hub does not answer: %s", type(error).__name__)
             return False
+        for each in self.forwarding.reconcile({user["name"]: tuple(user["groups"]) for user in users}):
+            log.info("destinations: %s", each)
         servers = {(user["name"], server) for user in users for server in user["servers"]}
         self._containers(servers)
         self._volumes({user["name"] for user in users})
@@ -142,6 +148,16 @@ def listen(client: docker.APIClient, site: str, wake: threading.Event) -> None:
         wake.set()  # what happened meanwhile was not heard
 
 
+def watch(policy: PolicyFile, wake: threading.Event) -> None:
+    """Wake the keeper whenever the policy is another one. For a thread of its own; never returns."""
+    known = policy.current()
+    while True:
+        time.sleep(POLICY_EVERY)
+        if policy.current() is not known:
+            known = policy.current()
+            wake.set()
+
+
 def keep(look: Keeper, wake: threading.Event, over: threading.Event) -> None:
     """Look, until `over`."""
     while not over.is_set():
@@ -161,6 +177,9 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--docker", required=True)
     parser.add_argument("--pool", type=ipaddress.IPv4Network, required=True)
     parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--policy", type=Path)
+    parser.add_argument("--forwarders", type=int, default=0)
+    parser.add_argument("--leases", type=Path, default=Path())
     parser.add_argument("--volume-grace-days", type=float, default=30)
     parser.add_argument("--start-timeout", type=float, default=120)
     return parser.parse_args(argv)
@@ -186,10 +205,13 @@ def run(options: argparse.Namespace, token: str, hub_api: str) -> None:
     for sign in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sign, end)
     client = connect(options.docker)
+    networks = Networks(client, options.site, options.pool)
+    policy = PolicyFile(options.policy)
     look = Keeper(
         client=client,
         site=options.site,
-        networks=Networks(client, options.site, options.pool),
+        networks=networks,
+        forwarding=Forwarding(client, networks, policy, options.forwarders, options.leases),
         hub_api=hub_api,
         token=token,
         data=options.data,
@@ -198,6 +220,7 @@ def run(options: argparse.Namespace, token: str, hub_api: str) -> None:
     )
     events = docker.APIClient(options.docker, version="auto", timeout=None)
     threading.Thread(target=listen, args=(events, options.site, wake), daemon=True).start()
+    threading.Thread(target=watch, args=(policy, wake), daemon=True).start()
     keep(look, wake, over)
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 SITE = "org.cellar.site"
 KIND = "org.cellar.kind"  # workspace or probe
 SERVICE = "org.cellar.service"  # on containers of the compose file: hub, proxy, gateway, ...
+FORWARDER = "org.cellar.forwarder"  # a forwarder's number, from 1
 USER = "org.cellar.user"  # as JupyterHub knows it
 SERVER = "org.cellar.server"  # name of a named server; "" for the default one
 PROFILE = "org.cellar.profile"

@@ -28,7 +28,10 @@ from docker.types import IPAMConfig, IPAMPool
 from cellar_hub.spawner import addresses, names
 
 ATTACHED = ("hub", "proxy", "gateway", "bastion")
-"""Services that a workspace may speak with, and its names for them."""
+"""Services that a workspace may speak with, and its names for them. Forwarders come by `cellar_hub.spawner.forwarding`,
+under names of their own."""
+
+FORWARDER = "forwarder"
 
 YOUNG = 60.0
 """Seconds in which a network without a workspace is somebody's who is just starting one."""
@@ -61,13 +64,15 @@ def engine_version(text: str) -> tuple[int, int, int]:
 
 @dataclass(frozen=True)
 class Found:
-    """One of our networks as it is now. `containers`: ids of the containers on it, services among them."""
+    """One of our networks as it is now. `used`: the container of a workspace is on it."""
 
     id: str
     name: str
     kind: str
     age: float  # seconds
-    containers: frozenset[str]
+    used: bool
+    user: str
+    subnet: str
 
 
 class Networks:
@@ -76,7 +81,7 @@ class Networks:
     def __init__(self, client: APIClient, site: str, pool: ipaddress.IPv4Network) -> None:
         self._client = client
         self._site = site
-        self._pool = pool
+        self.pool = pool
 
     def make(self, of: names.Names, kind: str = names.WORKSPACE) -> str:
         """A new network under this workspace's name, services attached; its name. What was left there goes first.
@@ -85,16 +90,16 @@ class Networks:
         """
         self.remove(of.own)
         taken = [subnet for each in self._client.networks() for subnet in _subnets(each)]
-        total = 2 ** (addresses.SLICE - self._pool.prefixlen)
+        total = 2 ** (addresses.SLICE - self.pool.prefixlen)
         start = hash((of.own, time.monotonic_ns())) % total
         options = options_for(self._client.version()["Version"])
-        for number, slice_ in enumerate(addresses.free_slices(self._pool, taken, start)):
+        for number, slice_ in enumerate(addresses.free_slices(self.pool, taken, start)):
             if self._create(of, kind, slice_, options):
                 self.attach(of.own)
                 return of.own
             if number >= _TRIES and total > _TRIES:
                 break
-        raise PoolExhausted(f"No free network is left in {self._pool}")
+        raise PoolExhausted(f"No free network is left in {self.pool}")
 
     def _create(self, of: names.Names, kind: str, slice_: addresses.Network4, options: dict[str, str]) -> bool:
         """False when somebody else has these addresses."""
@@ -120,7 +125,7 @@ class Networks:
         return self._attach(network, self._services())
 
     def _attach(self, network: str, services: Iterable[dict[str, Any]]) -> list[str]:
-        missing = [each for each in services if network not in _networks_of(each)]
+        missing = [each for each in services if _has_fixed_name(each) and network not in networks_of(each)]
         return [alias for alias in _at_once(lambda service: self._connect(service, network), missing) if alias]
 
     def _connect(self, service: dict[str, Any], network: str) -> str:
@@ -129,13 +134,17 @@ class Networks:
         try:
             self._client.connect_container_to_network(service["Id"], network, aliases=[alias])
         except APIError as error:
-            if _is_gone(error) or "already exists" in str(error.explanation):
+            if is_gone(error) or "already exists" in str(error.explanation):
                 return ""
             raise
         return alias
 
     def _services(self) -> list[dict[str, Any]]:
         return [each for each in self._containers() if _is_service(each) and each.get("State") == "running"]
+
+    def forwarders(self) -> list[dict[str, Any]]:
+        """Those that run."""
+        return [each for each in self._services() if each["Labels"][names.SERVICE] == FORWARDER]
 
     def _containers(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self._client.containers(all=True, filters={"label": f"{names.SITE}={self._site}"})
@@ -146,20 +155,20 @@ class Networks:
         try:
             found = self._client.inspect_network(network)
         except APIError as error:
-            if _is_gone(error):
+            if is_gone(error):
                 return False
             raise
         if found["Name"] != network or not names.is_ours(found.get("Labels"), self._site):
             return False
         # a service that stands still is not in the network's list, and could not be started again without the network
-        standing = {each["Id"] for each in self._containers() if _is_service(each) and network in _networks_of(each)}
+        standing = {each["Id"] for each in self._containers() if _is_service(each) and network in networks_of(each)}
         _at_once(
             lambda container: self._disconnect(container, found["Id"]), {*(found.get("Containers") or {}), *standing}
         )
         try:
             self._client.remove_network(found["Id"])
         except APIError as error:
-            if not _is_gone(error):
+            if not is_gone(error):
                 raise
         return True
 
@@ -167,15 +176,13 @@ class Networks:
         try:
             self._client.disconnect_container_from_network(container, network, force=True)
         except APIError as error:
-            if not _is_gone(error) and "is not connected" not in str(error.explanation):
+            if not is_gone(error) and "is not connected" not in str(error.explanation):
                 raise
 
     def found(self) -> list[Found]:
         """Our networks, with what is on them: two calls, however many there are."""
-        on: dict[str, set[str]] = {}
-        for container in self._containers():
-            for name in _networks_of(container):
-                on.setdefault(name, set()).add(container["Id"])
+        workspaces = [each for each in self._containers() if names.is_ours(each["Labels"], self._site)]
+        used = {name for each in workspaces for name in networks_of(each)}
         now = time.time()
         return [
             Found(
@@ -183,7 +190,9 @@ class Networks:
                 name=each["Name"],
                 kind=each["Labels"][names.KIND],
                 age=now - _epoch(each["Created"]),
-                containers=frozenset(on.get(each["Name"], ())),
+                used=each["Name"] in used,
+                user=each["Labels"].get(names.USER, ""),
+                subnet=next(iter(_subnets(each)), ""),
             )
             for each in self._client.networks(filters={"label": f"{names.SITE}={self._site}"})
             if names.is_ours(each.get("Labels"), self._site)
@@ -192,14 +201,12 @@ class Networks:
     def reconcile(self, young: float = YOUNG) -> tuple[list[str], list[str]]:
         """Attach services that were made again; remove networks without a workspace that are not `young` (seconds).
         (what was attached where, what was removed). A failure at one network does not keep the others waiting."""
-        containers = self._containers()
-        services = [each for each in containers if _is_service(each) and each.get("State") == "running"]
-        workspaces = {each["Id"] for each in containers if names.is_ours(each["Labels"], self._site)}
+        services = self._services()
         attached: list[str] = []
         removed: list[str] = []
         for network in self.found():
             try:
-                if network.containers & workspaces:
+                if network.used:
                     attached += [f"{alias} to {network.name}" for alias in self._attach(network.name, services)]
                 elif network.age > young:
                     removed += [network.name] if self.remove(network.name) else []
@@ -219,10 +226,14 @@ def _at_once(work: Callable[[T], R], on: Collection[T]) -> list[R]:
 
 def _is_service(container: dict[str, Any]) -> bool:
     labels = container.get("Labels") or {}
-    return labels.get(names.SERVICE) in ATTACHED and names.KIND not in labels
+    return labels.get(names.SERVICE) in (*ATTACHED, FORWARDER) and names.KIND not in labels
 
 
-def _networks_of(container: dict[str, Any]) -> list[str]:
+def _has_fixed_name(container: dict[str, Any]) -> bool:
+    return container["Labels"][names.SERVICE] in ATTACHED
+
+
+def networks_of(container: dict[str, Any]) -> list[str]:
     return list((container.get("NetworkSettings") or {}).get("Networks") or {})
 
 
@@ -238,5 +249,5 @@ def _epoch(text: str) -> float:
     return datetime.fromisoformat(found[1] + found[2].replace("Z", "+00:00")).timestamp()
 
 
-def _is_gone(error: APIError) -> bool:
+def is_gone(error: APIError) -> bool:
     return bool(error.status_code == 404 or "is not running" in str(error.explanation))

@@ -22,7 +22,6 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,7 @@ from cellar.settings import SettingsError
 from docker.errors import APIError, DockerException, NotFound
 from requests.exceptions import RequestException
 
+from cellar_hub.interfaces import addresses_here
 from cellar_hub.settings import HubSettings
 from cellar_hub.spawner import names
 from cellar_hub.spawner.creation import PORT, SEALED
@@ -244,26 +244,6 @@ class Probe:
         for call in calls:
             with contextlib.suppress(NotFound):
                 call()
-
-
-def addresses_here() -> list[ipaddress.IPv4Interface]:
-    """This container's IPv4 addresses with their networks, from /proc (there is no `ip` in the image)."""
-    text = Path("/proc/net/fib_trie").read_text()
-    lines = [line.strip() for line in text.split("Local:")[-1].splitlines()]
-    own = {before.split()[-1] for before, line in pairwise(lines) if "host LOCAL" in line}
-    routes = [line.split() for line in Path("/proc/net/route").read_text().splitlines()[1:]]
-    networks = [ipaddress.IPv4Network((_address(to), str(_address(mask)))) for _, to, _, _, _, _, _, mask, *_ in routes]
-    return [
-        ipaddress.IPv4Interface((address, network.prefixlen))
-        for address in sorted(own)
-        for network in networks
-        if network.prefixlen and ipaddress.IPv4Address(address) in network
-    ]
-
-
-def _address(text: str) -> ipaddress.IPv4Address:
-    """/proc/net/route writes addresses as hexadecimal, in the machine's byte order."""
-    return ipaddress.IPv4Address(int(text, 16).to_bytes(4, sys.byteorder))
 
 
 class Listener(socketserver.ThreadingTCPServer):

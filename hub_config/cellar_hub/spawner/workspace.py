@@ -26,8 +26,10 @@ from tornado.httpclient import AsyncHTTPClient, HTTPError
 from traitlets import Any as AnyTrait
 from traitlets import default
 
+from cellar_hub.policyfile import PolicyFile
 from cellar_hub.settings import HubSettings
 from cellar_hub.spawner.creation import PORT, Creation, environment
+from cellar_hub.spawner.forwarding import Forwarding
 from cellar_hub.spawner.names import GPUS, KIND, SITE, WORKSPACE, Names, is_ours
 from cellar_hub.spawner.networks import Networks, PoolExhausted
 from cellar_hub.spawner.profiles import (
@@ -58,6 +60,7 @@ class CellarSpawner(DockerSpawner):
 
     _executor: ThreadPoolExecutor | None = None
     _client: docker.APIClient | None = None
+    _policy: PolicyFile | None = None
     _gpu_lock = asyncio.Lock()
 
     def __init__(self, **kwargs: Any) -> None:
@@ -92,6 +95,13 @@ class CellarSpawner(DockerSpawner):
     @property
     def networks(self) -> Networks:
         return Networks(self.client, self.hub_settings.site, self.hub_settings.pool)
+
+    @property
+    def forwarding(self) -> Forwarding:
+        settings: HubSettings = self.hub_settings
+        if CellarSpawner._policy is None:
+            CellarSpawner._policy = PolicyFile(settings.policy)
+        return Forwarding(self.client, self.networks, CellarSpawner._policy, settings.forwarders, settings.leases)
 
     async def _thread(self, work: Callable[..., T], *args: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self.executor, work, *args)
@@ -154,6 +164,7 @@ class CellarSpawner(DockerSpawner):
         await self._thread(self._make_volume)
         self._step(30, "Making a private network")
         await self._thread(self.networks.make, names)
+        await self._open_destinations()
         self._step(50, f"Creating your workspace ({profile.size})")
         async with self._gpu_lock:
             gpus = share_gpus(profile, await self._gpus_in_use()) if profile.gpus_each else ()
@@ -171,6 +182,19 @@ class CellarSpawner(DockerSpawner):
         self._step(65, "Starting it")
         await self.docker("start", self.object_id)
         return await self._answering()
+
+    async def _open_destinations(self) -> None:
+        """Nothing that keeps a workspace from starting: what failed here is done again by the keeper."""
+        groups = [group.name for group in self.user.groups]
+        _, without = self.forwarding.shares(self.user.name, groups)
+        if without:
+            left = ", ".join(each.key for each in without)
+            self.log.warning("%s cannot reach %s: there are too few forwarders", self._log_name, left)
+            self._step(40, f"Not reachable from your workspace for now: {left}. Please tell your administrator.")
+        try:
+            await self._thread(self.forwarding.prepare, self.names.own, self.user.name, groups)
+        except (APIError, OSError) as error:
+            self.log.warning("%s has no destinations yet: %s", self._log_name, str(error)[:300])
 
     def _keep_options(self, options: dict[str, Any]) -> None:
         """What the hub offers again next time, instead of whatever was sent. Committed at once: at the next `await`
@@ -316,8 +340,9 @@ class CellarSpawner(DockerSpawner):
         await self._revoke()
         try:
             await self._remove_container()
+            await self._thread(self.forwarding.forget, self.names.own)
             await self._thread(self.networks.remove, self.names.own)
-        except (DockerException, RequestException) as error:
+        except (DockerException, RequestException, OSError) as error:
             self.log.warning("%s: what it left will be removed later: %s", self._log_name, error)
         if self.post_stop_hook is not None:
             await super().run_post_stop_hook()

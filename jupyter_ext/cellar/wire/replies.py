@@ -129,14 +129,23 @@ class Quota(Sent):
     resets_at: float
 
 
+class Reachable(Sent):
+    """A destination in the building that this workspace may reach. `ready` is false when no forwarder serves it."""
+
+    name: str
+    port: int
+    ready: bool = True
+
+
 class UsageReport(Sent):
     """`GET usage`: what the user spent, and the quotas if there are any. On a hub the gateway counts, over all of the
-    user's workspaces and kernels; else this server counts its own turns."""
+    user's workspaces and kernels; else this server counts its own turns. `destinations`: only on a hub."""
 
     prompt_today: int
     completion_today: int
     turns_today: int
     quotas: tuple[Quota, ...] = ()
+    destinations: tuple[Reachable, ...] = ()
 
 
 class SearchHit(Sent):

@@ -11,15 +11,19 @@ from typing import Any
 
 import pytest
 import yaml
-from cellar_hub.settings import GatewaySettings, HubSettings, described
+from cellar_hub.settings import ForwarderSettings, GatewaySettings, HubSettings, described
 
 from tools import env_example
 from tools.env_example import COMPOSE, FIXED, PAGE, page, sections
 
 BASE = COMPOSE / "docker-compose.yml"
 OVERLAYS = sorted(COMPOSE.glob("docker-compose.*.yml"))
-NEEDED = ("CONFIGPROXY_AUTH_TOKEN", "CELLAR_GATEWAY_TOKEN", "CELLAR_COMMANDS_TOKEN", "DOCKER_GID")
+NEEDED = (
+    *("CONFIGPROXY_AUTH_TOKEN", "CELLAR_GATEWAY_TOKEN", "CELLAR_COMMANDS_TOKEN", "CELLAR_FORWARDER_TOKEN"),
+    "DOCKER_GID",
+)
 SECRETS = dict.fromkeys((*NEEDED, "POSTGRES_PASSWORD", "VLLM_API_KEY", "VLLM_MODEL"), "0123456789abcdef")
+SECRETS["CELLAR_POLICY"] = "/etc/cellar/site/policy.toml"
 SIDES = ("proxy", "hub", "gateway", "socketfilter", "model")
 
 
@@ -92,7 +96,7 @@ def test_a_missing_secret_is_named(name: str) -> None:
     if not found:
         pytest.skip("docker-compose is missing")
     for command in found:
-        done = configured(command, [BASE], SECRETS | {name: ""})
+        done = configured(command, [BASE, COMPOSE / "docker-compose.intranet.yml"], SECRETS | {name: ""})
         assert done.returncode != 0
         assert name in done.stderr
 
@@ -145,3 +149,31 @@ def test_the_example_holds_no_secret() -> None:
     lines = PAGE.read_text().splitlines()
     assert [line for line in lines if line.startswith(NEEDED)] == [f"{name}=" for name in NEEDED]
     assert env_example.SECRETS == NEEDED
+
+
+INTRANET = yaml.safe_load((COMPOSE / "docker-compose.intranet.yml").read_text())
+FORWARDERS = {name: each for name, each in INTRANET["services"].items() if name.startswith("forwarder-")}
+
+
+@pytest.mark.parametrize("name", FORWARDERS)
+def test_a_forwarder_is_hardened_as_the_services_are_and_has_a_number_of_its_own(name: str) -> None:
+    service = FORWARDERS[name]
+    for key in ("cap_drop", "security_opt", "read_only", "restart", "init", "tmpfs", "logging", "image"):
+        assert service[key] == services()["hub"][key]
+    number = name.removeprefix("forwarder-")
+    assert service["labels"]["org.cellar.forwarder"] == service["environment"]["CELLAR_FORWARDER_NUMBER"] == number
+    assert service["healthcheck"]["test"] and service["pids_limit"] <= 512 and "ports" not in service
+
+
+def test_forwarders_read_what_the_hub_writes_and_hold_neither_its_secrets_nor_its_data() -> None:
+    for service in FORWARDERS.values():
+        assert service["volumes"][0] == "leases:/run/cellar-leases:ro" and len(service["volumes"]) == 2
+        assert [each for each in service["environment"] if each.endswith("TOKEN")] == ["CELLAR_FORWARDER_TOKEN"]
+        assert service["networks"] == ["control", "intranet"]
+    numbers = {INTRANET["services"][side]["environment"]["CELLAR_FORWARDERS"] for side in ("hub", "gateway")}
+    assert numbers == {str(len(FORWARDERS))}
+
+
+def test_a_forwarder_is_handed_every_setting_that_it_reads() -> None:
+    told = {variable for variable, _, _ in described(ForwarderSettings)}
+    assert all(set(each["environment"]) == told for each in FORWARDERS.values())

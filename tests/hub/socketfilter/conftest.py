@@ -31,10 +31,15 @@ def engine_objects() -> dict[str, dict[str, dict[str, Any]]]:
         "Config": {"Labels": gateway_labels, "Env": ["VLLM_API_KEY=secret-of-the-gateway"]},
         "NetworkSettings": {"Networks": {}},
     }
+    forwarder = {
+        "Id": "6" * 64,
+        "Name": "/cellar_forwarder-1_1",
+        "Config": {"Labels": gateway_labels | {"org.cellar.service": "forwarder", "org.cellar.forwarder": "1"}},
+    }
     database = {"Id": "3" * 64, "Name": "/postgres", "Config": {"Labels": {}}}
     other_site = {"Id": "4" * 64, "Name": "/cellar-ws-bob", "Config": {"Labels": OURS | {"org.cellar.site": "other"}}}
     named = {"Id": "5" * 64, "Name": "/cellar-ws-eve", "Config": {"Labels": {}}}
-    containers = [workspace, gateway, database, other_site, named]
+    containers = [workspace, gateway, forwarder, database, other_site, named]
     network = {"Id": "b" * 64, "Name": "cellar-ws-ann", "Labels": OURS}
     inner = {"Id": "c" * 64, "Name": "cellar_inner", "Labels": {}}
     images = [{"Id": IMAGE_ID, "name": "cellar-workspace:dev"}, {"Id": "sha256:" + "e" * 64, "name": "alpine"}]

@@ -229,6 +229,38 @@ async def test_nothing_else_is_attached_to_anything(
     assert engine.acted == []
 
 
+def connecting(container: str, *aliases: Any) -> dict[str, Any]:
+    return {"Container": container, "EndpointConfig": {"Aliases": list(aliases)}}
+
+
+async def test_a_forwarder_is_attached_under_the_names_of_destinations(door: Filter, engine: FakeEngine) -> None:
+    body = connecting("cellar_forwarder-1_1", "warehouse.corp", "a" * 63 + ".b-2.corp", "wiki")
+    assert (await door.call("POST", "/v1.41/networks/cellar-ws-ann/connect", body))[0] == 200
+    assert engine.acted[0][2] == body | {"Container": "6" * 64}
+
+
+@pytest.mark.parametrize(
+    ("container", "alias"),
+    [
+        *(("cellar_forwarder-1_1", name) for name in ("hub", "proxy", "gateway", "bastion", "forwarder", "localhost")),
+        *(("cellar_forwarder-1_1", name) for name in ("a.localhost", "10.1.2.3", "a_b", "a..b", "-a", "a-", "A", "")),
+        ("cellar_forwarder-1_1", "a" * 64),
+        ("cellar_forwarder-1_1", "a." * 127 + "a"),
+        ("cellar_forwarder-1_1", 7),
+        ("cellar_gateway_1", "hub"),
+        ("cellar_gateway_1", "warehouse.corp"),
+        ("cellar-ws-ann", "gateway"),
+        ("cellar-ws-ann", "warehouse.corp"),
+    ],
+)
+async def test_nothing_is_attached_under_a_name_that_is_not_its_own(
+    container: str, alias: Any, door: Filter, engine: FakeEngine
+) -> None:
+    body = connecting(container, alias)
+    assert (await door.call("POST", "/v1.41/networks/cellar-ws-ann/connect", body))[0] == 403
+    assert engine.acted == []
+
+
 @pytest.mark.parametrize("action", ["disconnect", "remove", "inspect"])
 async def test_a_network_of_others_is_left_alone(action: str, door: Filter, engine: FakeEngine) -> None:
     body = {"Container": "postgres", "Force": True} if action == "disconnect" else None

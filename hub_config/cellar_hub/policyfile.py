@@ -1,4 +1,4 @@
-"""The policy file of a running gateway, read again when it changes. A broken one changes nothing but log and metric."""
+"""The policy file of a running process, read again when it changes. A broken one changes nothing but log and metric."""
 
 from __future__ import annotations
 

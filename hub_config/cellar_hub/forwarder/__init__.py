@@ -1,0 +1,1 @@
+"""Carries connections from workspaces to the destinations that the policy file gives their users, and nowhere else."""

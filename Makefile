@@ -8,7 +8,7 @@
 #   make test-quick   the same without the browser and without what takes over ten seconds
 #   make test-long    the tests that take minutes
 #   make check        lint, types, imports
-#   make bench        the measurements, written to bench/RESULTS.md
+#   make bench        the measurements, each section written to bench/RESULTS.md as it ends (ONLY="gateway login": some)
 #   make wheel        dist/*.whl with the built lab extension in it
 #   make build        the lab extension alone
 #   make clean        remove everything that was made, .venv and node_modules included
@@ -72,7 +72,7 @@ test-long: setup-test
 
 bench: setup-test
 	@$(RUN) -m tools.frontend
-	@$(RUN) -m bench
+	@$(RUN) -m bench $(ONLY)
 
 clean:
 	rm -rf .venv .demo .shots dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache bench/out

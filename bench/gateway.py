@@ -1,263 +1,158 @@
 """What the gateway adds to an answer: time to the first token, processor time for each event, memory.
 
-    python -m bench.gateway [--seconds 20] [--requests 100000] [--users 5000]
-
-A real JupyterHub, the gateway as its own process with everything on (identity, policy, quotas, an fsynced audit in
-SQLite), a model server that costs nearly nothing, and nginx before the same model server as the peer. Gateway and nginx
-run on the first core, everything else on the others. "Added" is against the model server asked directly, percentile by
-percentile, in the same run.
+"Added" is against the model server asked directly, percentile by percentile, in the same run: direct, nginx and ours
+take turns. The load must not be the bottleneck itself: how much of a core clients and model server used beside the
+gateway is a row of its own, and what they cost is in the direct figures too.
 """
 
 from __future__ import annotations
 
-import argparse
-import contextlib
-import os
-import shutil
-import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from dataclasses import dataclass, field
 
-import psutil
-import uvloop
-
-from bench import gateway_load, machine
+from bench import gateway_load
 from bench.gateway_load import PREFILL, Seen
+from bench.gateway_stage import PACKAGES, PATH, Stage, Used, standing
 from bench.report import Row, Section, percentile
-from tests.fakes.fixtures import unused_port
-from tests.hub import jupyter
-from tests.hub.gateway import process
 
-PATH = "/v1/chat/completions"
 STREAMS = {1: (1.0, 2.0), 20: (2.0, 5.0), 100: (8.0, 40.0)}
 """Streams -> what may be added at the median and at the 99th percentile, in ms."""
 PEERS = {
-    1: "LiteLLM proxy: 16 ms, p99 21",
-    20: "LiteLLM proxy: 165 ms, p99 310",
-    100: "LiteLLM proxy: 1,370 ms, p99 5,250",
+    1: ("LiteLLM proxy: 16 ms", "LiteLLM proxy: 21 ms"),
+    20: ("LiteLLM proxy: 165 ms", "LiteLLM proxy: 310 ms"),
+    100: ("LiteLLM proxy: 1,370 ms", "LiteLLM proxy: 5,250 ms"),
 }
+"""Measured once in November 2026, at the median and at the 99th percentile."""
 EVENTS = 8_000
-POLICY = """
-[default]
-tokens_per_day = 100000000000
-tokens_per_month = 1000000000000
-requests_per_minute = 1000000
-max_running = 1000
-max_waiting = 1000
-"""
-NGINX = """
-worker_processes 1;
-pid {home}/nginx.pid;
-error_log {home}/error.log warn;
-daemon off;
-events {{ worker_connections 2048; }}
-http {{
-    access_log off;
-    client_body_temp_path {home}/body; proxy_temp_path {home}/proxy; fastcgi_temp_path {home}/fastcgi;
-    uwsgi_temp_path {home}/uwsgi; scgi_temp_path {home}/scgi;
-    upstream model {{ server 127.0.0.1:{model}; keepalive 256; }}
-    server {{
-        listen 127.0.0.1:{port};
-        location / {{
-            proxy_pass http://model;
-            proxy_http_version 1.1;
-            proxy_set_header Connection "";
-            proxy_buffering off;
-            proxy_read_timeout 300s;
-        }}
-    }}
-}}
-"""
+ROUNDS = 3
 
 
-@contextlib.contextmanager
-def model_server() -> Iterator[int]:
-    port = unused_port()
-    with subprocess.Popen([sys.executable, "-m", "bench.gateway_model", str(port)], stdout=subprocess.PIPE) as server:
-        assert server.stdout is not None and server.stdout.readline() == b"ready\n"
-        try:
-            yield port
-        finally:
-            server.terminate()
+@dataclass
+class Arm:
+    """Everything that one of the three was seen to do."""
+
+    port: int
+    first: list[float] = field(default_factory=list)  # seconds
+    events: int = 0
+
+    def add(self, seen: Seen) -> None:
+        self.first += seen.first
+        self.events += seen.events
 
 
-@contextlib.contextmanager
-def nginx(home: Path, model: int) -> Iterator[int | None]:
-    """None where it is not installed."""
-    binary = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
-    if binary is None:
-        print("nginx is missing (apt-get install nginx): the gateway is compared with the model server alone")
-        yield None
-        return
-    port = unused_port()
-    config = home / "nginx.conf"
-    config.write_text(NGINX.format(home=home, model=model, port=port))
-    with subprocess.Popen([binary, "-p", str(home), "-c", str(config)]) as server:
-        pin(server.pid, {0})
-        time.sleep(0.5)
-        try:
-            yield port
-        finally:
-            server.terminate()
-
-
-@contextlib.contextmanager
-def gateway(home: Path, model: int, hub: jupyter.Hub) -> Iterator[process.GatewayProcess]:
-    (home / "policy.toml").write_text(POLICY)
-    env = {
-        "VLLM_BASE_URL": f"http://127.0.0.1:{model}/v1",
-        "CELLAR_DATA": str(home / "data"),
-        "CELLAR_HUB_API_URL": hub.api,
-        "CELLAR_GATEWAY_TOKEN": hub.gateway_token,
-        "CELLAR_POLICY": str(home / "policy.toml"),
-        "CELLAR_MAX_INFLIGHT": "512",
-        "CELLAR_LOG_LEVEL": "warning",
-        "CELLAR_AUDIT_HEADS": str(home / "heads"),
-    }
-    with process.running(env, home / "gateway.log") as running:
-        pin(running.pid, {0})
-        yield running
-
-
-def pin(pid: int, cores: set[int]) -> None:
-    if hasattr(os, "sched_setaffinity") and (os.cpu_count() or 1) > 1:
-        for thread in psutil.Process(pid).threads():
-            os.sched_setaffinity(thread.id, cores)
-
-
-class Stage:
-    def __init__(self, direct: int, peer: int | None, ours: process.GatewayProcess, tokens: list[str]) -> None:
-        self.direct, self.peer, self.ours, self.tokens = direct, peer, ours, tokens
-
-    def streams(self, port: int, count: int, seconds: float, prefill: int = PREFILL) -> Seen:
-        length = 100 if count > 1 else 10  # one stream alone would otherwise begin ten times in twenty seconds
-        seen = uvloop.run(gateway_load.streams(port, PATH, self.tokens, count, seconds, length, prefill))
-        if seen.failures:
-            raise SystemExit(f"a request failed: {seen.failures[0].decode('utf-8', 'replace')}")
-        return seen
-
-
-def first_tokens(stage: Stage, seconds: float) -> list[Row]:
+def first_tokens(stage: Stage, count: int, seconds: float) -> tuple[list[Row], Arm, Used]:
+    """Direct, nginx and ours by turns; what ours gave, and what it took."""
+    direct, ours, used = Arm(stage.direct), Arm(stage.ours.port), Used()
+    peer = None if stage.peer is None else Arm(stage.peer)
+    for _ in range(ROUNDS):
+        for arm in filter(None, (direct, peer)):
+            arm.add(stage.streams(arm.port, count, seconds))
+        with stage.measured(used):
+            ours.add(stage.streams(ours.port, count, seconds))
     rows = []
-    for count, reaches in STREAMS.items():
-        direct = stage.streams(stage.direct, count, seconds).first
-        peer = stage.streams(stage.peer, count, seconds).first if stage.peer is not None else []
-        ours = stage.streams(stage.ours.port, count, seconds).first
-        for q, reach in zip((50, 99), reaches, strict=True):
-            added = (percentile(ours, q) - percentile(direct, q)) * 1e3
-            nginx_added = f"nginx: {(percentile(peer, q) - percentile(direct, q)) * 1e3:.1f} ms" if peer else ""
-            rows.append(
-                Row(
-                    f"added time to first token, {count} stream{'s' if count > 1 else ''}, p{q}",
-                    added,
-                    "ms",
-                    reach,
-                    f"{percentile(ours, q) * 1e3:.1f} ms, direct {percentile(direct, q) * 1e3:.1f} ms, n={len(ours)}",
-                    "; ".join(filter(None, (nginx_added, PEERS[count]))),
-                )
+    for q, reach in zip((50, 99), STREAMS[count], strict=True):
+        base = percentile(direct.first, q)
+        added = (percentile(ours.first, q) - base) * 1e3
+        nginx_added = "" if peer is None else f"nginx: {(percentile(peer.first, q) - base) * 1e3:.1f} ms"
+        rows.append(
+            Row(
+                f"added time to first token, {count} stream{'s' if count > 1 else ''}, p{q}",
+                added,
+                "ms",
+                reach,
+                f"{percentile(ours.first, q) * 1e3:.1f} ms, direct {base * 1e3:.1f} ms, n={len(ours.first)}",
+                "; ".join(filter(None, (nginx_added, PEERS[count][q == 99]))),
             )
+        )
+    return rows, ours, used
+
+
+def without_prefill(stage: Stage, seconds: float) -> Row:
     direct, ours = (stage.streams(port, 1, seconds, 0).first for port in (stage.direct, stage.ours.port))
     added = (percentile(ours, 50) - percentile(direct, 50)) * 1e3
     what = "the same before a model server without any prefill, 1 stream, p50: the commit shows"
-    rows.append(Row(what, added, "ms", None, f"n={len(ours)}"))
-    return rows
+    return Row(what, added, "ms", None, f"n={len(ours)}")
 
 
-def events(stage: Stage, seconds: float) -> list[Row]:
-    """Events in a second of the gateway's processor time, at 100 streams of 50 a second."""
-    ours = psutil.Process(stage.ours.pid)
-    before, began = ours.cpu_times(), time.perf_counter()
-    seen = stage.streams(stage.ours.port, 100, seconds)
-    after, took = ours.cpu_times(), time.perf_counter() - began
-    cpu = after.user + after.system - before.user - before.system
+def processor(ours: Arm, used: Used) -> list[Row]:
+    """What an event costs the gateway, and whether those who made the load had room left."""
+    each = used.gateway / ours.events
+    load = (used.clients + used.model) / used.wall
     return [
         Row(
             "processor time for each event",
-            cpu / seen.events * 1e6,
+            each * 1e6,
             "us",
             1e6 / EVENTS,
-            f"{seen.events / cpu:.0f} events/s on one core (reach: {EVENTS}); {seen.events / took:.0f}/s passed, "
-            f"requests with their books included",
-        )
+            f"{1 / each:.0f} events/s on one core (reach: {EVENTS}); {ours.events / used.wall:.0f}/s passed with "
+            f"{used.gateway / used.wall:.0%} of its core, requests with their books included",
+        ),
+        Row(
+            "clients and model server together, of their own core, at 100 streams",
+            load * 100,
+            "%",
+            None,
+            f"clients {used.clients / used.wall:.0%}, model server {used.model / used.wall:.0%}: not the bottleneck "
+            "below some 70 %",
+        ),
     ]
 
 
-def memory(stage: Stage, requests: int) -> list[Row]:
-    ours = psutil.Process(stage.ours.pid)
-
-    def ask(count: int) -> float:
-        seen = uvloop.run(gateway_load.questions(stage.ours.port, PATH, stage.tokens, count))
-        if seen.failures:
-            raise SystemExit(f"a request failed: {seen.failures[0].decode('utf-8', 'replace')}")
-        return float(ours.memory_info().rss)
-
-    warm = ask(max(1000, requests // 10))
-    began = time.perf_counter()
-    after = ask(requests)
-    rate = requests / (time.perf_counter() - began)
-    growth = (after / warm - 1) * 100
-    detail = f"{warm / 2**20:.0f} to {after / 2**20:.0f} MB over {requests} requests, {rate:.0f} a second"
-    return [Row("growth of memory", growth, "%", 5, detail)]
-
-
-def users(stage: Stage, hub: jupyter.Hub, count: int) -> list[Row]:
-    """Every request with another user's token: the hub is asked for each."""
-    tokens = [hub.user(f"user{n}") for n in range(count)]
-    rows = []
-    for what in ("new tokens", "the same again, within 30 s"):
-        began = time.perf_counter()
-        seen = uvloop.run(gateway_load.questions(stage.ours.port, PATH, tokens, count))
-        took = time.perf_counter() - began
-        if seen.failures:
-            raise SystemExit(f"a request failed: {seen.failures[0].decode('utf-8', 'replace')}")
-        rows.append(
-            Row(f"{count} users in turn, {what}: a request", took / count * 1e3, "ms", None, f"{count / took:.0f}/s")
-        )
-    return rows
-
-
-def measure(seconds: float, requests: int, many: int) -> Section:
-    with contextlib.ExitStack() as stack:
-        home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cellar-bench-")))
-        (home / "hub").mkdir()
-        if hasattr(os, "sched_setaffinity") and (os.cpu_count() or 1) > 1:
-            os.sched_setaffinity(0, set(range(1, os.cpu_count() or 1)))  # and whoever is started from here
-        hub = stack.enter_context(jupyter.running(home / "hub"))
-        model = stack.enter_context(model_server())
-        peer = stack.enter_context(nginx(home, model))
-        ours = stack.enter_context(gateway(home, model, hub))
-        stage = Stage(model, peer, ours, [hub.user(f"bench{n}") for n in range(100)])
-        stage.streams(ours.port, 20, 3)  # warm
-        rows = first_tokens(stage, seconds) + events(stage, seconds)
-        if requests:
-            rows += memory(stage, requests)
-        if many:
-            rows += users(stage, hub, many)
+def section(seconds: float = 8) -> Section:
+    """Four to five minutes."""
+    with standing() as stage:
+        stage.streams(stage.ours.port, 20, 3)  # warm
+        rows: list[Row] = []
+        for count in STREAMS:
+            print(f"  {count} streams", file=sys.stderr, flush=True)
+            found, ours, used = first_tokens(stage, count, seconds)
+            rows += found
+        rows += [without_prefill(stage, seconds), *processor(ours, used)]
     how = (
-        f"{machine.cpu_model()}; gateway and nginx on one core, clients, model server and hub on the rest; 50 tokens "
-        f"a second in each stream after {PREFILL} ms of prefill; identity, policy, quota, fsynced audit (SQLite) on."
+        f"Gateway and nginx on one core, clients, model server and hub on the rest; 50 tokens a second in each stream "
+        f"after {PREFILL} ms of prefill; identity, policy, quota, fsynced audit (SQLite) on. Direct, nginx and ours by "
+        f"turns, {ROUNDS} times {seconds:g} s each."
     )
-    return Section("The gateway", how, rows)
+    return Section("The gateway", how, rows, PACKAGES)
 
 
-def section(seconds: float = 20, requests: int = 100_000, many: int = 5_000) -> Section:
-    """In a thread of its own: it is bound to cores, and has event loops."""
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(measure, seconds, requests, many).result()
+def memory_section(requests: int = 100_000) -> Section:
+    """Whole and streamed answers by turns, as fast as they go."""
+    with standing() as stage:
+        marks: list[float] = []
 
+        def ask(count: int, told: str) -> float:
+            began = time.perf_counter()
+            step = requests // 10
+            for done in range(0, count, step):
+                asked = min(step, count - done)
+                stage.ask(gateway_load.questions(stage.ours.port, PATH, stage.tokens, asked, streamed=2))
+                marks.append(stage.resident)
+                rate = (done + asked) / (time.perf_counter() - began)
+                said = f"  {told}{done + asked} requests, {rate:.0f}/s, {stage.resident:.1f} MB"
+                print(said, file=sys.stderr, flush=True)
+            return rate
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Measure the gateway.")
-    parser.add_argument("--seconds", type=float, default=20)
-    parser.add_argument("--requests", type=int, default=100_000)
-    parser.add_argument("--users", type=int, default=5_000)
-    args = parser.parse_args()
-    print(section(args.seconds, args.requests, args.users).text())
-
-
-if __name__ == "__main__":
-    main()
+        used = Used()
+        ask(requests // 10, "warm: ")
+        with stage.measured(used):
+            rate = ask(requests, "")
+    warm, after = marks[0], marks[-1]
+    seen = f"{warm:.1f} MB after the first {requests // 10}, then {', '.join(f'{each:.1f}' for each in marks[1:])}"
+    how = (
+        f"{requests} short requests after {requests // 10} to warm up, every second one streamed, 16 at once, as fast "
+        "as they go; identity, policy, quota and fsynced audit on; resident memory of the gateway's process."
+    )
+    rows = [
+        Row("growth of memory", (after / warm - 1) * 100, "%", 5, seen),
+        Row(
+            "processor time for each request",
+            used.gateway / requests * 1e3,
+            "ms",
+            None,
+            f"{rate:.0f} requests/s, 16 at once, {used.gateway / used.wall:.0%} of a core; each with its reservation, "
+            "two audit records and its settlement",
+        ),
+    ]
+    return Section("The gateway's memory", how, rows, PACKAGES)

@@ -102,17 +102,25 @@ async def streams(
     return seen
 
 
-async def questions(port: int, path: str, tokens: list[str], total: int, at_once: int = 16) -> Seen:
-    """So many short questions, not streamed, with the tokens in turn."""
+async def questions(port: int, path: str, tokens: list[str], total: int, at_once: int = 16, streamed: int = 0) -> Seen:
+    """So many questions whose answer is one token, with the tokens in turn; every `streamed`-th as a stream. The times
+    of the first token are those of the whole answer."""
     seen = Seen()
     left = iter(range(total))
+    asked: dict[tuple[str, bool], bytes] = {}
+
+    def data(n: int) -> bytes:
+        key = tokens[n % len(tokens)], bool(streamed) and n % streamed == 0
+        if key not in asked:
+            asked[key] = request(path, key[0], max_tokens=1, **({"stream": True, "seed": 0} if key[1] else {}))
+        return asked[key]
 
     async def one() -> None:
         client = await connect(port, seen)
         for n in left:
             if seen.failures:
                 return
-            await client.ask(request(path, tokens[n % len(tokens)], max_tokens=1))
+            await client.ask(data(n))
 
     await asyncio.gather(*(one() for _ in range(at_once)))
     return seen

@@ -1,7 +1,5 @@
 """What a durable write costs the hub side: one request's two writes, by 1, 20 and 100 at once, on both databases.
 
-    python -m bench.hub_store [SECONDS]
-
 The first write of a request reserves tokens and opens the audit's record, the second settles both. Every write is on
 the disk (SQLite: synchronous=FULL; PostgreSQL: fsync on) before it counts. CPU is of this process, loop and writer.
 """
@@ -10,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -21,6 +18,7 @@ from cellar_hub.store import Store
 from cellar_hub.usage import Quota, Usage, ledger
 from sqlalchemy import Connection
 
+from bench.report import Row, Section, percentile
 from tests.hub import postgres
 
 ZONE = ZoneInfo("Asia/Seoul")
@@ -60,35 +58,35 @@ class Bench:
             count += 1
 
 
-async def measure(name: str, url: str, folder: Path, seconds: float) -> None:
+async def measure(name: str, url: str, folder: Path, seconds: float) -> list[Row]:
     store = Store.open(url)
     keys = Keys.open(folder / "ring.json")
     audit = await store.write(lambda tx: AuditLog.open(tx, "bench", keys))
+    rows = []
     for writers in (1, 20, 100):
         bench = Bench(store, audit)
         began, cpu_began = time.perf_counter(), time.process_time()
         await asyncio.gather(*(bench.writer(n, began + seconds) for n in range(writers)))
-        took, times = time.perf_counter() - began, sorted(bench.taken)
-        cpu = (time.process_time() - cpu_began) / len(times)
-        p50, p99 = (1000 * times[int(len(times) * q)] for q in (0.5, 0.99))
-        rate = f"{len(times) / took:6.0f} writes/s"
-        print(
-            f"{name:11}{writers:4} at once {rate}  p50 {p50:6.2f} ms  p99 {p99:6.2f} ms  CPU {1000 * cpu:5.2f} ms each"
-        )
+        took, cpu = time.perf_counter() - began, time.process_time() - cpu_began
+        count, p99 = len(bench.taken), percentile(bench.taken, 99) * 1e3
+        detail = f"p99 {p99:.1f} ms; {count / took:.0f} writes/s; processor {cpu / count * 1e3:.2f} ms each"
+        what = f"{name}: a durable write, {writers} at once"
+        rows.append(Row(what, percentile(bench.taken, 50) * 1e3, "ms", None, detail))
     await store.close()
+    return rows
 
 
-def main() -> None:
-    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 5.0
+def section(seconds: float = 5) -> Section:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        asyncio.run(measure("SQLite", f"sqlite:///{folder}/cellar.db", folder, seconds))
+        rows = asyncio.run(measure("SQLite", f"sqlite:///{folder}/cellar.db", folder, seconds))
         if postgres.find_binaries() is None:
             print(postgres.MISSING)
-            return
-        with postgres.running() as cluster:
-            asyncio.run(measure("PostgreSQL", cluster.create_database(), folder, seconds))
-
-
-if __name__ == "__main__":
-    main()
+        else:
+            with postgres.running() as cluster:
+                rows += asyncio.run(measure("PostgreSQL", cluster.create_database(), folder, seconds))
+    how = (
+        "A request writes twice (reservation and opened record; settlement and settled record), each on the disk "
+        "before it counts; those that wait share a commit."
+    )
+    return Section("The books", how, rows, ("sqlalchemy", "psycopg"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -34,9 +35,9 @@ def commit() -> str:
     return head.stdout.strip() + ("+" if dirty.stdout.strip() else "")
 
 
-def versions() -> dict[str, str]:
+def versions(packages: Iterable[str]) -> dict[str, str]:
     found = {"Python": platform.python_version()}
-    for name in ("jupyterlab", "jupyter_server", "tornado", "httpx", "msgspec"):
+    for name in packages:
         try:
             found[name] = version(name)
         except PackageNotFoundError:
@@ -44,9 +45,9 @@ def versions() -> dict[str, str]:
     return found
 
 
-def description(browser: str) -> str:
-    packages = ", ".join(f"{name} {number}" for name, number in versions().items())
+def description(packages: Iterable[str], browser: str = "") -> str:
+    said = [f"{name} {number}" for name, number in versions(packages).items()]
     return (
         f"{os.cpu_count()} cores ({cpu_model()}), {memory_gib():.0f} GiB, Linux {platform.release().split('-')[0]}; "
-        f"{browser}; {packages}"
+        f"{', '.join([browser, *said] if browser else said)}"
     )

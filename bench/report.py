@@ -54,6 +54,8 @@ class Section:
     title: str
     how: str
     rows: list[Row]
+    packages: tuple[str, ...] = ("jupyterlab", "jupyter_server", "tornado", "httpx", "msgspec")
+    """Those whose versions matter."""
 
     def text(self) -> str:
         return "\n".join([f"## {self.title}", "", self.how, "", HEADER, *(row.line() for row in self.rows), ""])

@@ -113,7 +113,9 @@ c.JupyterHub.load_roles = [
     {"name": "llm", "scopes": ["custom:llm:chat"], "groups": ["llm"]},
     {
         "name": "tests",
-        "scopes": ["admin:users", "admin:servers", "admin:groups", "tokens", "read:hub", "custom:llm:chat"],
+        "scopes": [
+            "admin:users", "admin:servers", "admin:groups", "tokens", "read:hub", "read:metrics", "custom:llm:chat"
+        ],
         "services": ["tests"],
     },
 ]

@@ -50,7 +50,7 @@ def serve(host: str, port: int, threads: int) -> object:
     parameters.hostnames = [host]
     parameters.port = port
     parameters.cpuparams.n_threads = threads
-    parameters.cpuparams_batch.n_threads = os.cpu_count() or threads
+    parameters.cpuparams_batch.n_threads = readers()
     return xllamacpp.Server(parameters)
 
 
@@ -61,6 +61,11 @@ def writers() -> int:
     holds up all of them: on two busy cores two threads wrote 0.6 tokens a second, one wrote 19.
     """
     return max(1, min(4, (os.cpu_count() or 2) // 2))
+
+
+def readers() -> int:
+    """Threads that read questions: every core but one, which stays for whoever asks."""
+    return max(1, (os.cpu_count() or 2) - 1)
 
 
 def healthy(port: int) -> bool:
@@ -77,7 +82,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tools.embedded_model", description="Serve the embedded model.")
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on; 0.0.0.0 inside a container")
     parser.add_argument("--port", type=int, default=8001)
-    parser.add_argument("--threads", type=int, default=writers(), help="for writing; reading uses every core")
+    parser.add_argument("--threads", type=int, default=writers(), help="for writing; reading takes all cores but one")
     parser.add_argument("--parent", type=int, default=0, help="end when this process is no longer our parent")
     options = parser.parse_args()
     over = threading.Event()

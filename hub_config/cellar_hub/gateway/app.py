@@ -194,7 +194,13 @@ class Api:
         mode = printable(header(scope, b"x-cellar-mode"), 20)
         turn = printable(header(scope, b"x-cellar-turn"), 64)
         asked = await _parsed(
-            parse_request, body, kind, max_tokens=allowed.max_tokens, context_length=self._context_length, wish=wish
+            parse_request,
+            body,
+            kind,
+            max_tokens=allowed.max_tokens,
+            context_length=self._context_length,
+            is_tiny=self._is_tiny,
+            wish=wish,
         )
         del body
         entry = Entry(
@@ -258,6 +264,11 @@ class Api:
         health = self._house.health
         row = self._house.table.find(model, health.listed)
         return None if row is None else health.context_length(row.server, model)
+
+    def _is_tiny(self, model: str) -> bool:
+        health = self._house.health
+        row = self._house.table.find(model, health.listed)
+        return row is not None and health.is_tiny(row.server, model)
 
     def _running(self, identity: Identity, scope: Scope, receive: Receive, reply: Reply) -> UnderWay:
         return UnderWay(self._house, scope["request_id"], Running(identity, reply), receive)

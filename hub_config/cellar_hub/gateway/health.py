@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import httpx
 import msgspec
+from cellar.client import TINY_PARAMETERS
 
 from .models import ModelServer, ModelTable
 from .transport import FAILURES
@@ -91,6 +92,11 @@ class Health:
         row = self.of(server).rows.get(model, {})
         length = row.get("max_model_len") or (row.get("meta") or {}).get("n_ctx")
         return length if isinstance(length, int) and length > 0 else None
+
+    def is_tiny(self, server: ModelServer, model: str) -> bool:
+        """Whether it is of the embedded model's size, as far as the server tells."""
+        size = (self.of(server).rows.get(model, {}).get("meta") or {}).get("n_params")
+        return isinstance(size, int) and 0 < size < TINY_PARAMETERS
 
     def doubt(self, server: ModelServer) -> None:
         """A request saw the server fail: ask now."""

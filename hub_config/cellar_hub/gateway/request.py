@@ -26,6 +26,8 @@ SMALL_COMPLETION = 256
 """Up to so many tokens in all, a completion is ghost text."""
 DEFAULT_COMPLETION_TOKENS = 16
 """OpenAI's (and vLLM's) default of `/v1/completions`."""
+LONGEST_OF_TINY = 512
+"""Tokens of a tiny model's answer at most, whatever the policy says: it rambles, and the panel offers Continue."""
 BYTES_PER_TOKEN = 3
 IMAGE_TOKENS = 1200
 MAX_DEPTH_ERROR = "The request's JSON is nested too deeply"
@@ -73,9 +75,11 @@ def parse_request(
     *,
     max_tokens: int,
     context_length: Callable[[str], int | None] = lambda _: None,
+    is_tiny: Callable[[str], bool] = lambda _: False,
     wish: str = "",
 ) -> Asked:
     """Raises `Refused` (400). `max_tokens`: the policy's cap for one answer; `context_length`: of a model, if known;
+    `is_tiny`: whether a model is one that repeats itself rather than ends;
     `wish`: the class that the client asks for (`X-Cellar-Class`)."""
     fields = parse_object(data)
     model = model_of(fields)
@@ -87,7 +91,8 @@ def parse_request(
     question, prompt, prompts = _read_prompt(fields, kind)
     tokens = 0
     if kind != "embeddings":
-        each = _set_max_tokens(fields, kind, max_tokens, context_length(model))
+        cap = min(max_tokens, LONGEST_OF_TINY) if is_tiny(model) else max_tokens
+        each = _set_max_tokens(fields, kind, cap, context_length(model))
         tokens = each * _answers(fields, prompts)
     wants_usage = _ask_for_usage(fields) if stream else True
     return Asked(

@@ -6,6 +6,7 @@ import httpx
 import pytest
 from cellar.chat import ChatRequest, Delta, Finish, UsageSeen
 from cellar.errors import ContextTooLong
+from cellar_hub.audit.rows import Opened
 
 from tests.core.test_real_model import a_real_model
 from tests.hub.gateway.conftest import MakeGateway, said
@@ -30,6 +31,19 @@ async def test_a_real_model_answers_through_the_gateway(hub: Hub, make_gateway: 
     first, second = await gateway.ends()
     assert (first.prompt, first.completion, first.estimated) == (usage.prompt, usage.completion, False)
     assert whole == text and first.answer_mac == second.answer_mac == gateway.house._keys.mac(text.encode())
+
+
+async def test_its_answers_are_of_512_tokens_at_most_whatever_is_asked_for(
+    hub: Hub, make_gateway: MakeGateway, a_real_model: str
+) -> None:
+    gateway = await make_gateway("[default]\nmax_tokens = 3000\n", VLLM_BASE_URL=a_real_model)
+    plain: httpx.AsyncClient = gateway.client(hub.user("ann"))
+    (model,) = await gateway.cellar(hub.user("ann")).models()
+    for wish in ({}, {"max_tokens": 2000}):
+        body = {"model": model.id, "messages": [{"role": "user", "content": "Say yes."}], "stop": [" "], **wish}
+        assert (await plain.post("/v1/chat/completions", json=body)).status_code == 200
+    asked = [row.max_tokens for row in await gateway.rows() if isinstance(row, Opened)]
+    assert asked == [512, 512]
 
 
 async def test_its_refusals_and_its_usage_pass_as_they_should(

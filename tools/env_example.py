@@ -18,6 +18,8 @@ PAGE = COMPOSE / ".env.example"
 HEAD = """\
 Settings of Cellar Hub. Copy this file to .env (make hub does, and fills in the secrets) and take away the # before
 what you change. A wrong value stops the start with its name. After a change: make hub, or docker compose up -d.
+Beside it lies gateway.env (make hub makes it, empty): the variables that key_variable of CELLAR_MODELS names, one
+NAME=KEY a line, for the gateway and for nobody else.
 """
 SECRETS = (
     *("CONFIGPROXY_AUTH_TOKEN", "CELLAR_GATEWAY_TOKEN", "CELLAR_COMMANDS_TOKEN", "CELLAR_FORWARDER_TOKEN"),
@@ -48,6 +50,7 @@ PLACES: list[Entry] = [
     ("CELLAR_HUB_IMAGE", "cellar-hub:dev", "Image of hub, proxy, gateway and socket filter"),
     ("CELLAR_MODEL_IMAGE", "cellar-model:dev", "Image of the embedded model"),
     ("CELLAR_SITE_FILES", "./site", "Folder of this machine that hub and gateway read at /etc/cellar/site"),
+    ("CELLAR_GATEWAY_ENV", "./gateway.env", "File with the keys that CELLAR_MODELS names; only the gateway gets them"),
     ("DOCKER_SOCKET", "/var/run/docker.sock", "Docker's socket on this machine; only the socket filter gets it"),
 ]
 FILTER: list[Entry] = [

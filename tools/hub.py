@@ -30,6 +30,10 @@ ROOT = Path(__file__).resolve().parent.parent
 COMPOSE = ROOT / "hub_config" / "compose"
 ENV = COMPOSE / ".env"
 PASSWORD = COMPOSE / "admin-password"
+GATEWAY_ENV = """\
+# Keys of model servers, one NAME=KEY a line: the variables that key_variable of CELLAR_MODELS names.
+# Only the gateway gets them. After a change: make hub, or docker compose up -d.
+"""
 SECRETS = ("CONFIGPROXY_AUTH_TOKEN", "CELLAR_GATEWAY_TOKEN", "CELLAR_COMMANDS_TOKEN", "CELLAR_FORWARDER_TOKEN")
 PATIENCE = 240.0  # seconds until the hub answers; the isolation probe is part of it
 
@@ -115,6 +119,19 @@ def write_env(path: Path = ENV) -> None:
         write_private(path, "\n".join(lines) + "\n")
 
 
+def gateway_env(settings: dict[str, str]) -> Path:
+    """The file of the model servers' keys; compose reads a path as its own folder does."""
+    return COMPOSE / (settings.get("CELLAR_GATEWAY_ENV") or "gateway.env")
+
+
+def write_gateway_env(path: Path) -> None:
+    """An empty one where there is none, because compose wants the file; whoever else may read it loses that."""
+    if not path.is_file():
+        write_private(path, GATEWAY_ENV)
+    elif path.stat().st_mode & 0o077:
+        path.chmod(0o600)
+
+
 def _unset(line: str) -> bool:
     """Whether a secret is empty. The socket's group is the machine's, and written each time."""
     name, _, value = line.partition("=")
@@ -144,6 +161,7 @@ class Stack:
         files = [COMPOSE / "docker-compose.yml", *(COMPOSE / f"docker-compose.{name}.yml" for name in self.overlays)]
         if missing := next((path for path in files if not path.is_file()), None):
             raise SystemExit(f"OVERLAYS: there is no {shown(missing)}.")
+        write_gateway_env(gateway_env(settings))
         options = [word for path in files for word in ("-f", str(path))]
         self.command = [*compose_command(), "-p", self.site, "--env-file", str(env), *options]
 
@@ -170,6 +188,10 @@ class Stack:
         command = ["docker", "inspect", "--format", "{{.RestartCount}}", self.container(service)]
         done = subprocess.run(command, capture_output=True, text=True)
         return int(done.stdout) if done.returncode == 0 else 0
+
+    def is_healthy(self, service: str) -> bool:
+        command = ["docker", "inspect", "--format", "{{.State.Health.Status}}", self.container(service) or "none"]
+        return subprocess.run(command, capture_output=True, text=True).stdout.strip() == "healthy"
 
     def down(self) -> None:
         """Remove containers and networks, the workspaces' too; volumes stay."""
@@ -231,6 +253,15 @@ def wait_until_ready(stack: Stack, base: str) -> None:
         time.sleep(0.5)
 
 
+def wait_for_gateway(stack: Stack) -> None:
+    """Until it can answer; SystemExit with its last words when it does not start: a key that is not set, ..."""
+    deadline = time.monotonic() + PATIENCE
+    while not stack.is_healthy("gateway"):
+        if stack.restarts("gateway") > 2 or time.monotonic() > deadline:
+            raise SystemExit(f"The gateway does not start:\n{stack.log('gateway')}")
+        time.sleep(0.5)
+
+
 def make_first_admin(stack: Stack) -> str:
     """Name of the first administrator, whose password is in `stack.password` unless somebody changed it since."""
     name = (stack.settings.get("CELLAR_ADMINS") or "admin").replace(",", " ").split()[0]
@@ -240,7 +271,19 @@ def make_first_admin(stack: Stack) -> str:
     if name not in known.stdout.split():
         password = secrets.token_urlsafe(12)
         write_private(stack.password, password + "\n")
-        add = ("exec", "-T", "hub", "cellar-hub", "users", "add", name, "--admin", "--password-stdin")
+        add = (
+            "exec",
+            "-T",
+            "-e",
+            "CELLAR_OPERATOR=make hub",
+            "hub",
+            "cellar-hub",
+            "users",
+            "add",
+            name,
+            "--admin",
+            "--password-stdin",
+        )
         done = stack.run(*add, stdin=password + "\n")
         if done.returncode != 0:
             raise SystemExit(
@@ -261,6 +304,7 @@ def start(stack: Stack, build: bool = True) -> None:
     host = "127.0.0.1" if listen in ("0.0.0.0", "::") else listen
     path = stack.settings.get("CELLAR_BASE_PATH") or "/"
     wait_until_ready(stack, f"http://{host}:{port}{path}")
+    wait_for_gateway(stack)
     name = make_first_admin(stack)
     url = stack.settings.get("CELLAR_PUBLIC_URL") or f"http://{host}:{port}"
     print(f"\nCellar Hub is ready: {url}{path}\n", flush=True)

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from cellar_hub.settings import ForwarderSettings, GatewaySettings, HubSettings,
 
 from tools import env_example
 from tools.env_example import COMPOSE, FIXED, PAGE, page, sections
+from tools.hub import GATEWAY_ENV, gateway_env, write_gateway_env, write_private
 
 BASE = COMPOSE / "docker-compose.yml"
 OVERLAYS = sorted(COMPOSE.glob("docker-compose.*.yml"))
@@ -41,8 +43,10 @@ def commands() -> list[list[str]]:
 
 def configured(command: list[str], files: list[Path], env: dict[str, str]) -> subprocess.CompletedProcess[str]:
     arguments = [word for path in files for word in ("-f", str(path))]
-    whole = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")} | env
-    return subprocess.run([*command, *arguments, "config"], env=whole, capture_output=True, text=True)
+    with tempfile.NamedTemporaryFile() as no_keys:
+        home = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")}
+        whole = home | {"CELLAR_GATEWAY_ENV": no_keys.name} | env
+        return subprocess.run([*command, *arguments, "config"], env=whole, capture_output=True, text=True)
 
 
 def test_the_example_of_settings_says_what_the_programs_say() -> None:
@@ -118,6 +122,33 @@ def test_only_the_gateway_knows_the_model_servers_key_and_shares_their_network()
     found = services()
     assert [name for name in found if "VLLM_API_KEY" in found[name].get("environment", {})] == ["gateway"]
     assert [name for name in found if "models" in found[name].get("networks", [])] == ["gateway", "model"]
+
+
+@pytest.mark.parametrize("overlays", [[], OVERLAYS], ids=lambda paths: len(paths))
+def test_the_model_servers_keys_reach_the_gateway_and_no_other_container(tmp_path: Path, overlays: list[Path]) -> None:
+    keys = tmp_path / "keys.env"
+    write_private(keys, GATEWAY_ENV + "VLLM_LARGE_KEY=key-0123456789\n")
+    found = commands()
+    if not found:
+        pytest.skip("docker-compose is missing")
+    for command in found:
+        done = configured(command, [BASE, *overlays], SECRETS | {"CELLAR_GATEWAY_ENV": str(keys)})
+        assert done.returncode == 0, done.stderr
+        handed = {name: each for name, each in yaml.safe_load(done.stdout)["services"].items() if "key-01" in str(each)}
+        assert list(handed) == ["gateway"]
+        assert handed["gateway"]["environment"]["VLLM_LARGE_KEY"] == "key-0123456789"
+        assert handed["gateway"]["environment"]["CELLAR_GATEWAY_TOKEN"] == SECRETS["CELLAR_GATEWAY_TOKEN"]
+
+
+def test_the_file_of_keys_is_made_for_its_owner_alone_and_never_written_over(tmp_path: Path) -> None:
+    keys = gateway_env({"CELLAR_GATEWAY_ENV": str(tmp_path / "gateway.env")})
+    write_gateway_env(keys)
+    assert keys.stat().st_mode & 0o777 == 0o600 and all(line.startswith("#") for line in keys.read_text().splitlines())
+    keys.write_text("A=b\n")
+    keys.chmod(0o644)
+    write_gateway_env(keys)
+    assert (keys.stat().st_mode & 0o777, keys.read_text()) == (0o600, "A=b\n")
+    assert gateway_env({}) == COMPOSE / "gateway.env"
 
 
 def test_only_hub_and_proxy_share_the_proxys_socket_and_only_hub_and_filter_the_filters() -> None:

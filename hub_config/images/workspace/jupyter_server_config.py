@@ -20,6 +20,11 @@ c = get_config()  # noqa: F821
 c.LabApp.news_url = None
 c.LabApp.check_for_updates_class = "jupyterlab.NeverCheckForUpdate"
 c.LabApp.extension_manager = "readonly"
+# overrides.json says what they are; what a user sets is not taken
+c.Cellar.locked_settings = [
+    "@jupyterlab/apputils-extension:notification",
+    "@jupyterlab/apputils-extension:sanitizer",
+]
 c.FileContentsManager.delete_to_trash = False  # the trash would be on the same volume, and nobody would empty it
 c.ServerApp.open_browser = False
 c.ServerApp.kernel_spec_manager_class = OwnKernels

@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 
 from cellar import wire
 from cellar.settings import Endpoint, SettingsError, endpoint_from_env, parse_base_url
-from traitlets import Bool, Dict, Enum, Float, Int, Unicode, default
+from traitlets import Bool, Dict, Enum, Float, Int, List, Unicode, default
 from traitlets.config import Configurable
 
 FEATURES: tuple[wire.FeatureName, ...] = get_args(wire.FeatureName)
@@ -167,6 +167,14 @@ class Cellar(Configurable):
         """
     ).tag(config=True)
 
+    locked_settings = List(
+        Unicode(),
+        help="""
+        Plugins of JupyterLab whose settings a user cannot change, like "@jupyterlab/apputils-extension:sanitizer": what
+        they set in the settings editor is refused, and a file of theirs is not read. Set the values in overrides.json.
+        """,
+    ).tag(config=True)
+
     @default("base_url")
     def _base_url(self) -> str:
         return endpoint_from_env(os.environ).base_url
@@ -279,6 +287,10 @@ def load(server_app: Any) -> None:
     from .routes import handlers
 
     config = Cellar(parent=server_app)
+    if config.locked_settings:
+        from .locked import lock_settings
+
+        lock_settings(config.locked_settings)
     for problem in config.feature_problems().values():
         server_app.log.error("Cellar: %s", problem)
     try:

@@ -127,15 +127,6 @@ def _rights(c: Any, settings: HubSettings) -> None:
             "services": ["culler"],
         },
     ]
-    if settings.commands_token:
-        c.JupyterHub.load_roles.append(
-            {
-                "name": "commands",
-                "description": "The command line cellar-hub",
-                "scopes": ["admin:users", "admin:servers", "list:users", "read:servers", "delete:servers", "tokens"],
-                "services": ["commands"],
-            }
-        )
 
 
 def _services(c: Any, settings: HubSettings) -> None:
@@ -161,7 +152,9 @@ def _services(c: Any, settings: HubSettings) -> None:
     if settings.idle_timeout or settings.max_age:
         services.append({"name": "culler", "command": culler(settings), "display": False})
     if settings.commands_token:
-        services.append({"name": "commands", "api_token": settings.commands_token, "display": False})
+        # no scope lets a service make somebody an administrator (`users add --admin`): JupyterHub asks for `admin`
+        commands = {"name": "commands", "api_token": settings.commands_token, "admin": True, "display": False}
+        services.append(commands)
     c.JupyterHub.services = [*services, gateway]  # in this order they are started
 
 

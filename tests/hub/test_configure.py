@@ -78,7 +78,7 @@ def test_every_role_of_a_service_has_its_service() -> None:
     c = configured()
     services = {service["name"] for service in c.JupyterHub.services}
     roles = {name for role in c.JupyterHub.load_roles for name in role.get("services", [])}
-    assert services == {"keeper", "culler", "commands", "cellar"} and roles == services - {"cellar"}
+    assert services == {"keeper", "culler", "commands", "cellar"} and roles == services - {"cellar", "commands"}
     assert not any("admin" in role["name"] for role in c.JupyterHub.load_roles)
 
 

@@ -21,10 +21,10 @@ class HubRefused(Exception):
 
 
 class HubApi:
-    """`url` ends in /hub/api."""
+    """`url` ends in /hub/api. `name`: what it is called where it does not answer; the gateway is asked the same way."""
 
-    def __init__(self, url: str, token: str) -> None:
-        self._url, self._token = url.rstrip("/"), token
+    def __init__(self, url: str, token: str, name: str = "the hub") -> None:
+        self._url, self._token, self._name = url.rstrip("/"), token, name
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
@@ -39,9 +39,9 @@ class HubApi:
                 content = answer.read()
         except urllib.error.HTTPError as error:
             with error:
-                raise HubRefused(error.code, _message(error.read(), error.code)) from None
+                raise HubRefused(error.code, _message(error.read(), f"{self._name} answers {error.code}")) from None
         except OSError as error:
-            raise HubRefused(0, f"the hub does not answer at {self._url}: {error}") from None
+            raise HubRefused(0, f"{self._name} does not answer at {self._url}: {error}") from None
         return json.loads(content) if content.strip() else None
 
     def users(self) -> list[dict[str, Any]]:
@@ -58,8 +58,9 @@ class HubApi:
         return f"/users/{quote(name, safe='')}"
 
 
-def _message(content: bytes, status: int) -> str:
+def _message(content: bytes, otherwise: str) -> str:
     try:
-        return str(json.loads(content)["message"])[:300]
+        found = json.loads(content)
+        return str(found["error"]["message"] if "error" in found else found["message"])[:300]
     except (ValueError, KeyError, TypeError):
-        return f"the hub answers {status}"
+        return otherwise

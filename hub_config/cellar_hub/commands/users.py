@@ -1,4 +1,8 @@
-"""`cellar-hub users`: local accounts. Default-deny: nobody has one whom an administrator did not give it."""
+"""`cellar-hub users`: local accounts. Default-deny: nobody has one whom an administrator did not give it.
+
+What lets somebody in stands in the audit before it is done, or is not done. Whoever must be kept out is kept out first,
+and told of afterwards.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,7 @@ from cellar.settings import SettingsError
 from ..settings import HubSettings
 from .accounts import Accounts, Unusable, check_password, parse_name
 from .hubapi import HubApi, HubRefused
+from .witness import Unseen, Witness
 
 
 class Users:
@@ -25,21 +30,46 @@ class Users:
             raise SettingsError("CELLAR_COMMANDS_TOKEN", "must be set, for the hub and for this command alike")
         url = env.get("CELLAR_HUB_API_URL") or f"http://127.0.0.1:8081{settings.base_path}hub/api"
         self.hub = HubApi(url, settings.commands_token)
-        self.gateway = HubApi(settings.gateway_operations, settings.gateway_token)
+        self.gateway = HubApi(settings.gateway_operations, settings.gateway_token, "the gateway")
+        self.witness = Witness(self.gateway, env)
         self.accounts = Accounts(settings.database or f"sqlite:///{settings.data}/jupyterhub.sqlite")
 
     def add(self, name: str, password: str, admin: bool) -> None:
-        """Raises HubRefused; an account that was there gets the new password."""
-        try:
-            self.hub.ask("POST", self.hub.user(name), {"admin": admin})
-        except HubRefused as refused:
-            if refused.status != 409:  # there already
-                raise
-        self.accounts.put(name, password)
+        """Raises HubRefused; an account that was there gets the new password, and becomes an administrator's."""
+        with self.witness.watching("user.add", name, admin="yes" if admin else "no"):
+            try:
+                self.hub.ask("POST", self.hub.user(name), {"admin": admin})
+            except HubRefused as refused:
+                if refused.status != 409:  # there already
+                    raise
+                if admin:
+                    self.hub.ask("PATCH", self.hub.user(name), {"admin": True})
+            self.accounts.put(name, password)
+
+    def unblock(self, name: str) -> None:
+        """Raises HubRefused, and Unusable when there is no such account."""
+        with self.witness.watching("user.unblock", name):
+            if not self.accounts.allow(name, True):
+                raise Unusable(f"{name} has no local account: cellar-hub users add {name}")
 
     def block(self, name: str) -> list[str]:
         """Close the account, stop the workspace, take every token away; what was done."""
         done = ["may not log in any more"] if self.accounts.allow(name, False) else ["has no local account"]
+        try:
+            return self._shut_out(name, done)
+        except HubRefused as refused:
+            done.append(str(refused))
+            raise
+        finally:
+            self._tell_blocked(name, done)
+
+    def _tell_blocked(self, name: str, done: list[str]) -> None:
+        try:
+            self.witness.tell("user.block", name, {"done": ", ".join(done)}, patience=2.0)
+        except Unseen as unseen:
+            sys.stderr.write(f"cellar-hub: this is NOT in the audit: {unseen}\n")
+
+    def _shut_out(self, name: str, done: list[str]) -> list[str]:
         found = self.hub.ask("GET", self.hub.user(name))
         for server in found.get("servers") or {}:
             self.hub.ask("DELETE", f"{self.hub.user(name)}/{f'servers/{server}' if server else 'server'}")
@@ -103,8 +133,7 @@ def run(options: argparse.Namespace, env: Mapping[str, str]) -> int:
     elif options.action == "block":
         print(f"{name}: {', '.join(users.block(name))}.")
     elif options.action == "unblock":
-        if not users.accounts.allow(name, True):
-            raise Unusable(f"{name} has no local account: cellar-hub users add {name}")
+        users.unblock(name)
         print(f"{name} may log in again.")
     else:
         show(users.listed(), options.names)

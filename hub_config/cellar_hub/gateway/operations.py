@@ -1,5 +1,9 @@
-"""The second port, which no workspace can reach: health, metrics, revocations pushed by the hub, and what forwarders
-report of workspaces' connections."""
+"""The second port, which no workspace can reach: health, metrics, and what is told to the gateway: by the hub's side
+revocations and what an administrator did, by forwarders workspaces' connections.
+
+Design note. The hub has neither the books nor the audit's keys, on purpose: whoever takes it over rewrites no record.
+So an action of `cellar-hub users`, which runs beside the hub, is told to the gateway, and stands in its chain.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ import hmac
 import logging
 import time
 from collections.abc import Callable
+from typing import Annotated, TypeVar
 
 import msgspec
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -24,8 +29,9 @@ from .door import read_body, token_of
 from .house import House
 from .refused import Refused, bad_request, not_available, unauthorized
 
-MAX_REVOCATION = 16 * 1024
+MAX_BODY = 16 * 1024
 MAX_REPORTS = 128 * 1024
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +44,15 @@ class Revocation(msgspec.Struct, forbid_unknown_fields=True):
     user: str | None = None
     token_id: str | None = None
     server: str | None = None
+
+
+class Deed(msgspec.Struct, forbid_unknown_fields=True):
+    """What an administrator did. `actor` is what the hub's side claims; the audit cuts and cleans all of it."""
+
+    action: Annotated[str, msgspec.Meta(pattern="^user(\\.[a-z]{1,20}){1,3}$")]
+    actor: Annotated[str, msgspec.Meta(min_length=1)]
+    subject: str
+    detail: dict[str, str | int] = {}
 
 
 def make_operations(house: House) -> Starlette:
@@ -54,7 +69,9 @@ def make_operations(house: House) -> Starlette:
 
     async def revoke(request: Request) -> Response:
         try:
-            found = await _revocation(house, request)
+            found = await _told(house, request, Revocation)
+            if not (found.user or found.token_id):
+                raise bad_request("The body must name a user or a token_id")
         except Refused as refused:
             return Response(refused.body(), refused.status, media_type="application/json")
         forgotten = house.identities.revoke(user=found.user, token_id=found.token_id)
@@ -83,30 +100,44 @@ def make_operations(house: House) -> Starlette:
             return Response(status_code=503)
         return JSONResponse({"kept": len(reports)})
 
+    async def deed(request: Request) -> Response:
+        """204 when it is durable: whoever does something only after this has not done it unseen."""
+        try:
+            found = await _told(house, request, Deed)
+            event = Event(
+                at=time.time(), actor=found.actor, action=found.action, subject=found.subject, detail=found.detail
+            )
+            try:
+                await house.books.record([event])
+            except StoreDown:
+                raise not_available("The gateway's books cannot be written", code="database_down") from None
+        except Refused as refused:
+            return Response(refused.body(), refused.status, media_type="application/json")
+        log.info("an administrator's action", extra={"action": found.action})
+        return Response(status_code=204)
+
     return Starlette(
         routes=[
             Route("/healthz", healthz, methods=["GET"]),
             Route("/metrics", metrics, methods=["GET"]),
             Route("/revoke", revoke, methods=["POST"]),
             Route("/forwarded", forwarded, methods=["POST"]),
+            Route("/events", deed, methods=["POST"]),
         ]
     )
 
 
-async def _revocation(house: House, request: Request) -> Revocation:
-    """Raises `Refused`."""
+async def _told(house: House, request: Request, kind: type[T]) -> T:
+    """What the hub's side says. Raises `Refused`."""
     if not house.settings.token:
-        raise not_available("CELLAR_GATEWAY_TOKEN is not set: nothing can be revoked")
+        raise not_available("CELLAR_GATEWAY_TOKEN is not set: the hub cannot be known")
     if not _bears(request, house.settings.token):
-        raise unauthorized("Only the hub may revoke")
-    body = await read_body(request.scope, request.receive, MAX_REVOCATION)
+        raise unauthorized("Only the hub may say that")
+    body = await read_body(request.scope, request.receive, MAX_BODY)
     try:
-        found = msgspec.json.decode(body, type=Revocation)
+        return msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, UnicodeError):
-        raise bad_request("The body must be JSON with user, token_id or server") from None
-    if not (found.user or found.token_id):
-        raise bad_request("The body must name a user or a token_id")
-    return found
+        raise bad_request(f"The body must be JSON with {', '.join(kind.__struct_fields__)}") from None  # type: ignore[attr-defined] # structs
 
 
 def _bears(request: Request, token: str) -> bool:

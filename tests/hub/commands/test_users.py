@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import subprocess
@@ -12,9 +13,14 @@ from pathlib import Path
 
 import httpx
 import pytest
+from cellar_hub.audit import Event, Search, find_entries
+from cellar_hub.commands import witness
 from cellar_hub.commands.accounts import Unusable, check_password, parse_name
+from cellar_hub.commands.program import run
+from cellar_hub.store import Store
 
 from tests.fakes.fixtures import unused_port
+from tests.hub.gateway.process import GatewayProcess
 
 CONFIG = """
 import os
@@ -27,6 +33,12 @@ class NoProxy(Proxy):
     async def delete_route(self, routespec): pass
     async def get_all_routes(self): return {}
 
+from cellar_hub.configure import configure
+from cellar_hub.settings import HubSettings
+from traitlets.config import Config
+
+configured = Config()
+configure(configured, HubSettings.from_env(os.environ))
 c = get_config()
 c.JupyterHub.authenticator_class = Login
 c.Authenticator.allow_existing_users = True
@@ -39,15 +51,16 @@ c.JupyterHub.hub_bind_url = os.environ["HUB_URL"]
 c.JupyterHub.db_url = os.environ["CELLAR_HUB_DATABASE_URL"]
 c.JupyterHub.cookie_secret_file = "cookie-secret"
 c.JupyterHub.log_level = 30
-c.JupyterHub.services = [{"name": "commands", "api_token": os.environ["CELLAR_COMMANDS_TOKEN"]}]
-scopes = ["admin:users", "admin:servers", "tokens"]
-c.JupyterHub.load_roles = [{"name": "commands", "scopes": scopes, "services": ["commands"]}]
+c.JupyterHub.services = [
+    service for service in configured.JupyterHub.services if service["name"] == "commands"
+]
 """
+pytestmark = pytest.mark.timeout(240)
 PASSWORD = "correct horse battery"
 
 
 class Site:
-    """A hub and the command line beside it."""
+    """A hub, a gateway that keeps the audit, and the command line beside them."""
 
     def __init__(self, folder: Path) -> None:
         self.url = f"http://127.0.0.1:{unused_port()}"
@@ -57,10 +70,20 @@ class Site:
             "CELLAR_HUB_DATABASE_URL": f"sqlite:///{folder}/hub.sqlite",
             "CELLAR_COMMANDS_TOKEN": "c" * 32,
             "CELLAR_GATEWAY_TOKEN": "g" * 32,
-            "CELLAR_GATEWAY_OPERATIONS_URL": "http://127.0.0.1:9",
+            "CELLAR_OPERATOR": "kim",
             "CONFIGPROXY_AUTH_TOKEN": "p" * 32,
             "CELLAR_WORKSPACE_IMAGES": "none",
         }
+        self.books = {
+            "VLLM_BASE_URL": "http://127.0.0.1:9/v1",
+            "CELLAR_DATA": str(folder / "books"),
+            "CELLAR_AUDIT_HEADS": str(folder / "heads"),
+            "CELLAR_HUB_API_URL": self.url + "/hub/api",
+            "CELLAR_GATEWAY_TOKEN": "g" * 32,
+        }
+        self.gateway = GatewayProcess(self.books, folder / "gateway-log")
+        self.gateway.start()
+        self.env["CELLAR_GATEWAY_OPERATIONS_URL"] = self.gateway.operations
         (folder / "config.py").write_text(CONFIG)
         self.log = folder / "log"
         with self.log.open("wb") as log:
@@ -72,9 +95,17 @@ class Site:
                 if httpx.get(self.url + "/hub/api/", timeout=5).is_success:
                     break
 
-    def command(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    def command(self, *arguments: str, stdin: str = "", **env: str) -> subprocess.CompletedProcess[str]:
         words = [sys.executable, "-c", "from cellar_hub.commands.program import main; main()", *arguments]
-        return subprocess.run(words, env=self.env, input=stdin, capture_output=True, text=True, timeout=60)
+        return subprocess.run(words, env=self.env | env, input=stdin, capture_output=True, text=True, timeout=60)
+
+    def events(self, subject: str) -> list[Event]:
+        """What the audit says that was done to somebody, oldest first."""
+        store = Store.open(f"sqlite:///{self.books['CELLAR_DATA']}/cellar.db")
+        with store.reading() as conn:
+            found = find_entries(conn, Search(subject=subject), newest_first=False)
+        asyncio.run(store.close())
+        return [each.row for each in found if isinstance(each.row, Event)]
 
     def add(self, name: str, *options: str) -> None:
         done = self.command("users", "add", name, "--password-stdin", *options, stdin=PASSWORD + "\n")
@@ -95,6 +126,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     yield found
     found.process.terminate()
     found.process.wait()
+    found.gateway.terminate()
 
 
 def test_an_account_that_was_made_can_log_in_and_no_other(site: Site) -> None:
@@ -135,7 +167,7 @@ def test_a_blocked_user_is_out_at_once_with_cookie_and_tokens_until_unblocked(si
     assert httpx.get(site.url + "/hub/api/user", headers=with_token, timeout=30).status_code == 200
     done = site.command("users", "block", "eve")
     assert done.returncode == 0, done.stderr
-    assert "the gateway was not told" in done.stdout
+    assert "the gateway was not told" not in done.stdout
     assert httpx.get(site.url + "/hub/api/user", headers=with_token, timeout=30).status_code == 403
     deadline = time.monotonic() + 20
     while browser.get("/hub/home").status_code == 200:
@@ -146,6 +178,82 @@ def test_a_blocked_user_is_out_at_once_with_cookie_and_tokens_until_unblocked(si
         browser, status = site.log_in("eve", PASSWORD)
         browser.close()
         assert status == expected
+
+
+def test_a_user_keeps_their_name_for_everything_goes_by_it(site: Site) -> None:
+    site.add("ivy")
+    headers = {"Authorization": "token " + "c" * 32}
+
+    def patch(body: dict[str, object]) -> httpx.Response:
+        return httpx.patch(site.url + "/hub/api/users/ivy", headers=headers, json=body, timeout=30)
+
+    for name in ("ivy.new", "Ivy", "", None, "later"):
+        refused = patch({"name": name, "admin": True})
+        assert refused.status_code == 400 and "Users keep their names" in refused.json()["message"]
+    assert patch({"name": "ivy", "admin": False}).json()["name"] == "ivy"
+    assert [line.split()[0] for line in listed(site) if "ivy" in line and "admin" not in line] == ["ivy"]
+    browser, status = site.log_in("ivy", PASSWORD)
+    browser.close()
+    assert status == 302
+
+
+def test_what_an_administrator_does_to_accounts_is_in_the_audit_of_a_running_gateway(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.add("fay")
+    site.add("fay")
+    for action in ("block", "unblock"):
+        assert site.command("users", action, "fay").returncode == 0
+    assert site.command("users", "unblock", "fay.nobody").returncode == 2
+    told = [(each.action, each.detail) for each in site.events("fay") if each.action != "token.revoke"]
+    assert told == [
+        ("user.add", {"admin": "no"}),
+        ("user.add", {"admin": "no"}),
+        ("user.block", {"done": "may not log in any more, 0 tokens taken away"}),
+        ("user.unblock", {}),
+    ]
+    assert {each.actor for each in site.events("fay")} == {"kim (command line)", "hub"}
+    assert [each.action for each in site.events("fay.nobody")] == ["user.unblock", "user.unblock.failed"]
+    audit = run(["audit", "verify"], site.books)  # while the gateway runs
+    assert audit == 0, capsys.readouterr().out
+    assert PASSWORD not in "".join(
+        path.read_text(errors="replace") for path in Path(site.books["CELLAR_DATA"]).iterdir()
+    )
+
+
+def test_an_operators_name_is_cut_and_cleaned(site: Site) -> None:
+    site.command("users", "unblock", "nobody-here", CELLAR_OPERATOR="eve\u202e\n" + "x" * 9000)
+    (actor,) = {each.actor for each in site.events("nobody-here")}
+    assert len(actor) == 255 and actor.isprintable() and actor.startswith("eve\ufffd")
+
+
+def test_an_administrator_is_made_at_once_or_of_somebody_who_is_there(site: Site) -> None:
+    site.add("later")
+    assert not any(line.split()[0] == "later" and "admin" in line for line in listed(site))
+    for name in ("later", "chief"):
+        site.add(name, "--admin")
+        assert any(line.split()[0] == name and "admin" in line for line in listed(site))
+
+
+def test_without_an_audit_nobody_is_let_in_and_somebody_is_kept_out_all_the_same(
+    site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.add("gus")
+    monkeypatch.setattr(witness, "PATIENCE", 0.0)
+    without = site.env | {"CELLAR_GATEWAY_OPERATIONS_URL": "http://127.0.0.1:9"}
+    assert run(["users", "add", "hal", "--generate"], without) == 2
+    assert "the gateway keeps the audit" in capsys.readouterr().err
+    assert not any(line.startswith("hal") for line in listed(site))
+    assert run(["users", "block", "gus"], without) == 0
+    said = capsys.readouterr()
+    assert "NOT in the audit" in said.err and "may not log in any more" in said.out
+    assert any(line.split()[:2] == ["gus", "blocked"] for line in listed(site))
+    assert run(["users", "unblock", "gus"], without) == 2
+    assert any(line.split()[:2] == ["gus", "blocked"] for line in listed(site))
+
+
+def listed(site: Site) -> list[str]:
+    return site.command("users", "list").stdout.splitlines()
 
 
 def test_wrong_passwords_in_a_row_make_the_account_wait(site: Site) -> None:

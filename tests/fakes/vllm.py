@@ -49,6 +49,7 @@ class ServerOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     tokenizer: bool = True  # false: /tokenize answers {"tokens": []} as llama.cpp does
     api_key: str = ""  # checked under /v1 only, as vLLM does
     health: int = 200
+    me: dict[str, Any] | None = None  # what a gateway tells its user; None: it is no gateway
     llama: bool = (
         False  # answers /v1/models, /health and /tokenize as llama.cpp does; `health` 503 is its "Loading model"
     )
@@ -211,6 +212,7 @@ class FakeVLLM:
             ("GET", "/health"): self._health,
             ("GET", "/v1/models"): self._models,
             ("POST", "/tokenize"): self._tokenize,
+            ("GET", "/cellar/v1/me"): self._me,
             ("POST", "/v1/chat/completions"): self._chat,
             ("POST", "/v1/completions"): lambda request: rest.complete(self, request, self._next_scenario()),
             ("POST", "/v1/embeddings"): lambda request: rest.embed(self, request),
@@ -249,6 +251,11 @@ class FakeVLLM:
             for model in self.options.models
         ]
         return await request.answer_json({"object": "list", "data": rows})
+
+    async def _me(self, request: Request) -> None:
+        if self.options.me is None:
+            return await request.answer_json({"detail": "Not Found"}, 404)
+        return await request.answer_json(self.options.me)
 
     async def _tokenize(self, request: Request) -> None:
         if not self.options.tokenizer or self.options.llama:

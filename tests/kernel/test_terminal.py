@@ -536,6 +536,32 @@ def test_usage_estimates_what_a_stopped_answer_cost(terminal: Terminal, gated_mo
     assert " 0 sent" not in printed and " 0 received" not in printed
 
 
+ME = {
+    "user": "kim",
+    "day": {"spent": {}, "resets_at": 0},
+    "month": {"spent": {}, "resets_at": 0},
+    "destinations": [{"name": "warehouse.corp", "port": 5432}, {"name": "git.corp", "port": 443, "ready": False}],
+}
+
+
+def test_usage_names_what_the_workspace_may_reach(
+    terminal: Terminal, model: FakeVLLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CELLAR_GATEWAY", "1")
+    model.options = ServerOptions(me=ME)
+    printed = terminal.run("%ai usage")
+    assert "From this workspace you may reach: warehouse.corp:5432." in printed
+    assert "not reachable now: git.corp:443." in printed
+
+
+def test_usage_is_told_also_when_the_gateway_is_away(
+    terminal: Terminal, model: FakeVLLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CELLAR_GATEWAY", "1")
+    printed = terminal.run("%ai usage")
+    assert "Answers here: 0." in printed and "may reach" not in printed
+
+
 def test_a_question_that_failed_is_no_answer(terminal: Terminal, model: FakeVLLM) -> None:
     model.use("broken")
     terminal.run("%ai hello")

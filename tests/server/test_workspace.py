@@ -501,6 +501,14 @@ async def test_usage_counts_todays_tokens(a_server: StartServer, model: FakeVLLM
         assert use["prompt_today"] == 100 and use["completion_today"] > 0
 
 
+async def test_usage_names_what_the_workspace_may_reach(a_server: StartServer, model: FakeVLLM) -> None:
+    window = {"spent": {}, "resets_at": 0}
+    reachable = [{"name": "warehouse.corp", "port": 5432}, {"name": "git.corp", "port": 443, "ready": False}]
+    model.options.me = {"user": "kim", "day": window, "month": window, "destinations": reachable}
+    async with a_server(gateway=True).panel() as panel:
+        assert (await panel.http.get("usage")).json()["destinations"] == reachable
+
+
 async def test_kernels_learn_the_endpoint(a_server: StartServer, model: FakeVLLM) -> None:
     server = a_server(api_key="sk-local")
     endpoint = json.loads((server.home / "runtime" / "cellar-endpoint.json").read_text())

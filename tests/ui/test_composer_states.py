@@ -219,6 +219,18 @@ def test_the_meter_tells_what_was_asked_today(panel: Panel, lab: Lab, model: Any
     )
 
 
+def test_the_meter_tells_what_the_workspace_may_reach(new_lab: Callable[..., Lab], page: Page, model: Any) -> None:
+    window = {"spent": {}, "resets_at": 0}
+    reachable = [{"name": "warehouse.corp", "port": 5432}, {"name": "git.corp", "port": 443, "ready": False}]
+    model.options.me = {"user": "kim", "day": window, "month": window, "destinations": reachable}
+    panel = Panel(page, new_lab(VLLM_BASE_URL=model.url, CELLAR_GATEWAY="1")).open("lab")
+    panel.text.fill("hello")
+    panel.composer.locator(".jp-Cellar-meterButton").click()
+    parts = panel.composer.get_by_role("dialog", name="What fills the context")
+    expect(parts).to_contain_text("From this workspace you may reach: warehouse.corp:5432.")
+    expect(parts.locator(".jp-mod-warn")).to_contain_text("not reachable now: git.corp:443.")
+
+
 def test_a_full_context_offers_to_compact_and_says_what_it_brought(
     new_lab: Callable[..., Lab], page: Page, model: Any
 ) -> None:

@@ -129,6 +129,22 @@ class Session:
         return "\n".join(lines)
 
     def describe_usage(self, words: Words) -> str:
+        return "\n".join([self._describe_spent(words), *self._describe_destinations(words)])
+
+    def _describe_destinations(self, words: Words) -> list[str]:
+        """What this workspace may reach in the building. Only a gateway knows; one that is away is no failure here."""
+        client = self._connect()
+        if not self._endpoint.gateway:
+            return []
+        try:
+            found = self._background.run(client.me()).destinations
+        except CellarError:
+            return []
+        kinds = (("destinations", True), ("destinations_not_ready", False))
+        listed = [(key, [f"{each.name}:{each.port}" for each in found if each.ready is ready]) for key, ready in kinds]
+        return [words.say(key, listed=", ".join(names)) for key, names in listed if names]
+
+    def _describe_spent(self, words: Words) -> str:
         spent = self._dialogue.spent
         if spent.untold and not spent.told:
             return words.say("usage_unknown", questions=spent.questions)

@@ -55,6 +55,8 @@ ENGLISH: dict[str, str] = {
     "default": "used unless -m names another",
     "usage": "Answers here: {questions}. Tokens: {prompt:,} sent ({cached:,} cached), {completion:,} received.",
     "usage_unknown": "Answers here: {questions}. The model server does not report tokens.",
+    "destinations": "From this workspace you may reach: {listed}.",
+    "destinations_not_ready": "Yours, but not reachable now: {listed}. Please tell your administrator.",
     # errors of the model server, by code
     "retry": "{sentence} (~{seconds} s)",
     "internal": "Something went wrong in Cellar: {message}",
@@ -94,7 +96,7 @@ Ask the model from a cell or a terminal.
     %ai explain               explain the cell that ran last
     %%ai fix  /  %%ai explain  the same for the code below
     %ai models                models and the context they read
-    %ai usage                 tokens this kernel has used
+    %ai usage                 tokens this kernel has used; on a hub also what your workspace may reach
     %ai reset                 forget the conversation of this kernel
     %ai help                  this text
 
@@ -153,6 +155,8 @@ KOREAN: dict[str, str] = {
     "default": "-m으로 지정하지 않으면 사용",
     "usage": "이 커널: 답변 {questions}개, 보낸 토큰 {prompt:,}개(캐시 {cached:,}개 포함), 받은 토큰 {completion:,}개.",
     "usage_unknown": "이 커널: 답변 {questions}개. 모델 서버가 토큰 수를 알려 주지 않습니다.",
+    "destinations": "이 작업 공간에서 연결할 수 있는 곳: {listed}.",
+    "destinations_not_ready": "허용되었지만 지금은 연결할 수 없는 곳: {listed}. 관리자에게 알려 주세요.",
     "retry": "{sentence} (약 {seconds}초 후)",
     "internal": "Cellar에 문제가 생겼습니다{status}.",
     "model_error": "모델 서버에 문제가 있습니다{status}.",
@@ -191,7 +195,7 @@ KOREAN: dict[str, str] = {
     %ai explain               마지막으로 실행한 셀을 설명합니다
     %%ai fix  /  %%ai explain  아래에 쓴 코드에 대해 같은 일을 합니다
     %ai models                모델과 컨텍스트 길이
-    %ai usage                 이 커널이 사용한 토큰
+    %ai usage                 이 커널이 사용한 토큰. 허브에서는 작업 공간에서 연결할 수 있는 곳도
     %ai reset                 이 커널의 대화를 잊습니다
     %ai help                  이 도움말
 

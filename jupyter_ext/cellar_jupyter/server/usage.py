@@ -75,6 +75,7 @@ def report_of(me: Me) -> wire.UsageReport:
             for name, window in windows
             if window.limit is not None
         ),
+        destinations=me.destinations,
     )
 
 

@@ -359,11 +359,20 @@ export interface IQuota {
   resets_at: number;
 }
 
+/** A destination in the building that this workspace may reach. */
+export interface IReachable {
+  name: string;
+  port: number;
+  /** false: no forwarder serves it */
+  ready?: boolean;
+}
+
 export interface IUsageReport {
   prompt_today: number;
   completion_today: number;
   turns_today: number;
   quotas?: IQuota[];
+  destinations?: IReachable[];
 }
 
 export interface ISearchHit {

@@ -11,7 +11,12 @@ import {
   type IMeter,
   type IMeterRow
 } from '../../chat/meter';
-import type { IQuota, IReceipt, IUsageReport } from '../../wire/types';
+import type {
+  IQuota,
+  IReachable,
+  IReceipt,
+  IUsageReport
+} from '../../wire/types';
 import { figure, moment } from '../figures';
 import { MakeRoom } from '../MakeRoom';
 import { whyOf } from '../reasons';
@@ -208,6 +213,7 @@ function Today({ trans, usage }: IMeterProps): JSX.Element | null {
       {(use.quotas ?? []).map(quota => (
         <Quota key={quota.window} trans={trans} quota={quota} />
       ))}
+      <Destinations trans={trans} destinations={use.destinations ?? []} />
     </>
   ) : null;
 }
@@ -237,6 +243,38 @@ function Quota(props: {
             again
           )}
     </p>
+  );
+}
+
+/** What the workspace may reach in the building, and what of it nothing serves. */
+function Destinations(props: {
+  trans: TranslationBundle;
+  destinations: IReachable[];
+}): JSX.Element {
+  const { trans, destinations } = props;
+  const named = (ready: boolean) =>
+    destinations
+      .filter(each => (each.ready ?? true) === ready)
+      .map(each => `${each.name}:${each.port}`)
+      .join(', ');
+  const open = named(true);
+  const shut = named(false);
+  return (
+    <>
+      {open ? (
+        <p className="jp-Cellar-breakdownNote">
+          {trans.__('From this workspace you may reach: %1.', open)}
+        </p>
+      ) : null}
+      {shut ? (
+        <p className="jp-Cellar-breakdownNote jp-mod-warn">
+          {trans.__(
+            'Yours, but not reachable now: %1. Please tell your administrator.',
+            shut
+          )}
+        </p>
+      ) : null}
+    </>
   );
 }
 

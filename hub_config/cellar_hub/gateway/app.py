@@ -27,11 +27,11 @@ from cellar_hub.policy import MODES, Allowed
 from cellar_hub.store import StoreDown
 
 from .books import Entry
-from .door import ClientLeft, header, read_body, token_of
+from .door import ClientLeft, Room, expected_size, header, read_body, token_of
 from .exchange import Exchange, session_of
 from .house import House, Running
 from .me import me
-from .models import ModelRow
+from .models import ModelRow, ModelServer
 from .refused import Refused, forbidden, not_available, printable, unauthorized
 from .relay import Broken, chunks, kept_headers, read_bounded
 from .reply import Reply
@@ -42,6 +42,8 @@ LARGE = 256 * 1024
 """Bytes from which a request is parsed in a thread."""
 TOKENIZING = 16
 """Requests to one server's /tokenize at once."""
+BODIES = 4
+"""Of the largest size that a user may have here at once; of the usual size, hundreds."""
 REFUSAL_EVERY = 10.0
 """Seconds between two audit records of the same refusal of one user: a loop must not fill the audit."""
 
@@ -113,6 +115,7 @@ class Api:
     def __init__(self, house: House) -> None:
         self._house = house
         self._tokenizing: dict[str, asyncio.Semaphore] = {}
+        self._room = Room(BODIES * house.settings.max_body)
         self._refused_at: dict[tuple[str, str], float] = {}
 
     # -- GET --------------------------------------------------------------------------------------------------------
@@ -158,28 +161,30 @@ class Api:
         """Counts tokens for a prompt that is being written: no place in the queue, no entry in the books."""
         identity = await self._identify(scope)
         allowed = self._allowed(identity)
-        body = await self._body(scope, receive)
-        fields = await _parsed(parse_tokenize, body)
-        row = self._find_any(fields["model"], identity, allowed)
-        server = row.server
+        with self._room.hold(identity.user, expected_size(scope, self._house.settings.max_body)) as settle:
+            body = await self._body(scope, receive)
+            settle(len(body))
+            fields = await _parsed(parse_tokenize, body)
+            row = self._find_any(fields["model"], identity, allowed)
+            async with self._running(identity, scope, receive, reply):
+                await self._tokenize(row.server, msgspec.json.encode(fields), scope["request_id"], reply)
+
+    async def _tokenize(self, server: ModelServer, body: bytes, request_id: str, reply: Reply) -> None:
         room = self._tokenizing.setdefault(server.base_url, asyncio.Semaphore(TOKENIZING))
-        headers = {"content-type": "application/json", "x-request-id": scope["request_id"]}
-        async with self._running(identity, scope, receive, reply), room:
-            sent = msgspec.json.encode(fields)
-            async with self._house.relay.post(server, server.root + "/tokenize", sent, headers) as response:
-                if response.status_code in (401, 403):
-                    raise Refused(502, "model_failed", "The model server refused the gateway")
-                if response.status_code != 200:
-                    said = await read_bounded(response)
-                    return await reply.whole(response.status_code, kept_headers(response), said)
-                await reply.begin(200, kept_headers(response))
-                try:
-                    async for chunk in chunks(response):
-                        reply.wrote = True
-                        await reply.write(chunk)
-                except Broken:
-                    return None
-                return await reply.end()
+        headers = {"content-type": "application/json", "x-request-id": request_id}
+        async with room, self._house.relay.post(server, server.root + "/tokenize", body, headers) as response:
+            if response.status_code in (401, 403):
+                raise Refused(502, "model_failed", "The model server refused the gateway")
+            if response.status_code != 200:
+                return await reply.whole(response.status_code, kept_headers(response), await read_bounded(response))
+            await reply.begin(200, kept_headers(response))
+            try:
+                async for chunk in chunks(response):
+                    reply.wrote = True
+                    await reply.write(chunk)
+            except Broken:
+                return None
+            return await reply.end()
 
     async def _ask(self, scope: Scope, receive: Receive, reply: Reply, kind: Kind) -> None:
         house = self._house
@@ -189,44 +194,48 @@ class Api:
             raise not_available("The gateway is being restarted", retry_after=2.0)
         allowed = self._allowed(identity)
         await house.rate.hit(identity.user, allowed.requests_per_minute)
-        body = await self._body(scope, receive)
-        wish = header(scope, b"x-cellar-class")
-        mode = printable(header(scope, b"x-cellar-mode"), 20)
-        turn = printable(header(scope, b"x-cellar-turn"), 64)
-        asked = await _parsed(
-            parse_request,
-            body,
-            kind,
-            max_tokens=allowed.max_tokens,
-            context_length=self._context_length,
-            is_tiny=self._is_tiny,
-            wish=wish,
-        )
-        del body
-        entry = Entry(
+        with self._room.hold(identity.user, expected_size(scope, house.settings.max_body)) as settle:
+            body = await self._body(scope, receive)
+            settle(len(body))
+            wish = header(scope, b"x-cellar-class")
+            asked = await _parsed(
+                parse_request,
+                body,
+                kind,
+                max_tokens=allowed.max_tokens,
+                context_length=self._context_length,
+                is_tiny=self._is_tiny,
+                wish=wish,
+            )
+            del body
+            entry = self._entry(scope, identity, asked, at)
+            async with self._running(identity, scope, receive, reply):
+                try:
+                    row = await house.find(asked.model, kind, identity, allowed)
+                    _check(asked, allowed, entry.mode)
+                    session = session_of(house.books, identity, header(scope, b"x-cellar-conversation"))
+                    await Exchange(house, reply, entry, asked, row, allowed, session).run()
+                except Refused as refused:
+                    self._audit_refusal(entry, refused)
+                    raise
+
+    def _entry(self, scope: Scope, identity: Identity, asked: Asked, at: float) -> Entry:
+        """What the books are told; mode and turn are what the client claims."""
+        return Entry(
             request_id=scope["request_id"],
             user=identity.user,
             groups=identity.groups,
             model=asked.model,
-            kind=kind,
-            mode=mode,
-            turn=turn,
-            question_mac=house.books.mac(asked.question),
+            kind=asked.kind,
+            mode=printable(header(scope, b"x-cellar-mode"), 20),
+            turn=printable(header(scope, b"x-cellar-turn"), 64),
+            question_mac=self._house.books.mac(asked.question),
             reserve=asked.reserve,
             at=at,
             client=scope["client"][0] if scope.get("client") else "",
             token_id=identity.token_id,
             max_tokens=asked.max_tokens or None,
         )
-        async with self._running(identity, scope, receive, reply):
-            try:
-                row = await house.find(asked.model, kind, identity, allowed)
-                _check(asked, allowed, mode)
-                session = session_of(house.books, identity, header(scope, b"x-cellar-conversation"))
-                await Exchange(house, reply, entry, asked, row, allowed, session).run()
-            except Refused as refused:
-                self._audit_refusal(entry, refused)
-                raise
 
     # -- inside -----------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,9 @@ before its end (401, 413) is thrown away for a while, because a connection close
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from starlette.types import Receive, Scope
@@ -142,6 +144,44 @@ class BoundedProtocol(HttpToolsProtocol):
         self.transport.write_eof()
         self._refused = True
         self._linger_timer = self.loop.call_later(LINGER, self.transport.close)
+
+
+class Room:
+    """Bytes of requests that one user may have here at once, while they are read or wait: each is held in memory."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._held: dict[str, int] = {}
+
+    @contextlib.contextmanager
+    def hold(self, user: str, size: int) -> Iterator[Callable[[int], None]]:
+        """Raises `Refused` (429). What is given out tells the real size, once it is known."""
+        if self._held.get(user, 0) + size > self._most:
+            raise Refused(429, "rate_limit_exceeded", "Too many large requests at once", retry_after=2.0)
+        self._add(user, size)
+
+        def settle(real: int) -> None:
+            nonlocal size
+            self._add(user, real - size)
+            size = real
+
+        try:
+            yield settle
+        finally:
+            self._add(user, -size)
+
+    def _add(self, user: str, size: int) -> None:
+        held = self._held.get(user, 0) + size
+        if held:
+            self._held[user] = held
+        else:
+            self._held.pop(user, None)
+
+
+def expected_size(scope: Scope, limit: int) -> int:
+    """Bytes that a body is going to have: what it says, at most `limit`, and that if it does not say."""
+    announced = header(scope, b"content-length")
+    return min(int(announced), limit) if announced.isdecimal() else limit
 
 
 async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:

@@ -135,7 +135,8 @@ def test_an_account_that_was_made_can_log_in_and_no_other(site: Site) -> None:
     assert status == 302
     assert browser.get("/hub/home").status_code == 200
     browser.close()
-    for name, password in (("ann", "wrong password"), ("nobody", PASSWORD), ("ann", "x" * 100), ("../ann", PASSWORD)):
+    wrong = [("ann", "wrong password"), ("nobody", PASSWORD), ("ann", "x" * 100), ("../ann", PASSWORD), ("", "")]
+    for name, password in (*wrong, ("a\0nn", PASSWORD), ("ann", "a\0b"), ("x" * 5000, "y" * 5000)):
         browser, status = site.log_in(name, password)
         browser.close()
         assert status == 403, (name, status)

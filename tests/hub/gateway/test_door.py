@@ -8,13 +8,13 @@ import json
 import time
 
 import pytest
-from cellar_hub.gateway import door, house
+from cellar_hub.gateway import app, door, house
 
 from tests.fakes.scenarios import Scenario
 from tests.fakes.vllm import FakeVLLM
 from tests.hub.gateway.conftest import Gateway, MakeGateway, chat
 from tests.hub.gateway.test_queueing import until
-from tests.hub.gateway.test_refusals import ask, send_raw
+from tests.hub.gateway.test_refusals import ask, error, send_raw
 from tests.hub.jupyter import Hub
 
 
@@ -111,6 +111,33 @@ async def test_extensions_of_chunks_are_bounded_and_small_chunks_are_not_refused
                 await asyncio.sleep(0)
             pytest.fail("50 MB of extensions were taken")
     writer.close()
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/tokenize"])
+async def test_the_large_requests_of_one_user_fill_no_memory_and_are_in_nobodys_way(
+    hub: Hub, make_gateway: MakeGateway, path: str
+) -> None:
+    gateway = await make_gateway(CELLAR_MAX_BODY="4000")
+    begun = []
+    for _ in range(app.BODIES):
+        _, writer = await connect(gateway)
+        writer.write(head(hub.user("ann"), 4_000).replace(b"/v1/chat/completions", path.encode()) + b"{" * 2_000)
+        begun.append(writer)
+    ann, otto = gateway.client(hub.user("ann")), gateway.client(hub.user("otto2"))
+    large, small = (
+        {"model": "fake-coder", "prompt": text} if path == "/tokenize" else chat(text) for text in ("x" * 3_000, "x")
+    )
+    async with asyncio.timeout(20):
+        while (refused := await ann.post(path, json=large)).status_code != 429:
+            pass  # until the others' heads have been read
+    assert error(refused)["code"] == "rate_limit_exceeded" and "large" in error(refused)["message"]
+    assert (await otto.post(path, json=large)).status_code == 200
+    assert (await ann.post(path, json=small)).status_code == 429  # not one byte more
+    for writer in begun:
+        writer.close()
+    async with asyncio.timeout(20):
+        while (await ann.post(path, json=large)).status_code != 200:
+            pass  # until the gateway has seen that they left
 
 
 @pytest.mark.parametrize("line", [b"x: " + b"y" * 200_000, b"x: y\r\n" * 40_000])

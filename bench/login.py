@@ -140,7 +140,7 @@ def plain(client: docker.APIClient, hub_image: str, image: str, folder: Path) ->
             group_add=[str(socket.stat().st_gid)],
         )
         base = f"http://127.0.0.1:{port}"
-        wait_until(lambda: answers(base), "the plain hub", 120)
+        wait_until(lambda: answers(base), "the plain hub", 300)
         yield base
     finally:
         site.close()

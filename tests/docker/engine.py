@@ -137,7 +137,7 @@ class Site:
     def run(
         self, name: str, command: list[str], labels: dict[str, str], network: str, alias: str = "", **more: Any
     ) -> str:
-        """A running container; `more` goes into its host config."""
+        """A running container; `more` goes into its host config. What is in `port_bindings` is reached from here."""
         image = more.pop("image", self.base)
         environment = more.pop("environment", {})
         config = self.client.create_host_config(network_mode=network, init=True, **more)
@@ -149,6 +149,7 @@ class Site:
             labels=labels | {TEST: self.name},
             host_config=config,
             environment=environment,
+            ports=list(more.get("port_bindings", ())) or None,
             networking_config=None if network == "none" else self.client.create_networking_config({network: named}),
         )
         self.client.start(made["Id"])

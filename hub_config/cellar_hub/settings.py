@@ -8,18 +8,38 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from cellar.settings import SettingsError, parse_base_url
 
-Parse = Callable[[str, str], Any]
-"""(value, variable) -> what the field holds; raises `SettingsError`."""
+from cellar_hub.values import (
+    Parse,
+    parse_absolute,
+    parse_base_path,
+    parse_choice,
+    parse_cores,
+    parse_count,
+    parse_images,
+    parse_key,
+    parse_listen,
+    parse_origin,
+    parse_parent_origin,
+    parse_path,
+    parse_pool,
+    parse_redis,
+    parse_seconds,
+    parse_secret,
+    parse_site,
+    parse_size,
+    parse_text,
+    parse_volumes,
+    parse_words,
+    parse_zone,
+)
 
 S = TypeVar("S")
 
@@ -53,184 +73,6 @@ def read_settings(kind: type[S], env: Mapping[str, str]) -> S:
     return kind(**found)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# What a value may be
-
-
-def parse_text(value: str, variable: str) -> str:
-    if any(not c.isprintable() for c in value):
-        raise SettingsError(variable, "must be one printable line")
-    return value
-
-
-def parse_secret(value: str, variable: str) -> str:
-    """As a header can carry it, and long enough not to be guessed."""
-    if any(not "!" <= c <= "~" for c in value):
-        raise SettingsError(variable, "must be one line of letters, digits and signs")
-    if len(value) < 16:
-        raise SettingsError(variable, "must have at least 16 characters")
-    return value
-
-
-def parse_key(value: str, variable: str) -> str:
-    """Somebody else's key: as a header can carry it."""
-    if any(not "!" <= c <= "~" for c in value):
-        raise SettingsError(variable, "must be one line of letters, digits and signs")
-    return value
-
-
-def parse_path(value: str, variable: str) -> Path:
-    return Path(parse_text(value, variable))
-
-
-def parse_count(least: int = 0, most: int = 10**9) -> Parse:
-    def parse(value: str, variable: str) -> int:
-        if not (value.isascii() and value.isdecimal() and len(value) < 12 and least <= int(value) <= most):
-            raise SettingsError(variable, f"must be a whole number from {least} to {most}")
-        return int(value)
-
-    return parse
-
-
-def parse_seconds(least: float = 0.0, most: float = 86_400.0) -> Parse:
-    def parse(value: str, variable: str) -> float:
-        try:
-            number = float(value)
-        except ValueError:
-            number = -1.0
-        if not least <= number <= most:
-            raise SettingsError(variable, f"must be a number of seconds from {least:g} to {most:g}")
-        return number
-
-    return parse
-
-
-def parse_choice(*words: str) -> Parse:
-    def parse(value: str, variable: str) -> str:
-        if value.lower() not in words:
-            raise SettingsError(variable, f"must be one of {', '.join(words)}")
-        return value.lower()
-
-    return parse
-
-
-def parse_zone(value: str, variable: str) -> ZoneInfo:
-    try:
-        return ZoneInfo(value)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise SettingsError(variable, "is no time zone's name, like Asia/Seoul") from None
-
-
-def parse_listen(value: str, variable: str) -> tuple[str, int]:
-    """ADDRESS:PORT, an IPv6 address in brackets, or NAME:PORT for whatever address the name has at start."""
-    host, _, port = value.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    number = int(port) if port.isascii() and port.isdecimal() and len(port) < 6 else -1
-    if not 0 <= number <= 65_535 or not re.fullmatch(r"[A-Za-z0-9._:-]{1,253}", host):
-        raise SettingsError(variable, "must be ADDRESS:PORT, like 0.0.0.0:8080")
-    return host, number
-
-
-def parse_redis(value: str, variable: str) -> str:
-    """The value may hold a password, so it is not repeated."""
-    scheme, _, rest = parse_text(value, variable).partition("://")
-    if scheme not in ("redis", "rediss", "redis+unix") or not rest:
-        raise SettingsError(variable, "must be redis://[:PASSWORD@]HOST:PORT/NUMBER, or rediss:// with TLS")
-    return value
-
-
-def parse_words(value: str, variable: str) -> tuple[str, ...]:
-    """Words between commas or spaces."""
-    return tuple(word for word in re.split(r"[,\s]+", value) if word)
-
-
-def parse_cores(value: str, variable: str) -> float:
-    if not re.fullmatch(r"[0-9]{1,4}(?:\.[0-9]{1,3})?", value, re.ASCII) or not float(value):
-        raise SettingsError(variable, "must be a number of processor cores like 2 or 0.5")
-    return float(value)
-
-
-_SIZES = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
-
-
-def parse_size(value: str, variable: str) -> int:
-    """Bytes of "512M", "4G", ..."""
-    found = re.fullmatch(r"([0-9]{1,12})([KMGT]?)", value, re.ASCII)
-    if not found or not int(found[1]):
-        raise SettingsError(variable, "must be a size like 512M or 4G")
-    return int(found[1]) * _SIZES[found[2]]
-
-
-def parse_origin(value: str, variable: str) -> str:
-    """An http or https address without path, query or user; a slash at its end is dropped."""
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.rstrip("/") or parts.query:
-        raise SettingsError(variable, "must be an address like https://hub.example.org")
-    if parts.username is not None:
-        raise SettingsError(variable, "must not hold a user name")
-    return value.rstrip("/")
-
-
-def parse_parent_origin(value: str, variable: str) -> str:
-    """An origin below which there may be others: of a name, since an address has none below it."""
-    host = urlsplit(parse_origin(value, variable)).hostname or ""
-    if ":" in host or host.replace(".", "").isdigit():
-        raise SettingsError(variable, "must have a name: nothing can be below an address")
-    return value.rstrip("/")
-
-
-def parse_base_path(value: str, variable: str) -> str:
-    if not re.fullmatch(r"/(?:[A-Za-z0-9._~-]+/)*", value, re.ASCII):
-        raise SettingsError(variable, "must be a path like / or /jupyter/")
-    return value
-
-
-def parse_pool(value: str, variable: str) -> ipaddress.IPv4Network:
-    try:
-        found = ipaddress.IPv4Network(value)
-    except ValueError as error:
-        raise SettingsError(variable, f"must be a network like 10.213.0.0/16: {error}") from None
-    if found.prefixlen > 28 or not found.is_private:
-        raise SettingsError(variable, "must be a private network of /28 or larger: each workspace takes a /28 of it")
-    return found
-
-
-def parse_site(value: str, variable: str) -> str:
-    if not re.fullmatch(r"[a-z][a-z0-9-]{0,30}", value, re.ASCII):
-        raise SettingsError(variable, "must be lowercase letters, digits and '-', at most 31")
-    return value
-
-
-def parse_images(value: str, variable: str) -> dict[str, str]:
-    """`label=image` or just the image, several with commas: label -> image as the engine knows it."""
-    found: dict[str, str] = {}
-    for word in parse_words(value, variable):
-        label, _, image = word.rpartition("=")
-        label = label or image
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.:/@-]{0,254}", image, re.ASCII) or label in found:
-            raise SettingsError(
-                variable, f"must be images like data=cellar-workspace:1, each label once; {word[:80]!r} is not"
-            )
-        found[label] = image
-    return found
-
-
-def parse_volumes(value: str, variable: str) -> tuple[str, ...]:
-    for name in parse_words(value, variable):
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}", name, re.ASCII):
-            raise SettingsError(variable, f"must be names of volumes; {name[:60]!r} is none")
-    return parse_words(value, variable)
-
-
-def parse_absolute(value: str, variable: str) -> str:
-    if not re.fullmatch(r"/[A-Za-z0-9._/-]+", value, re.ASCII) or ".." in value:
-        raise SettingsError(variable, "must be an absolute path")
-    return value.rstrip("/")
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, kw_only=True)
 class GatewaySettings:
     """`python -m cellar_hub.gateway`."""
@@ -256,12 +98,13 @@ class GatewaySettings:
         "",
         parse_text,
         "sqlite:///FILE or postgresql+psycopg://...; absent: SQLite in CELLAR_DATA",
+        secret=True,
     )
     models: Path | None = setting(
         "CELLAR_MODELS", None, parse_path, "file with the table of model servers (TOML or JSON)"
     )
     base_url: str = setting("VLLM_BASE_URL", "", parse_base_url, "the one model server, when there is no CELLAR_MODELS")
-    api_key: str = setting("VLLM_API_KEY", "", parse_key, "its key")
+    api_key: str = setting("VLLM_API_KEY", "", parse_key, "its key", secret=True)
     max_inflight: int = setting("CELLAR_MAX_INFLIGHT", 32, parse_count(1, 4096), "requests at that one server at once")
     gateways: int = setting(
         "CELLAR_GATEWAYS", 1, parse_count(1, 64), "how many gateways run; each gets its share of the places"
@@ -290,7 +133,11 @@ class GatewaySettings:
     hub_api_url: str = setting("CELLAR_HUB_API_URL", "http://hub:8081/hub/api", parse_base_url, "JupyterHub's API")
     base_path: str = setting("CELLAR_BASE_PATH", "/", parse_base_path, "path under which the hub lives")
     token: str = setting(
-        "CELLAR_GATEWAY_TOKEN", "", parse_secret, "the gateway's service token; the hub shows it to revoke"
+        "CELLAR_GATEWAY_TOKEN",
+        "",
+        parse_secret,
+        "the gateway's service token; the hub shows it to revoke",
+        secret=True,
     )
     forwarder_token: str = setting(
         "CELLAR_FORWARDER_TOKEN",
@@ -310,6 +157,7 @@ class GatewaySettings:
         "",
         parse_redis,
         "counts requests per minute for several gateways; absent: each counts its own",
+        secret=True,
     )
     max_wait: float = setting("CELLAR_MAX_WAIT", 120.0, parse_seconds(1, 3600), "seconds in the queue at most")
     max_waiting: int = setting(

@@ -7,7 +7,7 @@ import re
 
 import pytest
 from cellar.settings import SettingsError
-from cellar_hub.settings import HubSettings, described
+from cellar_hub.settings import GatewaySettings, HubSettings, described
 
 NEEDED = {
     "CONFIGPROXY_AUTH_TOKEN": "proxy-secret-0123456789",
@@ -80,3 +80,14 @@ def test_every_setting_is_explained_under_a_name_of_its_own() -> None:
     found = list(described(HubSettings))
     assert len({variable for variable, _, _ in found}) == len(found) == len(dataclasses.fields(HubSettings))
     assert all(re.fullmatch(r"[A-Z_]+", variable) and help for variable, help, _ in found)
+
+
+@pytest.mark.parametrize("kind", [GatewaySettings, HubSettings])
+def test_no_secret_shows_when_settings_are_printed(kind: type[GatewaySettings] | type[HubSettings]) -> None:
+    """A traceback or a log line may do that."""
+    secret = "canary-secret-0123456789"
+    names = {variable for variable, _, _ in described(kind)}
+    secrets = {name: secret for name in names if name.endswith(("_TOKEN", "_API_KEY"))}
+    urls = {name: f"redis://:{secret}@cache/0" for name in names if name.endswith(("DATABASE_URL", "REDIS_URL"))}
+    assert len(secrets) + len(urls) >= 4
+    assert secret not in repr(kind.from_env(NEEDED | {"VLLM_BASE_URL": "http://model/v1"} | secrets | urls))

@@ -30,7 +30,8 @@ from typing import Any
 
 from cellar.settings import SettingsError
 
-from cellar_hub.settings import HubSettings, parse_size
+from cellar_hub.settings import HubSettings
+from cellar_hub.values import parse_size
 
 MIB = 1024**2
 LEAST_MEMORY = 128 * MIB

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import cellar
@@ -18,7 +19,7 @@ from cellar_jupyter.kernel.executed import own_source
 from cellar_jupyter.kernel.interpolation import interpolate
 from cellar_jupyter.kernel.options import FORMATS, Options, UsageError, parse_line
 from cellar_jupyter.kernel.session import notes_of
-from cellar_jupyter.kernel.words import ENGLISH, KOREAN, KOREAN_HINTS, Words, language_of
+from cellar_jupyter.kernel.words import ENGLISH, KOREAN, KOREAN_HINTS, TABLES, Words, language_of
 
 
 def test_options_stand_before_the_question() -> None:
@@ -271,7 +272,18 @@ def test_a_line_says_what_helps_behind_what_happened(hint: str) -> None:
     error = ModelServerDown("It did not work", hint=hint)
     line = Words("en").error(error, "http://here/v1")
     assert line.startswith(f"It did not work (http://here/v1). {hint}") and line[-1] in ".?" and line[-2] not in ".?"
-    assert Words("ko").error(error, "http://here/v1").endswith(f"연결할 수 없습니다. {KOREAN_HINTS[hint]}")
+    assert (
+        Words("ko")
+        .error(error, "http://here/v1")
+        .endswith(f"연결할 수 없습니다 (http://here/v1). {KOREAN_HINTS[hint]}")
+    )
+
+
+@pytest.mark.parametrize("language", TABLES)
+def test_no_letter_touches_the_end_of_an_address(language: str) -> None:
+    """JupyterLab makes a link of an address, and takes a Korean particle behind it for a part of it."""
+    texts = [*TABLES[language].values(), *KOREAN_HINTS.values()]
+    assert [text for text in texts if re.search(r"(\{url\}|https?://[!-~]+?)\)?[가-힣]", text)] == []
 
 
 def test_a_hint_takes_the_place_of_the_advice_for_the_code() -> None:

@@ -473,7 +473,7 @@ def test_a_base_url_without_v1_is_told_with_what_is_missing(
     ("language", "line"),
     [
         ("en", "The model server cannot be reached ({url}). Is it running, and is VLLM_BASE_URL right?"),
-        ("ko", "모델 서버({url})에 연결할 수 없습니다. 서버가 실행 중인지, VLLM_BASE_URL이 맞는지 확인하세요."),
+        ("ko", "모델 서버에 연결할 수 없습니다 ({url}). 서버가 실행 중인지, VLLM_BASE_URL이 맞는지 확인하세요."),
     ],
 )
 def test_a_server_that_is_down_is_told_with_what_helps(

@@ -67,6 +67,7 @@ def test_an_open_file_is_shown_with_a_lock_and_does_not_travel(locked: Panel, mo
     locked.open("lab/tree/plan.py")
     pill = attached(locked, "file:plan.py")
     expect(pill).to_contain_text(REASONS["attach_files"])
+    expect(locked.root.locator(".jp-Cellar-sees")).to_have_text("plan.py is open, but Cellar may not see it.")
     locked.ask("hello")
     locked.expect_state("complete")
     assert "4711" not in str(model.requests[-1].body["messages"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from playwright.sync_api import FloatRect, Locator, Page, Route, expect
 from tests.fakes.scenarios import Scenario
 from tests.fakes.vllm import FakeVLLM
 from tests.ui.lab import Lab
-from tests.ui.notebook import Notebook, code, notebook
+from tests.ui.notebook import Notebook, code, notebook, open_notebook
 from tests.ui.panel import Panel
 from tests.ui.test_composer_context import drop_files
 
@@ -204,3 +205,78 @@ def test_what_is_told_in_a_row_is_told_apart_in_the_dark(panel: Panel, lab: Lab,
         "each => [getComputedStyle(each).borderBottomColor, getComputedStyle(each).backgroundColor]"
     )
     assert line != ground
+
+
+def test_the_buttons_for_a_mistyped_command_go_to_the_next_line_together(panel: Panel, model: FakeVLLM) -> None:
+    panel.open("lab")
+    narrow(panel)
+    panel.write("/expalin this")
+    use, send = box(panel.button("Use /explain")), box(panel.button("Send as text"))
+    assert use["y"] == send["y"]
+    assert use["x"] + use["width"] < send["x"]
+
+
+def test_a_long_wait_tells_its_advice_below_and_leaves_cancel_where_it_was(
+    panel: Panel, page: Page, model: FakeVLLM
+) -> None:
+    page.add_init_script(
+        "const now = performance.now.bind(performance); performance.now = () => now() + (window.later || 0)"
+    )
+    model.use(Scenario(text="my turn", queue=[(4, 3)], prefill="after_headers"))
+    panel.open("lab")
+    narrow(panel)
+    panel.ask("Me too")
+    cancel = panel.button("Cancel", panel.last_answer)
+    before = box(cancel)
+    page.evaluate("window.later = 40_000")
+    advice = panel.last_answer.get_by_text("This may take a while")
+    expect(advice).to_be_visible()
+    assert box(cancel)["y"] == before["y"]
+    assert box(advice)["y"] >= before["y"] + before["height"]
+    model.release_all()
+
+
+def test_where_to_put_the_code_is_asked_with_one_button_out_and_none_upon_another(
+    panel: Panel, lab: Lab, model: FakeVLLM
+) -> None:
+    opened = open_notebook(panel, lab, code("keep = 1\nold = 2", "one"), code("b = 2", "two"))
+    opened.click(0)
+    panel.page.keyboard.press("Control+End")
+    panel.page.keyboard.press("Shift+Home")
+    model.use(Scenario(text="```python\nnew = 3\n```\n"))
+    panel.ask("write it")
+    panel.expect_state("complete")
+    opened.click(1)
+    panel.button("Replace cell or selection", panel.last_answer).click()
+    dialog = panel.page.get_by_role("dialog")
+    names = ["Cancel", "Replace cell 2", "Replace cell 1", "Insert below"]
+    expect(dialog.get_by_role("button")).to_have_text(names)
+    expect(dialog.locator(".jp-mod-accept")).to_have_text(["Insert below"])
+    expect(dialog.get_by_role("button", name="Insert below")).to_be_focused()
+    panel.page.set_viewport_size({"width": 420, "height": 800})
+    boxes = [box(dialog.get_by_role("button", name=name, exact=True)) for name in names]
+    for one, other in pairwise(boxes):
+        aside = other["x"] - (one["x"] + one["width"])
+        below = other["y"] - (one["y"] + one["height"])
+        assert max(aside, below) >= 8
+    dialog.get_by_role("button", name="Replace cell 2").click()
+    opened.expect_sources("keep = 1\nold = 2", "new = 3")
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_that_a_quota_is_nearly_used_up_can_be_read(
+    panel: Panel, lab: Lab, page: Page, model: FakeVLLM, dark: bool
+) -> None:
+    def nearly(route: Route) -> None:
+        answer = route.fetch()
+        quota = {"window": "day", "used": 190_000, "limit": 200_000, "resets_at": 2_000_000_000}
+        route.fulfill(response=answer, json=answer.json() | {"quotas": [quota]})
+
+    if dark:
+        lab.dark()
+    page.route("**/cellar/api/usage*", nearly)
+    panel.open("lab")
+    panel.composer.locator(".jp-Cellar-meterButton").click()
+    told = panel.composer.get_by_text("Your quota of today: 190,000 of 200,000 tokens used")
+    expect(told).to_be_visible()
+    assert told.evaluate(CONTRAST) >= 4.5

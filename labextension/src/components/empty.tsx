@@ -27,6 +27,9 @@ export function Empty(props: IEmptyProps): JSX.Element {
   const state = React.useSyncExternalStore(model.subscribe, model.getState);
   const root = React.useRef<HTMLDivElement>(null);
   const sight = useSight(model, state, root);
+  const hidden = state.automatic.find(
+    item => item.kind !== 'selection' && isLocked(state.off, item.kind)
+  );
   const start = (starter: IStarter): void => {
     if (starter.name === 'help') {
       showHelp(trans, props.sendWith);
@@ -38,7 +41,7 @@ export function Empty(props: IEmptyProps): JSX.Element {
   };
   return (
     <div className="jp-Cellar-empty" ref={root}>
-      <p className="jp-Cellar-sees">{seesWords(trans, sight)}</p>
+      <p className="jp-Cellar-sees">{seesWords(trans, sight, hidden)}</p>
       <ul className="jp-Cellar-starters" aria-label={trans.__('Suggestions')}>
         {startersFor(sight).map(starter => (
           <li key={starter.name}>
@@ -74,8 +77,16 @@ export function Empty(props: IEmptyProps): JSX.Element {
   );
 }
 
-function seesWords(trans: TranslationBundle, sight: ISight): string {
+function seesWords(
+  trans: TranslationBundle,
+  sight: ISight,
+  hidden: IContextItem | undefined
+): string {
   const { document, cells, selection, error } = sight;
+  if (!document && hidden) {
+    // Its pill says why.
+    return trans.__('%1 is open, but Cellar may not see it.', hidden.label);
+  }
   if (!document) {
     return trans.__(
       'No notebook or file is open. Open one and Cellar sees it, or just ask.'

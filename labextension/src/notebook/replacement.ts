@@ -110,19 +110,25 @@ export class Replacement {
       title: trans.__('What shall be replaced?'),
       body: doubtWords(trans, doubt, name, here, there),
       buttons: [
-        Dialog.cancelButton(),
+        Dialog.cancelButton({ className: CHOICE }),
         ...labels
+          // What is offered first stands last, and out.
           .map((label, index) =>
-            index === 0
-              ? Dialog.okButton({ label })
-              : Dialog.createButton({ label })
+            Dialog.createButton({
+              label,
+              accept: index === 0,
+              className: CHOICE
+            })
           )
           .reverse()
       ]
     });
-    return button.accept ? spots[labels.indexOf(button.label)] : null;
+    return spots[labels.indexOf(button.label)] ?? null;
   }
 }
+
+/** Of the dialog's buttons. */
+const CHOICE = 'jp-Cellar-choice';
 
 function spotWords(
   trans: TranslationBundle,

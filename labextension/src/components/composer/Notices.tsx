@@ -169,20 +169,22 @@ function NoSuchCommand(props: INoticesProps): JSX.Element | null {
             )
           : trans.__('There is no command /%1.', name)}
       </span>
-      <TextButton
-        label={trans.__('Use /%1', near)}
-        act={() => {
-          model.fill(`/${near}${state.text.slice(1 + name.length)}`);
-          model.focus();
-        }}
-      />
-      <TextButton
-        label={trans.__('Send as text')}
-        act={() => {
-          props.sendAsText();
-          model.focus();
-        }}
-      />
+      <div className="jp-Cellar-noticeActions">
+        <TextButton
+          label={trans.__('Use /%1', near)}
+          act={() => {
+            model.fill(`/${near}${state.text.slice(1 + name.length)}`);
+            model.focus();
+          }}
+        />
+        <TextButton
+          label={trans.__('Send as text')}
+          act={() => {
+            props.sendAsText();
+            model.focus();
+          }}
+        />
+      </div>
     </div>
   );
 }

@@ -197,11 +197,16 @@ function stateWords(trans: TranslationBundle, part: IReceiptPart): string {
   const masked = part.masked
     ? trans._n('%1 secret masked', '%1 secrets masked', part.masked)
     : '';
+  // How much is told once: by the reason, where there is one.
+  const lost =
+    left && !why
+      ? trans._n('%2 token left out', '%2 tokens left out', left, figure(left))
+      : '';
   const state = {
     sent: '',
     changes: why ? '' : trans.__('only what changed'),
     unchanged: trans.__('unchanged'),
-    cut: left ? trans.__('cut, %1 left out', figure(left)) : trans.__('cut'),
+    cut: [trans.__('cut'), lost].filter(Boolean).join(', '),
     left_out: trans.__('left out'),
     unreadable: trans.__('cannot be read')
   }[part.state];

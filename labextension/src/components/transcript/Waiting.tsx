@@ -46,12 +46,6 @@ export function Waiting({ turn }: { turn: ITurn }): JSX.Element {
           {trans.__('%1 s', figure(waited / 1000))}
         </span>
       ) : null}
-      {hint ? <span className="jp-Cellar-dim jp-mod-hint">{hint}</span> : null}
-      {waited > 30_000 ? (
-        <span className="jp-Cellar-dim">
-          {trans.__('This may take a while; it goes on when you leave.')}
-        </span>
-      ) : null}
       {turn.state === 'queued' ? (
         <button
           type="button"
@@ -60,6 +54,12 @@ export function Waiting({ turn }: { turn: ITurn }): JSX.Element {
         >
           {trans.__('Cancel')}
         </button>
+      ) : null}
+      {hint ? <span className="jp-Cellar-dim jp-mod-hint">{hint}</span> : null}
+      {waited > 30_000 ? (
+        <span className="jp-Cellar-dim jp-mod-hint">
+          {trans.__('This may take a while; it goes on when you leave.')}
+        </span>
       ) : null}
     </div>
   );

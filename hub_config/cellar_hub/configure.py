@@ -14,6 +14,7 @@ from jupyterhub.services.service import Service
 
 from cellar_hub.destinations import check_targets, share_out
 from cellar_hub.login import Login
+from cellar_hub.pages import TEMPLATES, template_vars
 from cellar_hub.policyfile import PolicyFile
 from cellar_hub.renaming import guard_names
 from cellar_hub.settings import HubSettings
@@ -80,6 +81,8 @@ def _hub(c: Any, settings: HubSettings) -> None:
     hub.activity_resolution = 60
     hub.last_activity_interval = 0  # what the proxy saw does not count: a forgotten page talks for ever
     hub.authenticate_prometheus = True
+    hub.template_paths = [str(TEMPLATES)]  # English and Korean
+    hub.template_vars = template_vars()
     hub.log_level = settings.log_level.upper()
 
 

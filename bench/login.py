@@ -29,7 +29,7 @@ from tests.docker.site import installation
 from tests.ui.lab import free_port, wait_until
 from tools import hub, images
 
-ROUNDS = 7
+ROUNDS = 5
 PASSWORD = "a-password-for-all"
 PACKAGES = ("jupyterhub", "dockerspawner", "docker")
 CONFIG = """

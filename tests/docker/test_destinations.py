@@ -9,7 +9,7 @@ import docker
 import pytest
 from cellar_hub.spawner import names
 
-from tests.docker.engine import LISTENER, Hub, Site, wait_for
+from tests.docker.engine import LISTENER, SYSCTLS, Hub, Site, wait_for
 
 pytestmark = pytest.mark.timeout(300)
 POOL = "10.199.20.0/24"
@@ -124,7 +124,7 @@ class Building:
             cap_drop=["ALL"],
             read_only=True,
             tmpfs={"/tmp": ""},
-            sysctls={"net.ipv4.ip_unprivileged_port_start": "0"},
+            sysctls=SYSCTLS | {"net.ipv4.ip_unprivileged_port_start": "0"},
         )
 
     def workspace(self, user: str) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from cellar_hub.settings import HubSettings
 from cellar_hub.spawner import names
 from cellar_hub.spawner.addresses import Network4
 from cellar_hub.spawner.networks import Networks
-from cellar_hub.spawner.probe import Probe
+from cellar_hub.spawner.probe import Probe, ProbeNames
 
 from tests.docker.engine import Hub, Site
 
@@ -51,6 +53,16 @@ def test_services_that_are_not_up_yet_are_a_warning(site: Site, hub: Hub) -> Non
     assert "warning: No running container is labelled as this site's gateway" in said
 
 
+def settings_of(site: Site, image: str) -> dict[str, str]:
+    return {
+        "CELLAR_SITE": site.name,
+        "CELLAR_WORKSPACE_IMAGES": image,
+        "CELLAR_WORKSPACE_POOL": POOL,
+        "CELLAR_GATEWAY_TOKEN": "gateway-token-0123456789",
+        "CONFIGPROXY_AUTH_TOKEN": "proxy-token-0123456789",
+    }
+
+
 class LeftOpen(Networks):
     """Networks as an engine makes them whose options nobody understood: internal, but with the host in them."""
 
@@ -61,18 +73,35 @@ class LeftOpen(Networks):
 def test_the_probe_notices_an_engine_that_leaves_the_host_in_a_workspaces_network(
     site: Site, hub: Hub, workspace_image: str
 ) -> None:
-    given = {
-        "CELLAR_SITE": site.name,
-        "CELLAR_WORKSPACE_IMAGES": workspace_image,
-        "CELLAR_WORKSPACE_POOL": POOL,
-        "CELLAR_GATEWAY_TOKEN": "gateway-token-0123456789",
-        "CONFIGPROXY_AUTH_TOKEN": "proxy-token-0123456789",
-    }
-    settings = HubSettings.from_env(given)
+    settings = HubSettings.from_env(settings_of(site, workspace_image))
     probe = Probe(site.client, settings)
     probe.networks = LeftOpen(site.client, site.name, settings.pool)
     failed = [each.text for each in probe.run() if each.level == "fail"]
     assert any("reaches the host: 10.199.32." in text for text in failed), failed
+
+
+class Killed(Probe):
+    """In its midst, with its containers, networks and volumes there."""
+
+    def _answer(self, of: ProbeNames) -> dict[str, Any]:
+        raise KeyboardInterrupt
+
+    def _remove(self, own: str) -> None:
+        pass
+
+
+def test_what_a_killed_probe_left_is_removed_by_a_later_one(site: Site, hub: Hub, workspace_image: str) -> None:
+    """Its listening container would go on for ever, and keep its network."""
+    settings = HubSettings.from_env(settings_of(site, workspace_image))
+    with pytest.raises(KeyboardInterrupt):
+        Killed(site.client, settings).run()
+    assert len(site.containers(**{names.KIND: "probe"})) == 2 and len(site.networks()) == 2
+    later = Probe(site.client, settings)
+    later.sweep()
+    assert len(site.containers(**{names.KIND: "probe"})) == 2  # it may be another's that still runs
+    later.sweep(older=0)
+    assert site.networks() == [] and not site.containers(**{names.KIND: "probe"})
+    assert not site.client.volumes(filters={"label": f"{names.SITE}={site.name}"})["Volumes"]
 
 
 def test_without_the_image_the_hub_starts_and_says_that_nothing_was_probed(site: Site, hub: Hub) -> None:

@@ -128,7 +128,8 @@ def _isolation(settings: HubSettings) -> str:
         client.close()
     if wrong := [each.text for each in found if each.level == "fail"]:
         raise Failed("; ".join(wrong))
-    return "workspaces reach hub, proxy and gateway, and nothing else"
+    warnings = "".join(f"; {each.text}" for each in found)
+    return f"workspaces reach hub, proxy and gateway, and nothing else{warnings}"
 
 
 def _image(host: str, name: str) -> str:

@@ -189,7 +189,7 @@ class Networks:
                 id=each["Id"],
                 name=each["Name"],
                 kind=each["Labels"][names.KIND],
-                age=now - _epoch(each["Created"]),
+                age=now - epoch(each["Created"]),
                 used=each["Name"] in used,
                 user=each["Labels"].get(names.USER, ""),
                 subnet=next(iter(_subnets(each)), ""),
@@ -241,7 +241,7 @@ def _subnets(network: dict[str, Any]) -> list[str]:
     return [each.get("Subnet") or "" for each in (network.get("IPAM") or {}).get("Config") or []]
 
 
-def _epoch(text: str) -> float:
+def epoch(text: str) -> float:
     """Docker's RFC 3339 with nanoseconds -> seconds since 1970; the present when it cannot be read: the careful age."""
     found = re.match(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(Z|[+-]\d\d:\d\d)", text)
     if not found:

@@ -34,9 +34,10 @@ from cellar_hub.interfaces import addresses_here
 from cellar_hub.settings import HubSettings
 from cellar_hub.spawner import names
 from cellar_hub.spawner.creation import PORT, SEALED
-from cellar_hub.spawner.networks import Networks, engine_version
+from cellar_hub.spawner.networks import Networks, engine_version, epoch
 
 PATIENCE = 60.0  # seconds for Docker to answer, and for the containers to finish
+STALE = 5 * 60.0  # seconds after which what is left of a probe is nobody's any more
 OPEN = {"hub": 8081, "proxy": 8000, "gateway": 8080}
 CLOSED = (("proxy", 8001), ("gateway", 8090), ("hub", 8000), ("hub", 22))
 """Ports of the services that are for others: the proxy's REST API, the gateway's operations."""
@@ -175,7 +176,14 @@ class Probe:
                 return [*warnings, *judge(question, self._answer(one))]
         finally:
             for each in (one, other):
-                self._remove(each)
+                self._remove(each.own)
+
+    def sweep(self, older: float = STALE) -> None:
+        """Remove what a probe left that was killed in its midst, if that is so many seconds ago."""
+        label = [f"{names.SITE}={self._settings.site}", f"{names.KIND}={names.PROBE}"]
+        for volume in self._client.volumes(filters={"label": label})["Volumes"] or []:
+            if time.time() - epoch(volume["CreatedAt"]) >= older:
+                self._remove(volume["Name"])
 
     def _question(self, network: str, neighbour: str) -> Question:
         running = self._client.containers(filters={"label": f"{names.SITE}={self._settings.site}"})
@@ -235,11 +243,11 @@ class Probe:
         found: dict[str, Any] = json.loads(said.splitlines()[-1])
         return found
 
-    def _remove(self, of: ProbeNames) -> None:
+    def _remove(self, own: str) -> None:
         calls = (
-            lambda: self._client.remove_container(of.own, force=True, v=True),
-            lambda: self.networks.remove(of.own),
-            lambda: self._client.remove_volume(of.own),
+            lambda: self._client.remove_container(own, force=True, v=True),
+            lambda: self.networks.remove(own),
+            lambda: self._client.remove_volume(own),
         )
         for call in calls:
             with contextlib.suppress(NotFound):
@@ -293,6 +301,7 @@ def check(settings: HubSettings) -> bool:
     probe = Probe(client, settings)
     for attached in probe.networks.reconcile()[0]:
         say(f"attached {attached}")
+    probe.sweep()
     try:
         found = probe.run()
     except NotFound as error:

@@ -280,3 +280,20 @@ def test_that_a_quota_is_nearly_used_up_can_be_read(
     told = panel.composer.get_by_text("Your quota of today: 190,000 of 200,000 tokens used")
     expect(told).to_be_visible()
     assert told.evaluate(CONTRAST) >= 4.5
+
+
+def test_a_long_name_of_what_a_workspace_may_reach_stays_within_a_narrow_panel(
+    panel: Panel, page: Page, model: FakeVLLM
+) -> None:
+    def far(route: Route) -> None:
+        answer = route.fetch()
+        name = f"{'warehouse' * 6}.example.org"
+        route.fulfill(response=answer, json=answer.json() | {"destinations": [{"name": name, "port": 5432}]})
+
+    page.route("**/cellar/api/usage*", far)
+    panel.open("lab")
+    narrow(panel)
+    panel.composer.locator(".jp-Cellar-meterButton").click()
+    meter = panel.composer.get_by_role("dialog")
+    expect(meter).to_contain_text("warehouse.example.org:5432")
+    assert meter.evaluate("each => each.scrollWidth <= each.clientWidth")

@@ -125,6 +125,7 @@ def test_a_locked_setting_is_not_taken_from_a_user(workspace: httpx.Client, spel
     assert not answer.is_success or "//" in spelt
     if "//" not in spelt:
         assert (answer.status_code, answer.reason_phrase) == (403, "Locked by the administrator")
+        assert answer.json()["message"] == f"{SANITIZER} is locked by the administrator"
     assert workspace.get(f"/lab/api/settings/{SANITIZER}").json()["settings"] == {}
     assert workspace.put(f"/lab/api/settings/{OTHER}", json={"raw": '{"theme-scrollbars": true}'}).status_code == 204
 

@@ -55,7 +55,7 @@ def _without_users_values(read: Callable[..., Any]) -> Callable[..., Any]:
 def _but_for_locked(write: Callable[..., None]) -> Callable[..., None]:
     def save_settings(schemas_dir: str, settings_dir: str, schema_name: str, *args: Any, **more: Any) -> None:
         if schema_name in _locked:
-            raise HTTPError(403, "%s is locked by the administrator", schema_name, reason="Locked by the administrator")
+            raise HTTPError(403, f"{schema_name} is locked by the administrator", reason="Locked by the administrator")
         write(schemas_dir, settings_dir, schema_name, *args, **more)
 
     return save_settings

@@ -121,15 +121,21 @@ class TurnRun:
         """Somebody asked for the turn's state."""
         self._read_until = max(self._read_until, time.monotonic() + counts_for)
 
-    async def stop_when_orphaned(self, grace: float, stop: Callable[[StoppedBy], None]) -> None:
-        """Call `stop("orphan")` when the model has generated for `grace` seconds with nobody reading."""
+    async def stop_when_orphaned(self, grace: float) -> None:
+        """Stop when the model has generated for `grace` seconds with nobody reading."""
         while not self.log.ended:
             unread = not self._readers and self._generating
             left = self._read_until + grace - time.monotonic() if unread else grace
             if left <= 0:
-                stop("orphan")
+                self.stop("orphan")
                 return
             await asyncio.sleep(left)
+
+    def stop(self, by: StoppedBy) -> None:
+        """End the asking; the first to say so counts."""
+        if not self.stopped_by and not self.log.ended:
+            self.stopped_by = by
+            self.stop_asking()
 
     # -- the answer ---------------------------------------------------------------------------------------------------
 

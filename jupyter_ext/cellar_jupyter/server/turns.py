@@ -25,24 +25,22 @@ from cellar.conversation import (
     with_turn,
     without_turn,
 )
-from cellar.errors import CellarError, Conflict, NotFound, TooLarge
+from cellar.errors import Conflict, NotFound, TooLarge
 
 from .answer import Answering
 from .asking import conversation_id_of, named_conversation, new_turn, refuse_empty
-from .defects import describe
+from .driving import drive
 from .journal import Journal
 from .keeping import Keeping
 from .keys import RequestKeys
 from .log import EventLog
 from .prompting import without_secrets
 from .replay import rebuilt_log
-from .run import StoppedBy, TurnRun
+from .run import TurnRun
 from .shelf import Shelf
 
 READABLE_FOR = 600.0
 """Seconds a finished turn's events stay readable from their beginning."""
-AWAKE = 30.0
-"""Seconds between two marks of activity while a turn runs."""
 
 
 class Turns:
@@ -138,45 +136,9 @@ class Turns:
         run.task = asyncio.create_task(self._drive(run))
 
     async def _drive(self, run: TurnRun) -> None:
-        """Run the answer to its end, whatever that is, then keep it and start the next."""
-        asking = asyncio.create_task(self._answering.answer(run))
-        run.stop_asking = asking.cancel
-        grace = self._answering.config.orphan_grace
-        watch = (
-            asyncio.create_task(run.stop_when_orphaned(grace, lambda by: self._stop_run(run, by))) if grace else None
-        )
-        awake = asyncio.create_task(self._keep_awake())
-        if run.stopped_by:
-            asking.cancel()
-        await asyncio.wait([asking])
-        awake.cancel()
-        if watch is not None:
-            watch.cancel()
-        outcome = self._outcome(run, asking)
-        await self._answering.mask_unsent(run)
-        run.finish(outcome)
+        """Run the answer to its end, then keep it and start the next."""
+        await drive(run, self._answering, self._log, self._touch)
         await self._end(run)
-
-    async def _keep_awake(self) -> None:
-        """A running turn is activity, whether or not somebody reads."""
-        while True:
-            self._touch()
-            await asyncio.sleep(AWAKE)
-
-    def _outcome(self, run: TurnRun, asking: asyncio.Task[wire.FinishReason]) -> wire.FinishedEvent | wire.ErrorEvent:
-        if run.stopped_by:
-            return wire.FinishedEvent(reason="stopped", stopped_by=run.stopped_by)
-        if asking.cancelled():
-            return wire.FinishedEvent(reason="interrupted")
-        error = asking.exception()
-        if error is None:
-            return wire.FinishedEvent(reason=asking.result())
-        if isinstance(error, CellarError):
-            self._log.info("Cellar: turn %s ended in %s", run.id, error.code)
-            return wire.ErrorEvent(error=error.info())
-        # A defect of ours. Its text may quote the question: only type and place are logged.
-        self._log.error("Cellar: turn %s failed: %s", run.id, describe(error))
-        return wire.ErrorEvent(error=wire.ErrorInfo(code="internal", message=f"Internal error: {type(error).__name__}"))
 
     async def _end(self, run: TurnRun) -> None:
         """Keep the turn, free its conversation, start what waits."""
@@ -353,14 +315,9 @@ class Turns:
                 run.task = asyncio.create_task(self._end_waiting(run))
                 await asyncio.shield(run.task)
             else:
-                self._stop_run(run, "user")
+                run.stop("user")
                 await asyncio.wait([run.task], timeout=1.0)
         return self._shown(run)
-
-    def _stop_run(self, run: TurnRun, by: StoppedBy) -> None:
-        if not run.stopped_by and not run.log.ended:
-            run.stopped_by = by
-            run.stop_asking()
 
     async def _end_waiting(self, run: TurnRun) -> None:
         """A waiting turn was stopped: it is kept, with its question, and nothing else changes."""
@@ -386,7 +343,7 @@ class Turns:
                 self._withdraw(run)
                 await self.keeping.drop_journal(run)
             else:
-                self._stop_run(run, "user")
+                run.stop("user")
                 tasks.append(run.task)
         if tasks:
             await asyncio.wait(tasks, timeout=2.0)

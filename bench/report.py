@@ -39,7 +39,7 @@ class Row:
         return None if self.reach is None else self.value <= self.reach
 
     def line(self) -> str:
-        digits = 0 if self.value >= 100 or self.unit in ("bytes", "packages") else 2 if self.value < 10 else 1
+        digits = 0 if self.value >= 100 or self.unit in ("bytes", "packages", "times") else 2 if self.value < 10 else 1
         verdict = {None: "", True: "yes", False: "**no**"}[self.met]
         reach = "" if self.reach is None else f"<= {self.reach:g}"
         cells = (self.what, f"**{self.value:.{digits}f} {self.unit}**", reach, verdict, self.detail, self.against)

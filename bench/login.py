@@ -64,6 +64,7 @@ class Visitor:
 
     def __init__(self, base: str, name: str, password: str) -> None:
         self.name, self.password = name, password
+        self.steps: list[str] = []  # of the last log-in: seconds since the form, and what was told
         self._http = httpx.Client(base_url=base, follow_redirects=True, timeout=150, trust_env=False)
 
     def close(self) -> None:
@@ -86,16 +87,20 @@ class Visitor:
         began = time.perf_counter()
         answer = self._http.post("/hub/login", data=form)
         answer.raise_for_status()
+        self.steps = [f"{time.perf_counter() - began:.2f} logged in"]
         if f"/user/{self.name}/" not in answer.url.path:
-            self._follow_progress()
+            self._follow_progress(began)
         self._use()
         return time.perf_counter() - began
 
-    def _follow_progress(self) -> None:
+    def _follow_progress(self, began: float) -> None:
         path = f"/hub/api/users/{self.name}/server/progress"
         with self._http.stream("GET", path, params={"_xsrf": self._xsrf("/hub/")}) as events:
             for line in events.iter_lines():
-                told = json.loads(line[6:]) if line.startswith("data: ") else {}
+                if not line.startswith("data: "):
+                    continue
+                told = json.loads(line[6:])
+                self.steps.append(f"{time.perf_counter() - began:.2f} {told.get('message', '')}")
                 if told.get("failed"):
                     raise AssertionError(f"{self.name}: {told}")
                 if told.get("ready"):
@@ -188,6 +193,7 @@ def section(rounds: int = ROUNDS) -> Section:
             ):
                 seconds = visitor.log_in()
                 say(f"{name}, {which}: {seconds:.2f} s" + ("" if number else " (to warm up)"))
+                say("  " + "; ".join(visitor.steps))
                 if number:
                     taken[which].append(seconds)
                 visitor.leave()

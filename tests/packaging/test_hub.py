@@ -127,7 +127,19 @@ def values(env: Path) -> dict[str, str]:
     return dict(line.split("=", 1) for line in lines)
 
 
+def test_a_gateway_that_does_not_start_is_said_with_its_last_words(copy: Path) -> None:
+    (copy / "bin").mkdir()
+    said = "names in row 1 ('large') the variable LARGE_KEY, which is not set"
+    answers = {"*RestartCount*": "echo 3", "*Health*": "echo starting", "*logs*": f'echo "{said}"', "*": "echo 0123"}
+    cases = " ".join(f"{pattern}) {answer};;" for pattern, answer in answers.items())
+    program(copy / "bin", "docker", f'case "$*" in {cases} esac')
+    wait = "from tools import hub; hub.wait_for_gateway(hub.Stack({}))"
+    done = hub(copy, "-c", wait, path=f"{copy / 'bin'}:/usr/bin:/bin")
+    assert done.returncode == 1
+    assert "The gateway does not start" in done.stderr and said in done.stderr
+
+
 def test_git_ignores_what_holds_secrets() -> None:
-    names = ["hub_config/compose/.env", "hub_config/compose/admin-password", "hub_config/compose/tls/tls.key"]
+    names = [f"hub_config/compose/{name}" for name in (".env", "admin-password", "gateway.env", "tls/tls.key")]
     done = subprocess.run(["git", "check-ignore", *names], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.split() == names

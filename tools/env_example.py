@@ -23,7 +23,7 @@ NAME=KEY a line, for the gateway and for nobody else.
 """
 SECRETS = (
     *("CONFIGPROXY_AUTH_TOKEN", "CELLAR_GATEWAY_TOKEN", "CELLAR_COMMANDS_TOKEN", "CELLAR_FORWARDER_TOKEN"),
-    "DOCKER_GID",
+    *("POSTGRES_PASSWORD", "DOCKER_GID"),
 )
 FIXED = frozenset(
     {
@@ -41,6 +41,11 @@ MADE: list[Entry] = [
     ("CELLAR_GATEWAY_TOKEN", "", "Secret between hub and gateway, 16 characters at least"),
     ("CELLAR_COMMANDS_TOKEN", "", "Secret of the command line cellar-hub at the hub, 16 characters at least"),
     ("CELLAR_FORWARDER_TOKEN", "", "Secret between forwarders and gateway, 16 characters at least"),
+    (
+        "POSTGRES_PASSWORD",
+        "",
+        "Password of docker-compose.postgres.yml, letters and digits: it stands in an address",
+    ),
     ("DOCKER_GID", "", "The group of Docker's socket (stat -c %g /var/run/docker.sock)"),
 ]
 PLACES: list[Entry] = [
@@ -49,6 +54,7 @@ PLACES: list[Entry] = [
     ("CELLAR_PROXY_OPTIONS", "", "More options of configurable-http-proxy"),
     ("CELLAR_HUB_IMAGE", "cellar-hub:dev", "Image of hub, proxy, gateway and socket filter"),
     ("CELLAR_MODEL_IMAGE", "cellar-model:dev", "Image of the embedded model"),
+    ("CELLAR_OVERLAYS_IMAGE", "cellar-overlays:dev", "Image of PostgreSQL, Redis and nginx, for the overlays"),
     ("CELLAR_SITE_FILES", "./site", "Folder of this machine that hub and gateway read at /etc/cellar/site"),
     ("CELLAR_GATEWAY_ENV", "./gateway.env", "File with the keys that CELLAR_MODELS names; only the gateway gets them"),
     ("DOCKER_SOCKET", "/var/run/docker.sock", "Docker's socket on this machine; only the socket filter gets it"),
@@ -60,11 +66,6 @@ FILTER: list[Entry] = [
     ("CELLAR_FILTER_GPUS", "", "Ids of the GPUs that workspaces may have, 0,1 or all; empty: none"),
     ("CELLAR_FILTER_RUNTIMES", "", "Container runtimes besides Docker's own that workspaces may have"),
 ]
-POSTGRES: list[Entry] = [
-    ("POSTGRES_PASSWORD", "", "Password of the database's user; letters and digits, for it stands in an address"),
-    ("POSTGRES_IMAGE", "postgres:17-bookworm", "Image of the database"),
-]
-REDIS: list[Entry] = [("REDIS_IMAGE", "redis:7-bookworm", "Image of Redis")]
 VLLM: list[Entry] = [
     ("VLLM_MODEL", "", "The model: a folder under /models, or a name in vLLM's cache"),
     ("VLLM_WEIGHTS", "./weights", "Folder of this machine with the weights, read at /models"),
@@ -76,12 +77,15 @@ VLLM: list[Entry] = [
 ]
 TLS: list[Entry] = [
     ("CELLAR_SERVER_NAME", "_", "The names in the certificate, with spaces between them; _: any"),
-    ("CELLAR_TLS_FILES", "./tls", "Folder of this machine with tls.crt (the whole chain) and tls.key"),
+    (
+        "CELLAR_TLS_FILES",
+        "./tls",
+        "Folder of this machine with tls.crt (the chain) and tls.key, readable for 10001",
+    ),
     ("CELLAR_TLS_LISTEN", "0.0.0.0", "Address of this machine for HTTPS"),
     ("CELLAR_TLS_PORT", "443", "Port for HTTPS"),
     ("CELLAR_HTTP_PORT", "80", "Port that sends browsers to HTTPS"),
     ("CELLAR_UPLOAD_SIZE", "1g", "Largest upload"),
-    ("NGINX_IMAGE", "nginx:stable-bookworm", "Image of nginx"),
 ]
 CHANGED = {
     "CELLAR_ADMINS": "admin",
@@ -119,8 +123,6 @@ def sections() -> list[tuple[str, list[Entry]]]:
         ("Hub and workspaces", settings_of(HubSettings, known)),
         ("Gateway", settings_of(GatewaySettings, known)),
         ("Docker socket's filter: bounds that hold even if the hub is taken over", FILTER),
-        ("docker-compose.postgres.yml", POSTGRES),
-        ("docker-compose.redis.yml", REDIS),
         ("docker-compose.vllm.yml", VLLM),
         ("docker-compose.tls.yml", TLS),
         ("docker-compose.intranet.yml", settings_of(ForwarderSettings, known)),

@@ -34,7 +34,15 @@ GATEWAY_ENV = """\
 # Keys of model servers, one NAME=KEY a line: the variables that key_variable of CELLAR_MODELS names.
 # Only the gateway gets them. After a change: make hub, or docker compose up -d.
 """
-SECRETS = ("CONFIGPROXY_AUTH_TOKEN", "CELLAR_GATEWAY_TOKEN", "CELLAR_COMMANDS_TOKEN", "CELLAR_FORWARDER_TOKEN")
+SECRETS = (
+    "CONFIGPROXY_AUTH_TOKEN",
+    "CELLAR_GATEWAY_TOKEN",
+    "CELLAR_COMMANDS_TOKEN",
+    "CELLAR_FORWARDER_TOKEN",
+    "POSTGRES_PASSWORD",
+)
+OVERLAY_SERVICES = {"postgres", "redis", "tls"}
+"""Overlays that bring a service of their own name, from one image."""
 PATIENCE = 240.0  # seconds until the hub answers; the isolation probe is part of it
 
 
@@ -185,13 +193,16 @@ class Stack:
 
     def restarts(self, service: str) -> int:
         """How often the engine has started it again."""
-        command = ["docker", "inspect", "--format", "{{.RestartCount}}", self.container(service)]
-        done = subprocess.run(command, capture_output=True, text=True)
-        return int(done.stdout) if done.returncode == 0 else 0
+        return int(self._inspect(service, "{{.RestartCount}}") or 0)
 
-    def is_healthy(self, service: str) -> bool:
-        command = ["docker", "inspect", "--format", "{{.State.Health.Status}}", self.container(service) or "none"]
-        return subprocess.run(command, capture_output=True, text=True).stdout.strip() == "healthy"
+    def health(self, service: str) -> str:
+        """What its check says: starting, healthy, unhealthy; empty when it does not run."""
+        return self._inspect(service, "{{.State.Health.Status}}")
+
+    def _inspect(self, service: str, what: str) -> str:
+        command = ["docker", "inspect", "--format", what, self.container(service)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        return done.stdout.strip() if done.returncode == 0 else ""
 
     def down(self) -> None:
         """Remove containers and networks, the workspaces' too; volumes stay."""
@@ -253,12 +264,12 @@ def wait_until_ready(stack: Stack, base: str) -> None:
         time.sleep(0.5)
 
 
-def wait_for_gateway(stack: Stack) -> None:
-    """Until it can answer; SystemExit with its last words when it does not start: a key that is not set, ..."""
+def wait_until_well(stack: Stack, service: str) -> None:
+    """Until its check says so; SystemExit with its last words when it does not start: a key that is not set, ..."""
     deadline = time.monotonic() + PATIENCE
-    while not stack.is_healthy("gateway"):
-        if stack.restarts("gateway") > 2 or time.monotonic() > deadline:
-            raise SystemExit(f"The gateway does not start:\n{stack.log('gateway')}")
+    while stack.health(service) != "healthy":
+        if time.monotonic() > deadline or stack.restarts(service) > 2:
+            raise SystemExit(f"The {service} service does not start:\n{stack.log(service)}")
         time.sleep(0.5)
 
 
@@ -292,11 +303,16 @@ def make_first_admin(stack: Stack) -> str:
     return name
 
 
+def images_of(overlays: Sequence[str]) -> list[str]:
+    """What a stack with these overlays is made of."""
+    own = [name for name in images.NAMES if name != "model" or "vllm" not in overlays]
+    return [*own, images.OVERLAYS] if OVERLAY_SERVICES & set(overlays) else own
+
+
 def start(stack: Stack, build: bool = True) -> None:
     """Until it is ready. Raises SystemExit with words for a person."""
     if build:
-        embedded = "vllm" not in stack.overlays
-        for name in images.NAMES if embedded else images.NAMES[:2]:
+        for name in images_of(stack.overlays):
             images.build(name)
     step("starting the stack")
     stack.up()
@@ -304,7 +320,8 @@ def start(stack: Stack, build: bool = True) -> None:
     host = "127.0.0.1" if listen in ("0.0.0.0", "::") else listen
     path = stack.settings.get("CELLAR_BASE_PATH") or "/"
     wait_until_ready(stack, f"http://{host}:{port}{path}")
-    wait_for_gateway(stack)
+    for service in ("gateway", *sorted(OVERLAY_SERVICES & set(stack.overlays))):
+        wait_until_well(stack, service)
     name = make_first_admin(stack)
     url = stack.settings.get("CELLAR_PUBLIC_URL") or f"http://{host}:{port}"
     print(f"\nCellar Hub is ready: {url}{path}\n", flush=True)

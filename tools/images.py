@@ -1,6 +1,6 @@
 """Builds the images of the hub side, without an image registry and without internet inside of the builds.
 
-    python -m tools.images [hub] [workspace] [model]     default: all three; an image that is current is left alone
+    python -m tools.images [hub] [workspace] [model] [overlays]     default: all; an image that is current is left alone
 
 What is made once and kept under `~/.cache/cellar` (CELLAR_CACHE): a wheelhouse for each image, keyed by a hash of what
 was asked for, and the proxy's packages. The base image is BASE_IMAGE where that is given; else the official Python
@@ -27,8 +27,11 @@ from tools.node import node_folder
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "hub_config" / "images"
 CACHE = Path(os.environ.get("CELLAR_CACHE") or Path.home() / ".cache" / "cellar")
+COMPLETE = IMAGES / "complete.sh"
 NAMES = ("hub", "workspace", "model")
-PUBLIC_BASE = "python:3.11-slim-bookworm"
+OVERLAYS = "overlays"
+"""PostgreSQL, Redis and nginx: Debian's own packages, no wheel."""
+PUBLIC_BASES = {OVERLAYS: "debian:bookworm-slim"} | dict.fromkeys(NAMES, "python:3.11-slim-bookworm")
 SUITE = "bookworm"
 PYTHON = "3.11.2"  # what Debian 12 has: a wheel that wants a newer patch release would not install
 FOR_OLD_PATCHES = ["async-timeout>=4.0.3"]  # redis asks for it below 3.11.3; pip judges that by its own Python
@@ -110,13 +113,13 @@ def base_image(name: str) -> str:
     """The image that `name` stands on; made here when there is none."""
     if given := os.environ.get("BASE_IMAGE"):
         return given
-    packages = list(dict.fromkeys(_listed(IMAGES / "base.txt") + _listed(IMAGES / name / "packages.txt")))
+    packages = _listed(IMAGES / name / "packages.txt")
     key = hashlib.sha256(" ".join(packages).encode()).hexdigest()[:8]
     own = f"cellar-base-{name}:{SUITE}-{key}"
     if image_exists(own):
         return own
-    if _pulled(PUBLIC_BASE):
-        return PUBLIC_BASE
+    if _pulled(PUBLIC_BASES[name]):
+        return PUBLIC_BASES[name]
     _bootstrap(own, packages)
     return own
 
@@ -140,7 +143,7 @@ def _pulled(image: str) -> bool:
 def _bootstrap(name: str, packages: list[str]) -> None:
     if shutil.which("debootstrap") is None or os.geteuid() != 0:
         raise Missing(
-            f"No registry gives {PUBLIC_BASE}, and a base image can be made only by root with debootstrap\n"
+            f"No registry gives a base image, and {name} can be made only by root with debootstrap\n"
             "(apt-get install debootstrap). Or name one that you have: BASE_IMAGE=registry.example/python:3.11 make hub"
         )
     say(f"no registry answers: making {name} by debootstrap (a minute or two, once)")
@@ -226,15 +229,12 @@ SOURCES = {
 
 def inputs(name: str, base: str) -> str:
     """A hash of all that goes into an image, for its label."""
+    recipe = _hash_of([IMAGES / name, COMPLETE])
+    if name == OVERLAYS:
+        return f"{base}-{recipe}"
     frontend.build()
-    parts = [
-        base,
-        wheelhouse(name).name,
-        _hash_of([IMAGES / name]),
-        _hash_of([ROOT / path for path in SOURCES[name]]),
-        hashlib.sha256(_bundle()).hexdigest()[:8],
-    ]
-    return "-".join(parts)
+    sources = _hash_of([ROOT / path for path in SOURCES[name]])
+    return "-".join([base, wheelhouse(name).name, recipe, sources, hashlib.sha256(_bundle()).hexdigest()[:8]])
 
 
 def _bundle() -> bytes:
@@ -305,6 +305,9 @@ def _link(source: Path, target: Path) -> None:
 def fill_context(name: str, folder: Path) -> None:
     """The build context: the Dockerfile's folder, the wheelhouse with our wheel, and what else the image copies."""
     shutil.copytree(IMAGES / name, folder, dirs_exist_ok=True)
+    shutil.copy(COMPLETE, folder)
+    if name == OVERLAYS:
+        return
     for wheel in wheelhouse(name).iterdir():
         _link(wheel, folder / "wheelhouse" / wheel.name)
     if name == "model":
@@ -340,31 +343,37 @@ def build(name: str) -> str:
 
 
 def _build(name: str, base: str, wanted: str, folder: Path) -> None:
-    """First what others wrote, as an image with a name, so that it is kept and the next build begins behind it."""
-    packages = f"cellar-{name}-packages"
-    recipe = [path for path in (IMAGES / name / "Dockerfile", IMAGES / name / "finish.py") if path.is_file()]
-    key = hashlib.sha256(f"{base} {wheelhouse(name).name} {_hash_of(recipe)}".encode()).hexdigest()[:12]
     log = CACHE / "log" / f"build-{name}.log"
     common = ["docker", "build", "-q", "--build-arg", f"BASE_IMAGE={base}"]
     # Docker's classic builder: BuildKit asks registries about base images that exist only here.
     classic = {"DOCKER_BUILDKIT": "0"}
-    if not image_exists(f"{packages}:{key}"):
-        command = [*common, "--target", "packages", "-t", f"{packages}:{key}", str(folder)]
-        run_logged(command, log, f"building {packages}", **classic)
+    if name != OVERLAYS:
+        _build_packages(name, base, folder, [*common, "--target", "packages"], log, **classic)
     command = [*common, "--build-arg", f"INPUTS={wanted}", "-t", tag(name), str(folder)]
     run_logged(command, log, f"building {tag(name)}", **classic)
-    for other in docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", packages).split():
-        if other != f"{packages}:{key}":
-            docker("image", "rm", other)
     # What lost its name; but not what another build beside this one has just made and not named yet.
     old = ["--filter", f"label={LABEL}", "--filter", "until=1h"]
     subprocess.run(["docker", "image", "prune", "-f", *old], capture_output=True)
 
 
+def _build_packages(name: str, base: str, folder: Path, common: list[str], log: Path, **more: str) -> None:
+    """What others wrote, as an image with a name, so that it is kept and the next build begins behind it."""
+    packages = f"cellar-{name}-packages"
+    recipe = [IMAGES / name / file for file in ("Dockerfile", "packages.txt", "finish.py")]
+    whole = f"{base} {wheelhouse(name).name} {_hash_of([COMPLETE, *recipe])}"
+    found = f"{packages}:{hashlib.sha256(whole.encode()).hexdigest()[:12]}"
+    if not image_exists(found):
+        run_logged([*common, "-t", found, str(folder)], log, f"building {packages}", **more)
+    for other in docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", packages).split():
+        if other != found:
+            docker("image", "rm", other)
+
+
 def main() -> None:
-    wanted = sys.argv[1:] or list(NAMES)
-    if unknown := [name for name in wanted if name not in NAMES]:
-        raise SystemExit(f"There is no image {unknown[0]}. usage: python -m tools.images [{'|'.join(NAMES)}]...")
+    known = (*NAMES, OVERLAYS)
+    wanted = sys.argv[1:] or list(known)
+    if unknown := [name for name in wanted if name not in known]:
+        raise SystemExit(f"There is no image {unknown[0]}. usage: python -m tools.images [{'|'.join(known)}]...")
     try:
         for name in wanted:
             print(f"  {build(name)}", flush=True)

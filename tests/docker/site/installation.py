@@ -54,7 +54,8 @@ memory = "128M"
 class Installation:
     """`start` and `end` it once; in between it may be asked, and its services may be killed and made anew."""
 
-    def __init__(self, client: docker.APIClient, folder: Path) -> None:
+    def __init__(self, client: docker.APIClient, folder: Path, **more: str) -> None:
+        """`more`: settings of .env besides its own."""
         self.client = client
         self.name = f"e{secrets.token_hex(4)}"
         self.port = free_port()
@@ -62,6 +63,7 @@ class Installation:
         self.folder = folder
         self.files = folder / "site"
         self.image = f"cellar-workspace:{self.name}"
+        self.more = more
         self.passwords: dict[str, str] = {}
 
     # --- start and end
@@ -88,6 +90,7 @@ class Installation:
             "CELLAR_SITE_FILES": str(self.files),
             "CELLAR_PROFILES": "/etc/cellar/site/profiles.toml",
             "CELLAR_POLICY": "/etc/cellar/site/policy.toml",
+            **self.more,
         }
         with env.open("a") as out:
             out.writelines(f"{name}={value}\n" for name, value in values.items())
@@ -230,8 +233,8 @@ def unused_pool(client: docker.APIClient) -> ipaddress.IPv4Network:
 
 
 @contextmanager
-def running(client: docker.APIClient, folder: Path, images: Sequence[str]) -> Iterator[Installation]:
-    made = Installation(client, folder)
+def running(client: docker.APIClient, folder: Path, images: Sequence[str], **more: str) -> Iterator[Installation]:
+    made = Installation(client, folder, **more)
     try:
         made.start(images)
         yield made

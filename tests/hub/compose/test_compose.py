@@ -24,14 +24,19 @@ NEEDED = (
     *("CONFIGPROXY_AUTH_TOKEN", "CELLAR_GATEWAY_TOKEN", "CELLAR_COMMANDS_TOKEN", "CELLAR_FORWARDER_TOKEN"),
     "DOCKER_GID",
 )
-SECRETS = dict.fromkeys((*NEEDED, "POSTGRES_PASSWORD", "VLLM_API_KEY", "VLLM_MODEL"), "0123456789abcdef")
+SECRETS = dict.fromkeys((*env_example.SECRETS, "VLLM_API_KEY", "VLLM_MODEL"), "0123456789abcdef")
 SECRETS["CELLAR_POLICY"] = "/etc/cellar/site/policy.toml"
 SIDES = ("proxy", "hub", "gateway", "socketfilter", "model")
+OF_OVERLAYS = ("postgres", "redis", "tls")
 
 
-def services() -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = yaml.safe_load(BASE.read_text())["services"]
+def services(file: Path = BASE) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = yaml.safe_load(file.read_text())["services"]
     return found
+
+
+def overlay(name: str) -> Path:
+    return COMPOSE / f"docker-compose.{name}.yml"
 
 
 def commands() -> list[list[str]]:
@@ -107,6 +112,21 @@ def test_a_missing_secret_is_named(name: str) -> None:
         assert name in done.stderr
 
 
+def test_a_missing_password_of_the_database_is_named() -> None:
+    for command in commands():
+        done = configured(command, [BASE, overlay("postgres")], SECRETS | {"POSTGRES_PASSWORD": ""})
+        assert done.returncode != 0
+        assert "POSTGRES_PASSWORD" in done.stderr
+
+
+def test_the_databases_are_on_their_own_network_alone_and_https_stands_before_the_proxy_alone() -> None:
+    for name, network in (("postgres", "data"), ("redis", "data"), ("tls", "front")):
+        service = services(overlay(name))[name]
+        assert service["networks"] == [network]
+        assert ("ports" in service) == (name == "tls")
+    assert yaml.safe_load(BASE.read_text())["networks"]["data"] == {"internal": True}
+
+
 def test_only_the_filter_has_the_docker_socket_and_it_has_no_network() -> None:
     found = services()
     holders = [name for name, service in found.items() if "/var/run/docker.sock" in str(service.get("volumes"))]
@@ -161,9 +181,9 @@ def test_only_hub_and_proxy_share_the_proxys_socket_and_only_hub_and_filter_the_
         )
 
 
-@pytest.mark.parametrize("name", SIDES)
+@pytest.mark.parametrize("name", [*SIDES, *OF_OVERLAYS])
 def test_a_service_is_hardened_checked_and_bounded(name: str) -> None:
-    service = services()[name]
+    service = services(overlay(name) if overlay(name).is_file() else BASE)[name]
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert service["read_only"] is True
@@ -180,8 +200,9 @@ def test_only_the_services_that_workspaces_reach_carry_the_label_that_lets_them_
 
 def test_the_example_holds_no_secret() -> None:
     lines = PAGE.read_text().splitlines()
-    assert [line for line in lines if line.startswith(NEEDED)] == [f"{name}=" for name in NEEDED]
-    assert env_example.SECRETS == NEEDED
+    secrets = env_example.SECRETS
+    assert [line for line in lines if line.startswith(secrets)] == [f"{name}=" for name in secrets]
+    assert set(secrets) == {*NEEDED, "POSTGRES_PASSWORD"}
 
 
 INTRANET = yaml.safe_load((COMPOSE / "docker-compose.intranet.yml").read_text())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,21 +13,58 @@ from packaging.requirements import Requirement
 from tools import images
 
 FOLDERS = sorted(path.parent for path in images.IMAGES.glob("*/Dockerfile"))
+WITH_WHEELS = [folder for folder in FOLDERS if folder.name != images.OVERLAYS]
 
 
 def text(folder: Path) -> str:
     return (folder / "Dockerfile").read_text()
 
 
-def test_there_are_three() -> None:
-    assert {folder.name for folder in FOLDERS} == set(images.NAMES)
+def program(folder: Path, name: str, script: str) -> None:
+    path = folder / name
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+def test_each_is_built_by_its_name() -> None:
+    assert {folder.name for folder in FOLDERS} == {*images.NAMES, images.OVERLAYS}
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
-def test_the_base_image_and_the_wheelhouse_are_build_arguments(folder: Path) -> None:
+def test_the_base_image_is_a_build_argument_and_what_it_lacks_is_installed(folder: Path) -> None:
     found = text(folder)
-    assert re.findall(r"(?m)^FROM (\S+)", found) == ["${BASE_IMAGE}"] * 2
-    assert "COPY ${WHEELHOUSE} /wheelhouse" in found
+    assert re.findall(r"(?m)^FROM (\S+)", found)[0] == "${BASE_IMAGE}"
+    assert set(re.findall(r"(?m)^FROM (\S+)", found)[1:]) <= {"base"}
+    assert "RUN sh /tmp/complete.sh /tmp/packages.txt" in found
+
+
+@pytest.mark.parametrize(
+    ("python", "installed"),
+    [("exit 1", "python3 python3-venv less"), ("exit 0", "less")],
+    ids=["a base without Python", "a base with a Python of its own"],
+)
+def test_only_what_a_base_image_lacks_is_installed(tmp_path: Path, python: str, installed: str) -> None:
+    program(tmp_path, "dpkg", '[ "$2" = git ]')
+    program(tmp_path, "python3", python)
+    program(tmp_path, "apt-get", 'echo "$@"')
+    program(tmp_path, "rm", "exit 0")
+    (tmp_path / "packages.txt").write_text("python3\npython3-venv\ngit\nless\n")
+    command = ["/bin/sh", str(images.COMPLETE), str(tmp_path / "packages.txt")]
+    done = subprocess.run(command, env={"PATH": f"{tmp_path}:/bin:/usr/bin"}, capture_output=True, text=True)
+    assert done.stdout.splitlines() == ["update -qq", f"install -y -qq --no-install-recommends {installed}"]
+
+
+def test_nothing_is_installed_into_a_base_image_that_has_everything(tmp_path: Path) -> None:
+    program(tmp_path, "dpkg", "exit 0")
+    program(tmp_path, "apt-get", "exit 1")
+    (tmp_path / "packages.txt").write_text("git\nless\n")
+    command = ["/bin/sh", str(images.COMPLETE), str(tmp_path / "packages.txt")]
+    assert subprocess.run(command, env={"PATH": f"{tmp_path}:/bin:/usr/bin"}).returncode == 0
+
+
+@pytest.mark.parametrize("folder", WITH_WHEELS, ids=lambda folder: folder.name)
+def test_the_wheelhouse_is_a_build_argument(folder: Path) -> None:
+    assert "COPY ${WHEELHOUSE} /wheelhouse" in text(folder)
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)

@@ -20,20 +20,12 @@ from aiohttp import web
 
 from tests.fakes.fixtures import unused_port
 from tools.env_example import COMPOSE
+from tools.images import IMAGES
 
 pytestmark = pytest.mark.skipif(
     not shutil.which("nginx") or not shutil.which("openssl"), reason="nginx or openssl is missing"
 )
-MAIN = """
-daemon off; master_process off; pid {home}/nginx.pid; error_log {home}/error.log;
-events {{ worker_connections 256; }}
-http {{
-    access_log off;
-    client_body_temp_path {home}/body; proxy_temp_path {home}/proxy; fastcgi_temp_path {home}/fastcgi;
-    uwsgi_temp_path {home}/uwsgi; scgi_temp_path {home}/scgi;
-    include {home}/default.conf;
-}}
-"""
+MAIN = IMAGES / "overlays" / "nginx.conf"
 
 
 class Upstream:
@@ -129,13 +121,16 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
         "CELLAR_RESOLVER": "127.0.0.1",
         "CELLAR_HTTP_PORT": str(http_port),
         "CELLAR_HTTPS_PORT": str(https_port),
+        "CELLAR_TLS_PORT": str(https_port),
         "CELLAR_TLS": str(tmp_path),
     }
     template = (COMPOSE / "tls.conf.template").read_text()
-    (tmp_path / "default.conf").write_text(re.sub(r"\$\{(CELLAR_\w+)\}", lambda found: values[found[1]], template))
-    (tmp_path / "nginx.conf").write_text(MAIN.format(home=tmp_path))
-    command = ["nginx", "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf")]
-    process = await asyncio.to_thread(subprocess.Popen, command)
+    (tmp_path / "tls.conf").write_text(re.sub(r"\$\{(CELLAR_\w+)\}", lambda found: values[found[1]], template))
+    shutil.copy(MAIN, tmp_path)
+    one = "master_process off;"  # a worker of root's would be somebody who may not read the test's folder
+    command = ["nginx", "-e", "stderr", "-g", one, "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf")]
+    with (tmp_path / "error.log").open("wb") as log:
+        process = await asyncio.to_thread(subprocess.Popen, command, stderr=log)
     trust = ssl.create_default_context(cafile=str(tmp_path / "tls.crt"))
     trust.check_hostname = False
     try:
@@ -202,7 +197,7 @@ async def test_an_upload_over_the_limit_is_refused(site: Site) -> None:
 
 async def test_plain_http_sends_the_browser_to_https(site: Site) -> None:
     async with site.http.get(site.plain + "/hub/login?next=lab", allow_redirects=False) as answer:
-        assert (answer.status, answer.headers["Location"]) == (301, "https://127.0.0.1/hub/login?next=lab")
+        assert (answer.status, answer.headers["Location"]) == (301, site.url + "/hub/login?next=lab")
 
 
 async def test_many_log_ins_from_one_address_are_slowed_down(site: Site) -> None:

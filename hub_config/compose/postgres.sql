@@ -1,2 +1,0 @@
--- JupyterHub keeps its own tables in a database of its own.
-CREATE DATABASE jupyterhub;

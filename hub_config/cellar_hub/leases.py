@@ -14,6 +14,7 @@ import os
 import re
 import stat
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -29,7 +30,7 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """One network's. `shares`: destinations by the forwarder's number. `attached`: ids of the containers that have been
     attached under these names, for the keeper alone."""
 
-    user: str
+    user: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]  # as long as JupyterHub's, and as the audit takes
     groups: tuple[str, ...] = ()
     network: str = ""
     shares: dict[int, tuple[str, ...]] = {}

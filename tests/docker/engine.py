@@ -266,7 +266,7 @@ class Hub:
         more: dict[str, Any] = {"binds": binds, "environment": self.env, "sysctls": SYSCTLS}
         self.id = self.site.run(name, command or hub, labels, self.site.net, "hub", **more)
         if command is None:
-            wait_for(lambda: self.call("GET", "/")[0] == 200, 90, self.log)
+            wait_for(lambda: self.call("GET", "/")[0] == 200, 180, self.log)
 
     def write(self, name: str, text: str) -> None:
         """A file in the hub's data, before it starts."""

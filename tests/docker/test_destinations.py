@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import docker
+import msgspec
 import pytest
+from cellar_hub.leases import Lease, Network4, file_name
 from cellar_hub.spawner import names
 
-from tests.docker.engine import LISTENER, SYSCTLS, Hub, Site, wait_for
+from tests.docker.engine import LISTENER, SYSCTLS, TEST, Hub, Site, wait_for
+from tests.docker.test_networks import attempts
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(400)
 POOL = "10.199.20.0/24"
 POLICY = """
 [[destinations]]
@@ -72,6 +77,36 @@ print("null")
 """
 
 
+HOLD = """
+import socket
+with socket.create_connection(%r, timeout=5) as s:
+    s.settimeout(120)
+    print("held", flush=True)
+    try:
+        print("ended" if s.recv(1) == b"" else "said something")
+    except ConnectionError:
+        print("ended")
+    except TimeoutError:
+        print("still there")
+"""
+LEASES = """
+import glob, json
+print(json.dumps([open(file).read() for file in glob.glob("/data/leases/*")]))
+"""
+
+
+class Held:
+    """A program in a workspace that holds a connection."""
+
+    def __init__(self, building: Building, id: str, said: Iterator[bytes]) -> None:
+        self._said = said
+        first = next(said).decode()
+        assert first.startswith("held"), first + building.log()
+
+    def wait_for_end(self) -> None:
+        assert b"".join(self._said).decode().strip() == "ended"
+
+
 class Building:
     """A site with two forwarders, servers beside it, and Ann, an analyst, and Bob, who is in no group."""
 
@@ -100,9 +135,8 @@ class Building:
 
     def server(self, name: str, port: int) -> str:
         """A server of the building: what it is asked, it answers with its name."""
-        labels = {"org.cellar.test": self.site.name}
         command = ["python3", "-c", LISTENER, name, str(port)]
-        return self.site.run(f"{self.site.name}-{name}", command, labels, self.site.net, name)
+        return self.site.run(f"{self.site.name}-{name}", command, {}, self.site.net, name)
 
     def start_forwarder(self, number: int) -> None:
         site = self.site
@@ -126,6 +160,20 @@ class Building:
             tmpfs={"/tmp": ""},
             sysctls=SYSCTLS | {"net.ipv4.ip_unprivileged_port_start": "0"},
         )
+
+    def reports(self) -> list[dict[str, Any]]:
+        """What the gateway's second port was told: its listener prints path, token and body of each post."""
+        lines = self.site.client.logs(self.gateway).decode().splitlines()
+        start = f"/forwarded token {TOKEN} "
+        bodies = [json.loads(line.removeprefix(start)) for line in lines if line.startswith(start)]
+        return [report for body in bodies for report in body["reports"]]
+
+    @contextlib.contextmanager
+    def held(self, user: str, target: tuple[str, int]) -> Iterator[Held]:
+        """A connection from a workspace that says nothing, as an idle database's."""
+        made = self.site.client.exec_create(self.workspace(user), ["python3", "-u", "-c", HOLD % (target,)])
+        held = Held(self, made["Id"], self.site.client.exec_start(made["Id"], stream=True))
+        yield held
 
     def workspace(self, user: str) -> str:
         return names.Names(self.site.name, user).own
@@ -165,3 +213,168 @@ def test_a_destination_answers_under_its_name_and_its_port(building: Building) -
     building.wait_for(
         "ann", ("warehouse.corp", 5432, "warehouse"), ("wiki.corp", 443, "wiki"), ("git.corp", 443, "git")
     )
+
+
+def test_everything_else_stays_closed(building: Building) -> None:
+    """A destination's other ports, the forwarder's, what stands beside the destination, the outside."""
+    building.wait_for("ann", ("warehouse.corp", 5432, "warehouse"))
+    site = building.site
+    outside = site.client.inspect_network(site.net)["IPAM"]["Config"][0]
+    host = str(outside.get("Gateway"))
+    targets = [
+        (site.address(f"{site.name}-warehouse", site.net), 5432),
+        (site.address(f"{site.name}-wiki", site.net), 8443),
+        (site.address(building.forwarders[1], site.net), 5432),
+        (host, 22),
+        *(("1.1.1.1", 443), ("8.8.8.8", 53), ("169.254.169.254", 80), ("2606:4700:4700::1111", 443)),
+    ]
+    assert attempts(site, building.workspace("ann"), *targets) == ["silent"] * len(targets)
+    shut = [("warehouse.corp", port) for port in (22, 80, 443 + 1, 8080, 8443)] + [("wiki.corp", 8443)]
+    assert attempts(site, building.workspace("ann"), *shut) == ["refused"] * len(shut)
+    unknown = [(name, 443) for name in ("warehouse", "wiki", "third.corp", "example.com", "forwarder", "gateway-2")]
+    assert all(each.startswith("no name") for each in attempts(site, building.workspace("ann"), *unknown))
+
+
+def test_the_hubs_services_are_still_there_under_their_names(building: Building) -> None:
+    assert building.ask("ann", ("gateway", 8080), ("proxy", 8000)) == ["gateway", "proxy"]
+
+
+def test_a_user_without_the_group_has_neither_name_nor_address(building: Building) -> None:
+    site = building.site
+    building.wait_for("ann", ("warehouse.corp", 5432, "warehouse"))
+    names_ = [("warehouse.corp", 5432), ("wiki.corp", 443)]
+    assert all(each.startswith("no name") for each in attempts(site, building.workspace("bob"), *names_))
+    of_ann = [(site.address(each, building.workspace("ann")), 5432) for each in building.forwarders.values()]
+    assert attempts(site, building.workspace("bob"), *of_ann) == ["silent", "silent"]
+    (config,) = site.client.inspect_network(building.workspace("bob"))["IPAM"]["Config"]
+    here = [(str(each), port) for each in Network4(config["Subnet"]).hosts() for port in (443, 5432)]
+    assert "open" not in attempts(site, building.workspace("bob"), *here)
+
+
+def test_each_connection_is_reported_with_user_and_destination(building: Building) -> None:
+    building.wait_for("ann", ("warehouse.corp", 5432, "warehouse"))
+
+    def reported() -> bool:
+        return any(
+            each["user"] == "ann" and each["destination"] == "warehouse.corp:5432" and each["outcome"] == "opened"
+            for each in building.reports()
+        )
+
+    wait_for(reported, 30, building.log)
+
+
+def test_a_name_that_leads_into_a_network_of_the_hubs_own_is_refused(building: Building) -> None:
+    """Whatever the building's DNS says: here, to a network without a way out that the forwarder is on."""
+    site = building.site
+    inner = f"{site.name}-inner"
+    site.client.create_network(inner, internal=True, labels={TEST: site.name}, check_duplicate=True)
+    command = ["python3", "-c", LISTENER, "rebound", "8081"]
+    site.run(f"{site.name}-rebound", command, {}, inner, "rebound")
+    for forwarder in building.forwarders.values():
+        site.client.connect_container_to_network(forwarder, inner)
+    assert building.ask("ann", ("rebound.corp", 8081)) == [""]
+    wait_for(lambda: "the site's own" in building.log(), 20, building.log)
+    assert building.ask("ann", ("warehouse.corp", 5432)) == ["warehouse"]
+
+
+def test_what_the_policy_takes_away_ends_at_once_with_its_connections_and_comes_back(building: Building) -> None:
+    building.wait_for("ann", ("wiki.corp", 443, "wiki"), ("git.corp", 443, "git"))
+    with building.held("ann", ("wiki.corp", 443)) as wiki, building.held("ann", ("git.corp", 443)) as git:
+        building.set_policy(policy(("warehouse.corp:5432", "git.corp:443")))
+        wiki.wait_for_end()
+        wait_for(
+            lambda: attempts(building.site, building.workspace("ann"), ("wiki.corp", 443))[0].startswith("no name"),
+            90,
+            building.log,
+        )
+        git.wait_for_end()  # it is the first of its port now: another forwarder has its name
+        building.wait_for("ann", ("git.corp", 443, "git"), ("warehouse.corp", 5432, "warehouse"))
+    building.set_policy(policy(ALL))
+    building.wait_for("ann", ("wiki.corp", 443, "wiki"), ("git.corp", 443, "git"))
+
+
+def test_a_broken_policy_changes_nothing(building: Building) -> None:
+    building.wait_for("ann", ("warehouse.corp", 5432, "warehouse"))
+    building.set_policy("[groups.analysts\n")
+    wait_for(lambda: "the policy stays as it was" in building.site.said_by(building.forwarders[1]), 20, building.log)
+    assert building.ask("ann", ("warehouse.corp", 5432)) == ["warehouse"]
+    building.set_policy(policy(ALL))
+
+
+def test_a_forwarder_that_was_killed_or_made_again_serves_again(building: Building) -> None:
+    building.wait_for("ann", ("warehouse.corp", 5432, "warehouse"))
+    client = building.site.client
+    client.kill(building.forwarders[1], "SIGKILL")
+    client.start(building.forwarders[1])
+    building.wait_for("ann", ("warehouse.corp", 5432, "warehouse"), ("git.corp", 443, "git"))
+    client.remove_container(building.forwarders[1], force=True)
+    building.start_forwarder(1)
+    building.wait_for("ann", ("warehouse.corp", 5432, "warehouse"), ("git.corp", 443, "git"))
+
+
+def test_who_leaves_the_group_loses_the_destinations_and_who_joins_gets_them(building: Building) -> None:
+    building.hub.call("POST", "/groups/analysts/users", {"users": ["bob"]})
+    building.wait_for("bob", ("warehouse.corp", 5432, "warehouse"))
+    with building.held("bob", ("warehouse.corp", 5432)) as connection:
+        building.hub.call("DELETE", "/groups/analysts/users", {"users": ["bob"]})
+        connection.wait_for_end()
+    gone = ("warehouse.corp", 5432)
+    wait_for(lambda: attempts(building.site, building.workspace("bob"), gone) != ["open"], 90, building.log)
+
+
+def test_a_hub_that_was_taken_over_opens_nothing_that_is_not_listed(building: Building) -> None:
+    """It may write leases, and attach forwarders; and its keeper mends nothing any more."""
+    site, hub, bob = building.site, building.hub, building.workspace("bob")
+    (config,) = site.client.inspect_network(bob)["IPAM"]["Config"]
+    file = f"leases/{file_name(Network4(config['Subnet']))}"
+    lies = Lease(
+        user="bob",
+        groups=("writers", "no-such-group"),
+        network=bob,
+        shares={1: ("warehouse.corp:5432", "hub:8081", "third.corp:443", "1.1.1.1:443")},
+    )
+    site.client.pause(hub.id)
+    try:
+        site.client.connect_container_to_network(building.forwarders[1], bob, aliases=["anything.corp"])
+        hub.write(file, msgspec.json.encode(lies).decode())
+        wait_for(lambda: "third.corp:443 for bob" in site.said_by(building.forwarders[1]), 30, building.log)
+        tried = [("anything.corp", port) for port in (443, 5432, 8081)]
+        assert attempts(site, bob, *tried) == ["open", "refused", "refused"]
+        hub.write(file, "{broken")
+        wait_for(lambda: attempts(site, bob, tried[0]) == ["refused"], 30, building.log)
+        assert building.ask("ann", ("warehouse.corp", 5432)) == ["warehouse"]
+    finally:
+        site.client.unpause(hub.id)
+
+
+def test_a_user_with_too_many_destinations_for_a_port_is_told_at_the_start_and_has_the_others(
+    building: Building,
+) -> None:
+    hub = building.hub
+    hub.call("POST", "/users/carol")
+    hub.call("POST", "/groups/writers")
+    for group in ("analysts", "writers"):
+        hub.call("POST", f"/groups/{group}/users", {"users": ["carol"]})
+    hub.call("POST", "/users/carol/server", {})
+    told = [each["message"] for each in hub.progress("carol")]
+    assert any("third.corp:443" in each for each in told), told
+    hub.wait_until_ready("carol")
+    assert "carol cannot reach third.corp:443" in hub.log()
+    building.wait_for("carol", ("wiki.corp", 443, "wiki"), ("git.corp", 443, "git"))
+    hub.stop_server("carol")
+
+
+def test_a_stopped_workspace_leaves_no_lease_and_no_attachment(building: Building) -> None:
+    hub, site = building.hub, building.site
+    hub.call("POST", "/users/dora")
+    hub.call("POST", "/groups/analysts/users", {"users": ["dora"]})
+    hub.start_server("dora")
+    building.wait_for("dora", ("warehouse.corp", 5432, "warehouse"))
+    network = building.workspace("dora")
+    hub.stop_server("dora")
+    wait_for(lambda: network not in site.networks(), 60, building.log)
+    leases = site.inside(
+        hub.id, "import glob, json; print(json.dumps([open(f).read() for f in glob.glob('/data/leases/*')]))"
+    )
+    assert not [each for each in leases if "dora" in each]
+    wait_for(lambda: "shut: warehouse.corp:5432 for dora" in site.said_by(building.forwarders[1]), 20, building.log)

@@ -55,6 +55,8 @@ def test_a_file_that_is_no_workspaces_network_is_left_out(tmp_path: Path, name: 
         b"null",
         b"[]",
         b'{"user": 7}',
+        b'{"user": ""}',
+        b'{"user": "' + b"k" * 256 + b'"}',
         b'{"user": "kim", "more": 1}',
         b'{"user": "kim", "shares": {"1": "a.corp:443"}}',
         b'{"user": "\xff"}',

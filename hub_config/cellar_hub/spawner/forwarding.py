@@ -11,6 +11,7 @@ from one forwarder to another, the lease holds only what does not move: a name n
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,10 @@ from cellar_hub.leases import Lease, Network4, drop_lease, read_lease, read_leas
 from cellar_hub.policyfile import PolicyFile
 from cellar_hub.spawner import names
 from cellar_hub.spawner.networks import Networks, is_gone, networks_of
+
+SHUT = 2.5
+"""Seconds in which a forwarder reads a lease and shuts its doors. Taken off the network before, it could not tell a
+workspace any more that a connection has ended."""
 
 log = logging.getLogger("cellar.forwarding")
 
@@ -57,7 +62,7 @@ class Change:
     last: Lease
 
 
-def change(network: Owned, shares: Shares, before: Lease | None, running: Mapping[int, Running]) -> Change:
+def change_of(network: Owned, shares: Shares, before: Lease | None, running: Mapping[int, Running]) -> Change:
     """From what stands in the lease and what runs, to what must be. Pure."""
     wanted = {number: tuple(each.key for each in share) for number, share in enumerate(shares, 1) if share}
     known = before if before is not None and before.network == network.name else Lease(user=network.user)
@@ -82,12 +87,12 @@ def change(network: Owned, shares: Shares, before: Lease | None, running: Mappin
     return Change(
         first=lease(stays),
         detach=tuple(each.id for number, each in here.items() if number not in stays),
-        attach={running[number].id: aliases(wanted[number]) for number in new},
+        attach={running[number].id: names_in(wanted[number]) for number in new},
         last=lease([*stays, *new]),
     )
 
 
-def aliases(keys: Iterable[str]) -> tuple[str, ...]:
+def names_in(keys: Iterable[str]) -> tuple[str, ...]:
     """The names in NAME:PORT."""
     return tuple(sorted({key.rpartition(":")[0] for key in keys}))
 
@@ -110,7 +115,8 @@ class Forwarding:
         """A new network. Raises docker.errors.APIError, OSError."""
         if self._number:
             (config,) = self._client.inspect_network(name)["IPAM"]["Config"]
-            self._apply(Owned(name, Network4(config["Subnet"]), user, tuple(groups)), self._running())
+            network = Owned(name, Network4(config["Subnet"]), user, tuple(groups))
+            self._do(network, self._begin(network, self._running()))
 
     def reconcile(self, groups: Mapping[str, tuple[str, ...]]) -> list[str]:
         """All networks with a workspace; `groups`: of each user of the hub. What was done. Leases of networks that are
@@ -120,15 +126,19 @@ class Forwarding:
         leases = read_leases(self._folder, self._networks.pool)  # first: a network may be made meanwhile
         found = {Network4(each.subnet): each for each in self._networks.found()}
         running = self._running()
-        done: list[str] = []
+        todo: list[tuple[Owned, Change]] = []
         for subnet, each in found.items():
-            if not each.used:
-                continue
+            if each.used:
+                network = Owned(each.name, subnet, each.user, groups.get(each.user, ()))
+                todo.append((network, self._begin(network, running)))
+        if any(change.detach for _, change in todo):
+            time.sleep(SHUT)
+        done: list[str] = []
+        for network, change in todo:
             try:
-                done += self._apply(Owned(each.name, subnet, each.user, groups.get(each.user, ())), running)
-            except (APIError, OSError) as error:
-                why = error.explanation if isinstance(error, APIError) else error
-                log.warning("destinations of %s: %s", each.name, str(why)[:300])
+                done += self._do(network, change)
+            except APIError as error:
+                log.warning("destinations of %s: %s", network.name, str(error.explanation)[:300])
         for subnet in leases.keys() - found.keys():
             drop_lease(self._folder, subnet)
         return done
@@ -146,19 +156,23 @@ class Forwarding:
         }
         return {number: each for number, each in found.items() if 1 <= number <= self._number}
 
-    def _apply(self, network: Owned, running: Mapping[int, Running]) -> list[str]:
+    def _begin(self, network: Owned, running: Mapping[int, Running]) -> Change:
+        """What must be done at a network; the first of it, the lease of what stays, is."""
         before = read_lease(self._folder, network.subnet)
-        todo = change(network, self.shares(network.user, network.groups)[0], before, running)
-        if todo.first != before:
-            self._write(network.subnet, todo.first)
-        for container in todo.detach:
+        found = change_of(network, self.shares(network.user, network.groups)[0], before, running)
+        if found.first != before:
+            self._write(network.subnet, found.first)
+        return found
+
+    def _do(self, network: Owned, change: Change) -> list[str]:
+        for container in change.detach:
             self._detach(container, network.name)
-        for container, names_ in todo.attach.items():
-            self._client.connect_container_to_network(container, network.name, aliases=list(names_))
-        if todo.last != todo.first:
-            self._write(network.subnet, todo.last)
-        taken = [f"took a forwarder off {network.name}" for each in todo.detach if each not in todo.attach]
-        return [*taken, *(f"attached {', '.join(each)} to {network.name}" for each in todo.attach.values())]
+        for container, aliases in change.attach.items():
+            self._client.connect_container_to_network(container, network.name, aliases=list(aliases))
+        if change.last != change.first:
+            self._write(network.subnet, change.last)
+        taken = [f"took a forwarder off {network.name}" for each in change.detach if each not in change.attach]
+        return [*taken, *(f"attached {', '.join(each)} to {network.name}" for each in change.attach.values())]
 
     def _detach(self, container: str, network: str) -> None:
         try:

@@ -186,14 +186,14 @@ class CellarSpawner(DockerSpawner):
     async def _open_destinations(self) -> None:
         """Nothing that keeps a workspace from starting: what failed here is done again by the keeper."""
         groups = [group.name for group in self.user.groups]
-        _, without = self.forwarding.shares(self.user.name, groups)
-        if without:
-            left = ", ".join(each.key for each in without)
-            self.log.warning("%s cannot reach %s: there are too few forwarders", self._log_name, left)
-            self._step(40, f"Not reachable from your workspace for now: {left}. Please tell your administrator.")
         try:
+            _, without = self.forwarding.shares(self.user.name, groups)
+            if without:
+                left = ", ".join(each.key for each in without)
+                self.log.warning("%s cannot reach %s: there are too few forwarders", self._log_name, left)
+                self._step(40, f"Not reachable from your workspace for now: {left}. Please tell your administrator.")
             await self._thread(self.forwarding.prepare, self.names.own, self.user.name, groups)
-        except (APIError, OSError) as error:
+        except (APIError, OSError, SettingsError) as error:
             self.log.warning("%s has no destinations yet: %s", self._log_name, str(error)[:300])
 
     def _keep_options(self, options: dict[str, Any]) -> None:
@@ -342,7 +342,7 @@ class CellarSpawner(DockerSpawner):
             await self._remove_container()
             await self._thread(self.forwarding.forget, self.names.own)
             await self._thread(self.networks.remove, self.names.own)
-        except (DockerException, RequestException, OSError) as error:
+        except (DockerException, RequestException, OSError, SettingsError) as error:
             self.log.warning("%s: what it left will be removed later: %s", self._log_name, error)
         if self.post_stop_hook is not None:
             await super().run_post_stop_hook()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cellar_hub.destinations import Destination, share_out
 from cellar_hub.leases import Lease, Network4
-from cellar_hub.spawner.forwarding import Change, Owned, Running, change, number_of
+from cellar_hub.spawner.forwarding import Change, Owned, Running, change_of, number_of
 from cellar_hub.spawner.names import FORWARDER
 
 KIM = Owned("cellar-ws-kim", Network4("10.213.0.16/28"), "kim", ("analysts",))
@@ -14,7 +14,7 @@ ON = {number: Running(each.id, frozenset({KIM.name})) for number, each in NEW.it
 
 def planned(keys: str, before: Lease | None, running: dict[int, Running]) -> Change:
     named = [(name, int(port)) for name, _, port in (each.rpartition(":") for each in keys.split())]
-    return change(KIM, share_out([Destination(name=n, port=p, to=(n, p)) for n, p in named], 2)[0], before, running)
+    return change_of(KIM, share_out([Destination(name=n, port=p, to=(n, p)) for n, p in named], 2)[0], before, running)
 
 
 def lease(shares: dict[int, tuple[str, ...]], **attached: str) -> Lease:

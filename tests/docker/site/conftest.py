@@ -1,4 +1,4 @@
-"""One stack for all tests of this folder, users made once, and Chromium.
+"""One stack for all tests of this folder, and users made once.
 
 The tests here run in the order of their files' names and share workspaces: making a user and starting a workspace takes
 seconds, and what is tested is one installation that lives on. A test that hurts a service waits until it is well again.
@@ -23,17 +23,18 @@ from tools import hub, images
 
 ROOT = Path(__file__).resolve().parents[3]
 SHOTS = ROOT / ".shots" / "site"
-expect.set_options(timeout=15_000)
-TIMEOUT = 240  # seconds for one test, the first of which waits for the stack
+expect.set_options(timeout=30_000)
+TIMEOUT = 400  # seconds for one test, without its fixtures: those wait for images, for the stack, for two workspaces
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
     for item in items:
         if here in item.path.parents:
-            # Nine minutes, and three images of two gigabytes in all: `make test-long` runs them.
+            # Minutes, and images of gigabytes: `make test-long` runs them.
             item.add_marker(pytest.mark.long)
-            item.add_marker(pytest.mark.timeout(TIMEOUT))
+            item.add_marker(pytest.mark.timeout(TIMEOUT, func_only=True))
+            item.add_marker(pytest.mark.ui)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -61,7 +62,7 @@ def _missing(reason: str) -> None:
     pytest.skip(reason)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def site(client: docker.APIClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """The running installation. Images that are not current are built first; BUILD=0 takes them as they are."""
     build = os.environ.get("BUILD") != "0"
@@ -72,7 +73,7 @@ def site(client: docker.APIClient, tmp_path_factory: pytest.TempPathFactory) -> 
         try:
             hub.compose_command()
         except SystemExit as problem:
-            _missing(str(problem))
+            _missing(f"Docker Compose is missing: {problem}")
         try:
             names = [images.build(name) if build else f"cellar-{name}:dev" for name in images.NAMES]
         except images.Missing as problem:
@@ -84,7 +85,7 @@ def site(client: docker.APIClient, tmp_path_factory: pytest.TempPathFactory) -> 
 NewPerson = Callable[..., Person]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def new_person(site: Installation, browser: Browser) -> Iterator[NewPerson]:
     """`new_person(name)`: an account, and a browser that is not logged in yet."""
     made: list[Person] = []
@@ -101,7 +102,7 @@ def new_person(site: Installation, browser: Browser) -> Iterator[NewPerson]:
         person.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def two(new_person: NewPerson) -> tuple[Person, Person]:
     """Ada and Ben, whose workspaces have started side by side and whose panels are open."""
     ada, ben = new_person("ada"), new_person("ben")
@@ -131,8 +132,14 @@ def ben(two: tuple[Person, Person]) -> Person:
 
 
 @pytest.fixture
-def long_answers(site: Installation, two: tuple[Person, Person]) -> Iterator[None]:
-    """An answer may be long while the test runs."""
-    site.policy(LONG)
-    yield
+def short_answers(site: Installation, two: tuple[Person, Person]) -> None:
     site.policy(SHORT)
+    site.give_the_model(0)
+
+
+@pytest.fixture
+def long_answers(site: Installation, two: tuple[Person, Person]) -> None:
+    """So long that something can be done to them: the gateway lets a tiny model write 512 tokens at most, and on a good
+    machine these take it five seconds."""
+    site.policy(LONG)
+    site.give_the_model(0.2)

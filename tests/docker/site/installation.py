@@ -7,8 +7,12 @@ import ipaddress
 import json
 import os
 import secrets
+import subprocess
+import sys
+import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +20,17 @@ import docker
 from cellar_hub.spawner import names
 from docker.errors import APIError
 
+from tests.docker.engine import TEST
 from tests.ui.lab import free_port, wait_until
-from tools import hub
+from tools import hub, images
 
 BOOKS = ("usage", "audit")
 """Commands that run in the gateway's container; the others run in the hub's."""
 SERVICES = ("proxy", "hub", "gateway", "socketfilter", "model")
-SHORT = "[default]\nmax_tokens = 40\n"
-LONG = "[default]\nmax_tokens = 4096\n"
-"""Policies. The embedded model does not end by itself, and 4096 tokens take it minutes on a busy machine."""
+SHORT = "[default]\nmax_tokens = 16\n"
+LONG = "[default]\nmax_tokens = 4096\nmax_waiting = 64\nmax_running = 64\n"
+"""Policies. The embedded model does not end by itself, and a long answer takes it a minute on a busy machine."""
+CPU_PERIOD = 100_000  # microseconds, Docker's default
 ME = """
 import json, os, urllib.request as r
 ask = r.Request("http://gateway:8080/cellar/v1/me", headers={"Authorization": "Bearer " + os.environ["VLLM_API_KEY"]})
@@ -64,19 +70,22 @@ class Installation:
         self.files = folder / "site"
         self.image = f"cellar-workspace:{self.name}"
         self.more = more
+        self.wheels = f"{self.name}-wheels"
         self.passwords: dict[str, str] = {}
 
     # --- start and end
 
-    def start(self, images: Sequence[str]) -> None:
+    def start(self, built: Sequence[str]) -> None:
         """With the images of hub, workspace and model. Raises SystemExit that says why it cannot."""
-        hub_image, workspace_image, model_image = (self._id(name) for name in images)
+        hub_image, workspace_image, model_image = (self._id(name) for name in built)
         self.client.tag(workspace_image, *self.image.split(":"))
         hungry = io.BytesIO(HUNGRY.format(image=workspace_image).encode())
         list(self.client.build(fileobj=hungry, tag=f"{self.image}-hungry", rm=True, network_mode="none"))
+        self._fill_wheelhouse(workspace_image)
         self.files.mkdir(mode=0o755)
         self.files.chmod(0o755)
         (self.files / "profiles.toml").write_text(PROFILES)
+        self._policy = SHORT
         self._write_policy(SHORT)
         env = self.folder / ".env"
         hub.write_env(env)
@@ -87,6 +96,9 @@ class Installation:
             "CELLAR_MODEL_IMAGE": model_image,
             "CELLAR_WORKSPACE_IMAGES": f"standard={self.image},hungry={self.image}-hungry",
             "CELLAR_WORKSPACE_POOL": str(unused_pool(self.client)),
+            "CELLAR_SHARED_VOLUMES": self.wheels,
+            "CELLAR_WHEELHOUSE_VOLUME": self.wheels,
+            "CELLAR_MAX_WAIT": "3600",  # a small machine may well need minutes for the fifty requests of a test
             "CELLAR_SITE_FILES": str(self.files),
             "CELLAR_PROFILES": "/etc/cellar/site/profiles.toml",
             "CELLAR_POLICY": "/etc/cellar/site/policy.toml",
@@ -102,13 +114,25 @@ class Installation:
         """Tags move when somebody builds beside us; ids do not."""
         return str(self.client.inspect_image(image)["Id"])
 
+    def _fill_wheelhouse(self, image: str) -> None:
+        """What users may install: the openai package, as the tests have it."""
+        self.client.create_volume(self.wheels, labels={TEST: self.name})
+        binds = self.client.create_host_config(binds=[f"{self.wheels}:/wheelhouse"])
+        made = self.client.create_container(image, "true", labels={TEST: self.name}, host_config=binds)
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w") as archive:
+            for wheel in openai_wheels().glob("*.whl"):
+                archive.add(wheel, wheel.name)
+        assert self.client.put_archive(made["Id"], "/wheelhouse", packed.getvalue())
+        self.client.remove_container(made["Id"])
+
     def end(self) -> None:
         """Everything that carries this name goes, also what a broken test left; nothing else is touched."""
         try:
             self.stack.down()
         except SystemExit:
             pass  # what compose cannot remove is removed below
-        for label in (f"com.docker.compose.project={self.name}", f"{names.SITE}={self.name}"):
+        for label in (f"com.docker.compose.project={self.name}", f"{names.SITE}={self.name}", f"{TEST}={self.name}"):
             found = {"label": label}
             for container in self.client.containers(all=True, filters=found):
                 self._gone(self.client.remove_container, container["Id"], force=True, v=True)
@@ -129,16 +153,14 @@ class Installation:
 
     # --- what an administrator does
 
-    def command(self, *arguments: str, stdin: str = "", may_fail: bool = False) -> str:
-        """What `cellar-hub` says, run where hub_config/compose/cellar-hub runs it."""
-        service = "gateway" if arguments[0] in BOOKS else "hub"
-        return self.compose("exec", "-T", service, "cellar-hub", *arguments, stdin=stdin, may_fail=may_fail)
+    def command(self, *arguments: str, stdin: str = "", service: str = "") -> str:
+        """What `cellar-hub` says, run where hub_config/compose/cellar-hub runs it, unless a service is named. Not by
+        compose, which needs a second to begin."""
+        where = service or ("gateway" if arguments[0] in BOOKS else "hub")
+        return _said(["docker", "exec", "-i", self.service(where), "cellar-hub", *arguments], stdin)
 
-    def compose(self, *arguments: str, stdin: str = "", may_fail: bool = False) -> str:
-        done = self.stack.run(*arguments, stdin=stdin)
-        if done.returncode != 0 and not may_fail:
-            raise AssertionError(f"{' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
-        return done.stdout + (done.stderr if may_fail else "")
+    def compose(self, *arguments: str) -> str:
+        return _said([*self.stack.command, *arguments])
 
     def add_user(self, name: str) -> str:
         """The new user's password."""
@@ -153,11 +175,19 @@ class Installation:
 
     def policy(self, text: str, user: str = "ada") -> None:
         """Returns when the gateway goes by it, for this user and so for everybody."""
+        if text == self._policy:
+            return
+        self._policy = text
         mark = f"p{secrets.token_hex(4)}"
         self._write_policy(f'{text}\n[[announcements]]\nid = "{mark}"\nlevel = "info"\ntext = "{mark}"\n')
         wait_until(lambda: mark in str(self.me(user).get("announcements")), "the policy to be read")
         self._write_policy(text)
         wait_until(lambda: not self.me(user).get("announcements"), "the announcement to go")
+
+    def give_the_model(self, cores: float) -> None:
+        """So much of the processor at most; 0: all of it."""
+        quota = round(cores * CPU_PERIOD) or -1
+        self.client.update_container(self.service("model"), cpu_period=CPU_PERIOD, cpu_quota=quota)
 
     def _write_policy(self, text: str) -> None:
         unfinished = self.files / "policy.toml.part"
@@ -211,12 +241,24 @@ class Installation:
         container = self.service(service)
         before = self.started_at(container)
         process = self.client.inspect_container(container)["State"]["Pid"]
-        os.kill(process, 9)
+        # From a container that sees the processes of Docker's machine: whoever runs the tests need not be its root.
+        host = self.client.create_host_config(pid_mode="host", network_mode="none")
+        command = ["python3", "-c", f"import os; os.kill({process}, 9)"]
+        made = self.client.create_container(self.image, command, user="0", labels={TEST: self.name}, host_config=host)
+        self.client.start(made["Id"])
+        assert self.client.wait(made["Id"])["StatusCode"] == 0
+        self.client.remove_container(made["Id"])
         wait_until(lambda: self.started_at(container) != before, f"{service} to be started again")
 
     def logs(self) -> bytes:
         """Of all containers of the hub's side."""
         return b"".join(self.client.logs(self.service(name)) for name in SERVICES)
+
+
+def _said(command: list[str], stdin: str = "") -> str:
+    done = subprocess.run(command, input=stdin, capture_output=True, text=True)
+    assert done.returncode == 0, f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
+    return done.stdout
 
 
 def unused_pool(client: docker.APIClient) -> ipaddress.IPv4Network:
@@ -232,11 +274,24 @@ def unused_pool(client: docker.APIClient) -> ipaddress.IPv4Network:
             return found
 
 
+def openai_wheels() -> Path:
+    """A folder with the package and what it needs, for the Python of the images; downloaded once."""
+    wanted = f"openai=={version('openai')}"
+    folder = images.CACHE / "wheels" / f"test-{wanted}"
+    if not folder.is_dir():
+        unfinished = folder.with_name(f"{folder.name}.{os.getpid()}.part")
+        command = [sys.executable, "-m", "pip", "download", "-q", "-d", str(unfinished), *images.target_flags(), wanted]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-2000:]
+        unfinished.rename(folder)
+    return folder
+
+
 @contextmanager
-def running(client: docker.APIClient, folder: Path, images: Sequence[str], **more: str) -> Iterator[Installation]:
+def running(client: docker.APIClient, folder: Path, built: Sequence[str], **more: str) -> Iterator[Installation]:
     made = Installation(client, folder, **more)
     try:
-        made.start(images)
+        made.start(built)
         yield made
     finally:
         made.end()

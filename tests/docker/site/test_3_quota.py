@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
-import pytest
 from playwright.sync_api import expect
 
 from tests.docker.site.installation import SHORT, Installation
@@ -14,15 +12,9 @@ from tests.docker.site.person import Person
 BODY = re.compile(r"Your quota of today: ([\d,]+) of ([\d,]+) tokens used")
 
 
-@pytest.fixture
-def limits(site: Installation) -> Iterator[Installation]:
-    yield site
-    site.policy(SHORT)
-
-
-def test_the_meter_shows_what_the_gateway_counted(limits: Installation, ada: Person) -> None:
-    limits.policy(SHORT + "tokens_per_day = 1_000_000\n")
-    used = limits.usage("ada")
+def test_the_meter_shows_what_the_gateway_counted(site: Installation, ada: Person) -> None:
+    site.policy(SHORT + "tokens_per_day = 1_000_000\n")
+    used = site.usage("ada")
     assert used > 0
 
     def quotas() -> list[dict[str, int]]:
@@ -40,9 +32,9 @@ def test_the_meter_shows_what_the_gateway_counted(limits: Installation, ada: Per
     expect(note).to_be_hidden()
 
 
-def test_a_quota_that_is_used_up_is_said_with_its_reset_time(limits: Installation, ada: Person) -> None:
-    limits.policy(SHORT + "tokens_per_day = 10\n")
-    before = limits.usage("ada")
+def test_a_quota_that_is_used_up_is_said_with_its_reset_time(site: Installation, ada: Person) -> None:
+    site.policy(SHORT + "tokens_per_day = 10\n")
+    before = site.usage("ada")
     ada.panel.text.click()
     ada.panel.ask("One more question?")
     ada.panel.expect_state("error", seconds=30)
@@ -50,4 +42,4 @@ def test_a_quota_that_is_used_up_is_said_with_its_reset_time(limits: Installatio
     expect(card).to_contain_text("Your quota is used up")
     expect(card).to_contain_text(re.compile(r"It begins anew at .*\d{1,2}:\d{2}"))
     ada.shot("7-quota")
-    assert limits.usage("ada") == before, "a refused question costs nothing"
+    assert site.usage("ada") == before, "a refused question costs nothing"

@@ -107,7 +107,7 @@ def test_services_made_anew_under_a_running_answer_are_as_closed_as_before(
         assert stream.text
     assert all(site.service(name) != container for name, container in before.items())
     assert [site.workspace(name) for name in ("ada", "ben")] == workspaces, "workspaces stay"
-    wait_until(lambda: answers(site, "ada"), "the gateway to be attached again", timeout=60)
+    wait_until(lambda: answers(site, "ada"), "the gateway to be attached again", timeout=150)
     # the page comes back by itself, and the turn has an end and what was written before it
     ada.panel.expect_state("complete", "length", "interrupted", "error", seconds=90)
     expect(ada.panel.last_turn.locator(".jp-Cellar-answer, .jp-Cellar-error").first).to_be_visible()

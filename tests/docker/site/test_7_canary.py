@@ -12,7 +12,8 @@ import pytest
 from cellar_hub.spawner import names
 from playwright.sync_api import expect
 
-from tests.docker.site.installation import SERVICES, Installation
+from tests.docker.site.installation import LONG as LONG_POLICY
+from tests.docker.site.installation import SERVICES, SHORT, Installation
 from tests.docker.site.person import Person
 from tests.docker.site.stream import LONG, Stream
 
@@ -39,6 +40,8 @@ def canary(site: Installation, two: tuple[Person, Person]) -> str:
     """A word that was in questions and in answers, through the panel, a client, a refusal and a hang-up."""
     word = f"Canary{secrets.token_hex(8)}"
     ada, _ = two
+    site.policy(LONG_POLICY)
+    site.give_the_model(0)
     question = [{"role": "user", "content": f"What is {word}?"}]
     # the real model says exactly this, because a grammar lets it say nothing else
     with Stream.inside(site, "ada", messages=question, max_tokens=60, grammar=f'root ::= "{word} it is"') as stream:
@@ -48,6 +51,7 @@ def canary(site: Installation, two: tuple[Person, Person]) -> str:
         stream.wait_for_text()
     with Stream.inside(site, "ada", messages=question, max_tokens="many", model=word) as stream:
         assert "status 4" in stream.wait_for_end() or any(line.startswith("status 4") for line in stream.lines)
+    site.policy(SHORT)
     ada.panel.show()
     ada.panel.ask(f"Please repeat: {word}")
     expect(ada.panel.last_turn).to_have_attribute("data-state", re.compile("complete|length"), timeout=150_000)

@@ -136,7 +136,7 @@ def test_a_gateway_that_does_not_start_is_said_with_its_last_words(copy: Path) -
     answers = {"*RestartCount*": "echo 3", "*Health*": "echo starting", "*logs*": f'echo "{said}"', "*": "echo 0123"}
     cases = " ".join(f"{pattern}) {answer};;" for pattern, answer in answers.items())
     program(copy / "bin", "docker", f'case "$*" in {cases} esac')
-    wait = "from tools import hub; hub.wait_until_well(hub.Stack({}), "gateway")"
+    wait = "from tools import hub; hub.wait_until_well(hub.Stack({}), 'gateway')"
     done = hub(copy, "-c", wait, path=f"{copy / 'bin'}:/usr/bin:/bin")
     assert done.returncode == 1
     assert "The gateway service does not start" in done.stderr and said in done.stderr

@@ -20,7 +20,7 @@ from cellar_jupyter.server.kernels import publish_endpoint
 from cellar_jupyter.server.notebooks import notebook_part
 from cellar_jupyter.server.pictures import MAX_PICTURE_BYTES
 from cellar_jupyter.server.routes.conversations import disposition
-from cellar_jupyter.server.search import Search
+from cellar_jupyter.server.search import FRESH, Search
 
 from tests.contract.posts import PNG
 from tests.fakes.scenarios import Scenario
@@ -268,6 +268,17 @@ async def test_search_finds_files_folders_and_symbols(files: Files) -> None:
         ("symbol", "plot_all", 5),
     ]
     assert [hit.name for hit in (await Search(files).find("")).hits] == ["a.ipynb", "pkg", "plot.py"]
+
+
+async def test_search_finds_what_was_written_since_it_last_looked(files: Files) -> None:
+    search = Search(files)
+    assert (await search.find("report")).hits == ()
+    before = search._built_at
+    (files.root / "report.csv").write_text("a,b")
+    while not (found := await search.find("report")).hits:  # at once, or after a few times what a look takes
+        pass
+    assert [hit.name for hit in found.hits] == ["report.csv"]
+    assert search._built_at - before < FRESH, "the index did not have to become old"
 
 
 # -- questions --------------------------------------------------------------------------------------------------------

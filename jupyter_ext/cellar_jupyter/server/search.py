@@ -22,6 +22,9 @@ MAX_HITS = 50
 MAX_SOURCE_BYTES = 1_000_000
 MAX_SYMBOLS = 100_000
 FRESH = 3.0
+"""Seconds for which an index is good for what it has."""
+SHARE = 10
+"""It is made anew for what it has not, but the making takes at most one part in so many of the time."""
 _SYMBOL = re.compile(r"^[ \t]*(?:async[ \t]+def|def|class)[ \t]+([^\W\d]\w*)", re.MULTILINE)
 
 
@@ -43,24 +46,36 @@ class Search:
         self._entries: list[Entry] = []
         self._symbols: dict[str, tuple[tuple[int, int], tuple[Symbol, ...]]] = {}
         self._truncated = False
-        self._built_at = 0.0
+        self._built_at = 0.0  # when its making began: what was written since may not be in it
+        self._took = 0.0  # seconds
         self._building: asyncio.Task[None] | None = None
 
     async def find(self, query: str) -> wire.SearchResult:
         """Best first; "" lists what lies nearest to the root."""
         await self._renew()
-        return await asyncio.to_thread(self._find, query)
+        found = await asyncio.to_thread(self._find, query)
+        if not found.hits and self._age > SHARE * self._took:
+            await asyncio.shield(self._rebuilding())
+            found = await asyncio.to_thread(self._find, query)
+        return found
+
+    @property
+    def _age(self) -> float:
+        return time.monotonic() - self._built_at
 
     async def _renew(self) -> None:
-        if time.monotonic() - self._built_at > FRESH or not self._built_at:
-            if self._building is None or self._building.done():
-                self._building = asyncio.create_task(asyncio.to_thread(self._build))
-            if not self._built_at:
-                await asyncio.shield(self._building)
-            else:
-                await asyncio.wait([self._building], timeout=0.15)
+        if not self._built_at:
+            await asyncio.shield(self._rebuilding())
+        elif self._age > FRESH:
+            await asyncio.wait([self._rebuilding()], timeout=0.15)
+
+    def _rebuilding(self) -> asyncio.Task[None]:
+        if self._building is None or self._building.done():
+            self._building = asyncio.create_task(asyncio.to_thread(self._build))
+        return self._building
 
     def _build(self) -> None:
+        began = time.monotonic()
         entries: list[Entry] = []
         symbols: dict[str, tuple[tuple[int, int], tuple[Symbol, ...]]] = {}
         count = 0
@@ -76,7 +91,7 @@ class Search:
                     symbols[path] = known
                     count += len(known[1])
         self._entries, self._symbols, self._truncated = entries, symbols, truncated
-        self._built_at = time.monotonic()
+        self._built_at, self._took = began, time.monotonic() - began
 
     def _symbols_of(self, path: str) -> tuple[tuple[int, int], tuple[Symbol, ...]] | None:
         try:

@@ -2,7 +2,6 @@
  * The turns of the conversation shown that are being written, or soon will be: read as
  * they grow. Their text grows in `live`, outside of the state.
  */
-import { FINAL_STATES } from '../wire/types';
 import type { ITurn, TurnEvent } from '../wire/types';
 import { foldTurn } from './fold';
 import { LiveTurn } from './live';
@@ -38,18 +37,18 @@ export class Following {
   /** The turns are others now, or other ones of them run. */
   follow(): void {
     const turns = this.ports.turns();
-    for (const id of [...this.lives.keys()]) {
-      const turn = turns.get(id);
-      if (!turn || FINAL_STATES.has(turn.state)) {
-        this.lives.delete(id);
-      }
-    }
     const running = [...turns.values()].filter(isRunning);
     const pending = waiting(turns).filter(turn => turn.state === 'pending');
     const followed = [
       ...running.slice(0, MOST_RUNNING),
       ...pending.slice(0, MOST_PENDING)
     ];
+    // What nobody reads (it has ended, it is held) does not grow here: when it is read
+    // again, it begins with the text that it has then.
+    const read = new Set(followed.map(turn => turn.id));
+    [...this.lives.keys()]
+      .filter(id => !read.has(id))
+      .forEach(id => this.lives.delete(id));
     followed.forEach(turn => this.liveOf(turn.id));
     this.reader.follow(followed);
   }

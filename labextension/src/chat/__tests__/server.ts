@@ -43,6 +43,11 @@ export class Server {
     });
   }
 
+  /** What happened to a turn unseen. */
+  change(id: string, to: Partial<ITurn>): void {
+    Object.assign(this.findTurn(id), to);
+  }
+
   /** An event of a turn that is being read. */
   say(id: string, event: TurnEvent): Promise<void> {
     this.emit.get(id)?.(event);

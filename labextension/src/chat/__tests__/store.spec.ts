@@ -54,6 +54,22 @@ describe('ChatStore', () => {
     expect(store.live(id)).toBeNull();
   });
 
+  it('begins with the text that a held turn has when it is read again', async () => {
+    await store.send({ text: 'first' });
+    const id = await store.send({ text: 'second' });
+    await server.say(id, { type: 'pending', held: true });
+    server.change(id, {
+      state: 'running',
+      parts: [{ type: 'text', text: 'already ' }],
+      cursor: '7'
+    });
+    await store.reload();
+    await server.say(id, { type: 'text', delta: 'said' });
+    expect(store.live(id)?.parts).toEqual([
+      { type: 'text', text: 'already said' }
+    ]);
+  });
+
   it('draws the last words before the panel knows of the end', async () => {
     const id = await store.send({ text: 'one' });
     await server.say(id, { type: 'text', delta: 'a' });

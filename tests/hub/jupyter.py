@@ -30,19 +30,8 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "cellar
 PROXY_VERSION = "5"
 GROUP = "llm"
 
-CONFIG = '''
-import os, subprocess, sys
-from jupyterhub.auth import Authenticator
+NO_PROXY = '''
 from jupyterhub.proxy import Proxy
-from jupyterhub.spawner import Spawner
-from jupyterhub.utils import random_port
-
-
-class NoPassword(Authenticator):
-    """Nobody logs in by a page here: tests have tokens."""
-
-    async def authenticate(self, handler, data):
-        return None
 
 
 class NoProxy(Proxy):
@@ -59,6 +48,23 @@ class NoProxy(Proxy):
 
     async def get_all_routes(self):
         return self.routes
+'''
+"""Lines of a jupyterhub_config.py."""
+
+CONFIG = (
+    NO_PROXY
+    + '''
+import os, subprocess, sys
+from jupyterhub.auth import Authenticator
+from jupyterhub.spawner import Spawner
+from jupyterhub.utils import random_port
+
+
+class NoPassword(Authenticator):
+    """Nobody logs in by a page here: tests have tokens."""
+
+    async def authenticate(self, handler, data):
+        return None
 
 
 class SmallServer(Spawner):
@@ -120,6 +126,7 @@ c.JupyterHub.load_roles = [
     },
 ]
 '''
+)
 
 
 class Hub:

@@ -17,6 +17,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.fakes.fixtures import unused_port
+from tests.hub.jupyter import NO_PROXY
 
 PASSWORD = "a-password-of-tests"
 SCREENSHOTS = os.environ.get("CELLAR_SCREENSHOTS")
@@ -26,15 +27,8 @@ import os
 from cellar_hub.configure import configure
 from cellar_hub.settings import HubSettings
 from cellar_hub.spawner.refusals import StartRefused
-from jupyterhub.proxy import Proxy
 from jupyterhub.spawner import Spawner
 from traitlets.config import Config
-
-class NoProxy(Proxy):
-    should_start = False
-    async def add_route(self, routespec, target, data): pass
-    async def delete_route(self, routespec): pass
-    async def get_all_routes(self): return {}
 
 class Failing(Spawner):
     async def progress(self):
@@ -83,7 +77,7 @@ class PagesHub:
             "CONFIGPROXY_AUTH_TOKEN": "p" * 32,
             "CELLAR_WORKSPACE_IMAGES": "none",
         }
-        (folder / "config.py").write_text(CONFIG)
+        (folder / "config.py").write_text(NO_PROXY + CONFIG)
         with (folder / "log").open("wb") as log:
             command = [sys.executable, "-m", "jupyterhub", "-f", "config.py"]
             self.process = subprocess.Popen(command, cwd=folder, env=env, stdout=log, stderr=log)

@@ -69,7 +69,7 @@ def make_operations(house: House) -> Starlette:
 
     async def revoke(request: Request) -> Response:
         try:
-            found = await _told(house, request, Revocation)
+            found = await _of_the_hub(house, request, Revocation)
             if not (found.user or found.token_id):
                 raise bad_request("The body must name a user or a token_id")
         except Refused as refused:
@@ -93,24 +93,19 @@ def make_operations(house: House) -> Starlette:
         """200 when the reports are in the audit, and not before: the forwarder keeps them until then."""
         try:
             reports = await _reports(house, request)
-            await house.books.record([_event_of(each) for each in reports])
+            await _record(house, [_event_of(each) for each in reports])
         except Refused as refused:
             return Response(refused.body(), refused.status, media_type="application/json")
-        except StoreDown:
-            return Response(status_code=503)
         return JSONResponse({"kept": len(reports)})
 
     async def deed(request: Request) -> Response:
         """204 when it is durable: whoever does something only after this has not done it unseen."""
         try:
-            found = await _told(house, request, Deed)
+            found = await _of_the_hub(house, request, Deed)
             event = Event(
                 at=time.time(), actor=found.actor, action=found.action, subject=found.subject, detail=found.detail
             )
-            try:
-                await house.books.record([event])
-            except StoreDown:
-                raise not_available("The gateway's books cannot be written", code="database_down") from None
+            await _record(house, [event])
         except Refused as refused:
             return Response(refused.body(), refused.status, media_type="application/json")
         log.info("an administrator's action", extra={"action": found.action})
@@ -127,37 +122,39 @@ def make_operations(house: House) -> Starlette:
     )
 
 
-async def _told(house: House, request: Request, kind: type[T]) -> T:
+async def _record(house: House, events: list[Event]) -> None:
+    """Raises `Refused` when they are not in the audit."""
+    try:
+        await house.books.record(events)
+    except StoreDown:
+        raise not_available("The gateway's books cannot be written", code="database_down") from None
+
+
+async def _of_the_hub(house: House, request: Request, kind: type[T]) -> T:
     """What the hub's side says. Raises `Refused`."""
-    if not house.settings.token:
-        raise not_available("CELLAR_GATEWAY_TOKEN is not set: the hub cannot be known")
-    if not _bears(request, house.settings.token):
-        raise unauthorized("Only the hub may say that")
-    body = await read_body(request.scope, request.receive, MAX_BODY)
+    return await _told(request, kind, MAX_BODY, house.settings.token, "CELLAR_GATEWAY_TOKEN")
+
+
+async def _reports(house: House, request: Request) -> tuple[Report, ...]:
+    """What a forwarder says. Raises `Refused`."""
+    token = house.settings.forwarder_token
+    found = (await _told(request, Batch, MAX_REPORTS, token, "CELLAR_FORWARDER_TOKEN")).reports
+    if len(found) > AT_ONCE:
+        raise bad_request(f"More than {AT_ONCE} reports at once")
+    return found
+
+
+async def _told(request: Request, kind: type[T], limit: int, token: str, variable: str) -> T:
+    """A body of at most `limit` bytes, from whoever bears the token that is set as `variable`. Raises `Refused`."""
+    if not token:
+        raise not_available(f"{variable} is not set: nobody is known by it")
+    if not hmac.compare_digest(token_of(request.scope).encode("utf-8", "replace"), token.encode()):
+        raise unauthorized(f"Only who bears {variable} may say that")
+    body = await read_body(request.scope, request.receive, limit)
     try:
         return msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, UnicodeError):
         raise bad_request(f"The body must be JSON with {', '.join(kind.__struct_fields__)}") from None  # type: ignore[attr-defined] # structs
-
-
-def _bears(request: Request, token: str) -> bool:
-    return hmac.compare_digest(token_of(request.scope).encode("utf-8", "replace"), token.encode())
-
-
-async def _reports(house: House, request: Request) -> tuple[Report, ...]:
-    """Raises `Refused`."""
-    if not house.settings.forwarder_token:
-        raise not_available("CELLAR_FORWARDER_TOKEN is not set: no forwarder is known")
-    if not _bears(request, house.settings.forwarder_token):
-        raise unauthorized("Only forwarders may report connections")
-    body = await read_body(request.scope, request.receive, MAX_REPORTS)
-    try:
-        found = msgspec.json.decode(body, type=Batch).reports
-    except (msgspec.DecodeError, UnicodeError):
-        raise bad_request("The body must be JSON with reports") from None
-    if len(found) > AT_ONCE:
-        raise bad_request(f"More than {AT_ONCE} reports at once")
-    return found
 
 
 def _event_of(report: Report) -> Event:

@@ -24,7 +24,7 @@ from cellar_hub.destinations import Destination, Shares, share_out
 from cellar_hub.leases import Lease, Network4, drop_lease, read_lease, read_leases, write_lease
 from cellar_hub.policyfile import PolicyFile
 from cellar_hub.spawner import names
-from cellar_hub.spawner.networks import Networks, is_gone, networks_of
+from cellar_hub.spawner.networks import Networks, networks_of
 
 SHUT = 2.5
 """Seconds in which a forwarder reads a lease and shuts its doors. Taken off the network before, it could not tell a
@@ -166,20 +166,13 @@ class Forwarding:
 
     def _do(self, network: Owned, change: Change) -> list[str]:
         for container in change.detach:
-            self._detach(container, network.name)
+            self._networks.disconnect(container, network.name)
         for container, aliases in change.attach.items():
             self._client.connect_container_to_network(container, network.name, aliases=list(aliases))
         if change.last != change.first:
             self._write(network.subnet, change.last)
         taken = [f"took a forwarder off {network.name}" for each in change.detach if each not in change.attach]
         return [*taken, *(f"attached {', '.join(each)} to {network.name}" for each in change.attach.values())]
-
-    def _detach(self, container: str, network: str) -> None:
-        try:
-            self._client.disconnect_container_from_network(container, network, force=True)
-        except APIError as error:
-            if not is_gone(error) and "is not connected" not in str(error.explanation):
-                raise
 
     def _write(self, subnet: Network4, lease: Lease) -> None:
         if lease.shares:

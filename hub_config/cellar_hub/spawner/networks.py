@@ -134,7 +134,7 @@ class Networks:
         try:
             self._client.connect_container_to_network(service["Id"], network, aliases=[alias])
         except APIError as error:
-            if is_gone(error) or "already exists" in str(error.explanation):
+            if _is_gone(error) or "already exists" in str(error.explanation):
                 return ""
             raise
         return alias
@@ -155,7 +155,7 @@ class Networks:
         try:
             found = self._client.inspect_network(network)
         except APIError as error:
-            if is_gone(error):
+            if _is_gone(error):
                 return False
             raise
         if found["Name"] != network or not names.is_ours(found.get("Labels"), self._site):
@@ -163,20 +163,21 @@ class Networks:
         # a service that stands still is not in the network's list, and could not be started again without the network
         standing = {each["Id"] for each in self._containers() if _is_service(each) and network in networks_of(each)}
         _at_once(
-            lambda container: self._disconnect(container, found["Id"]), {*(found.get("Containers") or {}), *standing}
+            lambda container: self.disconnect(container, found["Id"]), {*(found.get("Containers") or {}), *standing}
         )
         try:
             self._client.remove_network(found["Id"])
         except APIError as error:
-            if not is_gone(error):
+            if not _is_gone(error):
                 raise
         return True
 
-    def _disconnect(self, container: str, network: str) -> None:
+    def disconnect(self, container: str, network: str) -> None:
+        """Take it off; one that is gone or not there is no failure."""
         try:
             self._client.disconnect_container_from_network(container, network, force=True)
         except APIError as error:
-            if not is_gone(error) and "is not connected" not in str(error.explanation):
+            if not _is_gone(error) and "is not connected" not in str(error.explanation):
                 raise
 
     def found(self) -> list[Found]:
@@ -249,5 +250,5 @@ def epoch(text: str) -> float:
     return datetime.fromisoformat(found[1] + found[2].replace("Z", "+00:00")).timestamp()
 
 
-def is_gone(error: APIError) -> bool:
+def _is_gone(error: APIError) -> bool:
     return bool(error.status_code == 404 or "is not running" in str(error.explanation))

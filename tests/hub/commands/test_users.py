@@ -21,17 +21,11 @@ from cellar_hub.store import Store
 
 from tests.fakes.fixtures import unused_port
 from tests.hub.gateway.process import GatewayProcess
+from tests.hub.jupyter import NO_PROXY
 
 CONFIG = """
 import os
 from cellar_hub.login import Login
-from jupyterhub.proxy import Proxy
-
-class NoProxy(Proxy):
-    should_start = False
-    async def add_route(self, routespec, target, data): pass
-    async def delete_route(self, routespec): pass
-    async def get_all_routes(self): return {}
 
 from cellar_hub.configure import configure
 from cellar_hub.settings import HubSettings
@@ -84,7 +78,7 @@ class Site:
         self.gateway = GatewayProcess(self.books, folder / "gateway-log")
         self.gateway.start()
         self.env["CELLAR_GATEWAY_OPERATIONS_URL"] = self.gateway.operations
-        (folder / "config.py").write_text(CONFIG)
+        (folder / "config.py").write_text(NO_PROXY + CONFIG)
         self.log = folder / "log"
         with self.log.open("wb") as log:
             command = [sys.executable, "-m", "jupyterhub", "-f", "config.py"]

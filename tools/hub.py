@@ -163,6 +163,7 @@ class Stack:
 
     def __init__(self, settings: dict[str, str], env: Path = ENV, password: Path = PASSWORD) -> None:
         self.settings = settings
+        self.env = env
         self.password = password
         self.site = settings.get("CELLAR_SITE") or "cellar"
         self.overlays = os.environ.get("OVERLAYS", "").replace(",", " ").split()

@@ -71,6 +71,7 @@ class Installation:
         self.image = f"cellar-workspace:{self.name}"
         self.more = more
         self.wheels = f"{self.name}-wheels"
+        self.subdomains = False
         self.passwords: dict[str, str] = {}
 
     # --- start and end
@@ -109,6 +110,17 @@ class Installation:
         self.stack = hub.Stack(hub.read_env(env), env, self.folder / "admin-password")
         hub.start(self.stack, build=False)
         self.passwords["admin"] = self.stack.password.read_text().strip()
+
+    def give_everybody_an_origin(self) -> None:
+        """Restart with CELLAR_SUBDOMAIN_HOST; a browser finds every name below localhost on its own machine."""
+        self.url, self.subdomains = f"http://hub.localhost:{self.port}", True
+        with self.stack.env.open("a") as out:
+            out.writelines(f"{name}={self.url}\n" for name in ("CELLAR_PUBLIC_URL", "CELLAR_SUBDOMAIN_HOST"))
+        hub.start(self.stack, build=False)
+
+    def origin(self, user: str) -> str:
+        """Where the pages of this user's workspace are from."""
+        return self.url.replace("//", f"//{user}.") if self.subdomains else self.url
 
     def _id(self, image: str) -> str:
         """Tags move when somebody builds beside us; ids do not."""

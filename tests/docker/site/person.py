@@ -68,7 +68,7 @@ class Person:
 
     def url(self, path: str = "") -> str:
         """Of something below the user's server."""
-        return f"{self.installation.url}/user/{self.name}/{path}"
+        return f"{self.installation.origin(self.name)}/user/{self.name}/{path}"
 
     def shot(self, what: str) -> None:
         self.shots.mkdir(exist_ok=True, parents=True)
@@ -90,11 +90,10 @@ class Person:
         self.page.locator("#login_submit, input[type=submit], button[type=submit]").first.click()
 
     def watch_spawn(self) -> None:
-        """Until a step of the start is told, or it was too fast to be read; open the list of steps."""
-        if "/hub/spawn" in self.page.url:
-            told = self.page.locator("#progress-log").get_by_text(re.compile("workspace|network|JupyterLab"))
-            self.page.locator("#progress-details summary, details summary").first.click()
-            told.first.or_(self.page.locator("#jp-top-panel, #main.jp-LabShell").first).wait_for(timeout=60_000)
+        """Until a step of the start is told, or it was too fast to be read."""
+        told = self.page.locator("#progress-log").get_by_text(re.compile("workspace|network|JupyterLab"))
+        here = self.page.locator("#jp-top-panel, #main.jp-LabShell")
+        told.or_(here).first.wait_for(state="attached", timeout=60_000)
 
     def wait_for_workspace(self) -> None:
         self.page.wait_for_url(re.compile(rf"/user/{self.name}/lab"), timeout=1000 * SPAWN)

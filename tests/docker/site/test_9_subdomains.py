@@ -10,9 +10,10 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.docker.site.conftest import NewPerson
-from tests.docker.site.installation import Installation
+from tests.docker.site.installation import SHORT, Installation
 from tests.docker.site.person import Person
 
+ANSWER = 180_000  # ms
 READ = """
 async url => {
   try { return (await fetch(url, {credentials: 'include'})).status } catch (error) { return error.name }
@@ -29,7 +30,9 @@ url => new Promise(done => {
 
 
 @pytest.fixture(scope="module")
-def fay(site: Installation, new_person: NewPerson) -> Iterator[Person]:
+def fay(site: Installation, two: tuple[Person, Person], new_person: NewPerson) -> Iterator[Person]:
+    site.policy(SHORT)
+    site.give_the_model(0)
     site.give_everybody_an_origin()
     person = new_person("fay")
     person.log_in()
@@ -44,7 +47,7 @@ def test_a_user_logs_in_and_works_at_an_origin_of_her_own(site: Installation, fa
     expect(fay.run_cell(0)).to_contain_text("42")
     fay.panel.show()
     fay.panel.ask("Say hello.")
-    expect(fay.panel.last_turn).to_have_attribute("data-state", re.compile("complete|length"), timeout=90_000)
+    expect(fay.panel.last_turn).to_have_attribute("data-state", re.compile("complete|length"), timeout=ANSWER)
 
 
 def test_her_pages_read_nothing_of_the_hub_and_nothing_of_another_user(site: Installation, fay: Person) -> None:

@@ -31,8 +31,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
     for item in items:
         if here in item.path.parents:
-            # Minutes, and images of gigabytes: `make test-long` runs them.
-            item.add_marker(pytest.mark.long)
             item.add_marker(pytest.mark.timeout(TIMEOUT, func_only=True))
             item.add_marker(pytest.mark.ui)
 

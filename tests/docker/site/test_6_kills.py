@@ -36,7 +36,7 @@ def test_workspaces_live_on_and_nothing_is_left_over_when_a_service_is_killed(
             stream.wait_for_text(5)
         else:
             assert stream.wait_for_end(60).startswith(("error", "cut"))
-    for url in (f"{site.url}/hub/api/", ada.url("api/contents")):
+    for url in (f"{site.url}/hub/health", ada.url("api/contents")):  # /hub/api/ wants more than a cookie
         wait_until(lambda url=url: status(ada, url) == 200, f"{url} through the proxy", timeout=150)
     wait_until(lambda: answers(site, "ada"), "answers again", timeout=150)
     assert {name: site.workspace(name) for name in before} == before

@@ -57,6 +57,11 @@ PLACES: list[Entry] = [
     ("CELLAR_OVERLAYS_IMAGE", "cellar-overlays:dev", "Image of PostgreSQL, Redis and nginx, for the overlays"),
     ("CELLAR_SITE_FILES", "./site", "Folder of this machine that hub and gateway read at /etc/cellar/site"),
     ("CELLAR_GATEWAY_ENV", "./gateway.env", "File with the keys that CELLAR_MODELS names; only the gateway gets them"),
+    (
+        "CELLAR_HUB_DNS",
+        "127.0.0.1",
+        "DNS server that the hub asks, with docker-compose.building.yml; 127.0.0.1 is none: no name is asked outside",
+    ),
     ("DOCKER_SOCKET", "/var/run/docker.sock", "Docker's socket on this machine; only the socket filter gets it"),
 ]
 FILTER: list[Entry] = [

@@ -7,8 +7,12 @@ import logging
 import time
 from collections.abc import Sequence
 
+import aiohttp
 import httpx
 import msgspec
+from httpx_aiohttp import AiohttpTransport
+
+from cellar_hub.resolver import StackResolver
 
 from .reports import Batch, Report, Reports
 
@@ -50,5 +54,11 @@ async def _post(http: httpx.AsyncClient, url: str, due: Sequence[Report]) -> boo
 
 
 def make_client(token: str) -> httpx.AsyncClient:
+    """Its token goes to a container of this stack, and to nobody else who has the name."""
+
+    def session() -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(connector=aiohttp.TCPConnector(resolver=StackResolver()))
+
     headers = {"Authorization": f"token {token}", "Content-Type": "application/json"}
-    return httpx.AsyncClient(headers=headers, timeout=PATIENCE, trust_env=False)
+    transport = AiohttpTransport(trust_env=False, client=session)
+    return httpx.AsyncClient(transport=transport, headers=headers, timeout=PATIENCE, trust_env=False)

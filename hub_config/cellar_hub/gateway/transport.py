@@ -18,6 +18,8 @@ import httpx
 from cellar.settings import SettingsError
 from httpx_aiohttp import AiohttpTransport
 
+from cellar_hub.resolver import StackResolver
+
 CONNECT_TIMEOUT = 5.0
 KEEPALIVE = 4.0
 """Seconds an idle connection is kept: less than the 5 s after which uvicorn (vLLM) closes it, or both would race."""
@@ -65,7 +67,7 @@ def make_transport(verify: ssl.SSLContext, *, keepalive: float = KEEPALIVE) -> A
                 limit=0,
                 keepalive_timeout=keepalive,
                 ssl=verify,
-                resolver=aiohttp.ThreadedResolver(),  # the system's: /etc/hosts, nsswitch, Docker's names
+                resolver=StackResolver(),
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,

@@ -127,6 +127,17 @@ def test_the_databases_are_on_their_own_network_alone_and_https_stands_before_th
     assert yaml.safe_load(BASE.read_text())["networks"]["data"] == {"internal": True}
 
 
+def test_whoever_needs_no_name_of_the_building_asks_for_none_and_only_whole_names_are_asked_for() -> None:
+    """Else the building's DNS answers for a container that does not run just now."""
+    found = services() | {name: services(overlay(name))[name] for name in OF_OVERLAYS}
+    asking = {name for name, each in found.items() if "network_mode" not in each}
+    assert all(found[name]["dns_search"] == ["."] for name in asking)
+    servers = {name: found[name].get("dns") for name in asking}
+    assert servers.pop("gateway") is None
+    assert servers.pop("hub") == ["${CELLAR_HUB_DNS:-127.0.0.1}"]
+    assert all(each == ["127.0.0.1"] for each in servers.values())
+
+
 def test_only_the_filter_has_the_docker_socket_and_it_has_no_network() -> None:
     found = services()
     holders = [name for name, service in found.items() if "/var/run/docker.sock" in str(service.get("volumes"))]

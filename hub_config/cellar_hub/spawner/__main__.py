@@ -30,6 +30,8 @@ from cellar_hub.spawner.forwarding import Forwarding
 from cellar_hub.spawner.networks import Networks
 
 EVERY = 60.0  # seconds
+EVERY_WITH_FORWARDERS = 15.0
+"""Nothing tells of a change of groups, and whoever leaves one should not keep its destinations for long."""
 RECONNECT = 5.0  # seconds
 POLICY_EVERY = 2.0  # seconds
 SETTLE = 0.3  # seconds: several events of one change make one look
@@ -158,8 +160,8 @@ def watch(policy: PolicyFile, wake: threading.Event) -> None:
             wake.set()
 
 
-def keep(look: Keeper, wake: threading.Event, over: threading.Event) -> None:
-    """Look, until `over`."""
+def keep(look: Keeper, wake: threading.Event, over: threading.Event, every: float) -> None:
+    """Look, whenever woken and after `every` seconds, until `over`."""
     while not over.is_set():
         wake.clear()
         done = False
@@ -167,7 +169,7 @@ def keep(look: Keeper, wake: threading.Event, over: threading.Event) -> None:
             done = look.look()
         except (DockerException, RequestException, OSError) as error:
             log.warning("next time: %s", str(error)[:300])
-        wake.wait(EVERY if done else RECONNECT)
+        wake.wait(every if done else RECONNECT)
         over.wait(SETTLE)
 
 
@@ -221,7 +223,7 @@ def run(options: argparse.Namespace, token: str, hub_api: str) -> None:
     events = docker.APIClient(options.docker, version="auto", timeout=None)
     threading.Thread(target=listen, args=(events, options.site, wake), daemon=True).start()
     threading.Thread(target=watch, args=(policy, wake), daemon=True).start()
-    keep(look, wake, over)
+    keep(look, wake, over, EVERY_WITH_FORWARDERS if options.forwarders else EVERY)
 
 
 def main(argv: Sequence[str]) -> None:

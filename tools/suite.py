@@ -25,6 +25,9 @@ ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 REPORTS = ROOT / ".pytest_cache" / "reports"
 IN_CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
+WITHOUT = ("--ignore=tests/ui", "--ignore=tests/docker")
+SIDE_BY_SIDE = ("-n", str((os.cpu_count() or 1) + 1), "--dist", "loadfile")
+"""Half of the time these tests wait. Chromium's do not, and all of Docker's tests share one engine."""
 NO_TESTS = 5  # pytest's exit status when it collected nothing
 
 
@@ -171,7 +174,7 @@ def everything(outcome: Outcome) -> None:
     apt_install(outcome, engine.packages())
     build(outcome)
     check(outcome)
-    pytest(outcome, "pytest", "tests", "--ignore=tests/ui", "--ignore=tests/docker", "-m", "not long")
+    pytest(outcome, "pytest", "tests", *WITHOUT, *SIDE_BY_SIDE, "-m", "not long")
     jest(outcome)
     with engine.running(REPORTS / "dockerd.log") as problem:
         if problem:
@@ -188,8 +191,7 @@ def everything(outcome: Outcome) -> None:
 def quick(outcome: Outcome) -> None:
     build(outcome)
     check(outcome)
-    without = ("--ignore=tests/ui", "--ignore=tests/docker")
-    pytest(outcome, "pytest", "tests", *without, "-m", "not long and not slow")
+    pytest(outcome, "pytest", "tests", *WITHOUT, *SIDE_BY_SIDE, "-m", "not long and not slow")
     jest(outcome)
 
 

@@ -13,6 +13,7 @@ import secrets
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +27,7 @@ from tests.fakes.fixtures import unused_port
 PATIENCE = 60.0
 PYTHON = os.environ.get("CELLAR_TEST_HUB_PYTHON", sys.executable)
 """Of another environment, to run the same tests on an older JupyterHub."""
-CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "cellar" / "configurable-http-proxy"
+CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "cellar"
 PROXY_VERSION = "5"
 GROUP = "llm"
 
@@ -258,13 +259,17 @@ def proxy_command() -> str:
     found = shutil.which("configurable-http-proxy")
     if found:
         return found
-    binary = CACHE / "node_modules" / ".bin" / "configurable-http-proxy"
+    package = f"configurable-http-proxy@{PROXY_VERSION}"
+    folder = CACHE / package
     npm = shutil.which("npm")
-    if not binary.exists() and npm:
+    if npm and not folder.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
-        package = f"configurable-http-proxy@{PROXY_VERSION}"
-        command = [npm, "install", "--prefix", str(CACHE), "--no-audit", "--no-fund", package]
-        subprocess.run(command, check=False, capture_output=True, timeout=300)
+        with tempfile.TemporaryDirectory(dir=CACHE) as part:  # several processes may want it at once
+            command = [npm, "install", "--prefix", f"{part}/new", "--no-audit", "--no-fund", package]
+            if subprocess.run(command, check=False, capture_output=True, timeout=300).returncode == 0:
+                with contextlib.suppress(OSError):  # somebody else was first
+                    Path(part, "new").rename(folder)
+    binary = folder / "node_modules" / ".bin" / "configurable-http-proxy"
     return str(binary) if binary.exists() else ""
 
 

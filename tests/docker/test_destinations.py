@@ -245,6 +245,39 @@ def test_everything_else_stays_closed(building: Building) -> None:
     assert all(each.startswith("no name") for each in attempts(site, building.workspace("ann"), *unknown))
 
 
+CHECK = """
+import contextlib, io, json, os, sys
+from cellar_hub.commands import checks
+with contextlib.redirect_stdout(io.StringIO()) as said:
+    checks.run(None, os.environ)
+print(json.dumps(said.getvalue().splitlines()))
+"""
+
+
+def test_the_doctor_in_a_forwarder_tries_each_destination(building: Building) -> None:
+    """Its gateway here listens and answers nothing but posts; rebound's name is nobody's yet."""
+    said = building.site.inside(building.forwarders[1], CHECK)
+    found = {line.split(": ")[0]: line.split(": ", 1)[1] for line in said[:-1]}
+    assert found["ok    destination warehouse.corp:5432"].endswith(" port 5432 answers")
+    assert found["ok    destination wiki.corp:443"].endswith(" port 8443 answers")
+    assert found["FAIL  destination rebound.corp:8081"].startswith("rebound: ")
+
+
+def test_the_doctor_in_the_hub_misses_a_forwarder_that_does_not_run(building: Building) -> None:
+    def said() -> str:
+        lines: list[str] = building.site.inside(building.hub.id, CHECK)
+        (line,) = [each for each in lines if "forwarders: " in each]
+        return line
+
+    assert said() == "ok    forwarders: 2 run"
+    building.site.client.stop(building.forwarders[2], timeout=1)
+    try:
+        assert said() == "FAIL  forwarders: number 2 does not run: its users' destinations are closed"
+    finally:
+        building.site.client.start(building.forwarders[2])
+    building.wait_for("ann", ("git.corp", 443, "git"))
+
+
 def test_the_hubs_services_are_still_there_under_their_names(building: Building) -> None:
     assert building.ask("ann", ("gateway", 8080), ("proxy", 8000)) == ["gateway", "proxy"]
 

@@ -1,21 +1,24 @@
 """`cellar-hub check`, the doctor: whether what belongs together works together, from where it is asked.
 
 In the hub's container it looks at the hub, its database, Docker behind the filter and the workspaces' images; in the
-gateway's at the books, the hub as the gateway sees it, and each model server, answers that stream included.
+gateway's at the books, the hub as the gateway sees it, and each model server, answers that stream included; in a
+forwarder's at every destination of the policy.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import email.utils
 import json
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from importlib.metadata import version
+from urllib.parse import urljoin
 
 import docker
 import httpx
@@ -24,13 +27,19 @@ from docker.errors import DockerException
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from ..destinations import Destination, Network
+from ..forwarder.__main__ import own_networks
+from ..forwarder.targets import NotAllowed, addresses_of
 from ..gateway.models import ModelServer, one_server, parse_models
-from ..settings import GatewaySettings, HubSettings
+from ..policyfile import PolicyFile
+from ..settings import ForwarderSettings, GatewaySettings, HubSettings
+from ..spawner import names
 from ..spawner.probe import Probe, engine_warnings
 from ..store import Store, StoreDown
 from .hubapi import HubApi, HubRefused
 
 PACKAGES = ("jupyter-cellar", "jupyterhub", "dockerspawner", "starlette", "uvicorn", "sqlalchemy")
+CONNECT = 5.0  # seconds for a destination to answer
 SKEW = 5.0  # seconds that two clocks may differ
 
 
@@ -60,6 +69,8 @@ def checks(env: Mapping[str, str]) -> Iterator[tuple[str, Check]]:
         yield from _of_hub(HubSettings.from_env(env), env)
     if env.get("VLLM_BASE_URL") or env.get("CELLAR_MODELS"):
         yield from _of_gateway(GatewaySettings.from_env(env), env)
+    if env.get("CELLAR_FORWARDER_NUMBER"):
+        yield from _of_forwarder(ForwarderSettings.from_env(env))
 
 
 # --- the hub's side
@@ -76,6 +87,8 @@ def _of_hub(settings: HubSettings, env: Mapping[str, str]) -> Iterator[tuple[str
         yield f"image {label}", partial(_image, settings.docker, image)
     yield "isolation", lambda: _isolation(settings)
     yield "gateway", lambda: _answers(f"{settings.gateway_operations}/healthz")
+    if settings.forwarders:
+        yield "forwarders", lambda: _forwarders(settings)
 
 
 def _database(url: str) -> str:
@@ -130,6 +143,23 @@ def _isolation(settings: HubSettings) -> str:
         raise Failed("; ".join(wrong))
     warnings = "".join(f"; {each.text}" for each in found)
     return f"workspaces reach hub, proxy and gateway, and nothing else{warnings}"
+
+
+def _forwarders(settings: HubSettings) -> str:
+    client = _client(settings.docker)
+    try:
+        running = client.containers(filters={"label": f"{names.SITE}={settings.site}"})
+    except DockerException as error:
+        raise Failed(f"could not be listed: {str(error)[:200]}") from None
+    finally:
+        client.close()
+    status = {each["Labels"].get(names.FORWARDER, ""): str(each["Status"]) for each in running}
+    for number in map(str, range(1, settings.forwarders + 1)):
+        if number not in status:
+            raise Failed(f"number {number} does not run: its users' destinations are closed")
+        if "unhealthy" in status[number]:
+            raise Failed(f"number {number} runs and does not look any more: {status[number]}")
+    return f"{settings.forwarders} run"
 
 
 def _image(host: str, name: str) -> str:
@@ -207,3 +237,32 @@ async def _model(server: ModelServer) -> str:
     if len(times) < 3:
         raise Failed("an answer comes in one piece: something in between buffers it (proxy_buffering off in nginx)")
     return f"{name} answers in {len(times)} pieces within {times[-1] - times[0]:.1f} s"
+
+
+# --- a forwarder's side
+
+
+def _of_forwarder(settings: ForwarderSettings) -> Iterator[tuple[str, Check]]:
+    yield "gateway, as the forwarder sees it", lambda: _answers(urljoin(settings.report_url, "/healthz"))
+    policy = PolicyFile(settings.policy).current()
+    for each in policy.destinations:
+        yield f"destination {each.key}", partial(asyncio.run, _destination(each, own_networks(settings)))
+
+
+async def _destination(wanted: Destination, own: Sequence[Network]) -> str:
+    """Whether a server is there; nothing is said to it."""
+    host, port = wanted.to
+    try:
+        async with asyncio.timeout(CONNECT):
+            for address in await addresses_of(host, own):
+                with contextlib.suppress(OSError):
+                    _, writer = await asyncio.open_connection(address, port)
+                    writer.close()
+                    return f"{address} port {port} answers"
+    except NotAllowed as error:
+        raise Failed(f"{host} leads to the hub's own side ({error}), and is refused") from None
+    except TimeoutError:
+        raise Failed(f"{host} port {port} does not answer within {CONNECT:.0f} s") from None
+    except OSError as error:
+        raise Failed(f"{host}: {error.strerror or error}") from None
+    raise Failed(f"{host} port {port} refuses the connection")

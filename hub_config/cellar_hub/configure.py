@@ -24,7 +24,6 @@ from cellar_hub.spawner.workspace import CellarSpawner
 HUB_PORT = 8081
 SERVICE = "cellar"
 """The gateway as a service of the hub: <hub>/services/cellar/"""
-GATEWAY = "http://gateway:8080"
 LLM = "custom:llm:chat"
 ACCESS = f"access:services!service={SERVICE}"
 REPORTS = 300  # seconds between a workspace's reports of its activity
@@ -62,7 +61,8 @@ def check_destinations(settings: HubSettings) -> None:
 def _hub(c: Any, settings: HubSettings) -> None:
     hub = c.JupyterHub
     hub.hub_bind_url = f"http://0.0.0.0:{HUB_PORT}"
-    hub.hub_connect_url = f"http://hub:{HUB_PORT}"  # the name that proxy and workspaces have for it
+    hub.hub_connect_url = settings.hub_url
+    c.Spawner.hub_connect_url = f"http://hub:{HUB_PORT}"  # the name that workspaces have for it
     hub.base_url = settings.base_path
     hub.db_url = settings.database or f"sqlite:///{settings.data}/jupyterhub.sqlite"
     hub.cookie_secret_file = str(settings.data / "jupyterhub_cookie_secret")
@@ -135,7 +135,7 @@ def _rights(c: Any, settings: HubSettings) -> None:
 def _services(c: Any, settings: HubSettings) -> None:
     gateway: dict[str, Any] = {
         "name": SERVICE,
-        "url": GATEWAY,
+        "url": settings.gateway_url,
         "api_token": settings.gateway_token,
         "display": False,
         "oauth_no_confirm": True,

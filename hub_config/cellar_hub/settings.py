@@ -231,6 +231,10 @@ class HubSettings:
     commands_token: str = setting(
         "CELLAR_COMMANDS_TOKEN", "", parse_secret, "Secret of the command line cellar-hub at the hub", secret=True
     )
+    hub_url: str = setting("CELLAR_HUB_URL", "http://hub:8081", parse_origin, "Where proxy and services find the hub")
+    gateway_url: str = setting(
+        "CELLAR_GATEWAY_URL", "http://gateway:8080", parse_origin, "Where the proxy finds the gateway"
+    )
     gateway_operations: str = setting(
         "CELLAR_GATEWAY_OPERATIONS_URL", "http://gateway:8090", parse_origin, "The gateway's second port, for /revoke"
     )
@@ -337,7 +341,7 @@ class ForwarderSettings:
     )
     report_url: str = setting(
         "CELLAR_REPORT_URL",
-        "http://gateway-operations:8090/forwarded",
+        "http://gateway-control:8090/forwarded",
         parse_base_url,
         "where connections are reported to: the gateway's second port",
     )

@@ -43,7 +43,7 @@ CLOSED = (("proxy", 8001), ("gateway", 8090), ("hub", 8000), ("hub", 22))
 """Ports of the services that are for others: the proxy's REST API, the gateway's operations."""
 OUTSIDE = (("1.1.1.1", 443), ("8.8.8.8", 53), ("169.254.169.254", 80), ("2606:4700:4700::1111", 443))
 HOST_PORTS = (22, 53, 80, 443, 2375, 2376, 8000)
-NAMES = ("example.com", "host.docker.internal", "database", "model")
+NAMES = ("example.com", "host.docker.internal", "gateway-control", "postgres", "model")
 ARP = "A workspace can send packets there, and gets no answer. Set net.ipv4.conf.all.arp_ignore=1 (docs/workspaces.md)."
 FLOORS = {23: (23, 0, 11), 25: (25, 0, 5)}
 """First releases that leak no names from internal networks (CVE-2024-29018); from 26 on all do."""

@@ -23,7 +23,7 @@ OPEN = (("hub", 8081), ("proxy", 8000), ("gateway", 8080))
 OUTSIDE = (("1.1.1.1", 443), ("8.8.8.8", 53), ("169.254.169.254", 80), ("2606:4700:4700::1111", 443))
 CLOSED = (("proxy", 8001), ("gateway", 8090), ("gateway", 8001), ("hub", 8000), ("hub", 22), ("hub", 5432))
 """Ports of the services themselves: the proxy's REST API, the gateway's operations, a model server, a database."""
-NAMES = ("example.com", "host.docker.internal", "gateway-operations", "model", "socketfilter", "database", "redis")
+NAMES = ("example.com", "host.docker.internal", "gateway-control", "hub-control", "model", "postgres", "redis")
 WAY_IN = ("a way to it", "no way")
 
 

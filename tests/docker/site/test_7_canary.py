@@ -31,7 +31,7 @@ print('"looked"')
 """
 METRICS = """
 import json, urllib.request as r
-print(json.dumps(r.urlopen("http://gateway-operations:8090/metrics", timeout=10).read().decode()))
+print(json.dumps(r.urlopen("http://gateway-control:8090/metrics", timeout=10).read().decode()))
 """
 
 

@@ -1,0 +1,125 @@
+"""The proxy in front of hub and workspaces: what one client sends is one request, and never part of another's."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import h11
+import httpx
+import pytest
+
+from tests.hub.jupyter import proxy_command
+from tests.ui.lab import free_port
+
+PRELOAD = Path(__file__).resolve().parents[2] / "hub_config" / "images" / "hub" / "whole-requests.cjs"
+COOKIE = "session=ada"
+
+
+class Backend:
+    """A server that keeps its connections, and what it takes for requests: (method, path, cookie, body)."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, str, str, bytes]] = []
+        self.tasks: list[asyncio.Task[None]] = []
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.tasks.append(asyncio.current_task())
+        connection = h11.Connection(h11.SERVER)
+        method = path = cookie = ""
+        body = b""
+        while True:
+            event = connection.next_event()
+            if event is h11.NEED_DATA:
+                data = await reader.read(65536)
+                connection.receive_data(data)
+                if not data:
+                    break
+            elif isinstance(event, h11.Request):
+                method, path, body = event.method.decode(), event.target.decode(), b""
+                cookie = dict(event.headers).get(b"cookie", b"").decode()
+            elif isinstance(event, h11.Data):
+                body += bytes(event.data)
+            elif isinstance(event, h11.EndOfMessage):
+                self.seen.append((method, path, cookie, body))
+                answer = f"{method} {path}".encode()
+                head = h11.Response(status_code=200, headers=[("content-length", str(len(answer)))])
+                for each in (head, h11.Data(data=answer), h11.EndOfMessage()):
+                    writer.write(connection.send(each) or b"")
+                await writer.drain()
+                connection.start_next_cycle()
+            else:
+                break
+        writer.close()
+
+
+@asynccontextmanager
+async def proxied(backend: Backend) -> AsyncIterator[int]:
+    """The port of a real proxy, as docker-compose.yml starts it, before the backend."""
+    command = proxy_command()
+    if not command:
+        pytest.skip("configurable-http-proxy is missing, and there is no npm to install it")
+    server = await asyncio.start_server(backend.serve, "127.0.0.1", 0)
+    target = server.sockets[0].getsockname()[1]
+    port, api = free_port(), free_port()
+    arguments = [command, "--ip=127.0.0.1", f"--port={port}", "--api-ip=127.0.0.1", f"--api-port={api}"]
+    env = os.environ | {"NODE_OPTIONS": f"--require={PRELOAD}", "CONFIGPROXY_AUTH_TOKEN": secrets.token_hex(16)}
+    arguments += [f"--default-target=http://127.0.0.1:{target}"]
+    process = await asyncio.create_subprocess_exec(*arguments, env=env)
+    try:
+        async with asyncio.timeout(30), httpx.AsyncClient(trust_env=False) as http:
+            while True:
+                try:
+                    await http.get(f"http://127.0.0.1:{port}/_chp_healthz")
+                    break
+                except httpx.ConnectError:
+                    assert process.returncode is None
+                    await asyncio.sleep(0.05)
+        yield port
+    finally:
+        process.terminate()
+        await process.wait()
+        server.close()
+        await asyncio.gather(*backend.tasks)
+
+
+async def say(port: int, request: bytes) -> bytes:
+    """What comes back for exactly these bytes, up to the answer's end."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(request)
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = next(int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+    answer = await reader.readexactly(length)
+    writer.close()
+    return answer
+
+
+@pytest.mark.parametrize("method", ["DELETE", "OPTIONS"])
+async def test_a_body_is_never_the_beginning_of_somebody_elses_request(method: str) -> None:
+    backend = Backend()
+    hidden = b"DELETE /user/ada/api/contents/work.ipynb HTTP/1.1\r\nHost: x\r\nX: "
+    mine = f"{method} /user/ben/x HTTP/1.1\r\nHost: hub\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+    async with proxied(backend) as port:
+        mine += b"%x\r\n%b\r\n0\r\n\r\n" % (len(hidden), hidden)
+        assert await say(port, mine) == f"{method} /user/ben/x".encode()
+        hers = f"GET /user/ada/lab HTTP/1.1\r\nHost: hub\r\nCookie: {COOKIE}\r\n\r\n".encode()
+        assert await say(port, hers) == b"GET /user/ada/lab"
+    assert backend.seen == [(method, "/user/ben/x", "", hidden), ("GET", "/user/ada/lab", COOKIE, b"")]
+    assert len(backend.tasks) == 1, "the proxy keeps its connection, or this would show nothing"
+
+
+async def test_a_delete_without_a_body_arrives_as_one() -> None:
+    backend = Backend()
+    async with proxied(backend) as port:
+        assert await say(port, b"DELETE /user/ada/x HTTP/1.1\r\nHost: hub\r\n\r\n") == b"DELETE /user/ada/x"
+    assert backend.seen == [("DELETE", "/user/ada/x", "", b"")]
+
+
+def test_the_stacks_proxy_starts_with_what_was_tested_here() -> None:
+    compose = PRELOAD.parents[2] / "compose" / "docker-compose.yml"
+    assert f"NODE_OPTIONS: --require=/opt/node/lib/{PRELOAD.name}\n" in compose.read_text()
+    assert f"COPY {PRELOAD.name} /opt/node/lib/\n" in (PRELOAD.parent / "Dockerfile").read_text()

@@ -10,6 +10,7 @@ import sys
 from typing import Any
 from urllib.parse import urlsplit
 
+from jupyterhub.auth import Authenticator
 from jupyterhub.services.service import Service
 
 from cellar_hub.destinations import check_targets, share_out
@@ -110,6 +111,10 @@ def _logins(c: Any, settings: HubSettings) -> None:
     c.Authenticator.enable_auth_state = False
     c.Authenticator.auth_refresh_age = 30  # seconds after which a blocked user's cookies and tokens stop working
     c.Authenticator.refresh_pre_spawn = True
+    if hasattr(
+        Authenticator, "auth_refresh_strict"
+    ):  # 6.1 lets tokens of blocked users pass by default; 5.5 never does
+        c.Authenticator.auth_refresh_strict = True
 
 
 def _rights(c: Any, settings: HubSettings) -> None:

@@ -3,8 +3,8 @@
 NativeAuthenticator keeps the accounts. What is ours:
 
 - It asks only at log-in whether an account may be used; a cookie of yesterday would go on. JupyterHub asks
-  `refresh_user` again after `auth_refresh_age` seconds, for cookies and tokens alike, and before each start of a
-  workspace.
+  `refresh_user` again after `auth_refresh_age` seconds, for cookies and, with `auth_refresh_strict`, for tokens, and
+  before each start of a workspace.
 - An unknown name takes as long as a wrong password: who measures learns no names. bcrypt's quarter of a second is spent
   in a thread, so that nobody else's page waits for it.
 - Its own pages were written for JupyterHub 5 (version 1.3 fails on 6.1, at the first log-in); the hub's log-in page is

@@ -20,6 +20,8 @@ from .accounts import Accounts, Unusable, check_password, parse_name
 from .hubapi import HubApi, HubRefused
 from .witness import Unseen, Witness
 
+ROUNDS = 5  # of taking tokens away
+
 
 class Users:
     """The hub's users and the accounts behind them."""
@@ -70,26 +72,35 @@ class Users:
             sys.stderr.write(f"cellar-hub: this is NOT in the audit: {unseen}\n")
 
     def _shut_out(self, name: str, done: list[str]) -> list[str]:
-        found = self.hub.ask("GET", self.hub.user(name))
-        for server in found.get("servers") or {}:
-            self.hub.ask("DELETE", f"{self.hub.user(name)}/{f'servers/{server}' if server else 'server'}")
+        """Tokens first: with one, a workspace could be started again. What the hub refuses is raised when the rest is
+        done."""
+        refusals: list[HubRefused] = []
+        taken = 0
+        for _ in range(ROUNDS):  # a program may make new ones meanwhile, for as long as the hub believes its token
+            tokens = (self.hub.ask("GET", f"{self.hub.user(name)}/tokens") or {}).get("api_tokens", [])
+            if not tokens:
+                break
+            for token in tokens:
+                self._try(refusals, f"{self.hub.user(name)}/tokens/{token['id']}", also_fine=404)
+            taken += len(tokens)
+        done.append(f"{taken} tokens taken away")
+        for server in self.hub.ask("GET", self.hub.user(name)).get("servers") or {}:
+            self._try(refusals, f"{self.hub.user(name)}/{f'servers/{server}' if server else 'server'}")
             done.append(f"workspace {server or '(the only one)'} is being stopped")
-        tokens = self.hub.ask("GET", f"{self.hub.user(name)}/tokens") or {}
-        for token in tokens.get("api_tokens", []):
-            self._forget(f"{self.hub.user(name)}/tokens/{token['id']}")
-        done.append(f"{len(tokens.get('api_tokens', []))} tokens taken away")
         try:
             self.gateway.ask("POST", "/revoke", {"user": name})
         except HubRefused as refused:
             done.append(f"the gateway was not told ({refused}) and believes tokens for 30 seconds more")
+        if refusals:
+            raise refusals[0]
         return done
 
-    def _forget(self, path: str) -> None:
+    def _try(self, refusals: list[HubRefused], path: str, also_fine: int = 0) -> None:
         try:
             self.hub.ask("DELETE", path)
         except HubRefused as refused:
-            if refused.status != 404:  # gone with the workspace
-                raise
+            if refused.status != also_fine:
+                refusals.append(refused)
 
     def listed(self) -> list[dict[str, Any]]:
         allowed = self.accounts.allowed()

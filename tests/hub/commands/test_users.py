@@ -15,7 +15,7 @@ import httpx
 import pytest
 from cellar_hub.audit import Event, Search, find_entries
 from cellar_hub.commands import witness
-from cellar_hub.commands.accounts import Unusable, check_password, parse_name
+from cellar_hub.commands.accounts import Accounts, Unusable, check_password, parse_name
 from cellar_hub.commands.program import run
 from cellar_hub.store import Store
 
@@ -38,6 +38,7 @@ c.JupyterHub.authenticator_class = Login
 c.Authenticator.allow_existing_users = True
 c.Authenticator.admin_users = {"admin"}
 c.Authenticator.auth_refresh_age = 1
+c.Authenticator.auth_refresh_strict = configured.Authenticator.get("auth_refresh_strict", False)
 c.NativeAuthenticator.allowed_failed_logins = 3
 c.NativeAuthenticator.seconds_before_next_try = 3600
 c.JupyterHub.proxy_class = NoProxy
@@ -173,6 +174,22 @@ def test_a_blocked_user_is_out_at_once_with_cookie_and_tokens_until_unblocked(si
         browser, status = site.log_in("eve", PASSWORD)
         browser.close()
         assert status == expected
+
+
+def test_a_token_that_escaped_the_block_is_worth_nothing(site: Site) -> None:
+    """A program can make tokens faster than they are taken away; the account alone must decide."""
+    site.add("mallory")
+    headers = {"Authorization": "token " + "c" * 32}
+    made = httpx.post(site.url + "/hub/api/users/mallory/tokens", headers=headers, json={}, timeout=30).json()["token"]
+    with httpx.Client(headers={"Authorization": f"token {made}"}, base_url=site.url, timeout=30) as token:
+        assert token.get("/hub/api/user").status_code == 200
+        Accounts(site.env["CELLAR_HUB_DATABASE_URL"]).allow("mallory", False)
+        deadline = time.monotonic() + 20
+        while token.get("/hub/api/user").status_code == 200:
+            assert time.monotonic() < deadline, "the token goes on working"
+        assert token.get("/hub/api/user").status_code == 403
+        assert token.post("/hub/api/users/mallory/server").status_code == 403
+        assert token.post("/hub/api/users/mallory/tokens", json={}).status_code == 403
 
 
 def test_a_user_keeps_their_name_for_everything_goes_by_it(site: Site) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Sequence
-from ipaddress import ip_address
+from ipaddress import IPv4Network, ip_address
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -19,10 +19,12 @@ from .interfaces import Interface, addresses_here
 
 class StackResolver(AbstractResolver):
     """The system's resolver (/etc/hosts, nsswitch, Docker's names), but a name without a dot is believed only where it
-    leads to this machine itself or to a network that this container is on. Raises OSError as `getaddrinfo` does."""
+    leads to this machine itself or to a network that this container is on, and that is no workspace's (`pool`): a user
+    may listen there. Raises OSError as `getaddrinfo` does."""
 
-    def __init__(self, here: Callable[[], Sequence[Interface]] = addresses_here) -> None:
+    def __init__(self, pool: IPv4Network, here: Callable[[], Sequence[Interface]] = addresses_here) -> None:
         self._system = aiohttp.ThreadedResolver()
+        self._pool = pool
         self._here = here
 
     async def resolve(
@@ -38,7 +40,7 @@ class StackResolver(AbstractResolver):
 
     def _is_near(self, address: str) -> bool:
         wanted = ip_address(address.partition("%")[0])
-        return wanted.is_loopback or any(wanted in each.network for each in self._here())
+        return wanted.is_loopback or (wanted not in self._pool and any(wanted in each.network for each in self._here()))
 
     async def close(self) -> None:
         await self._system.close()

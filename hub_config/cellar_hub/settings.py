@@ -73,6 +73,15 @@ def read_settings(kind: type[S], env: Mapping[str, str]) -> S:
     return kind(**found)
 
 
+def _pool() -> Any:
+    return setting(
+        "CELLAR_WORKSPACE_POOL",
+        ipaddress.IPv4Network("10.213.0.0/16"),
+        parse_pool,
+        "Addresses for workspaces' networks, a /28 each; nothing else may use them",
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class GatewaySettings:
     """`python -m cellar_hub.gateway`."""
@@ -130,6 +139,7 @@ class GatewaySettings:
     audit_syslog: str = setting(
         "CELLAR_AUDIT_SYSLOG", "", parse_text, "where those heads go too: a socket like /dev/log, or HOST:PORT (UDP)"
     )
+    pool: ipaddress.IPv4Network = _pool()
     hub_api_url: str = setting("CELLAR_HUB_API_URL", "http://hub:8081/hub/api", parse_base_url, "JupyterHub's API")
     base_path: str = setting("CELLAR_BASE_PATH", "/", parse_base_path, "path under which the hub lives")
     token: str = setting(
@@ -247,12 +257,7 @@ class HubSettings:
         parse_images,
         "Images that may be started, label=image; the first is the default",
     )
-    pool: ipaddress.IPv4Network = setting(
-        "CELLAR_WORKSPACE_POOL",
-        ipaddress.IPv4Network("10.213.0.0/16"),
-        parse_pool,
-        "Addresses for workspaces' networks, a /28 each; nothing else may use them",
-    )
+    pool: ipaddress.IPv4Network = _pool()
     home: str = setting(
         "CELLAR_WORKSPACE_HOME",
         "/home/user",
@@ -336,9 +341,7 @@ class ForwarderSettings:
     leases: Path = setting(
         "CELLAR_LEASES", Path("/run/cellar-leases"), parse_path, "folder in which the hub says whose a network is"
     )
-    pool: ipaddress.IPv4Network = setting(
-        "CELLAR_WORKSPACE_POOL", ipaddress.IPv4Network("10.213.0.0/16"), parse_pool, "addresses of workspaces' networks"
-    )
+    pool: ipaddress.IPv4Network = _pool()
     report_url: str = setting(
         "CELLAR_REPORT_URL",
         "http://gateway-control:8090/forwarded",

@@ -55,7 +55,7 @@ def look(settings: ForwarderSettings, policy: PolicyFile) -> dict[Place, Door]:
 async def run(settings: ForwarderSettings, policy: PolicyFile, stop: asyncio.Event) -> None:
     reports = Reports(f"{settings.number}-{os.urandom(4).hex()}")
     forwarder = Forwarder(reports, settings.connections, lambda: own_networks(settings))
-    async with make_client(settings.token) as http:
+    async with make_client(settings.token, settings.pool) as http:
         posting = asyncio.create_task(post_reports(http, settings.report_url, reports))
         try:
             while not stop.is_set():

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
+from ipaddress import IPv4Network
 
 import aiohttp
 import httpx
@@ -53,11 +54,11 @@ async def _post(http: httpx.AsyncClient, url: str, due: Sequence[Report]) -> boo
     return answer.status_code == 200
 
 
-def make_client(token: str) -> httpx.AsyncClient:
+def make_client(token: str, pool: IPv4Network) -> httpx.AsyncClient:
     """Its token goes to a container of this stack, and to nobody else who has the name."""
 
     def session() -> aiohttp.ClientSession:
-        return aiohttp.ClientSession(connector=aiohttp.TCPConnector(resolver=StackResolver()))
+        return aiohttp.ClientSession(connector=aiohttp.TCPConnector(resolver=StackResolver(pool)))
 
     headers = {"Authorization": f"token {token}", "Content-Type": "application/json"}
     transport = AiohttpTransport(trust_env=False, client=session)

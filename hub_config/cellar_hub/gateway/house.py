@@ -107,7 +107,7 @@ class House:
 
     async def start(self) -> None:
         settings = self.settings
-        self._transport = make_transport(self._verify)
+        self._transport = make_transport(self._verify, settings.pool)
         self._http = make_http(self._transport)
         self.identities = Identities(self._http, settings.hub_api_url)
         self.relay = Relay(self._transport, settings.read_timeout)

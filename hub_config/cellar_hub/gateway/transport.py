@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ssl
 from contextvars import ContextVar
+from ipaddress import IPv4Network
 from typing import Any
 
 import aiohttp
@@ -56,8 +57,8 @@ def make_verify(ca_bundle: str = "") -> ssl.SSLContext:
         raise SettingsError("CELLAR_CA_BUNDLE", "names no PEM file with certificate authorities") from cause
 
 
-def make_transport(verify: ssl.SSLContext, *, keepalive: float = KEEPALIVE) -> AiohttpTransport:
-    """Its first request must come in the loop in which it will be used."""
+def make_transport(verify: ssl.SSLContext, pool: IPv4Network, *, keepalive: float = KEEPALIVE) -> AiohttpTransport:
+    """`pool`: addresses of workspaces. Its first request must come in the loop in which it will be used."""
 
     def session() -> aiohttp.ClientSession:
         trace = aiohttp.TraceConfig()
@@ -67,7 +68,7 @@ def make_transport(verify: ssl.SSLContext, *, keepalive: float = KEEPALIVE) -> A
                 limit=0,
                 keepalive_timeout=keepalive,
                 ssl=verify,
-                resolver=StackResolver(),
+                resolver=StackResolver(pool),
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,

@@ -92,13 +92,14 @@ def test_a_neighbour_on_the_same_machine_does_answer_itself(site: Installation, 
 
 
 ASK = """
-import asyncio, socket, sys
+import asyncio, os, socket, sys
+from ipaddress import IPv4Network
 from cellar_hub.resolver import StackResolver
 async def ask(name):
     if sys.argv[1] == "system":
         return socket.getaddrinfo(name, 80)
-    return await StackResolver().resolve(name, 80)
-for name in ("hub", "no-such-service"):
+    return await StackResolver(IPv4Network(os.environ["CELLAR_WORKSPACE_POOL"])).resolve(name, 80)
+for name in ("hub-control", "no-such-service"):
     try:
         print(name, bool(asyncio.run(ask(name))))
     except OSError:
@@ -109,7 +110,8 @@ for name in ("hub", "no-such-service"):
 @pytest.mark.parametrize(("service", "how"), [("proxy", "system"), ("hub", "system"), ("gateway", "stack")])
 def test_a_service_that_does_not_run_is_looked_for_nowhere_else(site: Installation, service: str, how: str) -> None:
     """Whatever the building's DNS says: some answer for every name, and would be sent users' requests."""
-    assert site.run_inside(site.service(service), ASK, how).split() == ["hub", "True", "no-such-service", "unknown"]
+    said = site.run_inside(site.service(service), ASK, how).split()
+    assert said == ["hub-control", "True", "no-such-service", "unknown"]
 
 
 def test_services_made_anew_under_a_running_answer_are_as_closed_as_before(

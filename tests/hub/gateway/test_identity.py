@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from ipaddress import IPv4Network
 
 import httpx
 import pytest
@@ -50,7 +51,7 @@ class Asking:
 
 @pytest_asyncio.fixture
 async def asking(hub: Hub) -> AsyncIterator[Asking]:
-    async with make_http(make_transport(make_verify())) as http:
+    async with make_http(make_transport(make_verify(), IPv4Network("10.213.0.0/16"))) as http:
         found = Asking(hub, http)
         yield found
         await found.identities.close()

@@ -24,8 +24,14 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 import msgspec
 from cellar.settings import SettingsError
 
-FIXED_NAMES = frozenset({"hub", "proxy", "gateway", "bastion", "forwarder", "localhost"})
-"""What workspaces call the services of the hub, and themselves. The socket filter has the same list."""
+FIXED_NAMES = frozenset(
+    {
+        *("hub", "proxy", "gateway", "bastion", "forwarder", "localhost"),
+        *("model", "vllm", "postgres", "redis", "hub-control", "gateway-control"),
+    }
+)
+"""What workspaces call the services of the hub, and themselves, and what these call each other. The socket filter has
+the same list."""
 
 _NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*")
 _NUMBER = re.compile(r"(?:\d+|0x[0-9a-f]*)\Z", re.ASCII)

@@ -65,6 +65,7 @@ class Site:
                 "mem_limit": "64m",
                 "pids_limit": 64,
                 "read_only": True,
+                "dns": ["127.0.0.1"],
             }
             | host
         )

@@ -44,6 +44,7 @@ def test_a_destination_leads_where_it_says_or_to_its_own_name(row: str, to: tupl
     [
         ('name = "hub"\nport = 8081\nto = "x.corp:1"', "every workspace uses already"),
         ('name = "gateway"\nport = 1\nto = "x.corp:1"', "every workspace uses already"),
+        ('name = "postgres"\nport = 1\nto = "x.corp:1"', "every workspace uses already"),
         ('name = "localhost"\nport = 1\nto = "x.corp:1"', "every workspace uses already"),
         ('name = "a.localhost"\nport = 1\nto = "x.corp:1"', "every workspace uses already"),
         ('name = "host.docker.internal"\nport = 1\nto = "x.corp:1"', "every workspace uses already"),

@@ -13,7 +13,7 @@ import re
 from typing import Any
 
 from . import strict
-from .policy import FORWARDER, KIND_LABEL, KINDS, NAME, SERVICE_LABEL, SERVICES, SITE_LABEL, Policy
+from .policy import FORWARDER, KIND_LABEL, KINDS, NAME, OTHERS, SERVICE_LABEL, SERVICES, SITE_LABEL, Policy
 from .strict import Refused, absent, boolean, each, empty, free, mapping, number, one_of, record, text
 
 PATH = r"(?:/[A-Za-z0-9_.@+-]+)+/?"
@@ -185,7 +185,7 @@ def _host_config(policy: Policy) -> strict.Check:
             "Runtime": one_of("", "runc", *sorted(policy.runtimes)),
             "IpcMode": one_of("", "private", "none"),
             "CgroupnsMode": one_of("", "private"),
-            "Dns": each(text(r"[0-9a-fA-F.:]{2,45}")),
+            "Dns": one_of(["127.0.0.1"]),  # a resolver that is not there: no name is asked outside
             "DnsOptions": each(text(r"[a-z0-9:-]{1,40}")),
             "DnsSearch": each(text(r"[A-Za-z0-9.-]{0,253}")),
             "GroupAdd": each(text(r"[1-9][0-9]{0,9}")),
@@ -210,7 +210,7 @@ def _host_config(policy: Policy) -> strict.Check:
             "VolumeDriver": one_of("", "local"),
             "ConsoleSize": one_of([0, 0]),
         },
-        required=("NetworkMode", "CapDrop", "SecurityOpt", "Memory", "PidsLimit"),
+        required=("NetworkMode", "CapDrop", "SecurityOpt", "Dns", "Memory", "PidsLimit"),
     )
 
 
@@ -224,7 +224,10 @@ def _network_mode(policy: Policy) -> strict.Check:
     return check
 
 
-def _endpoint(policy: Policy) -> strict.Check:
+_ALIASES = each(text(r"[a-z0-9][a-z0-9_.-]{0,252}", 253))
+
+
+def _endpoint(policy: Policy, aliases: strict.Check) -> strict.Check:
     def address(value: Any, where: str) -> None:
         text(r"[0-9.]{0,15}")(value, where)
         if value and not _inside(policy, value):
@@ -234,7 +237,7 @@ def _endpoint(policy: Policy) -> strict.Check:
     return record(
         dict.fromkeys((*nothing, "IPv6Gateway", "GlobalIPv6Address", "GlobalIPv6PrefixLen", "GwPriority"), empty)
         | {
-            "Aliases": each(text(r"[a-z0-9][a-z0-9_.-]{0,252}", 253)),
+            "Aliases": aliases,
             "IPAMConfig": record({"IPv4Address": address, "IPv6Address": empty, "LinkLocalIPs": empty}),
         }
     )
@@ -250,14 +253,15 @@ def _inside(policy: Policy, address: str) -> bool:
 # --- bodies
 
 
-def container_body(policy: Policy, body: dict[str, Any]) -> None:
-    """Body of POST /containers/create."""
+def container_body(policy: Policy, name: str, body: dict[str, Any]) -> None:
+    """Body of POST /containers/create, for a container of this name. It is known on its network by that alone: a host
+    name is a DNS name on new engines, so it has to be the workspace's own."""
     ports = text(r"[0-9]{1,5}/(?:tcp|udp)")
     stdin = dict.fromkeys(("AttachStdin", "OpenStdin", "StdinOnce", "Domainname", "MacAddress", "OnBuild"), empty)
     record(
         stdin
         | {
-            "Hostname": text(r"[A-Za-z0-9][A-Za-z0-9.-]{0,62}|"),
+            "Hostname": _hostname(policy, name),
             "User": _USER,
             "AttachStdout": boolean,
             "AttachStderr": boolean,
@@ -278,13 +282,26 @@ def container_body(policy: Policy, body: dict[str, Any]) -> None:
             "Healthcheck": _HEALTH,
             "Runtime": one_of("", "runc", *sorted(policy.runtimes)),
             "HostConfig": _host_config(policy),
-            "NetworkingConfig": record({"EndpointsConfig": mapping(_ours(policy), _endpoint(policy), most=4)}),
+            "NetworkingConfig": record({"EndpointsConfig": mapping(_ours(policy), _endpoint(policy, empty), most=4)}),
         },
         required=("Image", "Labels", "HostConfig"),
     )(body, "")
     host = body["HostConfig"]
     if (host.get("CpuQuota") or 0) > policy.max_cpus * (host.get("CpuPeriod") or 100_000):
         raise Refused(f"HostConfig.CpuQuota is more than {policy.max_cpus} processors")
+
+
+def _hostname(policy: Policy, name: str) -> strict.Check:
+    """The container's name without the site, and without the server's name behind `--` (cellar_hub.spawner.names)."""
+    own = name.removeprefix(f"{policy.site}-")
+
+    def check(value: Any, where: str) -> None:
+        text(r"[a-z0-9][a-z0-9-]{0,62}|")(value, where)
+        rest = own.removeprefix(value)
+        if value and not (own.startswith(value) and re.fullmatch(r"(?:--[a-z0-9][a-z0-9-]*)?", rest, re.ASCII)):
+            raise Refused(f"{where} is not the workspace's own name")
+
+    return check
 
 
 _BRIDGE = "com.docker.network.bridge."
@@ -360,7 +377,7 @@ def volume_body(policy: Policy, body: dict[str, Any]) -> None:
 
 def connect_body(policy: Policy, body: dict[str, Any]) -> None:
     """Body of POST /networks/ID/connect."""
-    record({"Container": text(NAME), "EndpointConfig": _endpoint(policy)}, required=("Container",))(body, "")
+    record({"Container": text(NAME), "EndpointConfig": _endpoint(policy, _ALIASES)}, required=("Container",))(body, "")
 
 
 _DNS = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
@@ -381,7 +398,7 @@ def aliases(body: dict[str, Any], service: str) -> None:
 
 def _is_taken(name: str) -> bool:
     last = name.rpartition(".")[2]
-    return name in SERVICES or last in ("localhost", "localdomain") or last.isdecimal()
+    return name in (*SERVICES, *OTHERS) or last in ("localhost", "localdomain") or last.isdecimal()
 
 
 def disconnect_body(policy: Policy, body: dict[str, Any]) -> None:

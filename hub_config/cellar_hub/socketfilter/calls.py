@@ -240,9 +240,10 @@ def _allowed_image(policy: Policy, ref: str) -> Generator[Look, Answer, str]:
 
 def _create_container(policy: Policy, asked: Asked) -> Judgement:
     body = asked.body or {}
-    if not policy.is_ours(asked.query.get("name", "")):
+    own = asked.query.get("name", "")
+    if not policy.is_ours(own):
         raise Refused(f"a container's name must begin with {policy.prefix}")
-    bodies.container_body(policy, body)
+    bodies.container_body(policy, own, body)
     host = body["HostConfig"]
     endpoints = (body.get("NetworkingConfig") or {}).get("EndpointsConfig") or {}
     for name in {host["NetworkMode"], *endpoints} - {"none"}:

@@ -11,6 +11,7 @@ import pytest
 from cellar_hub.socketfilter.bodies import container_body
 from cellar_hub.socketfilter.policy import Policy, PolicyError, policy_from_env
 from cellar_hub.socketfilter.strict import Refused
+from cellar_hub.spawner.names import Names
 
 from tests.hub.socketfilter.conftest import IMAGE_ID, OURS, FakeEngine, Filter
 
@@ -34,7 +35,7 @@ async def test_the_body_is_written_anew(door: Filter, engine: FakeEngine, worksp
 
 
 async def test_null_counts_as_absent(door: Filter, engine: FakeEngine, workspace_body: dict[str, Any]) -> None:
-    host = workspace_body["HostConfig"] | dict.fromkeys(("CpuPeriod", "CpuQuota", "Binds", "Mounts", "Tmpfs", "Dns"))
+    host = workspace_body["HostConfig"] | dict.fromkeys(("CpuPeriod", "CpuQuota", "Binds", "Mounts", "Tmpfs"))
     body = workspace_body | {"HostConfig": host, "NetworkingConfig": None, "User": None}
     assert (await door.call("POST", CREATE, body))[0] == 200
     assert len(engine.acted) == 1
@@ -99,6 +100,10 @@ HOST: list[dict[str, Any]] = [
     {"PublishAllPorts": True},
     {"PortBindings": {"8888/tcp": [{"HostPort": "80"}]}},
     {"ExtraHosts": ["hub:host-gateway"]},
+    {"Dns": ["10.1.2.3"]},
+    {"Dns": ["127.0.0.1", "10.1.2.3"]},
+    {"Dns": []},
+    {"Dns": None},  # the host's own
     {"Links": ["cellar_gateway_1:g"]},
     {"Sysctls": {"kernel.core_pattern": "|/x"}},
     {"RestartPolicy": {"Name": "always"}},
@@ -168,6 +173,14 @@ BODY: list[dict[str, Any]] = [
     {"NetworkingConfig": {"EndpointsConfig": {"cellar_inner": {}}}},
     {"NetworkingConfig": {"EndpointsConfig": {"host": {}}}},
     {"NetworkingConfig": {"EndpointsConfig": {"cellar-ws-ann": {"DriverOpts": {"a": "b"}}}}},
+    {"NetworkingConfig": {"EndpointsConfig": {"cellar-ws-ann": {"Aliases": ["gateway"]}}}},
+    {"NetworkingConfig": {"EndpointsConfig": {"cellar-ws-ann": {"Aliases": ["warehouse.corp"]}}}},
+    {"Hostname": "hub"},
+    {"Hostname": "gateway"},
+    {"Hostname": "ws-bob"},
+    {"Hostname": "ws"},
+    {"Hostname": "ws-an"},
+    {"Hostname": "ws-ann.corp"},
     {"Runtime": "runsc"},
     {"Platform": "x"},
 ]
@@ -179,6 +192,27 @@ async def test_a_body_is_refused_with(
 ) -> None:
     status, _ = await door.call("POST", CREATE, workspace_body | change)
     assert status in (403, 404)
+    assert engine.acted == []
+
+
+@pytest.mark.parametrize(
+    ("user", "server"), [("ann", ""), ("ann", "gpu"), ("Ann Lee", ""), ("Ann Lee", "Big one"), ("a-" * 40, "x")]
+)
+async def test_a_workspace_has_the_host_name_that_the_hub_gives_it(
+    user: str, server: str, door: Filter, engine: FakeEngine, workspace_body: dict[str, Any]
+) -> None:
+    names = Names("cellar", user, server)
+    body = workspace_body | {"Hostname": names.hostname}
+    status, answer = await door.call("POST", f"/v1.41/containers/create?name={names.own}", body)
+    assert (status, len(engine.acted)) == (200, 1), answer
+
+
+async def test_a_host_name_is_not_the_beginning_of_the_workspaces(
+    door: Filter, engine: FakeEngine, workspace_body: dict[str, Any]
+) -> None:
+    names = Names("cellar", "Ann Lee")
+    body = workspace_body | {"Hostname": names.hostname.partition("---")[0]}
+    assert (await door.call("POST", f"/v1.41/containers/create?name={names.own}", body))[0] == 403
     assert engine.acted == []
 
 
@@ -218,11 +252,11 @@ async def test_gpus_are_given_out_by_the_ids_of_the_site(
     body = copy.deepcopy(workspace_body)
     request = {"Driver": "nvidia", "DeviceIDs": ["1"], "Capabilities": [["gpu"]]}
     body["HostConfig"]["DeviceRequests"] = [request]
-    container_body(replace(policy, gpus=frozenset({"0", "1"})), body)
+    container_body(replace(policy, gpus=frozenset({"0", "1"})), "cellar-ws-ann", body)
     for wrong in ({"DeviceIDs": ["2"]}, {"DeviceIDs": ["all"]}, {"Count": -1}, {"Options": {"a": "b"}}):
         body["HostConfig"]["DeviceRequests"] = [request | wrong]
         with pytest.raises(Refused):
-            container_body(replace(policy, gpus=frozenset({"0", "1"})), body)
+            container_body(replace(policy, gpus=frozenset({"0", "1"})), "cellar-ws-ann", body)
 
 
 async def test_a_network_is_made_without_the_host(

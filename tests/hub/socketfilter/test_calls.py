@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
+from cellar_hub.destinations import FIXED_NAMES
 
 from tests.hub.socketfilter.conftest import IMAGE_ID, OURS, FakeEngine, Filter
 
@@ -242,7 +243,7 @@ async def test_a_forwarder_is_attached_under_the_names_of_destinations(door: Fil
 @pytest.mark.parametrize(
     ("container", "alias"),
     [
-        *(("cellar_forwarder-1_1", name) for name in ("hub", "proxy", "gateway", "bastion", "forwarder", "localhost")),
+        *(("cellar_forwarder-1_1", name) for name in sorted(FIXED_NAMES)),
         *(("cellar_forwarder-1_1", name) for name in ("a.localhost", "10.1.2.3", "a_b", "a..b", "-a", "a-", "A", "")),
         ("cellar_forwarder-1_1", "a" * 64),
         ("cellar_forwarder-1_1", "a." * 127 + "a"),

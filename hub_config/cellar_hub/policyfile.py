@@ -66,6 +66,8 @@ def _read(path: Path) -> Policy:
             data = file.read(MAX_BYTES + 1)
         if len(data) > MAX_BYTES:
             raise SettingsError(name, "is too large")
+        if not data.strip():  # a full disk or an editor at work, and not the wish to lift every limit
+            raise SettingsError(name, "is empty; one that sets no limits has the line [default]")
         return parse_policy(data.decode(), name)
     except OSError as problem:
         raise SettingsError(name, f"cannot be read: {problem.strerror}") from None

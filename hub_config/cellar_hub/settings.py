@@ -289,6 +289,12 @@ class HubSettings:
     wheelhouse: str = setting(
         "CELLAR_WHEELHOUSE_VOLUME", "", parse_text, "The one of CELLAR_SHARED_VOLUMES that pip installs from"
     )
+    package_index: str = setting(
+        "CELLAR_PACKAGE_INDEX",
+        "",
+        parse_base_url,
+        "Your mirror of Python packages for pip, ending in /simple; its name must be a destination of the policy",
+    )
     runtime: str = setting(
         "CELLAR_WORKSPACE_RUNTIME", "", parse_text, "Container runtime (runsc, kata); empty: Docker's"
     )

@@ -15,6 +15,7 @@ import signal
 import sys
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from cellar.settings import SettingsError
@@ -55,14 +56,16 @@ def look(settings: ForwarderSettings, policy: PolicyFile) -> dict[Place, Door]:
 async def run(settings: ForwarderSettings, policy: PolicyFile, stop: asyncio.Event) -> None:
     reports = Reports(f"{settings.number}-{os.urandom(4).hex()}")
     forwarder = Forwarder(reports, settings.connections, lambda: own_networks(settings))
+    looking = ThreadPoolExecutor(1)  # of its own: names that are being looked up fill the others
     async with make_client(settings.token, settings.pool) as http:
         posting = asyncio.create_task(post_reports(http, settings.report_url, reports))
         try:
             while not stop.is_set():
-                await forwarder.set(await asyncio.to_thread(look, settings, policy))
+                await forwarder.set(await asyncio.get_running_loop().run_in_executor(looking, look, settings, policy))
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), LOOK)
         finally:
+            looking.shutdown(wait=False)
             await forwarder.close()
             posting.cancel()
             await asyncio.gather(posting, return_exceptions=True)

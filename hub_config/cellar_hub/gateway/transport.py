@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ssl
 from contextvars import ContextVar
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from ipaddress import IPv4Network
 from typing import Any
 
@@ -81,9 +82,13 @@ def make_transport(verify: ssl.SSLContext, pool: IPv4Network, *, keepalive: floa
 
 
 def make_http(transport: httpx.AsyncBaseTransport) -> httpx.AsyncClient:
-    """For whole answers: the hub's API, models' health."""
+    """For whole answers: the hub's API, models' health. Nobody's cookies are kept."""
     return httpx.AsyncClient(
-        transport=transport, trust_env=False, follow_redirects=False, headers={"user-agent": "cellar-gateway"}
+        transport=transport,
+        trust_env=False,
+        follow_redirects=False,
+        headers={"user-agent": "cellar-gateway"},
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
     )
 
 

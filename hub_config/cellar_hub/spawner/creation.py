@@ -103,4 +103,7 @@ def environment(hub: Mapping[str, str], token: str, settings: HubSettings) -> di
     """JupyterHub's own variables; where the model is: at the gateway, with the workspace's own token; where packages
     are."""
     model = {"VLLM_BASE_URL": GATEWAY, "VLLM_API_KEY": token, "CELLAR_GATEWAY": "1"}
-    return dict(hub) | model | ({"PIP_FIND_LINKS": WHEELHOUSE} if settings.wheelhouse else {})
+    packages = {"PIP_FIND_LINKS": WHEELHOUSE} if settings.wheelhouse else {}
+    if settings.package_index:
+        packages |= {"PIP_INDEX_URL": settings.package_index, "PIP_NO_INDEX": "0"}
+    return dict(hub) | model | packages

@@ -78,6 +78,13 @@ def test_pip_looks_for_packages_in_the_wheelhouse() -> None:
     assert environment({}, "token", SETTINGS)["PIP_FIND_LINKS"] == "/wheelhouse"
 
 
+def test_pip_asks_a_mirror_that_the_administrator_names_and_no_other_index() -> None:
+    mirror = "https://pypi.corp.example/simple"
+    found = environment({}, "token", replace(SETTINGS, package_index=mirror))
+    assert (found["PIP_INDEX_URL"], found["PIP_NO_INDEX"]) == (mirror, "0")
+    assert "PIP_INDEX_URL" not in environment({}, "token", SETTINGS)
+
+
 def test_a_runtime_is_asked_for_when_it_is_set() -> None:
     assert "runtime" not in creation().host(SETTINGS)
     assert creation().host(replace(SETTINGS, runtime="runsc"))["runtime"] == "runsc"

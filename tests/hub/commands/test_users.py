@@ -176,6 +176,34 @@ def test_a_blocked_user_is_out_at_once_with_cookie_and_tokens_until_unblocked(si
         assert status == expected
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "..",
+        "../admin",
+        "a/../admin",
+        "김하나",
+        "a" * 255,
+        "\u202eadmin",
+        "<script>x</script>",
+        "admin\r\nX: y",
+        "%2e%2e",
+        " ",
+    ],
+    ids=ascii,
+)
+def test_no_name_at_the_log_in_form_means_somebody_else_or_breaks_the_page(site: Site, name: str) -> None:
+    for password in (PASSWORD, "x" * 100_000):
+        browser, status = site.log_in(name, password)
+        shown = browser.get("/hub/login").text
+        browser.close()
+        assert status == 403
+        assert "<script>x" not in shown
+    headers = {"Authorization": "token " + "c" * 32}
+    known = httpx.get(site.url + "/hub/api/users", headers=headers, timeout=30).json()
+    assert name.strip().lower() not in {user["name"] for user in known}
+
+
 def test_a_token_that_escaped_the_block_is_worth_nothing(site: Site) -> None:
     """A program can make tokens faster than they are taken away; the account alone must decide."""
     site.add("mallory")

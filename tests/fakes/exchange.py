@@ -69,6 +69,7 @@ class Answer:
         scenario = self._scenario
         if scenario.prefill != "none":
             await self._server.pass_gate()
+        usage = openai.usage(self._prompt, len(self._tokens), scenario.cached_tokens) if scenario.usage else None
         message = {"role": "assistant", "content": "".join(self._tokens), "reasoning": scenario.reasoning or None}
         await self._request.answer_json(
             {
@@ -76,7 +77,7 @@ class Answer:
                 "object": "chat.completion",
                 "model": self._body.model,
                 "choices": [{"index": 0, "message": message, "finish_reason": scenario.finish}],
-                "usage": openai.usage(self._prompt, len(self._tokens), scenario.cached_tokens),
+                "usage": usage,
             }
         )
         self._exchange.outcome = "finished"

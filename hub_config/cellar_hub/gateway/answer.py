@@ -113,11 +113,6 @@ class AnswerReader:
         return b"" if hidden or not self._hide else rest
 
     @property
-    def overlong(self) -> bool:
-        """An answer in one piece that was too long to be read: its usage is not known, nor how it ended."""
-        return self._unread and not self._stream
-
-    @property
     def outcome(self) -> str:
         """ "complete", "length", "error" or "interrupted" (it ended without saying so)."""
         if self.error is not None or self.finish in _CUT:

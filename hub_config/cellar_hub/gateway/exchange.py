@@ -3,7 +3,8 @@
 The order that must hold, whatever fails or leaves meanwhile:
 
 - nothing of an answer is relayed before the request's `opened` is durable; while the model server already reads the
-  prompt, that commit is on its way;
+  prompt of a stream, that commit is on its way. An answer in one piece has no head before its end, so there the model
+  server is asked only after the commit: a used-up quota must not cost it a whole answer;
 - whoever waits in the queue has been reserved and opened before, so that a used-up quota is refused as plain HTTP;
 - the place is given up and the books are settled exactly once, at the end, also when the client leaves, the token is
   revoked, the model server dies or this process is told to stop.
@@ -25,6 +26,7 @@ from cellar_hub.audit.rows import Outcome
 from cellar_hub.identity import Identity
 from cellar_hub.policy import Allowed
 from cellar_hub.store import StoreDown
+from cellar_hub.usage.ledger import believable
 from cellar_hub.usage.quota import QuotaExceeded, Usage
 
 from .answer import AnswerReader
@@ -93,6 +95,7 @@ class Exchange:
             try:
                 await self._answer(ticket, opening)
             finally:
+                self._charge_rest(ticket)
                 ticket.leave()
         except Refused as refused:
             self._outcome = self._outcome or ("error" if refused.status >= 500 else "refused")
@@ -110,7 +113,8 @@ class Exchange:
             self._settle(opening)
 
     async def _answer(self, ticket: Ticket, opening: asyncio.Task[None]) -> None:
-        if ticket.state == "waiting" or self._house.quota_doubtful(self._entry.user):
+        doubtful = self._house.quota_doubtful(self._entry.user)
+        if ticket.state == "waiting" or doubtful or not self._asked.stream:
             await self._opened(opening)
         if ticket.state == "waiting":
             await self._wait(ticket)
@@ -254,6 +258,12 @@ class Exchange:
 
     # -- the end -----------------------------------------------------------------------------------------------------
 
+    def _charge_rest(self, ticket: Ticket) -> None:
+        """To the fair queue, before the place goes to the next: what the answer cost beyond the events seen."""
+        if self._taken:
+            charged = self._reader.events if self._asked.stream else 0
+            ticket.charge(max(0, self._usage().completion - charged))
+
     def _settle(self, opening: asyncio.Task[None]) -> None:
         now = time.monotonic()
         usage = self._usage() if self._taken else None
@@ -278,12 +288,14 @@ class Exchange:
         self._log(settled)
 
     def _usage(self) -> Usage:
+        """What the model server said, else an estimate: the events of a stream; of an answer in one piece all of its
+        `max_tokens`. There nobody sees how far it came: who hangs up just before its end could have it for nothing."""
         said = self._reader.usage
         if said is not None and said.prompt_tokens is not None:
-            return Usage(said.prompt_tokens, said.completion_tokens or 0, said.cached)
-        # who makes an answer too long to be read (probabilities of every token do that) has it counted as the longest
-        events = self._asked.max_tokens if self._reader.overlong else self._reader.events
-        return Usage(self._asked.prompt, events, estimated=True)
+            cached = None if said.cached is None else believable(said.cached)
+            return Usage(believable(said.prompt_tokens), believable(said.completion_tokens or 0), cached)
+        completion = self._reader.events if self._asked.stream else self._asked.max_tokens
+        return Usage(self._asked.prompt, completion, estimated=True)
 
     def _log(self, settled: Settled) -> None:
         """Who and how much, as the audit has it; never what."""

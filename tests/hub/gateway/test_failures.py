@@ -99,6 +99,17 @@ async def test_silence_of_the_model_server_ends(hub: Hub, make_gateway: MakeGate
     assert [end.error_code for end in await gateway.ends()] == ["model_timeout"] * 2
 
 
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_model_server_that_counts_wrongly_breaks_no_books(
+    hub: Hub, gateway: Gateway, model: FakeVLLM, stream: bool
+) -> None:
+    model.use(Scenario(text="one two three", prompt_tokens=-7))
+    assert (await ask(gateway, hub.user("ann"), stream=stream)).status_code == 200
+    (end,) = await gateway.ends()
+    assert (end.outcome, end.prompt, end.completion) == ("complete", 0, 3)
+    assert await gateway.left_open() == (0, 0)
+
+
 # -- asked again, or not ----------------------------------------------------------------------------------------------
 
 

@@ -152,6 +152,36 @@ async def test_one_user_with_fifty_questions_delays_another_by_one_place_at_most
     assert max_at_once(gated_model) <= 2
 
 
+async def test_an_answer_in_one_piece_counts_for_the_order_like_a_streamed_one(
+    hub: Hub, make_gateway: MakeGateway, model: FakeVLLM
+) -> None:
+    gateway = await make_gateway(**ONE_PLACE)
+    ann, ben = hub.user("ann"), hub.user("ben")
+    await ask(gateway, ben, text="word " * 120)  # its prompt counts 200, its answer about 500
+    model.use(Scenario(words=2000))
+    await ask(gateway, ann, text="short", stream=False)
+    model.use("gated")
+    async with streaming(gateway.client(hub.user("cleo"))) as first:
+        others = []
+        for name, token in (("ann", ann), ("ben", ben)):
+            others.append(asyncio.create_task(ask(gateway, token, text=name)))
+            await until(lambda: waiting(gateway) == len(others))
+        model.use("echo")
+        model.release_all()
+        await first.aread()
+        await asyncio.gather(*others)
+    assert [exchange.body["messages"][0]["content"] for exchange in model.requests][-2:] == ["ben", "ann"]
+
+
+async def test_an_answer_in_one_piece_without_its_usage_counts_as_the_longest(
+    hub: Hub, gateway: Gateway, model: FakeVLLM
+) -> None:
+    model.use(Scenario(text="a few words", usage=False))
+    assert (await ask(gateway, hub.user("ben"))).status_code == 200
+    (end,) = await gateway.ends()
+    assert (end.outcome, end.completion, end.estimated) == ("complete", 64, True)
+
+
 def max_at_once(model: FakeVLLM) -> int:
     """Requests that were at the model server at one moment, as it saw them."""
     moments = [(exchange.received_ns, 1) for exchange in model.requests]
@@ -201,7 +231,8 @@ async def test_stop_while_prefilling_frees_the_model_server(
     await model.until(lambda m: m.aborted == 1)
     await until(lambda: running(gateway) == 0)
     (end,) = await gateway.ends()
-    assert (end.outcome, end.estimated, end.completion) == ("stopped", True, 0) and end.prompt > 0
+    longest = 0 if stream else 64  # of an answer in one piece nobody sees how far it came
+    assert (end.outcome, end.estimated, end.completion) == ("stopped", True, longest) and end.prompt > 0
     assert await gateway.left_open() == (0, 0)
 
 

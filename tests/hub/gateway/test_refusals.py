@@ -212,6 +212,17 @@ async def test_a_used_up_quota_is_a_429_with_its_numbers_and_begins_anew_next_da
     assert await gateway.left_open() == (0, 0)
 
 
+async def test_a_used_up_quota_costs_the_model_server_no_answer_in_one_piece(
+    hub: Hub, make_gateway: MakeGateway, model: FakeVLLM
+) -> None:
+    gateway = await make_gateway(policy="[default]\ntokens_per_day = 50")
+    model.use("slow_headers")  # as servers do: no head before the whole answer is there
+    async with asyncio.timeout(20):
+        answers = await asyncio.gather(*(ask(gateway, hub.user("quinn3"), max_tokens=60) for _ in range(4)))
+    assert {answer.status_code for answer in answers} == {429}
+    assert not model.requests
+
+
 async def test_what_is_under_way_counts_against_the_quota(
     hub: Hub, make_gateway: MakeGateway, gated_model: FakeVLLM
 ) -> None:

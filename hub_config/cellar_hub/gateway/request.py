@@ -2,7 +2,8 @@
 
 Unknown fields are kept: what vLLM learns tomorrow works today. Refused is what could be read in two ways (the same key
 twice, text that is not UTF-8, numbers that are none), what would let the model server fetch an address (pictures by
-http), and what is a program or a pickle to it (templates, embeddings). Ours, whatever the client writes: `max_tokens`
+http), what is a program or a pickle to it (templates, embeddings), what names another request's picture, and tools
+where policy does not look for them. Ours, whatever the client writes: `max_tokens`
 within the policy, usage at the end of a stream, `cache_salt`, `priority`, the names of request and session.
 """
 
@@ -40,7 +41,10 @@ _NOT_TAKEN = frozenset({"chat_template", "prompt_embeds"})
 _NOT_TEMPLATES = frozenset({"chat_template", "tokenize", "tools"})
 """Of `chat_template_kwargs`: a template by the back door, work that blocks vLLM (CVE-2025-62426), unseen tools."""
 _MEDIA = frozenset({"image_url", "audio_url", "video_url", "input_audio", "file"})
-_TENSORS = frozenset({"image_embeds", "audio_embeds"})
+_TENSORS = "_embeds"
+"""How the names of a part end that is a tensor to be unpickled: image_embeds, audio_embeds, prompt_embeds."""
+_ROLES = ("system", "developer", "user", "assistant", "tool", "function")
+_PARTS = ("text", *_MEDIA)
 
 
 class Asked(msgspec.Struct, kw_only=True):
@@ -292,6 +296,8 @@ def _read_messages(messages: object) -> tuple[bytes, int, int]:
     for message in messages:
         if not isinstance(message, dict):
             raise bad_request("A message must be an object", param="messages")
+        if message.get("tools"):
+            raise bad_request("Tools are not taken within a message", param="messages")
         content = message.get("content")
         if message.get("role") == "user":
             question = content
@@ -302,8 +308,7 @@ def _read_messages(messages: object) -> tuple[bytes, int, int]:
             size, images = size + text, images + pictures
         elif content is not None:
             raise bad_request("A message's content must be a text or a list of parts", param="messages")
-        if "tool_calls" in message:
-            size += len(msgspec.json.encode(message["tool_calls"]))
+        size += _rest(message, ("content",), "role", _ROLES)
     return question.encode() if isinstance(question, str) else msgspec.json.encode(question), size, images
 
 
@@ -312,18 +317,35 @@ def _read_parts(parts: list[Any]) -> tuple[int, int]:
     for part in parts:
         if not isinstance(part, dict):
             raise bad_request("A part of a message must be an object", param="messages")
-        if isinstance(part.get("text"), str):
-            size += _size(part["text"])
-        if _TENSORS & part.keys():
+        if any(str(name).endswith(_TENSORS) for name in (*part, part.get("type"))):
             raise bad_request("Pictures and sound must be data: addresses", param="messages")
-        for name in _MEDIA & part.keys():
+        text, media = part.get("text"), _MEDIA & part.keys()
+        if isinstance(text, str):
+            size += _size(text)
+        if part.get("uuid") is not None:
+            raise bad_request("Pictures and sound must not be named", param="messages")
+        for name in media:
             images += 1
             _no_address(part[name])
+        size += _rest(part, ("text", *media) if isinstance(text, str) else tuple(media), "type", _PARTS)
     return size, images
+
+
+def _rest(value: dict[str, Any], counted: tuple[str, ...], kind: str, usual: tuple[str, ...]) -> int:
+    """Bytes of JSON beside what is counted already: a template may write any field into the prompt (refusals, thoughts,
+    calls, names), a `kind` with a word of the client's own, too."""
+    rest = {
+        name: each
+        for name, each in value.items()
+        if each is not None and name not in counted and (name != kind or each not in usual)
+    }
+    return len(msgspec.json.encode(rest)) if rest else 0
 
 
 def _no_address(media: object) -> None:
     """Pictures travel inside the request; a model server that fetched them would reach where the user must not."""
+    if isinstance(media, dict) and media.get("uuid") is not None:
+        raise bad_request("Pictures and sound must not be named", param="messages")
     url = media.get("url") if isinstance(media, dict) else media
     if isinstance(url, str) and not url.startswith("data:"):
         raise bad_request("Pictures and sound must be data: addresses", param="messages")

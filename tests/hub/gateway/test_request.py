@@ -96,6 +96,8 @@ def test_other_names_of_what_is_ours_are_dropped() -> None:
         {"chat_template_kwargs": {"tools": [{}]}},
         {"prompt_embeds": "gASV"},
         {"messages": [{"role": "user", "content": [{"type": "image_embeds", "image_embeds": "gASV"}]}]},
+        {"messages": [{"role": "user", "content": [{"type": "prompt_embeds", "prompt_embeds": "gASV"}]}]},
+        {"messages": [{"role": "user", "content": [{"type": "prompt_embeds", "data": "gASV"}]}]},
     ],
 )
 def test_programs_and_pickles_for_the_model_server_are_refused(more: dict[str, Any]) -> None:
@@ -133,6 +135,34 @@ def test_the_prompt_is_estimated_from_its_bytes() -> None:
     assert ask({"model": "m", "input": ["abc", "abcd"]}, "embeddings").reserve == 1 + 2
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"role": "assistant", "content": [{"type": "refusal", "refusal": "x" * 300_000}]},
+        {"role": "assistant", "content": [{"type": "thinking", "thinking": "x" * 300_000}]},
+        {"role": "assistant", "content": [{"type": "x" * 300_000, "text": ""}]},
+        {"role": "assistant", "content": "a", "reasoning": "x" * 300_000},
+        {"role": "assistant", "content": None, "tool_calls": [{"function": {"arguments": "x" * 300_000}}]},
+        {"role": "user", "content": "a", "name": "x" * 300_000},
+        {"role": "x" * 300_000, "content": "a"},
+    ],
+)
+def test_whatever_a_template_may_write_of_a_message_counts(message: dict[str, Any]) -> None:
+    body = {"model": "m", "messages": [message, {"role": "user", "content": "hello"}]}
+    assert 100_000 <= ask(body).prompt <= 100_100
+
+
+@pytest.mark.parametrize("media", ["uuid", "image_url"])
+def test_a_picture_that_another_request_sent_cannot_be_named(media: str) -> None:
+    picture: dict[str, Any] = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+    (picture if media == "uuid" else picture["image_url"])["uuid"] = "theirs"
+    body = {"model": "m", "messages": [{"role": "user", "content": [picture]}]}
+    for read in (ask, lambda each: parse_tokenize(json.dumps(each).encode())):
+        with pytest.raises(Refused) as refused:
+            read(body)
+        assert refused.value.status == 400
+
+
 def test_the_question_is_the_last_user_message() -> None:
     messages = [
         {"role": "user", "content": "first"},
@@ -168,6 +198,14 @@ def test_the_class_is_what_is_seen_and_can_only_be_lowered(
 
 def test_tools_are_noticed() -> None:
     assert ask(chat(tools=[{"type": "function"}])).tools and not ask(chat()).tools
+
+
+def test_tools_within_a_message_are_refused() -> None:
+    developer = {"role": "developer", "content": "x", "tools": [{"type": "function", "function": {"name": "f"}}]}
+    with pytest.raises(Refused) as refused:
+        ask(chat(messages=[developer, {"role": "user", "content": "hello"}]))
+    assert refused.value.status == 400 and refused.value.param == "messages"
+    assert not ask(chat(messages=[{**developer, "tools": None}, {"role": "user", "content": "hello"}])).tools
 
 
 @pytest.mark.parametrize(

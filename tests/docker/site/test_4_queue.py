@@ -6,6 +6,8 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from playwright.sync_api import expect
+
 from tests.docker.site.installation import Installation
 from tests.docker.site.person import Person
 from tests.docker.site.stream import LONG, Stream
@@ -55,4 +57,22 @@ def test_one_user_with_fifty_requests_delays_another_by_one_slot_at_most(
                 bens.wait_for_line("queued position=1 ahead=0")
                 first.close()
                 bens.wait_for_text(1)
+    wait_until(lambda: queue(site) == (0, 0), "their places to be free again")
+
+
+def test_the_panel_says_that_a_question_waits_and_cancel_leaves_the_queue(
+    site: Installation, two: tuple[Person, Person], long_answers: None
+) -> None:
+    _, ben = two
+    with Stream.inside(site, "ada", **LONG) as first, Stream.inside(site, "ada", **LONG) as second:
+        for stream in (first, second):
+            stream.wait_for_text()
+        ben.panel.show()
+        ben.panel.ask("Count from one to ten.")
+        waiting = ben.panel.last_answer.locator(".jp-Cellar-waiting")
+        expect(waiting).to_contain_text("Waiting for the model", timeout=30_000)
+        assert queue(site) == (PLACES, 1)
+        ben.shot("12-queue")
+        waiting.get_by_role("button", name="Cancel").click()
+        wait_until(lambda: queue(site) == (PLACES, 0), "the place in the queue to be left")
     wait_until(lambda: queue(site) == (0, 0), "their places to be free again")

@@ -13,6 +13,7 @@ from typing import Any
 
 import docker
 import pytest
+from cellar_hub.spawner.creation import NO_NAMES
 from docker.errors import APIError, NotFound
 
 from tests.hub import engines
@@ -65,6 +66,7 @@ class Site:
                 "mem_limit": "64m",
                 "pids_limit": 64,
                 "read_only": True,
+                **NO_NAMES,
                 "dns": ["127.0.0.1"],
             }
             | host

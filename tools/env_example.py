@@ -23,7 +23,7 @@ NAME=KEY a line, for the gateway and for nobody else.
 """
 SECRETS = (
     *("CONFIGPROXY_AUTH_TOKEN", "CELLAR_GATEWAY_TOKEN", "CELLAR_COMMANDS_TOKEN", "CELLAR_FORWARDER_TOKEN"),
-    *("POSTGRES_PASSWORD", "DOCKER_GID"),
+    *("POSTGRES_PASSWORD", "POSTGRES_HUB_PASSWORD", "DOCKER_GID"),
 )
 FIXED = frozenset(
     {
@@ -45,8 +45,9 @@ MADE: list[Entry] = [
     (
         "POSTGRES_PASSWORD",
         "",
-        "Password of docker-compose.postgres.yml, letters and digits: it stands in an address",
+        "The gateway's password in docker-compose.postgres.yml, letters and digits: it stands in an address",
     ),
+    ("POSTGRES_HUB_PASSWORD", "", "The hub's password there, another one, letters and digits"),
     ("DOCKER_GID", "", "The group of Docker's socket (stat -c %g /var/run/docker.sock)"),
 ]
 PLACES: list[Entry] = [

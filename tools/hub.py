@@ -40,6 +40,7 @@ SECRETS = (
     "CELLAR_COMMANDS_TOKEN",
     "CELLAR_FORWARDER_TOKEN",
     "POSTGRES_PASSWORD",
+    "POSTGRES_HUB_PASSWORD",
 )
 OVERLAY_SERVICES = {"postgres", "redis", "tls"}
 """Overlays that bring a service of their own name, from one image."""

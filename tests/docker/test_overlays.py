@@ -35,6 +35,23 @@ USER = 10001
 """Of the images: who reads tls.key."""
 
 
+CONNECT = """
+import json, os, sys, psycopg, sqlalchemy
+url = os.environ.get("CELLAR_HUB_DATABASE_URL") or os.environ["CELLAR_DATABASE_URL"]
+own = sqlalchemy.make_url(url).set(drivername="postgresql")
+found = {}
+for name, database in (("own", own.database), ("other", sys.argv[1])):
+    try:
+        with psycopg.connect(own.set(database=database).render_as_string(hide_password=False)) as connection:
+            asked = "select rolsuper from pg_roles where rolname = current_user"
+            found[name] = str(connection.execute(asked).fetchall())
+    except psycopg.OperationalError as error:
+        found[name] = str(error)
+print(json.dumps(found))
+"""
+"""Connects as a service does, to its own database and to another one, and says what came of it."""
+
+
 class Browser:
     """A user's browser without a screen: cookies, redirects, the XSRF header, and trust in the site's certificate."""
 
@@ -256,6 +273,14 @@ def test_the_hub_and_the_books_are_in_postgresql(site: Installation, ada: Browse
         files = said(site, service, "find", "/var/lib/cellar", "-name", "*.db", "-o", "-name", "*.sqlite")
         assert files == "", "and nowhere else"
     assert site.usage("ada") > 0
+
+
+@pytest.mark.parametrize(("service", "database"), [("hub", "cellar"), ("gateway", "jupyterhub")])
+def test_what_the_one_knows_of_the_database_opens_nothing_of_the_other(
+    site: Installation, service: str, database: str
+) -> None:
+    found = json.loads(said(site, service, "python", "-c", CONNECT, database))
+    assert found["own"] == "[(False,)]" and "no pg_hba.conf entry" in found["other"]
 
 
 def test_an_answer_survives_a_database_that_is_killed_and_a_new_question_is_refused(

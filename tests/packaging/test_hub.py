@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent.parent
 SECRETS = (
     *("CONFIGPROXY_AUTH_TOKEN", "CELLAR_GATEWAY_TOKEN", "CELLAR_COMMANDS_TOKEN", "CELLAR_FORWARDER_TOKEN"),
-    "POSTGRES_PASSWORD",
+    *("POSTGRES_PASSWORD", "POSTGRES_HUB_PASSWORD"),
 )
 WRITE = "from tools import hub; hub.write_env()"
 

@@ -112,11 +112,25 @@ def test_a_missing_secret_is_named(name: str) -> None:
         assert name in done.stderr
 
 
-def test_a_missing_password_of_the_database_is_named() -> None:
+@pytest.mark.parametrize("name", ["POSTGRES_PASSWORD", "POSTGRES_HUB_PASSWORD"])
+def test_a_missing_password_of_the_database_is_named(name: str) -> None:
     for command in commands():
-        done = configured(command, [BASE, overlay("postgres")], SECRETS | {"POSTGRES_PASSWORD": ""})
+        done = configured(command, [BASE, overlay("postgres")], SECRETS | {name: ""})
         assert done.returncode != 0
-        assert "POSTGRES_PASSWORD" in done.stderr
+        assert name in done.stderr
+
+
+def test_hub_and_gateway_have_a_role_and_a_password_each_and_send_it_to_nobody_in_the_clear() -> None:
+    found = services(overlay("postgres"))
+    urls = {
+        "hub": found["hub"]["environment"]["CELLAR_HUB_DATABASE_URL"],
+        "gateway": found["gateway"]["environment"]["CELLAR_DATABASE_URL"],
+    }
+    where = "@postgres/{}?require_auth=scram-sha-256"
+    assert urls == {
+        "hub": "postgresql+psycopg://cellar_hub:${POSTGRES_HUB_PASSWORD}" + where.format("jupyterhub"),
+        "gateway": "postgresql+psycopg://cellar_books:${POSTGRES_PASSWORD}" + where.format("cellar"),
+    }
 
 
 def test_the_databases_are_on_their_own_network_alone_and_https_stands_before_the_proxy_alone() -> None:
@@ -213,7 +227,7 @@ def test_the_example_holds_no_secret() -> None:
     lines = PAGE.read_text().splitlines()
     secrets = env_example.SECRETS
     assert [line for line in lines if line.startswith(secrets)] == [f"{name}=" for name in secrets]
-    assert set(secrets) == {*NEEDED, "POSTGRES_PASSWORD"}
+    assert set(secrets) == {*NEEDED, "POSTGRES_PASSWORD", "POSTGRES_HUB_PASSWORD"}
 
 
 INTRANET = yaml.safe_load((COMPOSE / "docker-compose.intranet.yml").read_text())

@@ -109,6 +109,28 @@ def test_without_the_image_the_hub_starts_and_says_that_nothing_was_probed(site:
     assert status == 0 and "not run, because the image is not here" in said
 
 
+def test_the_first_image_that_is_here_is_tried(site: Site, hub: Hub, workspace_image: str) -> None:
+    site.service("proxy", 8000)
+    status, said = hub.probe(CELLAR_WORKSPACE_IMAGES=f"new=cellar-test-nothing:1,old={workspace_image}")
+    assert status == 0 and "workspaces reach hub, proxy and gateway" in said, said
+
+
+def test_an_image_that_comes_after_the_probe_starts_no_workspace_before_a_probe_has_passed(
+    site: Site, workspace_image: str
+) -> None:
+    site.service("proxy", 8000)
+    site.service("gateway", 8080)
+    hub = Hub(site, workspace_image, "10.199.32.64/26")
+    hub.start()
+    assert hub.probe(CELLAR_WORKSPACE_IMAGES="cellar-test-nothing:1")[0] == 0  # as it was when the hub started
+    event = hub.start_server("alice")
+    assert event["failed"] and "Nobody has tried yet whether workspaces are kept apart here" in event["message"]
+    assert not site.containers(**{names.KIND: "workspace"})
+    assert hub.probe()[0] == 0
+    hub.call("POST", "/users/alice/server", {})
+    hub.wait_until_ready("alice")
+
+
 def test_a_wrong_setting_is_named(site: Site, hub: Hub) -> None:
     status, said = hub.probe(CELLAR_WORKSPACE_POOL="10.0.0.1/8")
     assert status == 2 and "CELLAR_WORKSPACE_POOL must be a network" in said

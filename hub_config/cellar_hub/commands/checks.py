@@ -34,7 +34,7 @@ from ..gateway.models import ModelServer, one_server, parse_models
 from ..policyfile import PolicyFile
 from ..settings import ForwarderSettings, GatewaySettings, HubSettings
 from ..spawner import names
-from ..spawner.probe import Probe, engine_warnings
+from ..spawner.probe import Probe, engine_warnings, untried
 from ..store import Store, StoreDown
 from .hubapi import HubApi, HubRefused
 
@@ -131,7 +131,7 @@ def _engine(host: str) -> str:
 
 
 def _isolation(settings: HubSettings) -> str:
-    """The probe of the hub's start once more, from inside of two containers."""
+    """The probe of the hub's start once more, from inside of two containers. When it passes, workspaces may start."""
     client = _client(settings.docker)
     try:
         found = Probe(client, settings).run()
@@ -141,6 +141,7 @@ def _isolation(settings: HubSettings) -> str:
         client.close()
     if wrong := [each.text for each in found if each.level == "fail"]:
         raise Failed("; ".join(wrong))
+    untried(settings).unlink(missing_ok=True)
     warnings = "".join(f"; {each.text}" for each in found)
     return f"workspaces reach hub, proxy and gateway, and nothing else{warnings}"
 

@@ -6,6 +6,9 @@ services must not. Exit status 0, or 1 when something is open that must be close
 What only may be wrong (an old engine, a gateway that is not up yet) is a warning. It also attaches hub, proxy and
 gateway to the networks of workspaces that run already: the hub looks for those as soon as it starts.
 
+Where no image of a workspace is on the machine yet, nothing can be tried. The hub starts, a file says so, and no
+workspace starts before a probe has passed: the next one, or that of `cellar-hub check`.
+
 Design note. Rules that were read cannot be trusted on engines nobody tried; a connection that was tried can.
 """
 
@@ -55,6 +58,11 @@ class Finding:
 
     level: str
     text: str
+
+
+def untried(settings: HubSettings) -> Path:
+    """The file that is there while nobody knows whether this engine keeps workspaces apart."""
+    return settings.data / "engine-untried"
 
 
 class ProbeNames(names.Names):
@@ -159,8 +167,8 @@ class Probe:
         self.networks = Networks(client, settings.site, settings.pool)
 
     def run(self) -> list[Finding]:
-        """Raises docker.errors.DockerException when the engine cannot do what is asked, NotFound without the image."""
-        image = self._client.inspect_image(next(iter(self._settings.images.values())))["Id"]
+        """Raises docker.errors.DockerException when the engine cannot do what is asked, NotFound without an image."""
+        image = self._image()
         warnings = engine_warnings(self._client.version()["Version"])
         mark = secrets.token_hex(4)
         one, other = (ProbeNames(self._settings.site, f"probe-{mark}-{which}") for which in "ab")
@@ -177,6 +185,14 @@ class Probe:
         finally:
             for each in (one, other):
                 self._remove(each.own)
+
+    def _image(self) -> str:
+        """The id of the first one that is here: they are all started alike."""
+        labels = list(self._settings.images.values())
+        for label in labels[:-1]:
+            with contextlib.suppress(NotFound):
+                return str(self._client.inspect_image(label)["Id"])
+        return str(self._client.inspect_image(labels[-1])["Id"])
 
     def sweep(self, older: float = STALE) -> None:
         """Remove what a probe left that was killed in its midst, if that is so many seconds ago."""
@@ -306,12 +322,19 @@ def check(settings: HubSettings) -> bool:
         found = probe.run()
     except NotFound as error:
         say(f"not run, because the image is not here: {str(error.explanation)[:200]}")
+        if settings.probe != "warn":
+            untried(settings).touch()
+            say("no workspace starts before a probe has passed: load the image, and run `cellar-hub check`.")
         return True
     for each in found:
         say(f"{'FAILED' if each.level == 'fail' else 'warning'}: {each.text}")
     if any(each.level == "fail" for each in found):
         say("workspaces would not be isolated on this engine. docs/workspaces.md says what to do.")
-        return settings.probe == "warn"
+        if settings.probe != "warn":
+            return False
+        untried(settings).unlink(missing_ok=True)  # the risk is taken
+        return True
+    untried(settings).unlink(missing_ok=True)
     say("workspaces reach hub, proxy and gateway, and nothing else")
     return True
 

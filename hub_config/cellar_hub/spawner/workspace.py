@@ -32,6 +32,7 @@ from cellar_hub.spawner.creation import PORT, Creation, environment
 from cellar_hub.spawner.forwarding import Forwarding
 from cellar_hub.spawner.names import GPUS, KIND, SITE, WORKSPACE, Names, is_ours
 from cellar_hub.spawner.networks import Networks, PoolExhausted
+from cellar_hub.spawner.probe import untried
 from cellar_hub.spawner.profiles import (
     NotOffered,
     Profile,
@@ -159,6 +160,12 @@ class CellarSpawner(DockerSpawner):
         self.mem_limit, self.cpu_limit = profile.memory, profile.cpus
         label = settings.images[profile.image]
         image = await self._image(label)
+        if untried(settings).exists():  # the image came after the hub's start
+            self.log.error("%s does not start: run `cellar-hub check` first, or restart the hub", self._log_name)
+            raise StartRefused(
+                "Nobody has tried yet whether workspaces are kept apart here. Please tell your administrator to run"
+                " `cellar-hub check`, or to restart the hub."
+            )
         self._step(15, "Preparing your files")
         await self._remove_container()
         await self._thread(self._make_volume)

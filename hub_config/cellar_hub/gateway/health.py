@@ -1,7 +1,7 @@
 """How the model servers are: each is asked every few seconds, what it serves more rarely.
 
 `/health` (200 up; 503 loading or dying), `/v1/models` and vLLM's `/metrics`; a server without `/health` is judged by
-its list of models.
+its list of models. Whatever it answers, only so much of it is read, and for so long.
 """
 
 from __future__ import annotations
@@ -17,12 +17,15 @@ import msgspec
 from cellar.client import TINY_PARAMETERS
 
 from .models import ModelServer, ModelTable
+from .relay import read_bounded
 from .transport import FAILURES
 
 EVERY = 3.0
 LIST_EVERY = 15.0
 TIMEOUT = 5.0
-MAX_METRICS = 4 * 1024 * 1024
+"""Seconds for a whole answer."""
+MAX_ANSWER = 4 * 1024 * 1024
+"""Bytes of an answer that are read."""
 State = Literal["up", "loading", "down"]
 
 _VALUES = {
@@ -90,12 +93,12 @@ class Health:
     def context_length(self, server: ModelServer, model: str) -> int | None:
         """Tokens; None: the server does not tell, or has not been asked yet."""
         row = self.of(server).rows.get(model, {})
-        length = row.get("max_model_len") or (row.get("meta") or {}).get("n_ctx")
+        length = row.get("max_model_len") or _meta(row).get("n_ctx")
         return length if isinstance(length, int) and length > 0 else None
 
     def is_tiny(self, server: ModelServer, model: str) -> bool:
         """Whether it is of the embedded model's size, as far as the server tells."""
-        size = (self.of(server).rows.get(model, {}).get("meta") or {}).get("n_params")
+        size = _meta(self.of(server).rows.get(model, {})).get("n_params")
         return isinstance(size, int) and 0 < size < TINY_PARAMETERS
 
     def doubt(self, server: ModelServer) -> None:
@@ -134,24 +137,24 @@ class Health:
     async def _ask(self, known: ServerHealth) -> State:
         server = known.server
         try:
-            health = await self._get(server, server.root + "/health")
-            if health.status_code == 503:
+            status, _ = await self._get(server, server.root + "/health")
+            if status == 503:
                 return "loading"
-            absent = health.status_code in (404, 405, 501)
-            if not health.is_success and not absent:
+            absent = status in (404, 405, 501)
+            if status // 100 != 2 and not absent:
                 return "down"
             if absent or not known.rows or time.monotonic() - known.listed_at > LIST_EVERY:
                 return await self._list(known)
-        except FAILURES:
+        except (*FAILURES, TimeoutError):
             return "down"
         return "up"
 
     async def _list(self, known: ServerHealth) -> State:
-        answer = await self._get(known.server, known.server.base_url + "/models")
-        if answer.status_code == 503:
+        status, said = await self._get(known.server, known.server.base_url + "/models")
+        if status == 503:
             return "loading"
         try:
-            rows = msgspec.json.decode(answer.content, type=_List).data if answer.is_success else None
+            rows = msgspec.json.decode(said, type=_List).data if status // 100 == 2 else None
         except (msgspec.DecodeError, UnicodeError):
             rows = None
         if rows is None:
@@ -162,14 +165,22 @@ class Health:
 
     async def _read_metrics(self, known: ServerHealth) -> None:
         try:
-            answer = await self._get(known.server, known.server.root + "/metrics")
-        except FAILURES:
+            status, said = await self._get(known.server, known.server.root + "/metrics")
+        except (*FAILURES, TimeoutError):
             return
-        known.values = parse_metrics(answer.content[:MAX_METRICS]) if answer.is_success else {}
+        known.values = parse_metrics(said) if status // 100 == 2 else {}
 
-    async def _get(self, server: ModelServer, url: str) -> httpx.Response:
-        headers = {"authorization": f"Bearer {server.key}"} if server.key else {}
-        return await self._http.get(url, headers=headers, timeout=TIMEOUT)
+    async def _get(self, server: ModelServer, url: str) -> tuple[int, bytes]:
+        """(status, body). Raises `FAILURES` and `TimeoutError`."""
+        headers = {"accept-encoding": "identity"} | ({"authorization": f"Bearer {server.key}"} if server.key else {})
+        async with asyncio.timeout(TIMEOUT), self._http.stream("GET", url, headers=headers, timeout=TIMEOUT) as answer:
+            return answer.status_code, await read_bounded(answer, MAX_ANSWER)
+
+
+def _meta(row: dict[str, Any]) -> dict[str, Any]:
+    """What llama.cpp says of a model beside OpenAI's fields."""
+    found = row.get("meta")
+    return found if isinstance(found, dict) else {}
 
 
 def parse_metrics(text: bytes) -> dict[str, float]:

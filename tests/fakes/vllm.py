@@ -47,6 +47,7 @@ class ServerOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     models: list[str] = msgspec.field(default_factory=lambda: ["fake-coder"])
     max_model_len: int = 32768
     tokenizer: bool = True  # false: /tokenize answers {"tokens": []} as llama.cpp does
+    slow_tokenizer: bool = False  # each count waits for a release
     api_key: str = ""  # checked under /v1 only, as vLLM does
     health: int = 200
     me: dict[str, Any] | None = None  # what a gateway tells its user; None: it is no gateway
@@ -265,6 +266,8 @@ class FakeVLLM:
         except msgspec.DecodeError as problem:
             return await request.answer_json(openai.validation_error(str(problem), request.body), 400)
         self.counted.append(msgspec.json.decode(request.body))
+        if self.options.slow_tokenizer:
+            await self.pass_gate()
         if body.messages is not msgspec.UNSET:
             count = openai.count_messages(body.messages)
         else:

@@ -27,7 +27,7 @@ from cellar_hub.policy import MODES, Allowed
 from cellar_hub.store import StoreDown
 
 from .books import Entry
-from .door import ClientLeft, Room, expected_size, header, read_body, token_of
+from .door import ClientLeft, Places, Room, expected_size, header, read_body, token_of
 from .exchange import Exchange, session_of
 from .house import House, Running
 from .me import me
@@ -42,6 +42,10 @@ LARGE = 256 * 1024
 """Bytes from which a request is parsed in a thread."""
 TOKENIZING = 16
 """Requests to one server's /tokenize at once."""
+COUNTS = 2
+"""Of these, one user's."""
+COUNTS_WAITING = 64
+"""More of that user wait: to the panel a refusal means, until it asks for models again, that nobody counts here."""
 BODIES = 4
 """Of the largest size that a user may have here at once; of the usual size, hundreds."""
 REFUSAL_EVERY = 10.0
@@ -115,6 +119,7 @@ class Api:
     def __init__(self, house: House) -> None:
         self._house = house
         self._tokenizing: dict[str, asyncio.Semaphore] = {}
+        self._counting = Places(COUNTS, COUNTS_WAITING)
         self._room = Room(BODIES * house.settings.max_body)
         self._refused_at: dict[tuple[str, str], float] = {}
 
@@ -158,7 +163,8 @@ class Api:
         await self._ask(scope, receive, reply, "embeddings")
 
     async def tokenize(self, scope: Scope, receive: Receive, reply: Reply) -> None:
-        """Counts tokens for a prompt that is being written: no place in the queue, no entry in the books."""
+        """Counts tokens for a prompt that is being written: no place in the queue, no entry in the books; but no user
+        takes the places of all."""
         identity = await self._identify(scope)
         allowed = self._allowed(identity)
         with self._room.hold(identity.user, expected_size(scope, self._house.settings.max_body)) as settle:
@@ -167,7 +173,8 @@ class Api:
             fields = await _parsed(parse_tokenize, body)
             row = self._find_any(fields["model"], identity, allowed)
             async with self._running(identity, scope, receive, reply):
-                await self._tokenize(row.server, msgspec.json.encode(fields), scope["request_id"], reply)
+                async with self._counting.hold(identity.user):
+                    await self._tokenize(row.server, msgspec.json.encode(fields), scope["request_id"], reply)
 
     async def _tokenize(self, server: ModelServer, body: bytes, request_id: str, reply: Reply) -> None:
         room = self._tokenizing.setdefault(server.base_url, asyncio.Semaphore(TOKENIZING))

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 from starlette.types import Receive, Scope
@@ -176,6 +176,31 @@ class Room:
             self._held[user] = held
         else:
             self._held.pop(user, None)
+
+
+class Places:
+    """At most `most` at once of one user; up to `waiting` more of that user wait their turn."""
+
+    def __init__(self, most: int, waiting: int) -> None:
+        self._most = most
+        self._waiting = waiting
+        self._places: dict[str, asyncio.Semaphore] = {}
+        self._here: dict[str, int] = {}
+
+    @contextlib.asynccontextmanager
+    async def hold(self, user: str) -> AsyncIterator[None]:
+        """Raises `Refused` (429)."""
+        here = self._here.get(user, 0)
+        if here >= self._most + self._waiting:
+            raise Refused(429, "rate_limit_exceeded", "Too many requests at once", retry_after=1.0)
+        self._here[user] = here + 1
+        try:
+            async with self._places.setdefault(user, asyncio.Semaphore(self._most)):
+                yield
+        finally:
+            self._here[user] -= 1
+            if not self._here[user]:
+                del self._here[user], self._places[user]
 
 
 def expected_size(scope: Scope, limit: int) -> int:

@@ -7,6 +7,7 @@ import contextlib
 import json
 import time
 
+import httpx
 import pytest
 from cellar_hub.gateway import app, door, house
 
@@ -239,3 +240,31 @@ async def test_a_reader_that_stops_reading_is_let_go(
     (end,) = await gateway.ends()
     assert end.outcome == "stopped" and await gateway.left_open() == (0, 0)
     writer.close()
+
+
+async def test_one_users_counting_of_tokens_leaves_room_for_others(
+    hub: Hub, make_gateway: MakeGateway, model: FakeVLLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "COUNTS_WAITING", 20)
+    gateway: Gateway = await make_gateway()
+    model.options.slow_tokenizer = True
+    ann, ben = gateway.client(hub.user("ann")), gateway.client(hub.user("ben"))
+
+    def counted(name: str) -> int:
+        return sum(body["prompt"] == name for body in model.counted)
+
+    def count(client: httpx.AsyncClient, name: str) -> asyncio.Task[httpx.Response]:
+        return asyncio.create_task(client.post("/tokenize", json={"model": "fake-coder", "prompt": name}))
+
+    many = [count(ann, "ann") for _ in range(22)]
+    await until(lambda: len(gateway.house.running) == 22 and model.waiting >= 2)
+    assert error(await count(ann, "ann"))["code"] == "rate_limit_exceeded"
+    one = count(ben, "ben")
+    await model.until(lambda m: m.waiting == 3)
+    assert (counted("ann"), counted("ben")) == (2, 1)
+    many.pop().cancel()  # who waits may leave
+    model.release_all()
+    assert (await one).json()["count"] == 1
+    assert {answer.status_code for answer in await asyncio.gather(*many)} == {200}
+    await until(lambda: not gateway.house.running)
+    assert (await count(ann, "ann")).status_code == 200

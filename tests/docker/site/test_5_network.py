@@ -91,6 +91,51 @@ def test_a_neighbour_on_the_same_machine_does_answer_itself(site: Installation, 
     assert "open" in (*here["reach"], *own["reach"])
 
 
+LISTENING = """
+import json, socket
+found = []
+for table, family in (("tcp", socket.AF_INET), ("tcp6", socket.AF_INET6)):
+    for line in open(f"/proc/net/{table}").readlines()[1:]:
+        _, local, _, state, *_ = line.split()
+        address, _, port = local.partition(":")
+        words = [bytes.fromhex(address[i : i + 8])[::-1] for i in range(0, len(address), 8)]
+        if state == "0A":
+            found.append([socket.inet_ntop(family, b"".join(words)), int(port, 16)])
+print(json.dumps(found))
+"""
+
+
+@pytest.mark.parametrize(("service", "port"), OPEN)
+def test_a_service_listens_on_that_port_and_on_no_other_that_a_workspace_reaches(
+    site: Installation, two: tuple[Person, Person], service: str, port: int
+) -> None:
+    container = site.service(service)
+    own = {address: each for each, address in addresses(site, container).items()}
+    everywhere = ("0.0.0.0", "::")
+    found = {(where, at) for where, at in site.inside(container, LISTENING) if not where.startswith("127.")}
+    elsewhere = {(own.get(where, where), at) for where, at in found if where not in everywhere}
+    assert {at for where, at in found if where in everywhere} == {port}
+    assert elsewhere == ({(f"{site.name}_control", 8090)} if service == "gateway" else set())
+
+
+def test_the_hubs_own_metrics_are_not_for_workspaces(site: Installation, two: tuple[Person, Person]) -> None:
+    ask = """
+import os, urllib.error, urllib.request as r
+ask = r.Request("http://hub:8081/hub/metrics", headers={"Authorization": "token " + os.environ["JUPYTERHUB_API_TOKEN"]})
+try:
+    print(r.urlopen(ask, timeout=10).status)
+except urllib.error.HTTPError as error:
+    print(error.code)
+"""
+    assert site.inside(site.workspace("ada"), ask) == 403
+
+
+def addresses(site: Installation, container: str) -> dict[str, str]:
+    """By network."""
+    networks = site.client.inspect_container(container)["NetworkSettings"]["Networks"]
+    return {name: each["IPAddress"] for name, each in networks.items()}
+
+
 ASK = """
 import asyncio, os, socket, sys
 from ipaddress import IPv4Network

@@ -107,7 +107,7 @@ class Stream:
 
     def wait_for_line(self, line: str, seconds: float = 30) -> None:
         self._wait(line, seconds, lambda: line in self.lines or self.ended)
-        assert line in self.lines
+        assert line in self.lines, f"the answer ended early: {self.lines[:2]} ... {self.lines[-3:]}"
 
     def wait_for_text(self, pieces: int = 3, seconds: float = PATIENCE) -> None:
         """Until so many more pieces have come. AssertionError when the answer ends before."""

@@ -26,20 +26,28 @@ SURVIVES = {"hub", "proxy", "socketfilter"}
 def test_workspaces_live_on_and_nothing_is_left_over_when_a_service_is_killed(
     site: Installation, two: tuple[Person, Person], service: str, long_answers: None
 ) -> None:
+    """While answers of two users stream and one has just ended."""
     ada, _ = two
     before = {name: site.workspace(name) for name in ("ada", "ben")}
     assert all(before.values())
-    with Stream.inside(site, "ada", **LONG) as stream:
-        stream.wait_for_text()
+    assert answers(site, "ben")
+    conversations = {each["id"] for each in ada.conversations()}
+    with Stream.inside(site, "ada", **LONG) as stream, Stream.inside(site, "ben", **LONG) as other:
+        for each in (stream, other):
+            each.wait_for_text()
+        committed = {request: row for request, row in audit_of(site).items() if row.get("outcome")}
         site.kill(service)
-        if service in SURVIVES:
-            stream.wait_for_text(5)
-        else:
-            assert stream.wait_for_end(60).startswith(("error", "cut"))
+        for each in (stream, other):
+            if service in SURVIVES:
+                each.wait_for_text(5)
+            else:
+                assert each.wait_for_end(60).startswith(("error", "cut"))
     for url in (f"{site.url}/hub/health", ada.url("api/contents")):  # /hub/api/ wants more than a cookie
         wait_until(lambda url=url: status(ada, url) == 200, f"{url} through the proxy", timeout=150)
     wait_until(lambda: answers(site, "ada"), "answers again", timeout=150)
     assert {name: site.workspace(name) for name in before} == before
+    assert committed and {request: audit_of(site)[request] for request in committed} == committed
+    assert conversations <= {each["id"] for each in ada.conversations()}
     assert_nothing_is_left(site, "ada", "ben")
 
 

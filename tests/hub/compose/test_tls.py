@@ -17,6 +17,7 @@ import aiohttp
 import pytest
 import yaml
 from aiohttp import web
+from yarl import URL
 
 from tests.fakes.fixtures import unused_port
 from tools.env_example import COMPOSE
@@ -67,6 +68,8 @@ class Upstream:
         app.router.add_post("/upload", self.upload)
         app.router.add_get("/headers", self.headers)
         app.router.add_post("/hub/login", self.headers)
+        app.router.add_get("/hub/api/users/{name}/tokens", self.headers)
+        app.router.add_post("/hub/api/users/{name}/tokens", self.headers)
         return app
 
 
@@ -200,12 +203,22 @@ async def test_plain_http_sends_the_browser_to_https(site: Site) -> None:
         assert (answer.status, answer.headers["Location"]) == (301, site.url + "/hub/login?next=lab")
 
 
-async def test_many_log_ins_from_one_address_are_slowed_down(site: Site) -> None:
+PASSWORDS = ["login", "api/users/ann/tokens", "api/users/a%2Fb/tokens", "api/users/a%0Ab/tokens"]
+
+
+@pytest.mark.parametrize("path", PASSWORDS)
+async def test_many_log_ins_from_one_address_are_slowed_down(site: Site, path: str) -> None:
+    """JupyterHub takes a password in the body of the call that makes a token, too."""
     statuses = []
     for _ in range(20):
-        async with site.http.post(site.url + "/hub/login") as answer:
+        async with site.http.post(URL(f"{site.url}/hub/{path}", encoded=True)) as answer:
             statuses.append(answer.status)
     assert statuses[:5] == [200] * 5
     assert 429 in statuses
+    async with site.http.post(site.url + "/hub/login") as answer:
+        assert answer.status == 429, "one count for both"
+    for _ in range(20):
+        async with site.http.get(site.url + "/hub/api/users/ann/tokens") as answer:
+            assert answer.status == 200, "a look at them is no guess"
     async with site.http.get(site.url + "/headers") as answer:
         assert answer.status == 200

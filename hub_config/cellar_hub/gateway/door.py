@@ -5,6 +5,9 @@ uvicorn bounds neither the size of a head nor the time in which it comes, so `Bo
 `max_body` bytes, and no slower than `SLOWEST` after `BODY_TIMEOUT`; what stands beside them on the wire (sizes and
 extensions of chunks, trailers) is bounded by `BESIDE`. What still comes of a request that was answered
 before its end (401, 413) is thrown away for a while, because a connection closed at once could take the answer with it.
+
+One workspace has `CONNECTIONS` at most, so that none takes those of all. Other addresses have no such bound: through
+the hub's proxy many users come from one.
 """
 
 from __future__ import annotations
@@ -13,7 +16,8 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any
+from ipaddress import IPv4Network, IPv6Address, ip_address
+from typing import Any, ClassVar
 
 from starlette.types import Receive, Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -30,6 +34,8 @@ BESIDE = 8
 """Bytes on the wire beside each byte of a body, over MAX_HEAD in all: a chunk of one byte has five. Trailers would be
 kept without end."""
 
+CONNECTIONS = 512
+
 LINGER = 5.0
 MAX_DISCARDED = 4 * 1024 * 1024
 
@@ -38,10 +44,44 @@ class ClientLeft(Exception):
     """The client hung up while its request was read; there is nobody to answer."""
 
 
+class Crowd:
+    """How many connections there are from each address of `pool`: at most `CONNECTIONS`."""
+
+    def __init__(self, pool: IPv4Network) -> None:
+        self._pool = pool
+        self._here: dict[str, int] = {}
+
+    def enter(self, address: str) -> bool:
+        if not self._is_counted(address):
+            return True
+        here = self._here.get(address, 0)
+        if here >= CONNECTIONS:
+            return False
+        self._here[address] = here + 1
+        return True
+
+    def leave(self, address: str) -> None:
+        """After an `enter` that was granted."""
+        if self._is_counted(address):
+            self._here[address] -= 1
+            if not self._here[address]:
+                del self._here[address]
+
+    def _is_counted(self, address: str) -> bool:
+        if not address:
+            return False
+        peer = ip_address(address.partition("%")[0])
+        if isinstance(peer, IPv6Address):
+            return peer.ipv4_mapped is not None and peer.ipv4_mapped in self._pool
+        return peer in self._pool
+
+
 class BoundedProtocol(HttpToolsProtocol):
-    """uvicorn's protocol with a bound on heads: their size and their time."""
+    """uvicorn's protocol with a bound on heads, their size and their time, and on connections where there is a
+    `crowd`."""
 
     head_timeout = HEAD_TIMEOUT
+    crowd: ClassVar[Crowd | None] = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -52,15 +92,28 @@ class BoundedProtocol(HttpToolsProtocol):
         self._linger_timer: asyncio.TimerHandle | None = None
         self._discarded = 0
         self._refused = False
+        self._entered = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         super().connection_made(transport)
+        if self.crowd is not None and not self.crowd.enter(self._peer):
+            self._refused = True
+            transport.write(_empty(503, "Service Unavailable"))
+            transport.close()
+            return
+        self._entered = True
         self._start_head_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_head_timer()
         self._stop_lingering()
+        if self.crowd is not None and self._entered:
+            self.crowd.leave(self._peer)
         super().connection_lost(exc)
+
+    @property
+    def _peer(self) -> str:
+        return self.client[0] if self.client is not None else ""
 
     def data_received(self, data: bytes) -> None:
         if self._refused:
@@ -139,11 +192,14 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.cycle is not None and not self.cycle.response_complete:  # an earlier request's answer is on its way
             self.transport.close()
             return
-        head = f"HTTP/1.1 {status} {words}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-        self.transport.write(head.encode())
+        self.transport.write(_empty(status, words))
         self.transport.write_eof()
         self._refused = True
         self._linger_timer = self.loop.call_later(LINGER, self.transport.close)
+
+
+def _empty(status: int, words: str) -> bytes:
+    return f"HTTP/1.1 {status} {words}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".encode()
 
 
 class Room:

@@ -22,7 +22,7 @@ from cellar_hub.settings import GatewaySettings
 from cellar_hub.store import StoreDown
 
 from .app import make_app
-from .door import BoundedProtocol
+from .door import BoundedProtocol, Crowd
 from .house import House
 from .operations import make_operations
 
@@ -44,11 +44,15 @@ class Server(uvicorn.Server):
         yield
 
 
-def make_server(app: Any) -> Server:
+def make_server(app: Any, crowd: Crowd | None = None) -> Server:
+    class Protocol(BoundedProtocol):
+        pass
+
+    Protocol.crowd = crowd
     return Server(
         uvicorn.Config(
             app,
-            http=BoundedProtocol,
+            http=Protocol,
             ws="none",
             lifespan="off",
             interface="asgi3",
@@ -72,7 +76,7 @@ def bind(address: tuple[str, int]) -> socket.socket:
 async def serve(house: House, users: socket.socket, operations: socket.socket, stop: asyncio.Event) -> None:
     """Until `stop`; then no more requests are taken, those under way end or are ended, and all of it is settled."""
     await house.start()
-    servers = [make_server(make_app(house)), make_server(make_operations(house))]
+    servers = [make_server(make_app(house), Crowd(house.settings.pool)), make_server(make_operations(house))]
     tasks = [
         asyncio.create_task(server.serve(sockets=[port]))
         for server, port in zip(servers, (users, operations), strict=True)

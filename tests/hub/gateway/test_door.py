@@ -226,6 +226,41 @@ async def test_many_idle_connections_keep_nobody_out(hub: Hub, gateway: Gateway,
         writer.close()
 
 
+async def test_one_workspace_does_not_take_the_connections_of_all(
+    hub: Hub, make_gateway: MakeGateway, model: FakeVLLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(door, "CONNECTIONS", 8)
+    gateway: Gateway = await make_gateway(CELLAR_WORKSPACE_POOL="127.99.0.0/16")
+
+    async def come(address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        host, port = gateway.url.removeprefix("http://").split(":")
+        return await asyncio.open_connection(host, int(port), local_addr=(address, 0))
+
+    async def status(address: str) -> bytes:
+        reader, writer = await come(address)
+        writer.write(b"GET /nowhere HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        answer = b""
+        with contextlib.suppress(ConnectionError):  # closed before the request came
+            answer = await reader.readline()
+        writer.close()
+        return answer[9:12]
+
+    others = [await come("127.0.0.1") for _ in range(20)]  # as from the proxy: many users
+    idle = [await come("127.99.0.2") for _ in range(8)]
+    reader, writer = await come("127.99.0.2")
+    async with asyncio.timeout(20):
+        assert b" 503 " in await reader.read()
+    writer.close()
+    assert await status("127.99.0.3") == b"404"
+    assert (await ask(gateway, hub.user("ann"))).status_code == 200
+    idle.pop()[1].close()
+    async with asyncio.timeout(20):
+        while await status("127.99.0.2") != b"404":
+            pass
+    for _, writer in (*idle, *others):
+        writer.close()
+
+
 async def test_a_reader_that_stops_reading_is_let_go(
     hub: Hub, gateway: Gateway, model: FakeVLLM, monkeypatch: pytest.MonkeyPatch
 ) -> None:

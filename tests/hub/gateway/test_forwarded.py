@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Network
 from typing import Any
 
 import httpx
@@ -36,7 +37,7 @@ async def test_a_report_is_an_event_of_the_audit_when_it_is_answered(make_gatewa
     for _ in range(3):
         reports.note("kim", "warehouse.corp:5432", "opened", 1000.0)
     reports.note("lee", "wiki.corp:443", "refused", 1001.0)
-    async with make_client(TOKEN) as http:
+    async with make_client(TOKEN, IPv4Network("10.213.0.0/16")) as http:
         assert await post_due(http, gateway.operations + "/forwarded", reports, end=True)
     found = [row for row in await gateway.rows() if isinstance(row, Event)]
     assert [(row.actor, row.action, row.subject, row.detail["count"]) for row in found] == [
@@ -89,7 +90,7 @@ async def test_a_post_that_is_too_large_is_refused(make_gateway: MakeGateway) ->
 async def test_a_gateway_that_is_away_leaves_the_reports_where_they_are() -> None:
     reports = Reports("1-a")
     reports.note("kim", "warehouse.corp:5432", "opened", 1000.0)
-    async with make_client(TOKEN) as http:
+    async with make_client(TOKEN, IPv4Network("10.213.0.0/16")) as http:
         assert not await post_due(http, "http://127.0.0.1:9/forwarded", reports)
     assert len(reports.due(1000.0)) == 1
 

@@ -51,6 +51,7 @@ THREADS = 8
 PATIENCE = 60.0
 """Seconds for which a Docker that does not answer is asked again, before a running workspace is called lost."""
 POLL = 0.2  # seconds
+LOOKS = 6  # for the log of a container that has ended
 
 
 class CellarSpawner(DockerSpawner):
@@ -256,11 +257,17 @@ class CellarSpawner(DockerSpawner):
             await asyncio.sleep(POLL)
 
     async def _log(self) -> bytes:
-        """The end of the container's log; nothing when there is none."""
+        """The end of the container's log; nothing when there is none. Docker may say of a container that it has ended
+        before it has written down what it said."""
+        found = b""
         try:
-            found: bytes = await self.docker("logs", self.object_id or self.names.own, tail=200)
+            for _ in range(LOOKS):
+                found = await self.docker("logs", self.object_id or self.names.own, tail=200)
+                if found:
+                    break
+                await asyncio.sleep(POLL)
         except (DockerException, RequestException):
-            return b""
+            pass
         return found
 
     def _step(self, percent: int, text: str) -> None:

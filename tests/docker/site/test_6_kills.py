@@ -46,7 +46,8 @@ def test_workspaces_live_on_and_nothing_is_left_over_when_a_service_is_killed(
         wait_until(lambda url=url: status(ada, url) == 200, f"{url} through the proxy", timeout=150)
     wait_until(lambda: answers(site, "ada"), "answers again", timeout=150)
     assert {name: site.workspace(name) for name in before} == before
-    assert committed and {request: audit_of(site)[request] for request in committed} == committed
+    after = audit_of(site)
+    assert committed and {request: after[request] for request in committed} == committed
     assert conversations <= {each["id"] for each in ada.conversations()}
     assert_nothing_is_left(site, "ada", "ben")
 

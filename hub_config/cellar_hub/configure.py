@@ -111,9 +111,7 @@ def _logins(c: Any, settings: HubSettings) -> None:
     c.Authenticator.enable_auth_state = False
     c.Authenticator.auth_refresh_age = 30  # seconds after which a blocked user's cookies and tokens stop working
     c.Authenticator.refresh_pre_spawn = True
-    if hasattr(
-        Authenticator, "auth_refresh_strict"
-    ):  # 6.1 lets tokens of blocked users pass by default; 5.5 never does
+    if hasattr(Authenticator, "auth_refresh_strict"):  # JupyterHub 5.5 is strict, and has no setting for it
         c.Authenticator.auth_refresh_strict = True
 
 

@@ -29,6 +29,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ..destinations import Destination, Network
 from ..forwarder.__main__ import own_networks
+from ..forwarder.server import CONNECT
 from ..forwarder.targets import NotAllowed, addresses_of
 from ..gateway.models import ModelServer, one_server, parse_models
 from ..policyfile import PolicyFile
@@ -39,7 +40,6 @@ from ..store import Store, StoreDown
 from .hubapi import HubApi, HubRefused
 
 PACKAGES = ("jupyter-cellar", "jupyterhub", "dockerspawner", "starlette", "uvicorn", "sqlalchemy")
-CONNECT = 5.0  # seconds for a destination to answer
 SKEW = 5.0  # seconds that two clocks may differ
 
 

@@ -81,12 +81,11 @@ class Users:
             if not tokens:
                 break
             for token in tokens:
-                self._try(refusals, f"{self.hub.user(name)}/tokens/{token['id']}", also_fine=404)
-            taken += len(tokens)
+                taken += self._try(refusals, f"{self.hub.user(name)}/tokens/{token['id']}")
         done.append(f"{taken} tokens taken away")
         for server in self.hub.ask("GET", self.hub.user(name)).get("servers") or {}:
-            self._try(refusals, f"{self.hub.user(name)}/{f'servers/{server}' if server else 'server'}")
-            done.append(f"workspace {server or '(the only one)'} is being stopped")
+            if self._try(refusals, f"{self.hub.user(name)}/{f'servers/{server}' if server else 'server'}"):
+                done.append(f"workspace {server or '(the only one)'} is being stopped")
         try:
             self.gateway.ask("POST", "/revoke", {"user": name})
         except HubRefused as refused:
@@ -95,12 +94,15 @@ class Users:
             raise refusals[0]
         return done
 
-    def _try(self, refusals: list[HubRefused], path: str, also_fine: int = 0) -> None:
+    def _try(self, refusals: list[HubRefused], path: str) -> bool:
+        """Whether what is at `path` goes, or has gone meanwhile."""
         try:
             self.hub.ask("DELETE", path)
         except HubRefused as refused:
-            if refused.status != also_fine:
+            if refused.status != 404:
                 refusals.append(refused)
+                return False
+        return True
 
     def listed(self) -> list[dict[str, Any]]:
         allowed = self.accounts.allowed()

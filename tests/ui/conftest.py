@@ -20,8 +20,9 @@ Fixtures
                     `model.release()`, `model.wait_for(...)`, `model.aborted`), emptied before each test.
     embedded_model  the real SmolLM2-135M; its base URL. Tests with it carry @pytest.mark.real_model.
     lab_real        JupyterLab wired to `embedded_model`.
-    page            a Playwright page in a fresh context, 1280 x 800. Console errors and uncaught exceptions fail the
-                    test unless `allow_console(pattern)` was called. `new_page()` opens further tabs of the context.
+    page            a Playwright page, 1280 x 800; cookies and storage are empty, compiled scripts are kept (tests/browser.py).
+                    Console errors and uncaught exceptions fail the test unless `allow_console(pattern)` was called.
+                    `new_page()` opens further tabs of the context.
     panel           the chat panel on `page` over `lab` (tests/ui/panel.py): open, ask, expect_answer, stop, ...
 
 When a test fails its screenshot, the page's console and the server's log lie in .shots/.
@@ -42,8 +43,9 @@ import pytest
 
 pytest.importorskip("playwright", reason="the Python package playwright is missing")
 
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect
+from playwright.sync_api import BrowserContext, ConsoleMessage, Page, expect
 
+from tests.browser import forget
 from tests.fakes.vllm import FakeVLLM, running
 from tests.ui.lab import ROOT, Lab, free_port, wait_until
 from tests.ui.panel import Panel
@@ -170,13 +172,11 @@ def new_lab(tmp_path: Path) -> Iterator[Callable[..., Lab]]:
 
 
 @pytest.fixture
-def context(browser: Browser) -> Iterator[BrowserContext]:
-    context = browser.new_context(viewport={"width": 1280, "height": 800}, locale="en-US")
-    context.set_default_timeout(15_000)
-    yield context
-    for page in context.pages:  # an answer that a test has changed may still be on its way
-        page.unroute_all(behavior="ignoreErrors")
-    context.close()
+def context(kept_context: BrowserContext) -> Iterator[BrowserContext]:
+    kept_context.set_default_timeout(15_000)
+    yield kept_context
+    kept_context.set_offline(False)
+    forget(kept_context)
 
 
 class Console:

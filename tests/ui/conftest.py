@@ -20,7 +20,7 @@ Fixtures
                     `model.release()`, `model.wait_for(...)`, `model.aborted`), emptied before each test.
     embedded_model  the real SmolLM2-135M; its base URL. Tests with it carry @pytest.mark.real_model.
     lab_real        JupyterLab wired to `embedded_model`.
-    page            a Playwright page, 1280 x 800; cookies and storage are empty, compiled scripts are kept (tests/browser.py).
+    page            a Playwright page, 1280 x 800; no cookies, no storage, compiled scripts kept (tests/browser.py).
                     Console errors and uncaught exceptions fail the test unless `allow_console(pattern)` was called.
                     `new_page()` opens further tabs of the context.
     panel           the chat panel on `page` over `lab` (tests/ui/panel.py): open, ask, expect_answer, stop, ...

@@ -31,6 +31,7 @@ FIXED = frozenset(
         *("CELLAR_HUB_URL", "CELLAR_GATEWAY_URL"),
         *("CELLAR_GATEWAY_LISTEN", "CELLAR_GATEWAY_OPERATIONS", "CELLAR_AUDIT_HEADS", "CELLAR_HUB_API_URL"),
         *("CELLAR_FORWARDERS", "CELLAR_FORWARDER_NUMBER", "CELLAR_LEASES", "CELLAR_REPORT_URL"),
+        *("CELLAR_PROXY_URL", "CELLAR_TLS_URL"),
     }
 )
 """Set by the compose file itself: paths and names inside of its containers."""

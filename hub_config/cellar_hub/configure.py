@@ -65,7 +65,7 @@ def _hub(c: Any, settings: HubSettings) -> None:
     hub.hub_connect_url = settings.hub_url
     c.Spawner.hub_connect_url = f"http://hub:{HUB_PORT}"  # the name that workspaces have for it
     hub.base_url = settings.base_path
-    hub.db_url = settings.database or f"sqlite:///{settings.data}/jupyterhub.sqlite"
+    hub.db_url = settings.database_url
     hub.cookie_secret_file = str(settings.data / "jupyterhub_cookie_secret")
     if settings.public_url:
         hub.public_url = settings.public_url + settings.base_path

@@ -19,7 +19,7 @@ import websocket
 from tests.conftest import FOREIGN, PROXIES
 from tests.docker.conftest import _missing
 from tests.docker.site.installation import LONG, SHORT, Installation, running
-from tests.hub.compose.test_tls import certificate
+from tests.hub.compose.nginx import certificate
 from tests.ui.lab import free_port, wait_until
 from tools import hub, images
 
@@ -332,5 +332,7 @@ def test_requests_per_minute_are_counted_in_redis_and_without_it_by_the_gateway(
 
 
 def test_the_doctor_finds_everything_well(site: Installation, ada: Browser) -> None:
-    for service in ("hub", "gateway"):
-        assert "Everything works together." in site.compose("exec", "-T", service, "cellar-hub", "check")
+    said = "".join(site.compose("exec", "-T", each, "cellar-hub", "check") for each in ("hub", "gateway", "proxy"))
+    assert said.count("Everything works together.") == 3
+    for name in ("clock of the hub's database", "clock of the books", "streaming through nginx"):
+        assert f"ok    {name}: " in said

@@ -65,9 +65,9 @@ def settings_of(site: Site, image: str) -> dict[str, str]:
 
 CHECK = """
 import json, os
-from cellar_hub.commands import checks
+from cellar_hub.doctor import places
 from cellar_hub.settings import HubSettings
-print(json.dumps(dict(checks._of_hub(HubSettings.from_env(os.environ), os.environ))["isolation"]()))
+print(json.dumps(dict(places.of_hub(HubSettings.from_env(os.environ), os.environ))["isolation"]()))
 """
 """What `cellar-hub check` says of isolation."""
 

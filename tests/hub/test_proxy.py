@@ -59,12 +59,22 @@ class Backend:
 
 @asynccontextmanager
 async def proxied(backend: Backend) -> AsyncIterator[int]:
-    """The port of a real proxy, as docker-compose.yml starts it, before the backend."""
+    """The port of a real proxy before the backend."""
+    server = await asyncio.start_server(backend.serve, "127.0.0.1", 0)
+    try:
+        async with proxy_before(server.sockets[0].getsockname()[1]) as port:
+            yield port
+    finally:
+        server.close()
+        await asyncio.gather(*backend.tasks)
+
+
+@asynccontextmanager
+async def proxy_before(target: int) -> AsyncIterator[int]:
+    """The port of a real proxy, as docker-compose.yml starts it, before a server on another one."""
     command = proxy_command()
     if not command:
         pytest.skip("configurable-http-proxy is missing, and there is no npm to install it")
-    server = await asyncio.start_server(backend.serve, "127.0.0.1", 0)
-    target = server.sockets[0].getsockname()[1]
     port, api = free_port(), free_port()
     arguments = [command, "--ip=127.0.0.1", f"--port={port}", "--api-ip=127.0.0.1", f"--api-port={api}"]
     env = os.environ | {"NODE_OPTIONS": f"--require={PRELOAD}", "CONFIGPROXY_AUTH_TOKEN": secrets.token_hex(16)}
@@ -83,8 +93,6 @@ async def proxied(backend: Backend) -> AsyncIterator[int]:
     finally:
         process.terminate()
         await process.wait()
-        server.close()
-        await asyncio.gather(*backend.tasks)
 
 
 async def say(port: int, request: bytes) -> bytes:

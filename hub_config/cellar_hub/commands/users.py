@@ -34,7 +34,7 @@ class Users:
         self.hub = HubApi(url, settings.commands_token)
         self.gateway = HubApi(settings.gateway_operations, settings.gateway_token, "the gateway")
         self.witness = Witness(self.gateway, env)
-        self.accounts = Accounts(settings.database or f"sqlite:///{settings.data}/jupyterhub.sqlite")
+        self.accounts = Accounts(settings.database_url)
 
     def add(self, name: str, password: str, admin: bool) -> None:
         """Raises HubRefused; an account that was there gets the new password, and becomes an administrator's."""

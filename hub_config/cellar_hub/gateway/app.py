@@ -1,4 +1,4 @@
-"""The users' port: OpenAI's API and `/cellar/v1/me`, on an allow-list of paths; everything else is a 404.
+"""The users' port: OpenAI's API and `/cellar/v1/{me,pace}`, on an allow-list of paths; everything else is a 404.
 
 The same routes answer under the hub's prefix (`/services/cellar`), for clients that come through its proxy. Each answer
 has an `X-Request-Id` of our own making; each refusal is in OpenAI's shape.
@@ -32,6 +32,7 @@ from .exchange import Exchange, session_of
 from .house import House, Running
 from .me import me
 from .models import ModelRow, ModelServer
+from .pace import Pace
 from .refused import Refused, forbidden, not_available, printable, unauthorized
 from .relay import Broken, chunks, kept_headers, read_bounded
 from .reply import Reply
@@ -75,6 +76,7 @@ def make_app(house: House) -> Starlette:
             Route("/v1/embeddings", Endpoint(house, api.embeddings), methods=["POST"]),
             Route("/tokenize", Endpoint(house, api.tokenize), methods=["POST"]),
             Route("/cellar/v1/me", Endpoint(house, api.me), methods=["GET"]),
+            Route("/cellar/v1/pace", Endpoint(house, api.pace), methods=["GET"]),
         ]
 
     app = Starlette(
@@ -122,6 +124,7 @@ class Api:
         self._counting = Places(COUNTS, COUNTS_WAITING)
         self._room = Room(BODIES * house.settings.max_body)
         self._refused_at: dict[tuple[str, str], float] = {}
+        self._pace = Pace()
 
     # -- GET --------------------------------------------------------------------------------------------------------
 
@@ -150,6 +153,9 @@ class Api:
         await _json(
             reply, me(identity, house.policy, usage, models, house.health, house.queue, house.settings.forwarders)
         )
+
+    async def pace(self, scope: Scope, receive: Receive, reply: Reply) -> None:
+        await self._pace.answer(reply)
 
     # -- POST -------------------------------------------------------------------------------------------------------
 

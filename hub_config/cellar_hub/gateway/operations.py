@@ -11,6 +11,7 @@ import hmac
 import logging
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from typing import Annotated, TypeVar
 
 import msgspec
@@ -29,6 +30,7 @@ from .door import read_body, token_of
 from .house import House
 from .refused import Refused, bad_request, not_available, unauthorized
 
+VERSION = version("jupyter-cellar")
 MAX_BODY = 16 * 1024
 MAX_REPORTS = 128 * 1024
 T = TypeVar("T")
@@ -61,7 +63,7 @@ def make_operations(house: House) -> Starlette:
         ok = house.books.up and not house.draining
         servers = {each.server.base_url: each.state for each in house.health.servers.values()}
         said = {"ok": ok, "database": house.books.up, "draining": house.draining, "hub": house.identities.hub_up}
-        return JSONResponse({**said, "models": servers}, 200 if ok else 503)
+        return JSONResponse({**said, "models": servers, "version": VERSION}, 200 if ok else 503)
 
     async def metrics(_: Request) -> Response:
         house.observe()

@@ -3,7 +3,7 @@
 One argument, JSON: {"listen": PORT} listens and says "ready"; {"reach": [[host, port]...], "names": [...],
 "home": PATH} tries all of it at once and prints one JSON object: for each address "open", "refused" (something there
 answers, though with no), "silent" or "no name"; which addresses somebody on this network answers for; for each name the
-seconds until it failed, or where it led; and how the container sees itself.
+seconds until it failed, or where it led; and how the container sees itself. {"versions": [PACKAGE, ...]} prints those.
 
 Design note. No route leads to an address outside of the network, but any program may send there all the same: it binds
 its socket to the interface and asks for no route (no privilege is needed since Linux 5.7). The kernel then asks on the
@@ -12,6 +12,7 @@ So each address is tried in this way, too.
 """
 
 import concurrent.futures
+import importlib.metadata
 import json
 import os
 import socket
@@ -104,6 +105,14 @@ def itself(home: str) -> "dict[str, object]":
     }
 
 
+def installed(name: str) -> str:
+    """A package's version; empty when there is none."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
 def main(asked: "dict[str, object]") -> None:
     if "listen" in asked:
         with socket.create_server(("0.0.0.0", int(str(asked["listen"])))) as server:
@@ -111,6 +120,9 @@ def main(asked: "dict[str, object]") -> None:
             sys.stdout.flush()
             while True:
                 server.accept()[0].close()
+    if "versions" in asked:
+        sys.stdout.write(json.dumps({name: installed(name) for name in asked["versions"]}) + "\n")  # type: ignore[attr-defined]
+        return
     addresses: list[list[object]] = asked["reach"]  # type: ignore[assignment]
     names: list[str] = asked["names"]  # type: ignore[assignment]
     with concurrent.futures.ThreadPoolExecutor(max(1, 2 * len(addresses) + len(names))) as pool:

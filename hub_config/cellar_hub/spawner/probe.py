@@ -186,6 +186,16 @@ class Probe:
             for each in (one, other):
                 self._remove(each.own)
 
+    def versions(self, image: str, packages: Sequence[str]) -> dict[str, str]:
+        """Those of an image's packages; empty for one that it lacks. Raises DockerException as `run` does."""
+        of = ProbeNames(self._settings.site, f"probe-{secrets.token_hex(4)}-v")
+        try:
+            self.networks.make(of, names.PROBE)
+            self._start(of, image, {"versions": packages})
+            return self._answer(of)
+        finally:
+            self._remove(of.own)
+
     def _image(self) -> str:
         """The id of the first one that is here: they are all started alike."""
         labels = list(self._settings.images.values())

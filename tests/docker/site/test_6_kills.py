@@ -114,7 +114,9 @@ def test_the_audit_is_whole_and_every_request_in_it_has_its_end(site: Installati
 
 
 def test_the_doctor_finds_everything_well(site: Installation, two: tuple[Person, Person]) -> None:
-    """As an administrator asks it: in the hub's and in the gateway's container."""
+    """As an administrator asks it: in the hub's, the gateway's and the proxy's container."""
     command = [str(COMPOSE / "cellar-hub"), "check"]
     done = subprocess.run(command, env=os.environ | {"CELLAR_SITE": site.name}, capture_output=True, text=True)
-    assert (done.returncode, done.stdout.count("Everything works together.")) == (0, 2), done.stdout + done.stderr
+    assert (done.returncode, done.stdout.count("Everything works together.")) == (0, 3), done.stdout + done.stderr
+    for line in ("image standard: sha256:", "streaming through the proxy: ", "gateway: answers, Cellar "):
+        assert f"ok    {line}" in done.stdout

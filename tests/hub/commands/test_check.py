@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from cellar_hub.commands.program import run
 
-from tests.fakes.vllm import FakeVLLM
+from tests.fakes.vllm import FakeVLLM, Scenario
 from tests.hub.jupyter import Hub
 
 
@@ -22,8 +22,9 @@ def env(hub: Hub, model: FakeVLLM, tmp_path: Path) -> dict[str, str]:
 
 
 def test_all_is_well_when_books_hub_clock_and_model_are(
-    env: dict[str, str], capsys: pytest.CaptureFixture[str]
+    env: dict[str, str], model: FakeVLLM, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    model.use(Scenario(words=24, rate=100.0))
     assert run(["check"], env) == 0
     said = capsys.readouterr().out.splitlines()
     assert [line.split(":")[0] for line in said[:-1]] == [
@@ -32,6 +33,7 @@ def test_all_is_well_when_books_hub_clock_and_model_are(
         "ok    hub, as the gateway sees it",
         "ok    clock",
         "ok    model server http",
+        "ok    clock of model server http",
     ]
     assert said[-1] == "Everything works together."
 
@@ -64,3 +66,8 @@ def test_a_model_server_that_is_cut_off_in_the_middle_is_told(
 def test_a_wrong_setting_ends_it_with_its_name(env: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["check"], env | {"CELLAR_MAX_INFLIGHT": "many"}) == 2
     assert capsys.readouterr().err.startswith("cellar-hub: CELLAR_MAX_INFLIGHT")
+
+
+def test_where_no_service_runs_it_says_where_it_is_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["check"], {}) == 2
+    assert "hub_config/compose/cellar-hub check" in capsys.readouterr().err

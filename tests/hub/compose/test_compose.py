@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from cellar_hub.settings import ForwarderSettings, GatewaySettings, HubSettings, described
+from cellar_hub.settings import ForwarderSettings, GatewaySettings, HubSettings, ProxySettings, described
 
 from tools import env_example
 from tools.env_example import COMPOSE, FIXED, PAGE, page, sections
@@ -65,7 +65,9 @@ def test_every_variable_of_the_compose_files_is_in_the_example_and_the_other_way
     assert used == told
 
 
-@pytest.mark.parametrize(("service", "kind"), [("hub", HubSettings), ("gateway", GatewaySettings)])
+@pytest.mark.parametrize(
+    ("service", "kind"), [("hub", HubSettings), ("gateway", GatewaySettings), ("proxy", ProxySettings)]
+)
 def test_a_service_is_handed_every_setting_that_it_reads(service: str, kind: type[Any]) -> None:
     assert {variable for variable, _, _ in described(kind)} - set(services()[service]["environment"]) == set()
 

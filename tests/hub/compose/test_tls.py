@@ -4,29 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import io
-import re
-import shutil
 import socket
 import ssl
-import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
-import yaml
 from aiohttp import web
 from yarl import URL
 
-from tests.fakes.fixtures import unused_port
-from tools.env_example import COMPOSE
-from tools.images import IMAGES
+from tests.hub.compose.nginx import MISSING, is_here, serving
 
-pytestmark = pytest.mark.skipif(
-    not shutil.which("nginx") or not shutil.which("openssl"), reason="nginx or openssl is missing"
-)
-MAIN = IMAGES / "overlays" / "nginx.conf"
+pytestmark = pytest.mark.skipif(not is_here(), reason=MISSING)
 
 
 class Upstream:
@@ -78,71 +69,21 @@ class Site:
         self.url, self.plain, self.upstream, self.http = url, plain, upstream, http
 
 
-def certificate(folder: Path) -> None:
-    command = [
-        *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"),
-        *("-keyout", str(folder / "tls.key"), "-out", str(folder / "tls.crt")),
-    ]
-    subprocess.run(command, check=True, capture_output=True)
-
-
-async def until_open(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    while True:
-        assert process.poll() is None, log.read_text()
-        try:
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-        except ConnectionRefusedError:
-            await asyncio.to_thread(process_pause, process)
-            continue
-        writer.close()
-        return
-
-
-def process_pause(process: subprocess.Popen[bytes]) -> None:
-    """A moment in which nginx can open its port, or end."""
-    try:
-        process.wait(0.05)
-    except subprocess.TimeoutExpired:
-        return
-
-
 @pytest.fixture
 async def site(tmp_path: Path) -> AsyncIterator[Site]:
-    certificate(tmp_path)
     upstream = Upstream()
     runner = web.AppRunner(upstream.app())
     await runner.setup()
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     await web.SockSite(runner, listener).start()
-    http_port, https_port = unused_port(), unused_port()
-    values = yaml.safe_load((COMPOSE / "docker-compose.tls.yml").read_text())["services"]["tls"]["environment"]
-    values |= {
-        "CELLAR_SERVER_NAME": "_",
-        "CELLAR_UPLOAD_SIZE": "1m",
-        "CELLAR_UPSTREAM": f"127.0.0.1:{listener.getsockname()[1]}",
-        "CELLAR_RESOLVER": "127.0.0.1",
-        "CELLAR_HTTP_PORT": str(http_port),
-        "CELLAR_HTTPS_PORT": str(https_port),
-        "CELLAR_TLS_PORT": str(https_port),
-        "CELLAR_TLS": str(tmp_path),
-    }
-    template = (COMPOSE / "tls.conf.template").read_text()
-    (tmp_path / "tls.conf").write_text(re.sub(r"\$\{(CELLAR_\w+)\}", lambda found: values[found[1]], template))
-    shutil.copy(MAIN, tmp_path)
-    one = "master_process off;"  # a worker of root's would be somebody who may not read the test's folder
-    command = ["nginx", "-e", "stderr", "-g", one, "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf")]
-    with (tmp_path / "error.log").open("wb") as log:
-        process = await asyncio.to_thread(subprocess.Popen, command, stderr=log)
-    trust = ssl.create_default_context(cafile=str(tmp_path / "tls.crt"))
-    trust.check_hostname = False
     try:
-        await until_open(https_port, process, tmp_path / "error.log")
-        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trust)) as http:
-            yield Site(f"https://127.0.0.1:{https_port}", f"http://127.0.0.1:{http_port}", upstream, http)
+        async with serving(tmp_path, f"127.0.0.1:{listener.getsockname()[1]}") as (https_port, http_port):
+            trust = ssl.create_default_context(cafile=str(tmp_path / "tls.crt"))
+            trust.check_hostname = False
+            async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trust)) as http:
+                yield Site(f"https://127.0.0.1:{https_port}", f"http://127.0.0.1:{http_port}", upstream, http)
     finally:
-        process.terminate()
-        process.wait()
         await runner.cleanup()
 
 

@@ -1,0 +1,121 @@
+"""Whether an answer that is written piece by piece arrives so, and not in one go at its end.
+
+A model server is asked for a short answer. The way through proxies is measured by the gateway's
+`/cellar/v1/pace`, which needs no user's token and no model.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
+
+import httpx
+
+from ..gateway.app import SERVICE
+from ..gateway.models import ModelRow, ModelServer
+from ..gateway.pace import PAUSE, PIECES
+from ..settings import ProxySettings
+from .findings import Failed
+
+GAP = 0.002
+"""Seconds between two pieces that came one after the other, and not together."""
+FEW = 3
+"""Events of an answer too short to be judged."""
+MODEL_PATIENCE = 60.0  # seconds
+BUFFERED = (
+    "something in between keeps answers back. In nginx: proxy_buffering off; in other proxies, response buffering or"
+    " compression of text/event-stream off (docs/hub.md, HTTPS)"
+)
+
+
+class Arrivals:
+    """When the pieces of one answer came."""
+
+    def __init__(self) -> None:
+        self.data = b""
+        self.times: list[float] = []
+
+    async def read(self, pieces: AsyncIterator[bytes]) -> None:
+        async for piece in pieces:
+            self.times.append(time.monotonic())
+            self.data += piece
+
+    @property
+    def goes(self) -> int:
+        """Pieces that came together count once."""
+        return sum(1 for a, b in zip([-GAP, *self.times], self.times, strict=False) if b - a >= GAP)
+
+    @property
+    def lasted(self) -> float:
+        return self.times[-1] - self.times[0] if self.times else 0.0
+
+
+async def of_model(row: ModelRow, http: httpx.AsyncClient) -> str:
+    """The server lists the row's model (of a row for all: any), and a short answer comes in pieces."""
+    server, name = row.server, row.model
+    headers = {"Authorization": f"Bearer {server.key}"} if server.key else {}
+    try:
+        listed = await http.get(f"{server.base_url}/models", headers=headers, timeout=MODEL_PATIENCE)
+        names = [row["id"] for row in listed.raise_for_status().json()["data"]]
+        if name and name not in names:
+            raise Failed(
+                f"does not list {name}, which CELLAR_MODELS looks for there; it lists {', '.join(names)[:200]}"
+            )
+        name = name or names[0]
+        if not {"chat", "completion"} & set(row.roles):
+            return f"{name} is listed"
+        arrived = await _short_answer(server, name, http, headers, "chat" in row.roles)
+    except (httpx.HTTPError, KeyError, IndexError, TypeError, json.JSONDecodeError) as error:
+        raise Failed(f"does not answer as a model server does: {type(error).__name__} {str(error)[:150]}") from None
+    events = arrived.data.count(b"data:")
+    if b'data: {"error"' in arrived.data:
+        raise Failed(f"{name} fails: {arrived.data.decode(errors='replace')[-300:]}")
+    if events >= FEW and arrived.goes < max(2, events // 3):
+        raise Failed(f"the {events} events of an answer of {name} came in {arrived.goes} go(es): {BUFFERED}")
+    return f"{name} answers in {arrived.goes} pieces within {arrived.lasted:.1f} s"
+
+
+async def _short_answer(
+    server: ModelServer, name: str, http: httpx.AsyncClient, headers: dict[str, str], chat: bool
+) -> Arrivals:
+    asked = {"messages": [{"role": "user", "content": "Count."}]} if chat else {"prompt": "1 2 3"}
+    body = {"model": name, "stream": True, "max_tokens": 24, **asked}
+    url = f"{server.base_url}/{'chat/completions' if chat else 'completions'}"
+    arrived = Arrivals()
+    async with http.stream("POST", url, json=body, headers=headers, timeout=MODEL_PATIENCE) as answer:
+        answer.raise_for_status()
+        await arrived.read(answer.aiter_raw())
+    return arrived
+
+
+async def through(url: str, settings: ProxySettings) -> str:
+    """`url`: of a proxy in front of the gateway. Its certificate is for browsers, and not for this name."""
+    headers = {"Host": host} if (host := host_of(settings)) else {}
+    address = f"{url}{settings.base_path}{SERVICE}/cellar/v1/pace"
+    arrived = Arrivals()
+    try:
+        async with httpx.AsyncClient(trust_env=False, verify=False, timeout=10) as http:
+            async with http.stream("GET", address, headers=headers) as answer:
+                if answer.status_code != 200:
+                    said = (await answer.aread())[:200].decode(errors="replace")
+                    raise Failed(f"{address} answers {answer.status_code}: {' '.join(said.split())}")
+                await arrived.read(answer.aiter_raw())
+    except httpx.HTTPError as error:
+        raise Failed(f"{address} does not answer: {type(error).__name__} {str(error)[:150]}") from None
+    if (found := arrived.data.count(b": ")) != PIECES:
+        raise Failed(f"{address} gives {found} pieces of {PIECES}: it leads to something else, or breaks off")
+    if arrived.goes < PIECES / 2 or arrived.lasted < PAUSE * (PIECES - 1) / 2:
+        raise Failed(
+            f"an answer written in {PAUSE * (PIECES - 1):.1f} s arrives within {arrived.lasted:.1f} s: {BUFFERED}"
+        )
+    return f"{PIECES} pieces arrive within {arrived.lasted:.1f} s, as they are written"
+
+
+def host_of(settings: ProxySettings) -> str:
+    """The name by which browsers find the gateway; empty where any name does."""
+    if settings.subdomain_host:
+        parts = urlsplit(settings.subdomain_host)
+        return f"{SERVICE.rpartition('/')[2]}--service.{parts.netloc}"
+    return urlsplit(settings.public_url).netloc

@@ -17,6 +17,7 @@ from cellar_hub.destinations import check_targets, share_out
 from cellar_hub.login import Login
 from cellar_hub.pages import TEMPLATES, template_vars
 from cellar_hub.policyfile import PolicyFile
+from cellar_hub.reconnecting import database_options, keep_connected
 from cellar_hub.renaming import guard_names
 from cellar_hub.settings import HubSettings
 from cellar_hub.spawner.profiles import profiles_of
@@ -37,6 +38,7 @@ def configure(c: Any, settings: HubSettings) -> None:
     profiles_of(settings)  # a mistake in the file stops the hub, not the first user
     check_destinations(settings)
     guard_names()
+    keep_connected()
     _hub(c, settings)
     _proxy(c, settings)
     _logins(c, settings)
@@ -66,6 +68,7 @@ def _hub(c: Any, settings: HubSettings) -> None:
     c.Spawner.hub_connect_url = f"http://hub:{HUB_PORT}"  # the name that workspaces have for it
     hub.base_url = settings.base_path
     hub.db_url = settings.database_url
+    hub.db_kwargs = database_options(hub.db_url)
     hub.cookie_secret_file = str(settings.data / "jupyterhub_cookie_secret")
     if settings.public_url:
         hub.public_url = settings.public_url + settings.base_path

@@ -9,16 +9,22 @@ import secrets
 import ssl
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import docker
 import httpx
 import pytest
 import websocket
+from cellar_hub.spawner import inside
 
 from tests.conftest import FOREIGN, PROXIES
 from tests.docker.conftest import _missing
 from tests.docker.site.installation import LONG, SHORT, Installation, running
+from tests.docker.site.leftovers import assert_nothing_is_left, assert_the_audit_is_whole, audit_of
+from tests.docker.site.test_5_network import addresses
+from tests.docker.site.traces import hub_side, in_layers, in_logs, in_volumes, in_words
 from tests.hub.compose.nginx import certificate
 from tests.ui.lab import free_port, wait_until
 from tools import hub, images
@@ -33,7 +39,18 @@ FOREVER = {"max_tokens": 4000, "ignore_eos": True}
 MEGABYTE = 1024 * 1024
 USER = 10001
 """Of the images: who reads tls.key."""
-
+OVERLAYS = ("postgres", "redis", "tls", "forwarder-1", "forwarder-2")
+REDIS_DUMP = """
+redis-cli config set rdbcompression no >/dev/null
+redis-cli --rdb /tmp/all.rdb >/dev/null 2>&1
+strings=$(tr -cd '[:print:]\\n' </tmp/all.rdb)
+rm /tmp/all.rdb
+echo "$strings"
+"""
+"""All that Redis holds, as text."""
+DATABASES = {"postgres": 5432, "redis": 6379}
+LOAD = 6
+"""Programs that ask one short question after the other."""
 
 CONNECT = """
 import json, os, sys, psycopg, sqlalchemy
@@ -122,7 +139,7 @@ def site(client: docker.APIClient, tmp_path_factory: pytest.TempPathFactory) -> 
         for name in list(os.environ):
             if name.startswith((*FOREIGN, "POSTGRES_")) or name.upper() in (*PROXIES, "PORT", "BUILD"):
                 clean.delenv(name)
-        clean.setenv("OVERLAYS", "postgres redis tls")
+        clean.setenv("OVERLAYS", "postgres redis tls intranet")
         try:
             hub.compose_command()
             names = [images.build(name) if build else f"cellar-{name}:dev" for name in hub.images_of(["tls"])]
@@ -166,7 +183,6 @@ def said(site: Installation, service: str, *command: str) -> str:
 
 
 def may_log_in(site: Installation) -> bool:
-    """JupyterHub may find only at the first time that the connection which it held is gone, and answer 500."""
     newcomer = Browser(site, "ada")
     with newcomer.http:
         return newcomer.try_log_in().status_code == 200
@@ -286,22 +302,38 @@ def test_what_the_one_knows_of_the_database_opens_nothing_of_the_other(
 def test_an_answer_survives_a_database_that_is_killed_and_a_new_question_is_refused(
     site: Installation, ada: Browser, long_answers: None
 ) -> None:
-    with ada.stream(**FOREVER) as answer:
+    workspace = site.workspace("ada")
+    with ThreadPoolExecutor(LOAD) as load, ada.stream(**FOREVER) as answer:
         lines = answer.iter_lines()
         next(line for line in lines if "content" in line)
+        asked = [load.submit(ask_until_refused, ada) for _ in range(LOAD)]
+        wait_until(lambda: sum(bool(row.get("outcome")) for row in audit_of(site).values()) > LOAD, "a few answers")
+        committed = {request: row for request, row in audit_of(site).items() if row.get("outcome")}
         kill(site, "postgres")
         refused = ada.chat()
         assert refused.status_code == 503
         assert refused.json()["error"]["code"] == "database_down"
         assert "choices" not in refused.text
         next(line for line in lines if "content" in line)
+        answered = {request for each in asked for request in each.result(120)}
     assert ada.http.get("/user/ada/api/status").status_code == 200, "workspaces do not need it"
     revive(site, "postgres")
+    assert may_log_in(site), "at once: the hub does not stand on a connection that is gone"
     wait_until(lambda: ada.chat(max_tokens=5).status_code == 200, "answers again", 60)
-    wait_until(lambda: rows(site, "select count(*) from cellar_audit_open") == "0", "no record without an end", 60)
-    assert rows(site, "select count(*) from cellar_reservation") == "0"
-    assert "The audit is whole." in site.command("audit", "verify")
-    wait_until(lambda: may_log_in(site), "the hub to find its database again")
+    assert_nothing_is_left(site, "ada")
+    assert_the_audit_is_whole(site)
+    after = audit_of(site)
+    assert {request: after[request] for request in committed} == committed
+    assert answered and not [request for request in answered if not after[request].get("outcome")]
+    assert site.workspace("ada") == workspace
+
+
+def ask_until_refused(ada: Browser) -> list[str]:
+    """The ids of the questions that were answered."""
+    answered = []
+    while (answer := ada.chat(max_tokens=3)).status_code == 200:
+        answered.append(answer.headers["X-Request-Id"])
+    return answered
 
 
 # --- Redis
@@ -329,6 +361,61 @@ def test_requests_per_minute_are_counted_in_redis_and_without_it_by_the_gateway(
     assert "Redis is away" in site.stack.run("logs", "--no-color", "gateway").stdout
     revive(site, "redis")
     wait_until(lambda: ada.chat(max_tokens=2) and said(site, "redis", "redis-cli", "--scan"), "Redis to be asked again")
+
+
+# --- all of them
+
+
+def test_a_workspace_reaches_neither_database_by_any_name_or_address(site: Installation, ada: Browser) -> None:
+    places = [
+        (host, port)
+        for service, port in DATABASES.items()
+        for host in (service, f"{site.name}_{service}_1", *addresses(site, site.service(service)).values())
+    ]
+    asked = json.dumps({"reach": places, "names": list(DATABASES), "home": "/home/user"})
+    program = Path(inside.__file__).read_text()
+    found = site.inside(site.workspace("ada"), program, asked)
+    assert set(found["reach"]) <= {"silent", "no name"}, "a refusal would be an answer, too"
+    assert not [where for where in found["names"] if isinstance(where, str)], "names that lead somewhere"
+    assert len(places) == 3 * len(DATABASES), "each is on one network"
+    near = site.inside(site.service("gateway"), program, asked)
+    assert set(near["reach"]) == {"open"}, "so that silence above means closed"
+
+
+@pytest.fixture(scope="module")
+def canary(site: Installation, ada: Browser) -> str:
+    """A word that was in questions and in answers, in a refusal and in an answer that nobody heard to its end."""
+    word = f"Canary{secrets.token_hex(8)}"
+    site.policy(LONG + "requests_per_minute = 1000\n")
+    question = [{"role": "user", "content": f"What is {word}?"}]
+    # the real model says exactly this, because a grammar lets it say nothing else
+    answer = ada.chat(messages=question, max_tokens=60, grammar=f'root ::= "{word} it is"')
+    said = [json.loads(line[6:]) for line in answer.text.splitlines() if line.startswith("data: {")]
+    assert word in "".join(c["delta"].get("content") or "" for each in said for c in each["choices"]), answer.text
+    with ada.stream(messages=question, **FOREVER) as unheard:
+        next(line for line in unheard.iter_lines() if "content" in line)
+    assert ada.chat(messages=question, model=word).status_code == 404
+    return word
+
+
+def test_no_log_layer_or_volume_of_a_service_has_what_was_said(site: Installation, canary: str) -> None:
+    containers = hub_side(site, *OVERLAYS)
+    rows(site, "checkpoint")
+    assert in_logs(site, canary, containers) == []
+    assert in_layers(site, canary, containers) == []
+    found, looked = in_volumes(site, canary, containers)
+    assert found == []
+    assert looked > 500, "PostgreSQL's files were among them"
+
+
+def test_no_dump_of_a_database_has_what_was_said(site: Installation, canary: str) -> None:
+    dumps = [said(site, "postgres", "pg_dumpall"), said(site, "redis", "sh", "-c", REDIS_DUMP)]
+    assert all("ada" in each for each in dumps), "names are there"
+    assert not [each for each in dumps if canary in each]
+
+
+def test_no_metric_and_no_answer_of_the_hub_has_what_was_said(site: Installation, canary: str) -> None:
+    assert in_words(site, canary) == []
 
 
 def test_the_doctor_finds_everything_well(site: Installation, ada: Browser) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from typing import Any
 
 from cellar_hub.spawner import names
 
@@ -48,6 +50,12 @@ def assert_the_audit_is_whole(site: Installation) -> None:
     said = site.command("audit", "verify")
     assert "The audit is whole." in said, said
     assert re.search(r"gateway-1: \d+ rows, 0 sealed, 0 without an end", said), said
+
+
+def audit_of(site: Installation) -> dict[str, dict[str, Any]]:
+    """Every request in the audit, by its id."""
+    rows = [json.loads(line) for line in site.command("audit", "export", "--format", "jsonl").splitlines()]
+    return {row["request_id"]: row for row in rows if row.get("request_id")}
 
 
 def _of_docker(site: Installation, users: set[str]) -> list[str]:

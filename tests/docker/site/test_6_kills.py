@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import pytest
 from playwright.sync_api import Error
 
 from tests.docker.site.installation import Installation
-from tests.docker.site.leftovers import assert_nothing_is_left, assert_the_audit_is_whole
+from tests.docker.site.leftovers import assert_nothing_is_left, assert_the_audit_is_whole, audit_of
 from tests.docker.site.person import Person
 from tests.docker.site.stream import LONG, Stream
 from tests.docker.site.test_5_network import answers
@@ -80,12 +78,6 @@ def database_held(site: Installation) -> Iterator[None]:
         assert holder.stdout.readline() == "held\n"
         yield
         holder.communicate()
-
-
-def audit_of(site: Installation) -> dict[str, dict[str, Any]]:
-    """Every request in the audit, by its id."""
-    rows = [json.loads(line) for line in site.command("audit", "export", "--format", "jsonl").splitlines()]
-    return {row["request_id"]: row for row in rows if row.get("request_id")}
 
 
 def test_a_database_that_cannot_be_written_loses_nothing_of_what_ended_meanwhile(

@@ -136,6 +136,11 @@ class Identities:
             del self._known[key]
         return len(gone)
 
+    def forget(self) -> None:
+        """Everybody: somebody may have been revoked."""
+        self._revoked += 1
+        self._known.clear()
+
     async def close(self) -> None:
         """End the questions that are under way."""
         tasks = list(self._asking.values())

@@ -166,7 +166,7 @@ class GatewaySettings:
         "CELLAR_REDIS_URL",
         "",
         parse_redis,
-        "counts requests per minute for several gateways; absent: each counts its own",
+        "counts requests per minute for several gateways, and tells them what is revoked; absent: each is alone",
         secret=True,
     )
     max_wait: float = setting("CELLAR_MAX_WAIT", 120.0, parse_seconds(1, 3600), "seconds in the queue at most")

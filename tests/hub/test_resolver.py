@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from cellar_hub.interfaces import Interface
-from cellar_hub.resolver import StackResolver
+from cellar_hub.resolver import StackResolver, near_url
 
 POOL = IPv4Network("10.213.0.0/16")
 HERE = [Interface("172.20.0.3/16"), Interface("172.30.0.2/16"), Interface("10.213.0.19/28")]
@@ -67,3 +67,21 @@ async def test_a_whole_name_may_lead_anywhere_in_the_building(dns: Callable[...,
 async def test_this_machine_itself_is_near(dns: Callable[..., None]) -> None:
     dns("127.0.0.1", "::1")
     assert await resolved("localhost") == ["127.0.0.1", "::1"]
+
+
+def test_an_address_with_a_containers_name_leads_to_the_container_or_nowhere(dns: Callable[..., None]) -> None:
+    """For clients that take no resolver: the hub's revocations, the command line."""
+    dns("93.184.216.34", "172.20.0.5")
+    assert near_url("http://gateway-control:8090", POOL, lambda: HERE) == "http://172.20.0.5:8090"
+    assert near_url("http://hub/hub/api", POOL, lambda: HERE) == "http://172.20.0.5:80/hub/api"
+    dns("93.184.216.34")
+    with pytest.raises(OSError, match="no container 'gateway-control' runs"):
+        near_url("http://gateway-control:8090", POOL, lambda: HERE)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:8081/hub/api", "http://gateway.corp:8090", "http://[::1]:80", "https://gateway"]
+)
+def test_a_whole_name_an_address_and_what_a_certificate_vouches_for_stay(dns: Callable[..., None], url: str) -> None:
+    dns("93.184.216.34")
+    assert near_url(url, POOL, lambda: HERE) == url

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
+from ipaddress import IPv4Network
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
+
+from cellar_hub.resolver import near_url
 
 PATIENCE = 20.0  # seconds
 PAGE = 200  # users
@@ -21,20 +24,23 @@ class HubRefused(Exception):
 
 
 class HubApi:
-    """`url` ends in /hub/api. `name`: what it is called where it does not answer; the gateway is asked the same way."""
+    """`url` ends in /hub/api. `name`: what it is called where it does not answer; the gateway is asked the same way.
+    `pool`: workspaces' networks. The token goes to a container of this stack, or to a whole name."""
 
-    def __init__(self, url: str, token: str, name: str = "the hub") -> None:
-        self._url, self._token, self._name = url.rstrip("/"), token, name
+    def __init__(self, url: str, token: str, pool: IPv4Network, name: str = "the hub") -> None:
+        self._url, self._token, self._pool, self._name = url.rstrip("/"), token, pool, name
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         """The answer's JSON, None when it is empty. Raises HubRefused."""
         data = None if body is None else json.dumps(body).encode()
         headers = {"Authorization": f"token {self._token}", "Accept": "application/json"}
+        headers["Host"] = urlsplit(self._url).netloc
         if data is not None:
             headers["Content-Type"] = "application/json"
-        request = urllib.request.Request(self._url + path, data=data, headers=headers, method=method)
         try:
+            url = near_url(self._url, self._pool) + path
+            request = urllib.request.Request(url, data=data, headers=headers, method=method)
             with self._opener.open(request, timeout=PATIENCE) as answer:
                 content = answer.read()
         except urllib.error.HTTPError as error:

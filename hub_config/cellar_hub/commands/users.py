@@ -31,8 +31,8 @@ class Users:
         if not settings.commands_token:
             raise SettingsError("CELLAR_COMMANDS_TOKEN", "must be set, for the hub and for this command alike")
         url = env.get("CELLAR_HUB_API_URL") or f"http://127.0.0.1:8081{settings.base_path}hub/api"
-        self.hub = HubApi(url, settings.commands_token)
-        self.gateway = HubApi(settings.gateway_operations, settings.gateway_token, "the gateway")
+        self.hub = HubApi(url, settings.commands_token, settings.pool)
+        self.gateway = HubApi(settings.gateway_operations, settings.gateway_token, settings.pool, "the gateway")
         self.witness = Witness(self.gateway, env)
         self.accounts = Accounts(settings.database_url)
 
@@ -87,7 +87,9 @@ class Users:
             if self._try(refusals, f"{self.hub.user(name)}/{f'servers/{server}' if server else 'server'}"):
                 done.append(f"workspace {server or '(the only one)'} is being stopped")
         try:
-            self.gateway.ask("POST", "/revoke", {"user": name})
+            told = self.gateway.ask("POST", "/revoke", {"user": name}) or {}
+            if unheard := told.get("unheard"):
+                done.append(f"{unheard} of the gateways did not hear it, and believe tokens for 30 seconds more")
         except HubRefused as refused:
             done.append(f"the gateway was not told ({refused}) and believes tokens for 30 seconds more")
         if refusals:

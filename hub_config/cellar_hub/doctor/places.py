@@ -47,7 +47,7 @@ def checks(env: Mapping[str, str]) -> Checks:
 
 def of_hub(settings: HubSettings, env: Mapping[str, str]) -> Checks:
     url = env.get("CELLAR_HUB_API_URL") or f"http://127.0.0.1:8081{settings.base_path}hub/api"
-    hub = HubApi(url, settings.commands_token)
+    hub = HubApi(url, settings.commands_token, settings.pool)
     yield "hub", lambda: f"{versions.of_hub(hub.ask('GET', '/')['version'])} answers, {len(hub.users())} users"
     yield "hub's database", lambda: databases.hubs(settings.database_url)
     yield "clock", lambda: clocks.of_hub(url)
@@ -63,7 +63,7 @@ def of_hub(settings: HubSettings, env: Mapping[str, str]) -> Checks:
 
 
 def of_gateway(settings: GatewaySettings, env: Mapping[str, str]) -> Checks:
-    hub = HubApi(settings.hub_api_url, settings.token)
+    hub = HubApi(settings.hub_api_url, settings.token, settings.pool)
     yield "books", lambda: databases.books(settings.database)
     yield "hub, as the gateway sees it", lambda: versions.of_hub(hub.ask("GET", "/")["version"])
     yield "clock", lambda: clocks.of_hub(settings.hub_api_url)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cellar.settings import SettingsError
 
-from cellar_hub.audit import AuditLog, Heads, Keys
+from cellar_hub.audit import AuditLog, Event, Heads, Keys
 from cellar_hub.identity import Identities, Identity
 from cellar_hub.policy import Allowed, Policy
 from cellar_hub.policyfile import PolicyFile
@@ -27,6 +27,7 @@ from .queue import FairQueue
 from .refused import Refused, no_such_model
 from .relay import Relay
 from .reply import Reply
+from .revocations import Others, Revocation
 from .transport import make_http, make_transport, make_verify
 
 STUCK = 60.0
@@ -72,7 +73,15 @@ class House:
         self.table = table
         self.policy_file = policy
         self.metrics = Metrics()
-        self.rate = RequestRate(settings.redis_url)
+        self.rate = RequestRate(settings.redis_url, settings.pool)
+        self.others = Others(
+            settings.redis_url,
+            settings.pool,
+            name=settings.name,
+            gateways=settings.gateways,
+            heard=self.revoke,
+            deaf=lambda: self.identities.forget(),
+        )
         self.running: dict[str, Running] = {}
         self.draining = False
         self._verify = verify
@@ -118,6 +127,7 @@ class House:
         )
         await self.books.start()
         self.health.start()
+        self.others.start()
         self._ticking = asyncio.create_task(self._tick())
 
     async def drain(self) -> None:
@@ -136,6 +146,7 @@ class House:
         if self._ticking is not None:
             self._ticking.cancel()
             await asyncio.gather(self._ticking, return_exceptions=True)
+        await self.others.close()
         await self.health.stop()
         await self.identities.close()
         await self.books.close(SETTLE_PATIENCE)
@@ -179,6 +190,17 @@ class House:
 
     def quota_was_exceeded(self, user: str) -> None:
         self._doubts[user] = time.monotonic() + DOUBT
+
+    def revoke(self, revocation: Revocation) -> tuple[int, int]:
+        """Here, at once. How many tokens were forgotten, and how many requests are being ended."""
+        forgotten = self.identities.revoke(user=revocation.user, token_id=revocation.token_id)
+        stopped = self.stop_requests(revocation.ends, "revoked")
+        detail: dict[str, str | int] = {"forgotten": forgotten, "stopped": stopped}
+        log.info("revoked", extra=detail)
+        self.books.note(
+            Event(at=time.time(), actor="hub", action="token.revoke", subject=revocation.subject, detail=detail)
+        )
+        return forgotten, stopped
 
     def stop_requests(self, which: Callable[[Identity], bool], reason: str) -> int:
         found = [each for each in self.running.values() if which(each.identity)]

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import logging
 import time
+from ipaddress import IPv4Network
+from typing import Any
 
 from limits import RateLimitItemPerMinute
-from limits.aio.storage import MemoryStorage, RedisStorage, Storage
+from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.strategies import RateLimiter, SlidingWindowCounterRateLimiter
-from limits.storage import storage_from_string
 
 from .refused import rate_limited
+from .shared import connections
 
-TIMEOUTS = {"socket_timeout": 1.0, "socket_connect_timeout": 1.0}
 AGAIN = 5.0
 """Seconds for which a Redis that did not answer is not asked."""
 
@@ -24,18 +25,17 @@ log = logging.getLogger(__name__)
 
 
 class RequestRate:
-    """`redis_url`: redis://[:PASSWORD@]HOST:PORT/DB; empty: this process alone."""
+    """`redis_url`: redis://[:PASSWORD@]HOST:PORT/DB; empty: this process alone. `pool`: workspaces' networks."""
 
-    def __init__(self, redis_url: str = "") -> None:
+    def __init__(self, redis_url: str, pool: IPv4Network) -> None:
         self._own: RateLimiter = SlidingWindowCounterRateLimiter(MemoryStorage())
         self._shared: RateLimiter | None = None
         self.redis_up = True
         self._again_at = 0.0
         if redis_url:
-            storage = storage_from_string(
-                f"async+{redis_url}", implementation="redispy", wrap_exceptions=True, **TIMEOUTS
-            )
-            assert isinstance(storage, Storage)
+            self._connections = connections(redis_url, pool)
+            more: dict[str, Any] = {"connection_pool": self._connections}
+            storage = RedisStorage(redis_url, implementation="redispy", wrap_exceptions=True, **more)
             self._shared = SlidingWindowCounterRateLimiter(storage)
 
     async def hit(self, user: str, per_minute: int | None) -> None:
@@ -59,10 +59,8 @@ class RequestRate:
 
     async def close(self) -> None:
         """Let go of Redis."""
-        storage = None if self._shared is None else self._shared.storage
-        connection = getattr(storage.bridge, "storage", None) if isinstance(storage, RedisStorage) else None
-        if connection is not None:
-            await connection.aclose()
+        if self._shared is not None:
+            await self._connections.aclose()
 
     def _see(self, limiter: RateLimiter, *, up: bool, error: Exception | None = None) -> None:
         if limiter is not self._shared:

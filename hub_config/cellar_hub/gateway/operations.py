@@ -10,7 +10,6 @@ from __future__ import annotations
 import hmac
 import logging
 import time
-from collections.abc import Callable
 from importlib.metadata import version
 from typing import Annotated, TypeVar
 
@@ -23,12 +22,12 @@ from starlette.routing import Route
 
 from cellar_hub.audit import Event
 from cellar_hub.forwarder.reports import AT_ONCE, Batch, Report
-from cellar_hub.identity import Identity
 from cellar_hub.store import StoreDown
 
 from .door import read_body, token_of
 from .house import House
 from .refused import Refused, bad_request, not_available, unauthorized
+from .revocations import Revocation
 
 VERSION = version("jupyter-cellar")
 MAX_BODY = 16 * 1024
@@ -36,16 +35,6 @@ MAX_REPORTS = 128 * 1024
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
-
-
-class Revocation(msgspec.Struct, forbid_unknown_fields=True):
-    """Who is no longer believed. A user alone (blocked, deleted): all their tokens, and their requests end. A user's
-    `server` (its name; "" is the default one): it stopped, its token is gone, and its requests went with it; the user
-    may have others. One token: it, and its requests."""
-
-    user: str | None = None
-    token_id: str | None = None
-    server: str | None = None
 
 
 class Deed(msgspec.Struct, forbid_unknown_fields=True):
@@ -70,26 +59,16 @@ def make_operations(house: House) -> Starlette:
         return Response(house.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
     async def revoke(request: Request) -> Response:
+        """`unheard`: so many other gateways believe what they know until it is too old."""
         try:
             found = await _of_the_hub(house, request, Revocation)
             if not (found.user or found.token_id):
                 raise bad_request("The body must name a user or a token_id")
         except Refused as refused:
             return Response(refused.body(), refused.status, media_type="application/json")
-        forgotten = house.identities.revoke(user=found.user, token_id=found.token_id)
-        stopped = house.stop_requests(_meant(found), "revoked")
-        subject = found.user or f"token {found.token_id}"
-        log.info("revoked", extra={"forgotten": forgotten, "stopped": stopped})
-        house.books.note(
-            Event(
-                at=time.time(),
-                actor="hub",
-                action="token.revoke",
-                subject=subject,
-                detail={"forgotten": forgotten, "stopped": stopped},
-            )
-        )
-        return JSONResponse({"forgotten": forgotten, "stopped": stopped})
+        forgotten, stopped = house.revoke(found)
+        unheard = await house.others.tell(found)
+        return JSONResponse({"forgotten": forgotten, "stopped": stopped, "unheard": unheard})
 
     async def forwarded(request: Request) -> Response:
         """200 when the reports are in the audit, and not before: the forwarder keeps them until then."""
@@ -167,13 +146,3 @@ def _event_of(report: Report) -> Event:
         subject=report.destination,
         detail={"count": report.count, "report": report.id},
     )
-
-
-def _meant(found: Revocation) -> Callable[[Identity], bool]:
-    """Whose running requests are ended."""
-
-    def meant(identity: Identity) -> bool:
-        everything = found.server is None and found.token_id is None and identity.user == found.user
-        return everything or bool(found.token_id and identity.token_id == found.token_id)
-
-    return meant

@@ -15,6 +15,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import docker
 from cellar.settings import SettingsError
@@ -27,6 +28,7 @@ from traitlets import Any as AnyTrait
 from traitlets import default
 
 from cellar_hub.policyfile import PolicyFile
+from cellar_hub.resolver import near_url
 from cellar_hub.settings import HubSettings
 from cellar_hub.spawner.creation import PORT, Creation, environment
 from cellar_hub.spawner.forwarding import Forwarding
@@ -362,15 +364,24 @@ class CellarSpawner(DockerSpawner):
             await super().run_post_stop_hook()
 
     async def _revoke(self) -> None:
+        settings = self.hub_settings
         body = json.dumps({"user": self.user.name, "server": self.name})
-        headers = {"Authorization": f"token {self.hub_settings.gateway_token}", "Content-Type": "application/json"}
-        url = f"{self.hub_settings.gateway_operations}/revoke"
+        headers = {
+            "Authorization": f"token {settings.gateway_token}",
+            "Content-Type": "application/json",
+            "Host": urlsplit(settings.gateway_operations).netloc,
+        }
         try:
-            await AsyncHTTPClient().fetch(
-                url, method="POST", body=body, headers=headers, connect_timeout=2, request_timeout=3
+            where = await asyncio.to_thread(near_url, settings.gateway_operations, settings.pool)
+            answer = await AsyncHTTPClient().fetch(
+                f"{where}/revoke", method="POST", body=body, headers=headers, connect_timeout=2, request_timeout=3
             )
-        except (HTTPError, OSError) as error:
+            unheard = json.loads(answer.body or b"{}").get("unheard")
+        except (HTTPError, OSError, ValueError) as error:
             self.log.warning("The gateway was not told that %s stopped: %s", self._log_name, error)
+        else:
+            if unheard:
+                self.log.warning("%d of the gateways did not hear that %s stopped", unheard, self._log_name)
 
 
 async def _listens(address: str, port: int) -> bool:

@@ -192,7 +192,7 @@ async def test_a_revoked_users_requests_end_at_once(hub: Hub, gateway: Gateway, 
         gated_model.release(1)
         stream = response.aiter_raw()
         seen = await anext(stream)
-        assert (await gateway.revoke(user="eve")).json() == {"forgotten": 1, "stopped": 1}
+        assert (await gateway.revoke(user="eve")).json() == {"forgotten": 1, "stopped": 1, "unheard": 0}
         async for chunk in stream:
             seen += chunk
     *_, error, done = events(seen.decode())
@@ -209,7 +209,7 @@ async def test_a_stopped_servers_token_is_refused_at_once_when_the_hub_says_so(
     token = await asyncio.to_thread(hub.start_server, "sam")
     assert (await ask(gateway, token)).status_code == 200
     await asyncio.to_thread(hub.stop_server, "sam")
-    assert (await gateway.revoke(user="sam", server="")).json() == {"forgotten": 1, "stopped": 0}
+    assert (await gateway.revoke(user="sam", server="")).json() == {"forgotten": 1, "stopped": 0, "unheard": 0}
     assert (await ask(gateway, token)).status_code == 401
 
 

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from ipaddress import IPv4Network
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
+from cellar_hub import resolver
 from cellar_hub.gateway.limits import RequestRate
 from cellar_hub.gateway.refused import Refused
 
 from tests.fakes.fixtures import unused_port
+
+POOL = IPv4Network("10.213.0.0/16")
 
 
 class Redis:
@@ -67,14 +73,14 @@ async def taken(rate: RequestRate, user: str, tries: int, limit: int = 5) -> int
 
 
 async def test_a_gateway_alone_counts_in_its_memory() -> None:
-    rate = RequestRate()
+    rate = RequestRate("", POOL)
     assert await taken(rate, "ann", 8) == 5
     assert await taken(rate, "ben", 3) == 3
     await rate.hit("ann", None)
 
 
 async def test_several_gateways_count_together_in_redis(a_redis: Redis) -> None:
-    first, second = RequestRate(a_redis.url), RequestRate(a_redis.url)
+    first, second = RequestRate(a_redis.url, POOL), RequestRate(a_redis.url, POOL)
     assert await taken(first, "ann", 3) + await taken(second, "ann", 6) == 5
     assert await taken(second, "ben", 3) == 3
     await first.close()
@@ -82,7 +88,7 @@ async def test_several_gateways_count_together_in_redis(a_redis: Redis) -> None:
 
 
 async def test_without_redis_each_counts_alone_and_nobody_is_locked_out(a_redis: Redis) -> None:
-    rate = RequestRate(a_redis.url)
+    rate = RequestRate(a_redis.url, POOL)
     assert await taken(rate, "ann", 5) == 5
     a_redis.stop()
     assert await taken(rate, "ann", 8) == 5 and not rate.redis_up
@@ -90,3 +96,21 @@ async def test_without_redis_each_counts_alone_and_nobody_is_locked_out(a_redis:
     rate._again_at = 0.0
     assert await taken(rate, "ann", 5) == 5 and rate.redis_up
     await rate.close()
+
+
+async def test_a_name_that_leads_away_from_the_stack_is_no_redis(
+    a_redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The building's DNS answers for a container that does not run just now."""
+    asked = socket.getaddrinfo
+
+    def everywhere(host: str, *more: Any, **named: Any) -> list[Any]:
+        return asked("127.0.0.1" if host in ("near", "redis.corp") else host, *more, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", everywhere)
+    monkeypatch.setattr(resolver, "_is_near", lambda address, pool, here: False)
+    far, whole = (RequestRate(f"redis://{name}:{a_redis.port}/0", POOL) for name in ("near", "redis.corp"))
+    for rate in (far, whole):
+        await rate.hit("ann", 5)
+        await rate.close()
+    assert (far.redis_up, whole.redis_up) == (False, True)

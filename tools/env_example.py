@@ -76,12 +76,13 @@ FILTER: list[Entry] = [
 ]
 VLLM: list[Entry] = [
     ("VLLM_MODEL", "", "The model: a folder under /models, or a name in vLLM's cache"),
-    ("VLLM_WEIGHTS", "./weights", "Folder of this machine with the weights, read at /models"),
+    ("VLLM_WEIGHTS", "./weights", "Folder of this machine with the weights, read at /models by VLLM_USER"),
     ("VLLM_SERVED_NAME", "model", "What users see as the model's name"),
     ("VLLM_GPU", "0", "The GPU's id; of several: an overlay of your own, one line in device_ids each"),
     ("VLLM_TENSOR_PARALLEL", "1", "GPUs that hold the model together"),
     ("VLLM_OPTIONS", "", "More of vllm serve, --max-model-len=32768 --gpu-memory-utilization=0.85"),
     ("VLLM_IMAGE", "vllm/vllm-openai:v0.33.0", "Image of vLLM"),
+    ("VLLM_USER", "2000:0", "User and group that it runs as: the image's own; 0:0 for an image that has none"),
 ]
 TLS: list[Entry] = [
     ("CELLAR_SERVER_NAME", "_", "The names in the certificate, with spaces between them; _: any"),

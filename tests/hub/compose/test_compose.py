@@ -27,7 +27,9 @@ NEEDED = (
 SECRETS = dict.fromkeys((*env_example.SECRETS, "VLLM_API_KEY", "VLLM_MODEL"), "0123456789abcdef")
 SECRETS["CELLAR_POLICY"] = "/etc/cellar/site/policy.toml"
 SIDES = ("proxy", "hub", "gateway", "socketfilter", "model")
-OF_OVERLAYS = ("postgres", "redis", "tls")
+OF_OVERLAYS = ("postgres", "redis", "tls", "vllm")
+MANY = {"vllm": 4096}
+"""Processes and threads of what needs more than others."""
 
 
 def services(file: Path = BASE) -> dict[str, dict[str, Any]]:
@@ -214,7 +216,7 @@ def test_a_service_is_hardened_checked_and_bounded(name: str) -> None:
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert service["read_only"] is True
-    assert service["pids_limit"] <= 512
+    assert service["pids_limit"] <= MANY.get(name, 512)
     assert service["logging"]["options"]["max-size"]
     assert service["healthcheck"]["test"]
     assert service["restart"] == "unless-stopped"
@@ -258,3 +260,21 @@ def test_forwarders_read_what_the_hub_writes_and_hold_neither_its_secrets_nor_it
 def test_a_forwarder_is_handed_every_setting_that_it_reads() -> None:
     told = {variable for variable, _, _ in described(ForwarderSettings)}
     assert all(set(each["environment"]) == told for each in FORWARDERS.values())
+
+
+@pytest.mark.parametrize("command", commands(), ids=lambda words: words[0])
+def test_vllm_is_not_root_and_finds_all_that_it_writes_in_its_home_or_in_memory(command: list[str]) -> None:
+    done = configured(command, [BASE, overlay("vllm")], SECRETS)
+    assert done.returncode == 0, done.stderr
+    rendered = yaml.safe_load(done.stdout)
+    vllm = rendered["services"]["vllm"]
+    environment = vllm["environment"]
+    home = environment["HOME"]
+    assert vllm["user"] == "2000:0"
+    mounted = [each if isinstance(each, str) else f"{each['source']}:{each['target']}" for each in vllm["volumes"]]
+    assert any(each.startswith(f"vllm-home:{home}") for each in mounted)
+    assert vllm["tmpfs"] == ["/tmp:exec"] and vllm["shm_size"]
+    written = [value for name, value in environment.items() if name.endswith(("_DIR", "_ROOT", "_CACHE_HOME"))]
+    assert written and all(value.startswith(f"{home}/") for value in written)
+    weights = next(each for each in vllm["volumes"] if "/models" in str(each))
+    assert str(weights).endswith(":ro") or weights["read_only"]

@@ -100,6 +100,7 @@ def _proxy(c: Any, settings: HubSettings) -> None:
 
 def _logins(c: Any, settings: HubSettings) -> None:
     c.JupyterHub.authenticator_class = Login
+    c.Login.hub_settings = settings
     login = c.NativeAuthenticator
     login.enable_signup = False  # accounts are made by an administrator
     login.open_signup = False

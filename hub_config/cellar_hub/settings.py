@@ -73,6 +73,15 @@ def read_settings(kind: type[S], env: Mapping[str, str]) -> S:
     return kind(**found)
 
 
+def _reverse_proxies() -> Any:
+    return setting(
+        "CELLAR_REVERSE_PROXIES",
+        0,
+        parse_count(0, 8),
+        "How many reverse proxies of yours stand before the hub's own; the audit takes addresses from X-Forwarded-For",
+    )
+
+
 def _pool() -> Any:
     return setting(
         "CELLAR_WORKSPACE_POOL",
@@ -140,6 +149,7 @@ class GatewaySettings:
         "CELLAR_AUDIT_SYSLOG", "", parse_text, "where those heads go too: a socket like /dev/log, or HOST:PORT (UDP)"
     )
     pool: ipaddress.IPv4Network = _pool()
+    reverse_proxies: int = _reverse_proxies()
     hub_api_url: str = setting("CELLAR_HUB_API_URL", "http://hub:8081/hub/api", parse_base_url, "JupyterHub's API")
     base_path: str = setting("CELLAR_BASE_PATH", "/", parse_base_path, "path under which the hub lives")
     token: str = setting(
@@ -246,7 +256,10 @@ class HubSettings:
         "CELLAR_GATEWAY_URL", "http://gateway:8080", parse_origin, "Where the proxy finds the gateway"
     )
     gateway_operations: str = setting(
-        "CELLAR_GATEWAY_OPERATIONS_URL", "http://gateway:8090", parse_origin, "The gateway's second port, for /revoke"
+        "CELLAR_GATEWAY_OPERATIONS_URL",
+        "http://gateway:8090",
+        parse_origin,
+        "The gateway's second port, for /revoke and /events",
     )
     docker: str = setting(
         "DOCKER_HOST", "unix:///var/run/docker.sock", parse_text, "Where Docker's API is: the socket filter's socket"
@@ -258,6 +271,7 @@ class HubSettings:
         "Images that may be started, label=image; the first is the default",
     )
     pool: ipaddress.IPv4Network = _pool()
+    reverse_proxies: int = _reverse_proxies()
     home: str = setting(
         "CELLAR_WORKSPACE_HOME",
         "/home/user",

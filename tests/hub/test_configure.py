@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from cellar.settings import SettingsError
 from cellar_hub.configure import configure, culler
+from cellar_hub.login import Login
 from cellar_hub.renaming import without_unchanged_name
 from cellar_hub.settings import HubSettings
 from cellar_hub.spawner.workspace import CellarSpawner
@@ -47,6 +48,7 @@ def test_every_name_is_one_that_jupyterhub_knows() -> None:
         "Spawner": CellarSpawner,
         "DockerSpawner": CellarSpawner,
         "CellarSpawner": CellarSpawner,
+        "Login": Login,
     }
     for section, values in configured().items():
         traits = classes[section].class_traits(config=True)

@@ -7,11 +7,13 @@ import os
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from ipaddress import IPv4Network
 from pathlib import Path
 
 import h11
 import httpx
 import pytest
+from cellar_hub.address import client_address
 
 from tests.hub.jupyter import proxy_command
 from tests.ui.lab import free_port
@@ -25,6 +27,7 @@ class Backend:
 
     def __init__(self) -> None:
         self.seen: list[tuple[str, str, str, bytes]] = []
+        self.forwarded: list[str] = []
         self.tasks: list[asyncio.Task[None]] = []
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -42,6 +45,7 @@ class Backend:
             elif isinstance(event, h11.Request):
                 method, path, body = event.method.decode(), event.target.decode(), b""
                 cookie = dict(event.headers).get(b"cookie", b"").decode()
+                self.forwarded.append(b",".join(v for k, v in event.headers if k == b"x-forwarded-for").decode())
             elif isinstance(event, h11.Data):
                 body += bytes(event.data)
             elif isinstance(event, h11.EndOfMessage):
@@ -125,6 +129,29 @@ async def test_a_delete_without_a_body_arrives_as_one() -> None:
     async with proxied(backend) as port:
         assert await say(port, b"DELETE /user/ada/x HTTP/1.1\r\nHost: hub\r\n\r\n") == b"DELETE /user/ada/x"
     assert backend.seen == [("DELETE", "/user/ada/x", "", b"")]
+
+
+@pytest.mark.parametrize(
+    "claimed",
+    [
+        b"",
+        b"X-Forwarded-For: 9.9.9.9\r\n",
+        b"X-Forwarded-For: 9.9.9.9\r\nX-Forwarded-For: 8.8.8.8\r\n",
+        b"x-forwarded-for: 9.9.9.9,\r\nX-Real-IP: 9.9.9.9\r\nForwarded: for=9.9.9.9\r\n",
+        b"Connection: keep-alive, X-Forwarded-For\r\nX-Forwarded-For: 9.9.9.9\r\n",
+    ],
+)
+async def test_an_address_that_a_client_claims_is_not_believed_behind_the_proxy(claimed: bytes) -> None:
+    backend = Backend()
+    pool = IPv4Network("10.213.0.0/16")
+    async with proxied(backend) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=("127.0.0.5", 0))
+        writer.write(b"GET /x HTTP/1.1\r\nHost: hub\r\n" + claimed + b"\r\n")
+        await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+    (forwarded,) = backend.forwarded
+    assert client_address("172.20.0.2", forwarded, pool) == "127.0.0.5"
+    assert client_address("10.213.0.3", forwarded, pool) == "10.213.0.3"
 
 
 def test_the_stacks_proxy_starts_with_what_was_tested_here() -> None:

@@ -21,6 +21,7 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
+from cellar_hub.address import client_address
 from cellar_hub.audit import Settled
 from cellar_hub.identity import HubDown, Identity, InvalidToken, MissingScope
 from cellar_hub.policy import MODES, Allowed
@@ -245,12 +246,18 @@ class Api:
             question_mac=self._house.books.mac(asked.question),
             reserve=asked.reserve,
             at=at,
-            client=scope["client"][0] if scope.get("client") else "",
+            client=self._client(scope),
             token_id=identity.token_id,
             max_tokens=asked.max_tokens or None,
         )
 
     # -- inside -----------------------------------------------------------------------------------------------------
+
+    def _client(self, scope: Scope) -> str:
+        settings = self._house.settings
+        forwarded = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-for").decode("latin-1")
+        peer = scope["client"][0] if scope.get("client") else ""
+        return client_address(peer, forwarded, settings.pool, settings.reverse_proxies)
 
     async def _identify(self, scope: Scope) -> Identity:
         token = token_of(scope)

@@ -1,5 +1,5 @@
 """The second port, which no workspace can reach: health, metrics, and what is told to the gateway: by the hub's side
-revocations and what an administrator did, by forwarders workspaces' connections.
+revocations, log-ins and what an administrator did, by forwarders workspaces' connections.
 
 Design note. The hub has neither the books nor the audit's keys, on purpose: whoever takes it over rewrites no record.
 So an action of `cellar-hub users`, which runs beside the hub, is told to the gateway, and stands in its chain.
@@ -38,12 +38,14 @@ log = logging.getLogger(__name__)
 
 
 class Deed(msgspec.Struct, forbid_unknown_fields=True):
-    """What an administrator did. `actor` is what the hub's side claims; the audit cuts and cleans all of it."""
+    """What an administrator did, or that somebody logged in, or tried to. `actor` is what the hub's side claims; the
+    audit cuts and cleans all of it. `at`: seconds of the epoch, for what could not be told when it happened."""
 
     action: Annotated[str, msgspec.Meta(pattern="^user(\\.[a-z]{1,20}){1,3}$")]
     actor: Annotated[str, msgspec.Meta(min_length=1)]
     subject: str
     detail: dict[str, str | int] = {}
+    at: Annotated[float, msgspec.Meta(ge=0)] | None = None
 
 
 def make_operations(house: House) -> Starlette:
@@ -83,13 +85,18 @@ def make_operations(house: House) -> Starlette:
         """204 when it is durable: whoever does something only after this has not done it unseen."""
         try:
             found = await _of_the_hub(house, request, Deed)
+            now = time.time()
             event = Event(
-                at=time.time(), actor=found.actor, action=found.action, subject=found.subject, detail=found.detail
+                at=now if found.at is None else min(found.at, now),
+                actor=found.actor,
+                action=found.action,
+                subject=found.subject,
+                detail=found.detail,
             )
             await _record(house, [event])
         except Refused as refused:
             return Response(refused.body(), refused.status, media_type="application/json")
-        log.info("an administrator's action", extra={"action": found.action})
+        log.info("told by the hub's side", extra={"action": found.action})
         return Response(status_code=204)
 
     return Starlette(

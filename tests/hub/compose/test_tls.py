@@ -7,15 +7,19 @@ import io
 import socket
 import ssl
 from collections.abc import AsyncIterator
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+import yaml
 from aiohttp import web
+from cellar_hub.address import client_address
 from yarl import URL
 
 from tests.hub.compose.nginx import MISSING, is_here, serving
+from tools.env_example import COMPOSE
 
 pytestmark = pytest.mark.skipif(not is_here(), reason=MISSING)
 
@@ -121,6 +125,12 @@ async def test_a_browser_cannot_say_who_it_is_or_how_it_came(site: Site) -> None
         ["127.0.0.1"],
         ["https"],
     )
+    # the proxy behind adds nginx's address, and nginx is the one reverse proxy that docker-compose.tls.yml speaks of
+    (forwarded,) = found["x-forwarded-for"]
+    assert client_address("172.20.0.2", f"{forwarded}, 172.20.0.9", IPv4Network("10.213.0.0/16"), 1) == "127.0.0.1"
+    services = yaml.safe_load((COMPOSE / "docker-compose.tls.yml").read_text())["services"]
+    for name in ("hub", "gateway"):
+        assert services[name]["environment"] == {"CELLAR_REVERSE_PROXIES": "1"}
 
 
 async def test_an_upload_goes_on_while_it_arrives(site: Site) -> None:

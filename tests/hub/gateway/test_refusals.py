@@ -309,3 +309,17 @@ async def test_what_is_no_request_is_refused(hub: Hub, make_gateway: MakeGateway
     answer = await client.post(path, content=long(), headers=kind)
     assert answer.status_code == 413
     assert not model.requests and not [row for row in await gateway.rows() if isinstance(row, Opened)]
+
+
+async def test_the_audits_address_is_what_the_proxy_saw_and_not_what_a_client_claims(
+    hub: Hub, make_gateway: MakeGateway, model: FakeVLLM
+) -> None:
+    gateway = await make_gateway()
+    for forwarded in ("192.0.2.7", "9.9.9.9, 192.0.2.7"):  # as the proxy, which is the other end here, hands it on
+        answer = await ask(gateway, hub.user("ann"), headers={"X-Forwarded-For": forwarded, "X-Real-IP": "9.9.9.9"})
+        assert answer.status_code == 200
+    # and here the other end is a workspace
+    sealed = await make_gateway(CELLAR_WORKSPACE_POOL="127.0.0.0/16", CELLAR_GATEWAY_NAME="gateway-2")
+    assert (await ask(sealed, hub.user("ann"), headers={"X-Forwarded-For": "9.9.9.9"})).status_code == 200
+    clients = [row.client for row in [*await gateway.rows(), *await sealed.rows()] if isinstance(row, Opened)]
+    assert set(clients) == {"192.0.2.7", "127.0.0.1"}

@@ -1,0 +1,132 @@
+"""What the audit is told of log-ins. Pure.
+
+The first attempt of its kind (by whom, from where, how it ended) is told at once; those of the following minute are
+counted, and told together at its end; and so on, until a minute had none. What the gateway has not taken yet is kept,
+and within bounds: when there is too much of it, attempts are still counted, only less and less apart.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections import Counter
+from typing import Literal
+
+import msgspec
+
+EVERY = 60.0  # seconds that are told together
+MOST_UNSENT = 1000
+MOST_KINDS = 2000  # that are counted apart
+NAMES = 20  # that may fail from one address, and are counted apart
+
+SUCCEEDED = "succeeded"
+Outcome = Literal["succeeded", "failed", "refused"]
+"""Let in; a wrong name or password; or not let in whatever the password was."""
+
+
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """`count` attempts since `at`, in seconds of the epoch. `id` is the same when it is sent again."""
+
+    id: str
+    at: float
+    outcome: Outcome
+    subject: str
+    client: str
+    reason: str
+    count: int
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """What the gateway does not have, for the next process."""
+
+    told: tuple[Told, ...] = ()
+
+
+Kind = tuple[Outcome, str, str, str]  # how it ended, whose name, address, reason
+
+
+class Attempts:
+    """`mark` makes the ids of this process's events its own."""
+
+    def __init__(self, mark: str) -> None:
+        self._mark = mark
+        self._number = 0
+        self._unsent: list[Told] = []
+        self._open: dict[Kind, tuple[float, int]] = {}  # when its minute began, and what was counted since
+        self._failing: Counter[str] = Counter()  # of an address: kinds that are open
+
+    def note(self, outcome: Outcome, subject: str, client: str, reason: str, now: float) -> bool:
+        """Whether it is news, and not one more of the same minute."""
+        kind = self._kind((outcome, subject, client, reason))
+        is_new = kind not in self._open
+        since, count = self._open.get(kind, (now, 0))
+        if is_new and outcome != SUCCEEDED:
+            self._failing[kind[2]] += 1
+        if is_new and len(self._unsent) < MOST_UNSENT:
+            self._add(kind, now, 1)
+            self._open[kind] = since, 0
+        else:
+            self._open[kind] = since, count + 1
+        return is_new
+
+    def due(self, now: float, end: bool = False) -> list[Told]:
+        """What may be sent now, oldest first; at the `end` also what is still being counted."""
+        for kind, (since, count) in list(self._open.items()):
+            if not (end or now - since >= EVERY or now < since):
+                continue
+            if count and len(self._unsent) < MOST_UNSENT:
+                self._add(kind, since, count)
+                self._open[kind] = now, 0
+            elif not count:
+                self._close(kind)
+        return list(self._unsent)
+
+    def sent(self, told: Told) -> None:
+        """The gateway has it."""
+        self._unsent = [each for each in self._unsent if each.id != told.id]
+
+    def keep(self) -> Kept:
+        """All that the gateway does not have, also what is still being counted."""
+        counted = [
+            _told(f"{self._mark}-{self._number}+{number}", kind, since, count)
+            for number, (kind, (since, count)) in enumerate(self._open.items(), 1)
+            if count
+        ]
+        return Kept((*self._unsent, *counted))
+
+    def restore(self, kept: Kept) -> None:
+        """What an earlier process left."""
+        self._unsent = [*kept.told, *self._unsent]
+
+    def _kind(self, kind: Kind) -> Kind:
+        """Under which it is counted: itself; or with all other names from that address; or with everybody else's."""
+        outcome, _, client, reason = kind
+        if kind not in self._open and outcome != SUCCEEDED and self._failing[client] >= NAMES:
+            kind = outcome, "", client, reason
+        if kind not in self._open and len(self._open) >= MOST_KINDS:
+            kind = outcome, "", "", reason
+        return kind
+
+    def _close(self, kind: Kind) -> None:
+        del self._open[kind]
+        self._failing[kind[2]] -= kind[0] != SUCCEEDED
+        if self._failing[kind[2]] <= 0:
+            del self._failing[kind[2]]
+
+    def _add(self, kind: Kind, at: float, count: int) -> None:
+        self._number += 1
+        self._unsent.append(_told(f"{self._mark}-{self._number}", kind, at, count))
+
+
+def _told(name: str, kind: Kind, at: float, count: int) -> Told:
+    outcome, subject, client, reason = kind
+    return Told(id=name, at=at, outcome=outcome, subject=subject, client=client, reason=reason, count=count)
+
+
+def hidden(name: str, secret: str) -> str:
+    """What is kept of a name that is nobody's: the same for the same name, and no more. People type their password into
+    the field above it, and whoever reads the audit would find it there, beside the name that they typed a moment later.
+    A plain hash would be guessed as quickly as a password is; this one's key is not where the audit is. No name of an
+    account has a colon (`commands.accounts.parse_name`)."""
+    key = hmac.digest(secret.encode(), b"cellar log-in name", "sha256")
+    return "unknown:" + hmac.digest(key, name.encode("utf-8", "surrogatepass"), hashlib.sha256).hex()[:16]

@@ -1,0 +1,121 @@
+"""A real JupyterHub with our log-in, the gateway that keeps its audit, and the command line beside them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+from cellar_hub.audit import Event, Search, find_entries
+from cellar_hub.store import Store
+
+from tests.fakes.fixtures import unused_port
+from tests.hub.gateway.process import GatewayProcess
+from tests.hub.jupyter import NO_PROXY
+
+CONFIG = """
+import os
+from cellar_hub.login import Login
+
+from cellar_hub.configure import configure
+from cellar_hub.settings import HubSettings
+from traitlets.config import Config
+
+configured = Config()
+configure(configured, HubSettings.from_env(os.environ))
+c = get_config()
+c.JupyterHub.authenticator_class = Login
+c.Login.hub_settings = configured.Login.hub_settings
+c.Login.most_waiting = 5
+c.Authenticator.allow_existing_users = True
+c.Authenticator.admin_users = {"admin"}
+c.Authenticator.auth_refresh_age = 1
+c.Authenticator.auth_refresh_strict = configured.Authenticator.get("auth_refresh_strict", False)
+c.NativeAuthenticator.allowed_failed_logins = 3
+c.NativeAuthenticator.seconds_before_next_try = 3600
+c.JupyterHub.proxy_class = NoProxy
+c.JupyterHub.hub_bind_url = os.environ["HUB_URL"]
+c.JupyterHub.db_url = os.environ["CELLAR_HUB_DATABASE_URL"]
+c.JupyterHub.cookie_secret_file = "cookie-secret"
+c.JupyterHub.log_level = 30
+c.JupyterHub.services = [
+    service for service in configured.JupyterHub.services if service["name"] == "commands"
+]
+"""
+PASSWORD = "correct horse battery"
+
+
+class Site:
+    """A hub, a gateway that keeps the audit, and the command line beside them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.url = f"http://127.0.0.1:{unused_port()}"
+        self.env = os.environ | {
+            "HUB_URL": self.url,
+            "CELLAR_HUB_API_URL": self.url + "/hub/api",
+            "CELLAR_HUB_DATABASE_URL": f"sqlite:///{folder}/hub.sqlite",
+            "CELLAR_COMMANDS_TOKEN": "c" * 32,
+            "CELLAR_GATEWAY_TOKEN": "g" * 32,
+            "CELLAR_OPERATOR": "kim",
+            "CONFIGPROXY_AUTH_TOKEN": "p" * 32,
+            "CELLAR_WORKSPACE_IMAGES": "none",
+            "CELLAR_DATA": str(folder),
+        }
+        self.books = {
+            "VLLM_BASE_URL": "http://127.0.0.1:9/v1",
+            "CELLAR_DATA": str(folder / "books"),
+            "CELLAR_AUDIT_HEADS": str(folder / "heads"),
+            "CELLAR_HUB_API_URL": self.url + "/hub/api",
+            "CELLAR_GATEWAY_TOKEN": "g" * 32,
+            "CELLAR_GATEWAY_OPERATIONS": f"127.0.0.1:{unused_port()}",
+        }
+        self.gateway = GatewayProcess(self.books, folder / "gateway-log")
+        self.gateway.start()
+        self.env["CELLAR_GATEWAY_OPERATIONS_URL"] = self.gateway.operations
+        (folder / "config.py").write_text(NO_PROXY + CONFIG)
+        self.log = folder / "log"
+        self.folder = folder
+        self.start_hub()
+
+    def start_hub(self) -> None:
+        with self.log.open("ab") as log:
+            command = [sys.executable, "-m", "jupyterhub", "-f", "config.py"]
+            self.process = subprocess.Popen(command, cwd=self.folder, env=self.env, stdout=log, stderr=log)
+        while True:
+            assert self.process.poll() is None, self.log.read_text()
+            with contextlib.suppress(httpx.HTTPError):
+                if httpx.get(self.url + "/hub/api/", timeout=5).is_success:
+                    break
+
+    def command(self, *arguments: str, stdin: str = "", **env: str) -> subprocess.CompletedProcess[str]:
+        words = [sys.executable, "-c", "from cellar_hub.commands.program import main; main()", *arguments]
+        return subprocess.run(words, env=self.env | env, input=stdin, capture_output=True, text=True, timeout=60)
+
+    def end(self) -> None:
+        self.process.terminate()
+        self.process.wait()
+        self.gateway.terminate()
+
+    def events(self, subject: str | None = None) -> list[Event]:
+        """What the audit says that was done to somebody, or to everybody, oldest first."""
+        store = Store.open(f"sqlite:///{self.books['CELLAR_DATA']}/cellar.db")
+        with store.reading() as conn:
+            found = find_entries(conn, Search(subject=subject, events_only=True), newest_first=False)
+        asyncio.run(store.close())
+        return [each.row for each in found if isinstance(each.row, Event)]
+
+    def add(self, name: str, *options: str) -> None:
+        done = self.command("users", "add", name, "--password-stdin", *options, stdin=PASSWORD + "\n")
+        assert done.returncode == 0, done.stderr
+
+    def log_in(self, name: str, password: str, **headers: str) -> tuple[httpx.Client, int]:
+        """A browser after the log-in form was sent, and the answer's status: 302 is in."""
+        browser = httpx.Client(base_url=self.url, timeout=30, headers=headers)
+        browser.get("/hub/login")
+        token = next(cookie.value for cookie in browser.cookies.jar if cookie.name == "_xsrf")
+        form = {"username": name, "password": password, "_xsrf": str(token)}
+        return browser, browser.post("/hub/login", data=form).status_code

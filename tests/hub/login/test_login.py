@@ -1,0 +1,173 @@
+"""Log-ins at a real JupyterHub, and what a real gateway's audit says of them."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+from cellar_hub.audit import Event
+from cellar_hub.commands.program import run
+from cellar_hub.login.attempts import NAMES
+from cellar_hub.login.native import CROWDED, UNTOLD
+from cellar_hub.pages import in_language
+
+from tests.hub.commands.site import PASSWORD, Site
+
+pytestmark = pytest.mark.timeout(240)
+WRONG = "Tr0ub4dor&3"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    found = Site(tmp_path_factory.mktemp("hub"))
+    yield found
+    found.end()
+
+
+def log_in(site: Site, name: str, password: str, **headers: str) -> int:
+    browser, status = site.log_in(name, password, **headers)
+    browser.close()
+    return status
+
+
+def ask_for_token(site: Site, name: str, password: str) -> int:
+    """By name and password, at the API."""
+    body = {"auth": {"username": name, "password": password}}
+    return httpx.post(f"{site.url}/hub/api/users/{name}/tokens", json=body, timeout=30).status_code
+
+
+def logins(site: Site, client: str) -> list[Event]:
+    return [each for each in site.events() if each.detail.get("client") == client]
+
+
+def until(site: Site, client: str, enough: Callable[[list[Event]], bool]) -> list[Event]:
+    deadline = time.monotonic() + 30
+    while not enough(found := logins(site, client)):
+        assert time.monotonic() < deadline, found
+    return found
+
+
+def counted(events: list[Event]) -> int:
+    return sum(int(each.detail["count"]) for each in events)
+
+
+def holds(folder: Path, text: str) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file() and text.encode() in path.read_bytes()]
+
+
+def test_every_way_a_log_in_ends_is_in_the_audit(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("ann", "eve"):
+        site.add(name)
+    assert site.command("users", "block", "eve").returncode == 0
+    here = {"X-Forwarded-For": "192.0.2.1", "X-Real-IP": "192.0.2.99"}
+    typed = "my secret password"
+    tried = [("Ann", PASSWORD), ("ann", WRONG), (typed, "ann"), ("eve", PASSWORD), ("eve", WRONG)]
+    assert [log_in(site, name, password, **here) for name, password in tried] == [302, 403, 403, 403, 403]
+    found = until(site, "192.0.2.1", lambda events: len(events) == 5)
+    told = [(each.actor, each.action, each.subject, each.detail.get("reason")) for each in found]
+    unknown = told[2][2]
+    assert unknown.startswith("unknown:")
+    assert told == [
+        ("ann", "user.login.succeeded", "ann", None),
+        ("hub", "user.login.failed", "ann", "wrong password"),
+        ("hub", "user.login.failed", unknown, "unknown name"),
+        ("hub", "user.login.refused", "eve", "blocked"),
+        ("hub", "user.login.failed", "eve", "wrong password"),
+    ]
+    assert [ask_for_token(site, "ann", password) for password in (PASSWORD, WRONG)] == [201, 403]
+    by_api = until(site, "127.0.0.1", lambda events: len(events) == 2)
+    assert [each.action for each in by_api] == ["user.login.succeeded", "user.login.failed"]
+    assert run(["audit", "verify"], site.books) == 0, capsys.readouterr().out
+    for secret in (typed, WRONG, PASSWORD):
+        assert not holds(site.folder, secret), "neither the audit nor a log has what was typed"
+
+
+@pytest.mark.parametrize("auth", [None, "x", {}, {"username": "ann"}, {"username": 5, "password": PASSWORD}, []])
+def test_a_body_without_name_and_password_is_refused_plainly(site: Site, auth: object) -> None:
+    answer = httpx.post(f"{site.url}/hub/api/users/ann/tokens", json={"auth": auth}, timeout=30)
+    assert answer.status_code == 403
+
+
+def test_a_name_that_no_database_takes_is_a_name_of_nobody(site: Site) -> None:
+    before = counted(logins(site, "127.0.0.1"))
+    for name, password in (("\ud800", PASSWORD), ("ann", "\ud800"), ("a\0b", PASSWORD)):
+        body = f'{{"auth": {{"username": {ascii_json(name)}, "password": {ascii_json(password)}}}}}'
+        answer = httpx.post(f"{site.url}/hub/api/users/ann/tokens", content=body, timeout=30)
+        assert answer.status_code == 403
+    until(site, "127.0.0.1", lambda events: counted(events) >= before + 2)  # of "ann" there is one in this minute
+
+
+def ascii_json(text: str) -> str:
+    return '"' + "".join(f"\\u{ord(each):04x}" for each in text) + '"'
+
+
+def test_an_account_that_waits_refuses_the_right_password_too(site: Site) -> None:
+    site.add("lee")
+    here = {"X-Forwarded-For": "192.0.2.2"}
+    assert [log_in(site, "lee", WRONG, **here) for _ in range(3)] == [403] * 3
+    assert log_in(site, "lee", PASSWORD, **here) == 403
+    found = until(site, "192.0.2.2", lambda events: len(events) == 2)
+    assert [(each.action, each.detail["reason"]) for each in found] == [
+        ("user.login.failed", "wrong password"),
+        ("user.login.refused", "too many wrong passwords"),
+    ]
+
+
+def test_a_flood_is_refused_in_part_keeps_nobody_else_out_and_stays_small_in_the_audit(site: Site) -> None:
+    site.add("may")
+    many = 40
+    limits = httpx.Limits(max_connections=many)
+    flood = httpx.Client(base_url=site.url, headers={"X-Forwarded-For": "192.0.2.3"}, timeout=60, limits=limits)
+    form = {"password": PASSWORD, "_xsrf": flood.get("/hub/login").cookies["_xsrf"]}
+
+    def attack(number: int) -> httpx.Response:
+        return flood.post("/hub/login", data=form | {"username": f"nobody{number}"})
+
+    with contextlib.closing(flood), ThreadPoolExecutor(many) as pool:
+        answers = [pool.submit(attack, number) for number in range(many)]
+        until(site, "192.0.2.3", lambda events: any(each.action == "user.login.refused" for each in events))
+        assert log_in(site, "may", PASSWORD, **{"X-Forwarded-For": "192.0.2.4"}) == 302
+        statuses = [answer.result().status_code for answer in answers]
+        refused = next(answer.result() for answer in answers if answer.result().status_code == 503)
+    assert set(statuses) == {403, 503} and CROWDED in refused.text
+    assert in_language(CROWDED, "ko")
+    site.process.terminate()  # at its end the hub tells what it has counted
+    site.process.wait()
+    found = until(site, "192.0.2.3", lambda events: counted(events) == many)
+    assert len(found) <= 2 * NAMES + 4
+    site.start_hub()
+
+
+def test_without_the_gateway_people_log_in_and_the_audit_hears_of_it_even_from_the_next_hub(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.add("pat")
+    site.gateway.kill()
+    here = {"X-Forwarded-For": "192.0.2.5"}
+    before = time.time()
+    assert log_in(site, "pat", PASSWORD, **here) == 302
+    assert [log_in(site, "pat", WRONG, **here) for _ in range(2)] == [403, 403]
+    assert time.time() - before < 10, "nobody waits for the gateway"
+    untold = site.folder / UNTOLD
+    deadline = time.monotonic() + 20
+    while not (untold.exists() and untold.read_text().count("192.0.2.5") == 3):
+        assert time.monotonic() < deadline
+    after = time.time()
+    assert untold.stat().st_mode & 0o777 == 0o600
+    site.process.kill()
+    site.process.wait()
+    site.start_hub()
+    site.gateway.start()
+    found = until(site, "192.0.2.5", lambda events: counted(events) == 3)
+    assert [each.action for each in found] == ["user.login.succeeded", "user.login.failed", "user.login.failed"]
+    assert all(before < each.at < after for each in found), "when it was, not when it was told"
+    assert len({each.detail["report"] for each in found}) == 3
+    deadline = time.monotonic() + 20
+    while untold.exists():
+        assert time.monotonic() < deadline
+    assert run(["audit", "verify"], site.books) == 0, capsys.readouterr().out

@@ -67,13 +67,6 @@ PLACES: list[Entry] = [
     ),
     ("DOCKER_SOCKET", "/var/run/docker.sock", "Docker's socket on this machine; only the socket filter gets it"),
 ]
-FILTER: list[Entry] = [
-    ("CELLAR_FILTER_MAX_MEMORY_GB", "64", "Memory of one workspace at most, GiB, whatever the hub asks for"),
-    ("CELLAR_FILTER_MAX_CPUS", "64", "Processor cores of one workspace at most"),
-    ("CELLAR_FILTER_MAX_PIDS", "8192", "Processes of one workspace at most"),
-    ("CELLAR_FILTER_GPUS", "", "Ids of the GPUs that workspaces may have, 0,1 or all; empty: none"),
-    ("CELLAR_FILTER_RUNTIMES", "", "Container runtimes besides Docker's own that workspaces may have"),
-]
 VLLM: list[Entry] = [
     ("VLLM_MODEL", "", "The model: a folder under /models, or a name in vLLM's cache"),
     ("VLLM_WEIGHTS", "./weights", "Folder of this machine with the weights, read at /models by VLLM_USER"),
@@ -105,11 +98,11 @@ CHANGED = {
 """What the compose file takes instead of the program's own default: the embedded model answers two at once."""
 
 
-def settings_of(kind: type[Any], known: set[str]) -> list[Entry]:
-    """Entries of a settings class, without what is fixed or was told before."""
+def settings_of(kind: type[Any], known: set[str], beginning: str = "") -> list[Entry]:
+    """Entries of a settings class whose names begin so, without what is fixed or was told before."""
     found = []
     for variable, help, default in described(kind):
-        if variable not in FIXED | set(SECRETS) | known:
+        if variable.startswith(beginning) and variable not in FIXED | set(SECRETS) | known:
             found.append((variable, CHANGED.get(variable, shown(variable, default)), help))
             known.add(variable)
     return found
@@ -126,12 +119,13 @@ def shown(variable: str, default: Any) -> str:
 
 def sections() -> list[tuple[str, list[Entry]]]:
     known: set[str] = set()
+    bounds = settings_of(HubSettings, known, "CELLAR_FILTER_")
     return [
         ("Secrets, and what must fit this machine. make hub fills them in.", MADE),
         ("Where things are", PLACES),
         ("Hub and workspaces", settings_of(HubSettings, known)),
         ("Gateway", settings_of(GatewaySettings, known)),
-        ("Docker socket's filter: bounds that hold even if the hub is taken over", FILTER),
+        ("Docker socket's filter: bounds that hold even if the hub is taken over", bounds),
         ("docker-compose.vllm.yml", VLLM),
         ("docker-compose.tls.yml", TLS),
         ("docker-compose.intranet.yml", settings_of(ForwarderSettings, known)),

@@ -25,6 +25,7 @@ from pathlib import Path
 
 from tools import images
 from tools.demo import Ended, answers, end_on_signal, is_free, step
+from tools.misnamed import check_env, check_passwords
 
 ROOT = Path(__file__).resolve().parent.parent
 COMPOSE = ROOT / "hub_config" / "compose"
@@ -171,6 +172,7 @@ class Stack:
         files = [COMPOSE / "docker-compose.yml", *(COMPOSE / f"docker-compose.{name}.yml" for name in self.overlays)]
         if missing := next((path for path in files if not path.is_file()), None):
             raise SystemExit(f"OVERLAYS: there is no {shown(missing)}.")
+        self.files = files
         write_gateway_env(gateway_env(settings))
         options = [word for path in files for word in ("-f", str(path))]
         self.command = [*compose_command(), "-p", self.site, "--env-file", str(env), *options]
@@ -247,6 +249,11 @@ def require_port(stack: Stack) -> None:
     port = address(stack.settings)[1]
     if not is_free(port) and not stack.container("proxy"):
         raise SystemExit(f"Port {port} is in use on this machine. Choose another: PORT=8100 make hub")
+    if "tls" in stack.overlays and not stack.container("tls"):
+        for name, default in (("CELLAR_TLS_PORT", "443"), ("CELLAR_HTTP_PORT", "80")):
+            value = stack.settings.get(name) or default
+            if value.isdigit() and not is_free(int(value)):
+                raise SystemExit(f"Port {value} is in use on this machine. Choose another: {name} in {shown(ENV)}")
 
 
 def wait_until_ready(stack: Stack, base: str) -> None:
@@ -335,6 +342,18 @@ def start(stack: Stack, build: bool = True) -> None:
         step(f"VLLM_BASE_URL in {shown(ENV)}, or OVERLAYS=vllm on a machine with GPUs.")
 
 
+def start_or_say_what_runs(stack: Stack, build: bool) -> None:
+    """What runs already goes on: nobody's workspace ends because of a wrong setting."""
+    try:
+        start(stack, build)
+    except SystemExit as problem:
+        if stack.run("ps", "-q").stdout.strip():
+            raise SystemExit(
+                f"{problem}\nWhat was started goes on, and tries again; `make hub-down` ends it."
+            ) from None
+        raise
+
+
 def stay(stack: Stack) -> None:
     step("Ctrl-C ends the hub and all workspaces; users' files stay. (DETACH=1 make hub leaves it running.)")
     print(flush=True)
@@ -358,9 +377,12 @@ def main(arguments: Sequence[str]) -> None:
         return
     write_env()
     stack = Stack(read_env())
+    check_env(ENV.read_text(), shown(ENV), _known(), "".join(path.read_text() for path in stack.files))
+    if "postgres" in stack.overlays:
+        check_passwords(stack.settings, shown(ENV))
     require_port(stack)
     try:
-        start(stack, build=os.environ.get("BUILD") != "0")
+        start_or_say_what_runs(stack, build=os.environ.get("BUILD") != "0")
         if os.environ.get("DETACH", "") in ("", "0"):
             stay(stack)
     except Ended:

@@ -20,8 +20,9 @@ from cellar_hub.policyfile import PolicyFile
 from cellar_hub.reconnecting import database_options, keep_connected
 from cellar_hub.renaming import guard_names
 from cellar_hub.settings import HubSettings
-from cellar_hub.spawner.profiles import profiles_of
+from cellar_hub.spawner.profiles import check_bounds, profiles_of
 from cellar_hub.spawner.workspace import CellarSpawner
+from cellar_hub.store.engine import parse_url
 
 HUB_PORT = 8081
 SERVICE = "cellar"
@@ -34,8 +35,10 @@ log = logging.getLogger("cellar.configure")
 
 
 def configure(c: Any, settings: HubSettings) -> None:
-    """Set everything on JupyterHub's config object `c`. Raises SettingsError for a wrong profile or policy file."""
-    profiles_of(settings)  # a mistake in the file stops the hub, not the first user
+    """Set everything on JupyterHub's config object `c`. Raises SettingsError for a wrong profile or policy file, a
+    database's address that is none, and what the socket filter would refuse: it stops the hub, not the first user."""
+    parse_url(settings.database_url, "CELLAR_HUB_DATABASE_URL")
+    check_bounds(profiles_of(settings), settings)
     check_destinations(settings)
     guard_names()
     keep_connected()

@@ -312,6 +312,25 @@ class HubSettings:
     runtime: str = setting(
         "CELLAR_WORKSPACE_RUNTIME", "", parse_text, "Container runtime (runsc, kata); empty: Docker's"
     )
+    # The socket filter's bounds, which it reads itself: what it would refuse at each start, the hub refuses at its own.
+    filter_memory: int = setting(
+        "CELLAR_FILTER_MAX_MEMORY_GB",
+        64,
+        parse_count(1, 999_999),
+        "Memory of one workspace at most, GiB, whatever the hub asks for",
+    )
+    filter_cpus: int = setting(
+        "CELLAR_FILTER_MAX_CPUS", 64, parse_count(1, 999_999), "Processor cores of one workspace at most"
+    )
+    filter_pids: int = setting(
+        "CELLAR_FILTER_MAX_PIDS", 8192, parse_count(1, 999_999), "Processes of one workspace at most"
+    )
+    filter_gpus: tuple[str, ...] = setting(
+        "CELLAR_FILTER_GPUS", (), parse_words, "Ids of the GPUs that workspaces may have, 0,1 or all; empty: none"
+    )
+    filter_runtimes: tuple[str, ...] = setting(
+        "CELLAR_FILTER_RUNTIMES", (), parse_words, "Container runtimes besides Docker's own that workspaces may have"
+    )
     max_workspaces: int = setting("CELLAR_MAX_WORKSPACES", 0, parse_count(0, 100000), "Workspaces at once; 0: no limit")
     concurrent_starts: int = setting(
         "CELLAR_CONCURRENT_STARTS", 8, parse_count(1, 100), "Workspaces that start at once"

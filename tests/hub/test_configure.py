@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -53,6 +56,35 @@ def test_every_name_is_one_that_jupyterhub_knows() -> None:
     for section, values in configured().items():
         traits = classes[section].class_traits(config=True)
         assert set(values) <= set(traits), section
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("postgresql+psycopg://hub:pass-0123@db:port/hub", "has a port that is no number"),
+        ("postgresql+psycopg://hub:pass-0123@word@db/hub", "has more than one @"),
+        ("postgresql+psycopg://hub:pass-0123@db", "names no database"),
+        ("postgresql://hub:pass-0123@db/hub", "begins with 'postgresql'; it may be sqlite or "),
+        ("sqlite://data/hub.db", "must be sqlite:///FILE"),
+        ("pass-0123", "is no address of a database"),
+    ],
+)
+def test_an_address_of_a_database_that_is_none_is_refused_by_name_and_not_repeated(url: str, problem: str) -> None:
+    with pytest.raises(SettingsError, match=f"^CELLAR_HUB_DATABASE_URL {problem}") as refused:
+        configured(replace(SETTINGS, database=url))
+    assert "pass-0123" not in str(refused.value)
+
+
+def test_jupyterhub_ends_with_the_settings_name_and_no_traceback(tmp_path: Path) -> None:
+    file = Path(__file__).resolve().parents[2] / "hub_config" / "jupyterhub_config.py"
+    env = {"PATH": os.environ["PATH"], "CELLAR_DATA": str(tmp_path), "CELLAR_HUB_DATABASE_URL": "mysql://db/hub"}
+    env |= {"CONFIGPROXY_AUTH_TOKEN": "proxy-0123456789abcdef", "CELLAR_GATEWAY_TOKEN": "gateway-0123456789abcdef"}
+    env["CELLAR_WORKSPACE_IMAGES"] = "cellar-workspace:1"
+    command = [sys.executable, "-m", "jupyterhub", "-f", str(file)]
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "Cellar Hub does not start: CELLAR_HUB_DATABASE_URL begins with 'mysql'" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_nobody_gets_in_who_was_not_let_in() -> None:

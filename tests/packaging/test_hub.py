@@ -90,6 +90,67 @@ def test_a_port_that_is_taken_is_said(copy: Path, engine: socket.socket) -> None
     assert f"Port {port} is in use" in done.stderr
 
 
+def with_lines(copy: Path, *lines: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """`make hub` on a machine with Docker and with these lines in .env."""
+    (copy / "bin").mkdir()
+    program(copy / "bin", "docker", 'if [ "$1" = ps ]; then exit 0; fi; echo 28.0')
+    env = copy / "hub_config" / "compose" / ".env"
+    env.write_text("".join(f"{line}\n" for line in lines))
+    return hub(copy, "-m", "tools.hub", path=str(copy / "bin"), DOCKER_SOCKET=str(copy / "d.sock"), **more)
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("CELLAR_ADMIN=kim", "CELLAR_ADMIN: do you mean CELLAR_ADMINS?"),
+        ("CELLAR_TIMEZONE=Asia/Seoul", "CELLAR_TIMEZONE: do you mean CELLAR_TIME_ZONE?"),
+        ("VLLM_URL=http://gpu1/v1", "VLLM_URL: do you mean VLLM_BASE_URL?"),
+        ("CELLAR_NONSENSE=yes", "CELLAR_NONSENSE: there is no such setting."),
+        ("CELLAR_DATA=/srv/cellar", "CELLAR_DATA: the compose files set it themselves; take the line away."),
+        ("VLLM_LARGE_KEY=key-0123456789", "A key that CELLAR_MODELS names belongs into gateway.env."),
+    ],
+)
+def test_a_setting_that_nothing_reads_is_refused_with_what_it_may_mean(
+    line: str, told: str, copy: Path, engine: socket.socket
+) -> None:
+    done = with_lines(copy, "CELLAR_SITE=lab", line)
+    engine.close()
+    assert done.returncode == 1
+    assert "hub_config/compose/.env sets what nothing reads" in done.stderr and told in done.stderr
+    assert line.partition("=")[2] not in done.stderr
+
+
+def test_what_an_overlay_of_ones_own_reads_is_a_setting(copy: Path, engine: socket.socket) -> None:
+    own = copy / "hub_config" / "compose" / "docker-compose.own.yml"
+    own.write_text("services: { proxy: { environment: { X: '${CELLAR_OWN_COLOUR:-}' } } }\n")
+    with socket.socket() as taken:  # so that it ends before it builds anything
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        lines = (f"CELLAR_PORT={taken.getsockname()[1]}", "CELLAR_OWN_COLOUR=red", "SOMEBODY_ELSES=1")
+        done = with_lines(copy, *lines, OVERLAYS="own")
+    engine.close()
+    assert "is in use on this machine" in done.stderr, done.stderr
+
+
+def test_a_password_that_an_address_cannot_hold_is_refused_by_its_name(copy: Path, engine: socket.socket) -> None:
+    done = with_lines(copy, "POSTGRES_HUB_PASSWORD=p@ss/word", OVERLAYS="postgres")
+    engine.close()
+    assert done.returncode == 1
+    assert "POSTGRES_HUB_PASSWORD in hub_config/compose/.env must be letters and digits" in done.stderr
+    assert "p@ss" not in done.stderr
+
+
+def test_a_port_for_https_that_is_taken_is_said(copy: Path, engine: socket.socket) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = with_lines(copy, "CELLAR_PORT=1", f"CELLAR_TLS_PORT={port}", OVERLAYS="tls")
+    engine.close()
+    assert done.returncode == 1
+    assert f"Port {port} is in use on this machine. Choose another: CELLAR_TLS_PORT in" in done.stderr
+
+
 def test_an_overlay_that_is_none_is_said(copy: Path, engine: socket.socket) -> None:
     (copy / "bin").mkdir()
     program(copy / "bin", "docker", "echo 28.0")

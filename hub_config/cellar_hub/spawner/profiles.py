@@ -33,7 +33,7 @@ from cellar.settings import SettingsError
 from cellar_hub.settings import HubSettings
 from cellar_hub.values import parse_size
 
-MIB = 1024**2
+MIB, GIB = 1024**2, 1024**3
 LEAST_MEMORY = 128 * MIB
 
 
@@ -132,6 +132,34 @@ def _profile(name: str, table: Any, settings: HubSettings, source: str) -> Profi
     if not 0 <= each <= len(gpus) or (gpus and not each):
         raise wrong("gpus_each", "must be from 1 to the number of gpus")
     return profile
+
+
+def check_bounds(profiles: Sequence[Profile], settings: HubSettings) -> None:
+    """Raises SettingsError for a profile, or a runtime, that the socket filter would refuse at each start."""
+    for each in profiles:
+        bounds = (
+            ("cpus", each.cpus, settings.filter_cpus, "MAX_CPUS", "processor cores"),
+            ("memory", each.memory / GIB, settings.filter_memory, "MAX_MEMORY_GB", "GiB"),
+            ("pids", each.pids, settings.filter_pids, "MAX_PIDS", "processes"),
+        )
+        for key, asked, most, variable, unit in bounds:
+            if asked > most:
+                problem = f"asks for {asked:g} {unit}, and CELLAR_FILTER_{variable} lets {most} through: change either"
+                raise SettingsError(_where(each, key, settings), problem)
+        wrong = [gpu for gpu in each.gpus if gpu not in settings.filter_gpus]
+        if wrong and "all" not in settings.filter_gpus:
+            problem = f"has the GPU {wrong[0]!r}, which CELLAR_FILTER_GPUS does not let through: name it there"
+            raise SettingsError(_where(each, "gpus", settings), problem)
+    if settings.runtime not in ("", "runc", *settings.filter_runtimes):
+        problem = f"is {settings.runtime!r}, which CELLAR_FILTER_RUNTIMES does not let through: name it there"
+        raise SettingsError("CELLAR_WORKSPACE_RUNTIME", problem)
+
+
+def _where(profile: Profile, key: str, settings: HubSettings) -> str:
+    """What to correct: the key in the file, or the variable that stands for it without one."""
+    if settings.profiles is None or (key == "pids" and profile.pids == settings.pids):
+        return f"CELLAR_WORKSPACE_{key.upper()}"
+    return f"CELLAR_PROFILES ({settings.profiles}): {profile.name}.{key}"
 
 
 def offered(profiles: Sequence[Profile], groups: Iterable[str]) -> tuple[Profile, ...]:

@@ -20,6 +20,8 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 SETTING = "CELLAR_DATABASE_URL"
 DRIVERS = ("sqlite", "postgresql+psycopg")
+EXAMPLES = "sqlite:////data/cellar.db or postgresql+psycopg://NAME:PASSWORD@HOST/DATABASE"
+ENCODED = " (in a password, write @ as %40, : as %3A, / as %2F, % as %25)"
 WRITER_LOCK = 0x43_45_4C_4C_41_52  # "CELLAR": the advisory lock's number in PostgreSQL
 CONNECT_SECONDS = 3
 OLDEST_POSTGRESQL = 15
@@ -29,16 +31,28 @@ class StoreDown(Exception):
     """The database cannot be reached, is locked, is full, or said nothing in time. Nothing is known to be written."""
 
 
-def parse_url(text: str) -> URL:
+def parse_url(text: str, setting: str = SETTING) -> URL:
     """Read a database's address. Raises SettingsError, which never repeats the address: it may hold a password."""
     try:
         url = make_url(text)
     except ArgumentError:
-        raise SettingsError(SETTING, "is no address of a database, like sqlite:////data/cellar.db") from None
+        raise SettingsError(setting, f"is no address of a database, like {EXAMPLES}") from None
+    except ValueError:  # of its port
+        raise SettingsError(setting, f"has a port that is no number; it looks like {EXAMPLES}{ENCODED}") from None
     if url.drivername not in DRIVERS:
-        raise SettingsError(SETTING, f"begins with {url.drivername!r}; it may be {' or '.join(DRIVERS)}")
-    if url.drivername == "sqlite" and url.database in (None, "", ":memory:"):
-        raise SettingsError(SETTING, "names no file: a database in memory would keep no audit")
+        raise SettingsError(setting, f"begins with {url.drivername!r}; it may be {' or '.join(DRIVERS)}")
+    if url.drivername == "sqlite":
+        if url.database in (None, "", ":memory:"):
+            raise SettingsError(setting, "names no file: a database in memory would keep nothing")
+        if url.host or url.username:
+            raise SettingsError(setting, "must be sqlite:///FILE, with four slashes before a whole path")
+        return url
+    if "@" in (url.host or ""):
+        raise SettingsError(setting, f"has more than one @ before the name of its server{ENCODED}")
+    if url.port is not None and not 0 < url.port < 65_536:
+        raise SettingsError(setting, "has a port that cannot be one")
+    if not url.database:
+        raise SettingsError(setting, f"names no database; it looks like {EXAMPLES}")
     return url
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cellar.settings import SettingsError
 from cellar_hub.settings import HubSettings
+from cellar_hub.socketfilter.policy import policy_from_env
 from cellar_hub.spawner.profiles import (
     NotOffered,
+    check_bounds,
     choose,
     offered,
     options_form,
@@ -18,13 +21,12 @@ from cellar_hub.spawner.profiles import (
     share_gpus,
 )
 
-SETTINGS = HubSettings.from_env(
-    {
-        "CONFIGPROXY_AUTH_TOKEN": "0123456789abcdef",
-        "CELLAR_GATEWAY_TOKEN": "0123456789abcdef",
-        "CELLAR_WORKSPACE_IMAGES": "data=cellar-workspace:1,big=cellar-workspace:2",
-    }
-)
+NEEDED = {
+    "CONFIGPROXY_AUTH_TOKEN": "0123456789abcdef",
+    "CELLAR_GATEWAY_TOKEN": "0123456789abcdef",
+    "CELLAR_WORKSPACE_IMAGES": "data=cellar-workspace:1,big=cellar-workspace:2",
+}
+SETTINGS = HubSettings.from_env(NEEDED)
 FILE = """
 [standard]
 title = "Standard"
@@ -52,6 +54,56 @@ def settings(tmp_path: Path) -> HubSettings:
 def test_without_a_file_there_is_one_profile_with_the_settings_limits() -> None:
     (only,) = profiles_of(SETTINGS)
     assert (only.image, only.cpus, only.memory, only.pids, only.groups) == ("data", 2.0, 4 * 1024**3, 1024, None)
+
+
+BOUNDS = {"filter_memory": 32, "filter_cpus": 4, "filter_pids": 2048, "filter_gpus": ("0", "1", "2")}
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"filter_memory": 31}, "large.memory asks for 32 GiB, and CELLAR_FILTER_MAX_MEMORY_GB lets 31 through"),
+        ({"filter_cpus": 1}, "standard.cpus asks for 2 processor cores, and CELLAR_FILTER_MAX_CPUS lets 1 through"),
+        ({"filter_gpus": ("0",)}, "large.gpus has the GPU '1', which CELLAR_FILTER_GPUS does not let through"),
+    ],
+)
+def test_a_profile_that_the_socket_filter_would_refuse_is_named_at_the_start(
+    change: dict[str, Any], problem: str, settings: HubSettings
+) -> None:
+    within = replace(settings, **BOUNDS)
+    check_bounds(profiles_of(within), within)
+    everything = replace(within, filter_gpus=("all",))
+    check_bounds(profiles_of(everything), everything)
+    less = replace(within, **change)
+    with pytest.raises(SettingsError) as refused:
+        check_bounds(profiles_of(less), less)
+    assert str(refused.value).startswith(f"CELLAR_PROFILES ({settings.profiles}): {problem}: ")
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"memory": 65 * 1024**3}, "CELLAR_WORKSPACE_MEMORY asks for 65 GiB"),
+        ({"cpus": 64.5}, "CELLAR_WORKSPACE_CPUS asks for 64.5 processor cores"),
+        ({"pids": 9000}, "CELLAR_WORKSPACE_PIDS asks for 9000 processes"),
+        ({"runtime": "kata"}, "CELLAR_WORKSPACE_RUNTIME is 'kata', which CELLAR_FILTER_RUNTIMES does not let through"),
+    ],
+)
+def test_without_a_file_the_setting_is_named(change: dict[str, Any], problem: str) -> None:
+    more = replace(SETTINGS, **change)
+    with pytest.raises(SettingsError) as refused:
+        check_bounds(profiles_of(more), more)
+    assert str(refused.value).startswith(problem)
+
+
+def test_the_hub_takes_the_filters_bounds_for_what_the_filter_takes_them_for() -> None:
+    env = {"CELLAR_FILTER_MAX_MEMORY_GB": "7", "CELLAR_FILTER_GPUS": "0, 1", "CELLAR_FILTER_RUNTIMES": "runsc"}
+    for bounds in ({}, env):
+        theirs = policy_from_env({"CELLAR_WORKSPACE_IMAGES": "x", **bounds})
+        ours = HubSettings.from_env(NEEDED | bounds)
+        assert (ours.filter_memory * 1024**3, ours.filter_cpus) == (theirs.max_memory, theirs.max_cpus)
+        assert (ours.filter_pids, set(ours.filter_gpus)) == (theirs.max_pids, theirs.gpus)
+        assert set(ours.filter_runtimes) == theirs.runtimes
 
 
 def test_a_profile_is_offered_to_its_groups(settings: HubSettings) -> None:

@@ -5,7 +5,6 @@ What each setting is for stands beside it. Nobody may log in unless an administr
 
 from __future__ import annotations
 
-import logging
 import sys
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,16 +12,13 @@ from urllib.parse import urlsplit
 from jupyterhub.auth import Authenticator
 from jupyterhub.services.service import Service
 
-from cellar_hub.destinations import check_targets, share_out
 from cellar_hub.login import Login
 from cellar_hub.pages import TEMPLATES, template_vars
-from cellar_hub.policyfile import PolicyFile
 from cellar_hub.reconnecting import database_options, keep_connected
 from cellar_hub.renaming import guard_names
 from cellar_hub.settings import HubSettings
-from cellar_hub.spawner.profiles import check_bounds, profiles_of
 from cellar_hub.spawner.workspace import CellarSpawner
-from cellar_hub.store.engine import parse_url
+from cellar_hub.startup import check_settings
 
 HUB_PORT = 8081
 SERVICE = "cellar"
@@ -31,15 +27,11 @@ LLM = "custom:llm:chat"
 ACCESS = f"access:services!service={SERVICE}"
 REPORTS = 300  # seconds between a workspace's reports of its activity
 DAY = 24 * 3600
-log = logging.getLogger("cellar.configure")
 
 
 def configure(c: Any, settings: HubSettings) -> None:
-    """Set everything on JupyterHub's config object `c`. Raises SettingsError for a wrong profile or policy file, a
-    database's address that is none, and what the socket filter would refuse: it stops the hub, not the first user."""
-    parse_url(settings.database_url, "CELLAR_HUB_DATABASE_URL")
-    check_bounds(profiles_of(settings), settings)
-    check_destinations(settings)
+    """Set everything on JupyterHub's config object `c`. Raises SettingsError, as `check_settings` does."""
+    check_settings(settings)
     guard_names()
     keep_connected()
     _hub(c, settings)
@@ -48,20 +40,6 @@ def configure(c: Any, settings: HubSettings) -> None:
     _rights(c, settings)
     _services(c, settings)
     _workspaces(c, settings)
-
-
-def check_destinations(settings: HubSettings) -> None:
-    """Says which destinations a group names that no forwarder can serve. Raises SettingsError."""
-    policy = PolicyFile(settings.policy).current()
-    check_targets(policy.destinations, settings.pool, f"CELLAR_POLICY ({settings.policy})")
-    for group in ("", *policy.groups):
-        _, without = share_out(policy.for_("", (group,)).destinations, settings.forwarders)
-        if without:
-            whom = f"members of {group}" if group else "everybody"
-            log.warning(
-                "%s cannot reach %s: it takes more forwarders than %d (docs/workspaces.md)",
-                *(whom, ", ".join(each.key for each in without), settings.forwarders),
-            )
 
 
 def _hub(c: Any, settings: HubSettings) -> None:

@@ -4,7 +4,8 @@ Starts two containers as workspaces are started, from the same image on networks
 one: hub, proxy and gateway must be there; the internet, the host, the other workspace, and every other port of the
 services must not. Exit status 0, or 1 when something is open that must be closed (CELLAR_PROBE=warn: then 0 as well).
 What only may be wrong (an old engine, a gateway that is not up yet) is a warning. It also attaches hub, proxy and
-gateway to the networks of workspaces that run already: the hub looks for those as soon as it starts.
+gateway to the networks of workspaces that run already: the hub looks for those as soon as it starts. A setting that is
+wrong ends it before all that, with status 2 and the setting's name.
 
 Where no image of a workspace is on the machine yet, nothing can be tried. The hub starts, a file says so, and no
 workspace starts before a probe has passed: the next one, or that of `cellar-hub check`.
@@ -38,6 +39,7 @@ from cellar_hub.settings import HubSettings
 from cellar_hub.spawner import names
 from cellar_hub.spawner.creation import PORT, SEALED
 from cellar_hub.spawner.networks import Networks, engine_version, epoch
+from cellar_hub.startup import check_settings
 
 PATIENCE = 60.0  # seconds for Docker to answer, and for the containers to finish
 STALE = 5 * 60.0  # seconds after which what is left of a probe is nobody's any more
@@ -351,7 +353,9 @@ def check(settings: HubSettings) -> bool:
 
 def main() -> int:
     try:
-        return 0 if check(HubSettings.from_env(os.environ)) else 1
+        settings = HubSettings.from_env(os.environ)
+        check_settings(settings)
+        return 0 if check(settings) else 1
     except SettingsError as error:
         say(str(error))
         return 2

@@ -1,0 +1,36 @@
+"""What can be found wrong with the hub's settings before anything is started: one mistake, named, instead of workspaces
+that fail one by one."""
+
+from __future__ import annotations
+
+import logging
+
+from cellar_hub.destinations import check_targets, share_out
+from cellar_hub.policyfile import PolicyFile
+from cellar_hub.settings import HubSettings
+from cellar_hub.spawner.profiles import check_bounds, profiles_of
+from cellar_hub.store.engine import parse_url
+
+log = logging.getLogger("cellar.configure")
+
+
+def check_settings(settings: HubSettings) -> None:
+    """Raises SettingsError for a wrong profile or policy file, for what the socket filter would refuse at each start,
+    and for a database's address that is none."""
+    parse_url(settings.database_url, "CELLAR_HUB_DATABASE_URL")
+    check_bounds(profiles_of(settings), settings)
+    check_destinations(settings)
+
+
+def check_destinations(settings: HubSettings) -> None:
+    """Says which destinations a group names that no forwarder can serve. Raises SettingsError."""
+    policy = PolicyFile(settings.policy).current()
+    check_targets(policy.destinations, settings.pool, f"CELLAR_POLICY ({settings.policy})")
+    for group in ("", *policy.groups):
+        _, without = share_out(policy.for_("", (group,)).destinations, settings.forwarders)
+        if without:
+            whom = f"members of {group}" if group else "everybody"
+            log.warning(
+                "%s cannot reach %s: it takes more forwarders than %d (docs/workspaces.md)",
+                *(whom, ", ".join(each.key for each in without), settings.forwarders),
+            )

@@ -104,9 +104,9 @@ def with_lines(copy: Path, *lines: str, **more: str) -> subprocess.CompletedProc
     [
         ("CELLAR_ADMIN=kim", "CELLAR_ADMIN: do you mean CELLAR_ADMINS?"),
         ("CELLAR_TIMEZONE=Asia/Seoul", "CELLAR_TIMEZONE: do you mean CELLAR_TIME_ZONE?"),
-        ("VLLM_URL=http://gpu1/v1", "VLLM_URL: do you mean VLLM_BASE_URL?"),
+        ("VLLM_BASEURL=http://gpu1/v1", "VLLM_BASEURL: do you mean VLLM_BASE_URL?"),
         ("CELLAR_NONSENSE=yes", "CELLAR_NONSENSE: there is no such setting."),
-        ("CELLAR_DATA=/srv/cellar", "CELLAR_DATA: the compose files set it themselves; take the line away."),
+        ("CELLAR_DATA=/data/cellar", "CELLAR_DATA: the compose files set it themselves; take the line away."),
         ("VLLM_LARGE_KEY=key-0123456789", "A key that CELLAR_MODELS names belongs into gateway.env."),
     ],
 )

@@ -21,9 +21,10 @@ from ..forwarder.__main__ import own_networks
 from ..gateway.models import ModelRow, ModelTable, one_server, parse_models
 from ..gateway.transport import make_http, make_transport, make_verify
 from ..policyfile import PolicyFile
-from ..settings import ForwarderSettings, GatewaySettings, HubSettings, ProxySettings
+from ..settings import ForwarderSettings, GatewaySettings, HubSettings
 from . import answers, clocks, databases, engine, streams, versions
 from .findings import Check
+from .settings import ProxySettings
 
 Checks = Iterator[tuple[str, Check]]
 Asks = Callable[[httpx.AsyncClient], Awaitable[str]]

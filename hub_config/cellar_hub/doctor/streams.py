@@ -16,8 +16,8 @@ import httpx
 from ..gateway.app import SERVICE
 from ..gateway.models import ModelRow, ModelServer
 from ..gateway.pace import PAUSE, PIECES
-from ..settings import ProxySettings
 from .findings import Failed
+from .settings import ProxySettings
 
 GAP = 0.002
 """Seconds between two pieces that came one after the other, and not together."""

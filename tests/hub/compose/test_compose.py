@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 import yaml
-from cellar_hub.settings import ForwarderSettings, GatewaySettings, HubSettings, ProxySettings, described
+from cellar_hub.doctor.settings import ProxySettings
+from cellar_hub.settings import ForwarderSettings, GatewaySettings, HubSettings, described
 
 from tools import env_example
 from tools.env_example import COMPOSE, FIXED, PAGE, page, sections

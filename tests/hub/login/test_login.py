@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import ssl
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +19,8 @@ from cellar_hub.login.native import CROWDED, UNTOLD
 from cellar_hub.pages import in_language
 
 from tests.hub.commands.site import PASSWORD, Site
+from tests.hub.compose.nginx import is_here, serving
+from tests.hub.test_proxy import proxy_before
 
 pytestmark = pytest.mark.timeout(240)
 WRONG = "Tr0ub4dor&3"
@@ -25,6 +29,7 @@ WRONG = "Tr0ub4dor&3"
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     found = Site(tmp_path_factory.mktemp("hub"))
+    found.add("ann")
     yield found
     found.end()
 
@@ -61,8 +66,7 @@ def holds(folder: Path, text: str) -> list[Path]:
 
 
 def test_every_way_a_log_in_ends_is_in_the_audit(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
-    for name in ("ann", "eve"):
-        site.add(name)
+    site.add("eve")
     assert site.command("users", "block", "eve").returncode == 0
     here = {"X-Forwarded-For": "192.0.2.1", "X-Real-IP": "192.0.2.99"}
     typed = "my secret password"
@@ -119,7 +123,6 @@ def test_an_account_that_waits_refuses_the_right_password_too(site: Site) -> Non
 
 
 def test_a_flood_is_refused_in_part_keeps_nobody_else_out_and_stays_small_in_the_audit(site: Site) -> None:
-    site.add("may")
     many = 40
     limits = httpx.Limits(max_connections=many)
     flood = httpx.Client(base_url=site.url, headers={"X-Forwarded-For": "192.0.2.3"}, timeout=60, limits=limits)
@@ -131,7 +134,7 @@ def test_a_flood_is_refused_in_part_keeps_nobody_else_out_and_stays_small_in_the
     with contextlib.closing(flood), ThreadPoolExecutor(many) as pool:
         answers = [pool.submit(attack, number) for number in range(many)]
         until(site, "192.0.2.3", lambda events: any(each.action == "user.login.refused" for each in events))
-        assert log_in(site, "may", PASSWORD, **{"X-Forwarded-For": "192.0.2.4"}) == 302
+        assert log_in(site, "ann", PASSWORD, **{"X-Forwarded-For": "192.0.2.4"}) == 302
         statuses = [answer.result().status_code for answer in answers]
         refused = next(answer.result() for answer in answers if answer.result().status_code == 503)
     assert set(statuses) == {403, 503} and CROWDED in refused.text
@@ -146,12 +149,11 @@ def test_a_flood_is_refused_in_part_keeps_nobody_else_out_and_stays_small_in_the
 def test_without_the_gateway_people_log_in_and_the_audit_hears_of_it_even_from_the_next_hub(
     site: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    site.add("pat")
     site.gateway.kill()
     here = {"X-Forwarded-For": "192.0.2.5"}
     before = time.time()
-    assert log_in(site, "pat", PASSWORD, **here) == 302
-    assert [log_in(site, "pat", WRONG, **here) for _ in range(2)] == [403, 403]
+    assert log_in(site, "ann", PASSWORD, **here) == 302
+    assert [log_in(site, name, WRONG, **here) for name in ("ann", "nobody")] == [403, 403]
     assert time.time() - before < 10, "nobody waits for the gateway"
     untold = site.folder / UNTOLD
     deadline = time.monotonic() + 20
@@ -171,3 +173,38 @@ def test_without_the_gateway_people_log_in_and_the_audit_hears_of_it_even_from_t
     while untold.exists():
         assert time.monotonic() < deadline
     assert run(["audit", "verify"], site.books) == 0, capsys.readouterr().out
+
+
+async def log_in_from(address: str, url: str, trust: ssl.SSLContext | bool = True) -> int:
+    """As a client that claims to be somebody else."""
+    claimed = {"X-Forwarded-For": "9.9.9.9, 8.8.8.8", "X-Real-IP": "9.9.9.9", "Forwarded": "for=9.9.9.9"}
+    way = httpx.AsyncHTTPTransport(local_address=address, verify=trust)
+    async with httpx.AsyncClient(base_url=url, transport=way, headers=claimed, timeout=30) as browser:
+        token = (await browser.get("/hub/login")).cookies["_xsrf"]
+        form = {"username": "ann", "password": WRONG, "_xsrf": token}
+        return (await browser.post("/hub/login", data=form)).status_code
+
+
+def test_the_audit_has_the_address_that_the_real_proxies_saw(site: Site, tmp_path: Path) -> None:
+    port = int(site.url.rpartition(":")[2])
+
+    async def through_the_proxy() -> None:
+        async with proxy_before(port) as proxy:
+            assert await log_in_from("127.0.0.6", f"http://127.0.0.1:{proxy}") == 403
+
+    async def through_nginx_and_the_proxy() -> None:
+        async with proxy_before(port) as proxy, serving(tmp_path, f"127.0.0.1:{proxy}") as (https, _):
+            trust = ssl.create_default_context(cafile=str(tmp_path / "tls.crt"))
+            trust.check_hostname = False
+            assert await log_in_from("127.0.0.7", f"https://127.0.0.1:{https}", trust) == 403
+
+    asyncio.run(through_the_proxy())
+    until(site, "127.0.0.6", lambda events: len(events) == 1)
+    if is_here():
+        site.process.terminate()
+        site.process.wait()
+        site.env["CELLAR_REVERSE_PROXIES"] = "1"
+        site.start_hub()
+        asyncio.run(through_nginx_and_the_proxy())
+        until(site, "127.0.0.7", lambda events: len(events) == 1)
+    assert not logins(site, "9.9.9.9") and not logins(site, "8.8.8.8")

@@ -151,6 +151,22 @@ def test_a_port_for_https_that_is_taken_is_said(copy: Path, engine: socket.socke
     assert f"Port {port} is in use on this machine. Choose another: CELLAR_TLS_PORT in" in done.stderr
 
 
+def test_hub_down_says_that_users_files_stay_and_removes_no_volume(copy: Path, engine: socket.socket) -> None:
+    (copy / "bin").mkdir()
+    nothing_there = f'echo "$*" >>{copy}/asked; case "$1" in ps | network) exit 0 ;; esac; echo 28.0'
+    program(copy / "bin", "docker", nothing_there)
+    env = {"path": str(copy / "bin"), "DOCKER_SOCKET": str(copy / "d.sock")}
+    none = hub(copy, "-m", "tools.hub", "down", **env)
+    assert none.returncode == 1 and "no hub was started from here" in none.stderr
+    assert hub(copy, "-c", WRITE, **env).returncode == 0
+    done = hub(copy, "-m", "tools.hub", "down", **env)
+    engine.close()
+    assert done.returncode == 0
+    assert "Users' files are in their volumes; `make hub` starts it again." in done.stdout
+    asked = (copy / "asked").read_text()
+    assert "down --remove-orphans" in asked and not {"-v", "--volumes", "volume"} & set(asked.split())
+
+
 def test_an_overlay_that_is_none_is_said(copy: Path, engine: socket.socket) -> None:
     (copy / "bin").mkdir()
     program(copy / "bin", "docker", "echo 28.0")

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -72,6 +72,7 @@ class Installation:
         self.more = more
         self.wheels = f"{self.name}-wheels"
         self.subdomains = False
+        self.said = ""
         self.passwords: dict[str, str] = {}
 
     # --- start and end
@@ -108,15 +109,23 @@ class Installation:
         with env.open("a") as out:
             out.writelines(f"{name}={value}\n" for name, value in values.items())
         self.stack = hub.Stack(hub.read_env(env), env, self.folder / "admin-password")
-        hub.start(self.stack, build=False)
+        self._make_hub()
         self.passwords["admin"] = self.stack.password.read_text().strip()
+
+    def _make_hub(self) -> None:
+        """`said` is then what an administrator reads."""
+        lines = io.StringIO()
+        with redirect_stdout(lines):
+            hub.start(self.stack, build=False)
+        self.said = lines.getvalue()
 
     def give_everybody_an_origin(self) -> None:
         """Restart with CELLAR_SUBDOMAIN_HOST; a browser finds every name below localhost on its own machine."""
         self.url, self.subdomains = f"http://hub.localhost:{self.port}", True
         with self.stack.env.open("a") as out:
             out.writelines(f"{name}={self.url}\n" for name in ("CELLAR_PUBLIC_URL", "CELLAR_SUBDOMAIN_HOST"))
-        hub.start(self.stack, build=False)
+        self.stack.settings = hub.read_env(self.stack.env)
+        self._make_hub()
 
     def origin(self, user: str) -> str:
         """Where the pages of this user's workspace are from."""
@@ -139,11 +148,14 @@ class Installation:
         self.client.remove_container(made["Id"])
 
     def end(self) -> None:
-        """Everything that carries this name goes, also what a broken test left; nothing else is touched."""
+        """Everything that carries this name goes, also what a broken test left; nothing else is touched. Fails when
+        `make hub-down` has left a container or a network, or has taken a user's files."""
+        before = self._carriers()["volumes"]
         try:
             self.stack.down()
+            after = self._carriers()
         except SystemExit:
-            pass  # what compose cannot remove is removed below
+            after = {}  # what compose cannot remove is removed below
         for label in (f"com.docker.compose.project={self.name}", f"{names.SITE}={self.name}", f"{TEST}={self.name}"):
             found = {"label": label}
             for container in self.client.containers(all=True, filters=found):
@@ -155,6 +167,18 @@ class Installation:
                 self._gone(self.client.remove_volume, volume["Name"], force=True)
         for image in (self.image, f"{self.image}-hungry"):
             self._gone(self.client.remove_image, image)
+        assert after == {"containers": set(), "networks": set(), "volumes": before}
+
+    def _carriers(self) -> dict[str, set[str]]:
+        """What there is of the stack and of workspaces."""
+        found: dict[str, set[str]] = {"containers": set(), "networks": set(), "volumes": set()}
+        for label in (f"com.docker.compose.project={self.name}", f"{names.SITE}={self.name}"):
+            wanted = {"label": label}
+            found["containers"] |= {each["Id"] for each in self.client.containers(all=True, filters=wanted)}
+            found["networks"] |= {each["Name"] for each in self.client.networks(filters=wanted)}
+            volumes = self.client.volumes(filters=wanted)["Volumes"] or []
+            found["volumes"] |= {each["Name"] for each in volumes}
+        return found
 
     def _gone(self, remove: Callable[..., Any], name: str, **more: Any) -> None:
         try:

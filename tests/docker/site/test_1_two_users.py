@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import stat
 
 from playwright.sync_api import expect
 
@@ -15,6 +16,13 @@ ANSWER = 180_000  # ms: the embedded model shares two cores with everything else
 
 WRITE = "import pathlib, sys; pathlib.Path(sys.argv[1]).write_text(sys.argv[2])"
 HOME = "import json, pathlib; print(json.dumps(sorted(p.name for p in pathlib.Path.home().iterdir())))"
+
+
+def test_make_hub_says_where_the_hub_is_and_where_the_password_is(site: Installation) -> None:
+    assert f"\nCellar Hub is ready: {site.url}/\n" in site.said
+    assert f"Log in as admin; the password is in {site.stack.password} (only you can read it)." in site.said
+    assert stat.S_IMODE(site.stack.password.stat().st_mode) == 0o600
+    assert site.passwords["admin"] not in site.said
 
 
 def test_two_users_chat_at_once_each_from_a_container_of_their_own(

@@ -50,6 +50,17 @@ def test_a_user_logs_in_and_works_at_an_origin_of_her_own(site: Installation, fa
     expect(fay.panel.last_turn).to_have_attribute("data-state", re.compile("complete|length"), timeout=ANSWER)
 
 
+def test_make_hub_over_a_running_hub_says_the_new_address_and_makes_no_new_password(
+    site: Installation, fay: Person
+) -> None:
+    assert f"\nCellar Hub is ready: http://hub.localhost:{site.port}/\n" in site.said
+    assert site.stack.password.read_text().strip() == site.passwords["admin"]
+
+
+def test_the_doctor_finds_the_gateway_at_its_own_origin(site: Installation, fay: Person) -> None:
+    assert "ok    streaming through the proxy: 8 pieces" in site.command("check", service="proxy")
+
+
 def test_her_pages_read_nothing_of_the_hub_and_nothing_of_another_user(site: Installation, fay: Person) -> None:
     at_the_hub = {cookie["name"] for cookie in fay.context.cookies(f"{site.url}/hub/")}
     assert "jupyterhub-hub-login" in at_the_hub, "her browser is logged in there"

@@ -4,6 +4,9 @@ JupyterHub has one session for everything, and ends no transaction in which it h
 one connection for hours, and no pool looks whether that is still alive. A PostgreSQL that was restarted meanwhile, or a
 task behind the pages that failed while it was away, costs whoever comes next a page that says 500: often a log-in.
 
+While the database is away, JupyterHub takes everybody for a stranger, and tells programs with a good token that it is
+worthless (403). Here it says 503: the gateway then goes on with what it knows, and nobody is asked to log in again.
+
 Before each statement of the session it is seen whether the server has closed the connection: one system call, no
 question to the server. A transaction that has only read begins anew then. One that has written does not: its error goes
 to whoever wrote, as JupyterHub expects.
@@ -11,16 +14,21 @@ to whoever wrote, as JupyterHub expects.
 
 from __future__ import annotations
 
+import functools
 import logging
 import select
 from typing import Any
 
 import psycopg
+from jupyterhub.handlers import BaseHandler
 from sqlalchemy import event, make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction
+from tornado.web import HTTPError
 
 _WROTE = "cellar_wrote"
+_AWAY = "_cellar_database_away"
+_GUARDED = "_cellar_guarded"
 CONNECT_SECONDS = 3
 SILENCE = 10
 """Seconds after which a server that says nothing any more is given up: the hub does nothing else meanwhile."""
@@ -44,7 +52,7 @@ def database_options(url: str) -> dict[str, Any]:
 
 
 def keep_connected() -> None:
-    """For all sessions of this process; once is enough, twice does no harm."""
+    """For all sessions and pages of this process; once is enough, twice does no harm."""
     for name, listener in (
         ("do_orm_execute", _before_a_statement),
         ("after_flush", _after_a_flush),
@@ -52,6 +60,33 @@ def keep_connected() -> None:
     ):
         if not event.contains(Session, name, listener):
             event.listen(Session, name, listener)
+    _say_who_is_away()
+
+
+def _say_who_is_away() -> None:
+    """Mend `BaseHandler`: when nobody can say who is asking, that is not the asker's fault."""
+    ask, resolve = BaseHandler.get_current_user, BaseHandler._resolve_roles_and_scopes
+    if getattr(ask, _GUARDED, False):
+        return
+
+    @functools.wraps(ask)
+    async def asked(self: Any) -> Any:
+        try:
+            return await ask(self)
+        except SQLAlchemyError:
+            setattr(self, _AWAY, True)
+            raise  # JupyterHub logs it, and undoes the transaction
+
+    @functools.wraps(resolve)
+    def resolved(self: Any) -> Any:
+        """The first that `prepare` does after it."""
+        if getattr(self, _AWAY, False):
+            raise HTTPError(503, "The hub's database does not answer")
+        return resolve(self)
+
+    setattr(asked, _GUARDED, True)
+    BaseHandler.get_current_user = asked
+    BaseHandler._resolve_roles_and_scopes = resolved
 
 
 def _before_a_statement(state: ORMExecuteState) -> None:

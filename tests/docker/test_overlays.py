@@ -317,6 +317,8 @@ def test_an_answer_survives_a_database_that_is_killed_and_a_new_question_is_refu
         next(line for line in lines if "content" in line)
         answered = {request for each in asked for request in each.result(120)}
     assert ada.http.get("/user/ada/api/status").status_code == 200, "workspaces do not need it"
+    token = {"Authorization": f"token {ada.token}"}
+    assert ada.http.get("/hub/api/user", headers=token).status_code == 503, "it is no bad token"
     revive(site, "postgres")
     assert may_log_in(site), "at once: the hub does not stand on a connection that is gone"
     wait_until(lambda: ada.chat(max_tokens=5).status_code == 200, "answers again", 60)

@@ -100,7 +100,11 @@ c.JupyterHub.spawner_class = SmallServer
 c.Spawner.server_token_scopes = ["users:activity!user", "access:servers!server", "custom:llm:chat"]
 c.JupyterHub.hub_bind_url = os.environ["HUB_URL"]
 c.JupyterHub.bind_url = os.environ["PUBLIC_URL"]
-c.JupyterHub.db_url = "sqlite:///" + os.path.join(os.environ["HUB_HOME"], "hub.sqlite")
+c.JupyterHub.db_url = os.environ["HUB_DATABASE"] or "sqlite:///" + os.path.join(os.environ["HUB_HOME"], "hub.sqlite")
+if os.environ["HUB_DATABASE"]:  # as our own configuration has it
+    from cellar_hub.reconnecting import database_options, keep_connected
+    keep_connected()
+    c.JupyterHub.db_kwargs = database_options(c.JupyterHub.db_url)
 c.JupyterHub.cookie_secret_file = os.path.join(os.environ["HUB_HOME"], "cookie-secret")
 c.JupyterHub.cleanup_servers = False
 c.JupyterHub.log_level = 30
@@ -131,10 +135,14 @@ c.JupyterHub.load_roles = [
 
 
 class Hub:
-    """`url` is the hub's own address, `api` its API, `public` the proxy's address."""
+    """`url` is the hub's own address, `api` its API, `public` the proxy's address. `database`: its address; empty: a
+    file."""
 
-    def __init__(self, home: Path, *, proxy: bool = False, gateway_url: str = "http://127.0.0.1:9") -> None:
+    def __init__(
+        self, home: Path, *, proxy: bool = False, gateway_url: str = "http://127.0.0.1:9", database: str = ""
+    ) -> None:
         self.home = home
+        self.database = database
         self.admin_token = secrets.token_hex(16)
         self.gateway_token = secrets.token_hex(16)
         self.url = f"http://127.0.0.1:{unused_port()}"
@@ -159,6 +167,7 @@ class Hub:
             "PATH": f"{bin_dir}{os.pathsep}{os.environ.get('PATH', '')}",
             "HUB_HOME": str(self.home),
             "HUB_URL": self.url,
+            "HUB_DATABASE": self.database,
             "PUBLIC_URL": self.public,
             "PROXY_COMMAND": self._proxy,
             "PROXY_API": f"http://127.0.0.1:{unused_port()}",

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from cellar_hub.reconnecting import database_options, keep_connected
 from jupyterhub import orm
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
+from tests.hub import jupyter
 from tests.hub.postgres import Cluster
 
 keep_connected()
@@ -91,3 +93,27 @@ def test_sqlite_needs_none_of_it(tmp_path: Path) -> None:
     assert names(session) == ["ada"]
     session.close()
     session.get_bind().dispose()
+
+
+@pytest.fixture
+def hub(postgresql: Cluster, tmp_path: Path) -> Iterator[jupyter.Hub]:
+    with jupyter.running(tmp_path, database=postgresql.create_database()) as running:
+        yield running
+
+
+def test_while_its_database_is_away_the_hub_says_so_and_calls_no_good_token_bad(
+    hub: jupyter.Hub, postgresql: Cluster
+) -> None:
+    def status(token: str) -> int:
+        return httpx.get(f"{hub.api}/user", headers={"authorization": f"token {token}"}, timeout=30).status_code
+
+    good = hub.user("ada")
+    assert (status(good), status("x" * 32)) == (200, 403)
+    postgresql.stop()
+    assert [status(good) for _ in range(3)] == [503] * 3
+    assert httpx.get(f"{hub.url}/hub/health", timeout=30).status_code == 200
+    postgresql.start()
+    assert (status(good), status("x" * 32)) == (200, 403)
+    postgresql.stop()
+    postgresql.start()
+    assert status(good) == 200, "nobody asked while it was away"

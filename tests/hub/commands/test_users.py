@@ -15,6 +15,7 @@ from cellar_hub.commands.accounts import Accounts, Unusable, check_password, par
 from cellar_hub.commands.program import run
 
 from tests.hub.commands.site import PASSWORD, Site
+from tests.hub.gateway.process import running
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -243,3 +244,13 @@ def test_a_wrong_token_and_a_hub_that_is_down_are_said_in_one_line(site: Site) -
         done = subprocess.run(words, env=site.env | change, capture_output=True, text=True, timeout=60)
         assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
         assert said in done.stderr or "Missing or invalid credentials" in done.stderr
+
+
+def test_whoever_blocks_somebody_is_told_how_many_gateways_did_not_hear_it(site: Site, tmp_path: Path) -> None:
+    site.add("hugo")
+    apart = {"CELLAR_DATA": str(tmp_path / "books"), "CELLAR_GATEWAY_OPERATIONS": "127.0.0.1:0"}
+    books = site.books | apart | {"CELLAR_GATEWAYS": "2"}  # no Redis: each is alone
+    with running(books, tmp_path / "log") as one_of_two:
+        done = site.command("users", "block", "hugo", CELLAR_GATEWAY_OPERATIONS_URL=one_of_two.operations)
+    assert done.returncode == 0, done.stderr
+    assert "1 of the gateways did not hear it, and believe tokens for 30 seconds more" in done.stdout

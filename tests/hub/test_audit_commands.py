@@ -109,11 +109,13 @@ def test_an_export_is_of_whole_days_and_is_itself_in_the_audit(
     env: dict[str, str], capsysbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     today = datetime.now(ZoneInfo("Asia/Seoul")).date().isoformat()
-    assert run(["audit", "export", "--since", today, "--until", today, "--user", "=ada"], env) == 0
+    asked = ["audit", "export", "--since", today, "--until", today, "--user", "=ada"]
+    assert run(asked, env | {"CELLAR_OPERATOR": "kim"}) == 0
     rows = list(csv.DictReader(io.StringIO(capsysbinary.readouterr().out.decode("utf-8-sig"), newline="")))
     assert [row["request_id"] for row in rows] == ["r2", "r3"]
     assert {row["user"] for row in rows} == {"'=ada"}
     assert [event.action for event in events(env)] == ["audit.export"]
+    assert events(env)[0].actor == "kim (command line)", "whom the wrapper outside of the container knows"
     assert events(env)[0].detail == {"since": today, "until": today, "user": "=ada", "format": "csv"}
     assert run(["audit", "export", "--format", "jsonl"], env) == 0
     lines = [json.loads(line) for line in capsysbinary.readouterr().out.splitlines()]

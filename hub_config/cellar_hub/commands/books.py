@@ -11,6 +11,7 @@ from datetime import date, datetime
 from ..settings import GatewaySettings, read_settings
 from ..store import Store
 from ..usage.ledger import usage_of_days
+from .accounts import Unusable
 
 
 def settings_of(env: Mapping[str, str]) -> GatewaySettings:
@@ -35,20 +36,27 @@ def parse_day(value: str) -> date:
         raise argparse.ArgumentTypeError(f"{value!r} is no day like 2026-11-28") from None
 
 
+def in_order(first: date | None, last: date | None) -> None:
+    """Raises Unusable."""
+    if first and last and first > last:
+        raise Unusable(f"--since {first} is after --until {last}")
+
+
 def add_usage_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--since", type=parse_day, help="first day (default: the month's first)")
     parser.add_argument("--until", type=parse_day, help="last day (default: today)")
-    parser.add_argument("--user")
+    parser.add_argument("--user", help="of this user alone")
 
 
 def usage(options: argparse.Namespace, env: Mapping[str, str]) -> int:
-    """Tokens and requests by user and model. Raises SettingsError, StoreDown."""
+    """Tokens and requests by user and model. Raises SettingsError, StoreDown, Unusable."""
     settings = settings_of(env)
     today = datetime.now(settings.time_zone).date()
     first, last = options.since or today.replace(day=1), options.until or today
+    in_order(first, last)
     with opened(settings) as store, store.reading() as conn:
         rows = usage_of_days(conn, first, last, options.user)
-    print(f"{first} to {last}")
+    print(f"{first} to {last}{'' if rows else ': no requests'}")
     print(f"{'user':<24} {'model':<24} {'requests':>9} {'prompt':>12} {'cached':>12} {'answer':>12}")
     for row in rows:
         numbers = f"{row.requests:>9} {row.prompt:>12} {row.cached:>12} {row.completion:>12}"

@@ -20,6 +20,7 @@ from .accounts import Accounts, Unusable, check_password, parse_name
 from .hubapi import HubApi, HubRefused
 from .witness import Unseen, Witness
 
+THERE = "had an account: it has a new password, and may log in."
 ROUNDS = 5  # of taking tokens away
 
 
@@ -127,14 +128,14 @@ def read_password(options: argparse.Namespace) -> tuple[str, bool]:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True)
     add = actions.add_parser("add", help="make an account, or give one a new password")
-    add.add_argument("name")
+    add.add_argument("name", help="at most 64 letters, digits or . _ @ -")
     add.add_argument("--admin", action="store_true", help="may administer the hub")
     add.add_argument("--password-stdin", action="store_true", help="read the password from standard input, one line")
     add.add_argument("--generate", action="store_true", help="make a password and print it")
     listed = actions.add_parser("list", help="users, whether they may log in, and whether their workspace runs")
     listed.add_argument("--names", action="store_true", help="names of those with an account, one a line")
     for action, what in (("block", "no log-in, workspace stopped, tokens gone"), ("unblock", "may log in again")):
-        actions.add_parser(action, help=what).add_argument("name")
+        actions.add_parser(action, help=what).add_argument("name", help="as cellar-hub users list shows it")
 
 
 def run(options: argparse.Namespace, env: Mapping[str, str]) -> int:
@@ -143,8 +144,9 @@ def run(options: argparse.Namespace, env: Mapping[str, str]) -> int:
     users = Users(env)
     if options.action == "add":
         password, made = read_password(options)
+        was_there = name in users.accounts.allowed()
         users.add(name, password, options.admin)
-        print(f"{name} may log in." + (f" Password: {password}" if made else ""))
+        print(f"{name} {THERE if was_there else 'may log in.'}" + (f" Password: {password}" if made else ""))
     elif options.action == "block":
         print(f"{name}: {', '.join(users.block(name))}.")
     elif options.action == "unblock":

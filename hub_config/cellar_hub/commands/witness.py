@@ -27,7 +27,7 @@ class Witness:
 
     def __init__(self, gateway: HubApi, env: Mapping[str, str]) -> None:
         self._gateway = gateway
-        self._actor = f"{env.get('CELLAR_OPERATOR', '').strip() or _account()} (command line)"
+        self._actor = operator(env)
 
     def tell(self, action: str, subject: str, detail: dict[str, str], patience: float | None = None) -> None:
         """Returns when it is durable. `patience` in seconds. Raises Unseen."""
@@ -52,6 +52,11 @@ class Witness:
             with suppress(Unseen):
                 self.tell(f"{action}.failed", subject, {"error": type(error).__name__}, patience=0)
             raise
+
+
+def operator(env: Mapping[str, str]) -> str:
+    """Who acts, as the audit names them."""
+    return f"{env.get('CELLAR_OPERATOR', '').strip() or _account()} (command line)"
 
 
 def _account() -> str:

@@ -56,7 +56,10 @@ def test_usage_sums_by_user_and_model(books: dict[str, str], capsys: pytest.Capt
     rows = [line.split() for line in capsys.readouterr().out.splitlines()[2:]]
     assert rows == [["ann", "m", "2", "20", "8", "10"], ["bob", "m", "1", "10", "4", "5"]]
     assert run(["usage", "--user", "bob", "--until", "2001-01-01", "--since", "2000-01-01"], books) == 0
-    assert len(capsys.readouterr().out.splitlines()) == 2
+    said = capsys.readouterr().out.splitlines()
+    assert (said[0], len(said)) == ("2000-01-01 to 2001-01-01: no requests", 2)
+    assert run(["usage", "--since", "2001-01-01", "--until", "2000-01-01"], books) == 2
+    assert capsys.readouterr().err == "cellar-hub: --since 2001-01-01 is after --until 2000-01-01\n"
 
 
 def test_a_day_that_is_none_is_refused(books: dict[str, str]) -> None:

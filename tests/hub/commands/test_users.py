@@ -50,7 +50,8 @@ def test_a_generated_password_is_told_once_and_works(site: Site) -> None:
 
 def test_adding_somebody_again_gives_a_new_password(site: Site) -> None:
     site.add("twice")
-    site.command("users", "add", "twice", "--password-stdin", stdin="another password\n")
+    done = site.command("users", "add", "twice", "--password-stdin", stdin="another password\n")
+    assert done.stdout == "twice had an account: it has a new password, and may log in.\n"
     for password, expected in ((PASSWORD, 403), ("another password", 302)):
         browser, status = site.log_in("twice", password)
         browser.close()

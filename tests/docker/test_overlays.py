@@ -29,7 +29,7 @@ from tests.hub.compose.nginx import certificate
 from tests.ui.lab import free_port, wait_until
 from tools import hub, images
 
-# Two minutes; but they want the images of the whole stack, two gigabytes that `make test` does not build.
+# Two minutes, and two for the image of PostgreSQL, Redis and nginx where nothing is kept: too much for `make test`.
 pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 
 SCOPES = ["custom:llm:chat", "access:services!service=cellar"]

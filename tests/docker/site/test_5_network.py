@@ -8,12 +8,14 @@ import re
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from cellar_hub.spawner import inside
 from playwright.sync_api import expect
 
+from tests.docker.engine import TEST
 from tests.docker.site.installation import Installation
 from tests.docker.site.person import Person
 from tests.docker.site.stream import LONG, Stream
@@ -157,6 +159,75 @@ def test_a_service_that_does_not_run_is_looked_for_nowhere_else(site: Installati
     """Whatever the building's DNS says: some answer for every name, and would be sent users' requests."""
     said = site.run_inside(site.service(service), ASK, how).split()
     assert said == ["hub-control", "True", "no-such-service", "unknown"]
+
+
+DNS = """
+import socket
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+    server.bind(("", 53))
+    print("ready", flush=True)
+    while True:
+        asked, client = server.recvfrom(512)
+        end = asked.index(b"\\0", 12) + 5
+        answer = bytes([0xC0, 12, 0, 1, 0, 1, 0, 0, 0, 9, 0, 4, 203, 0, 113, 9]) if asked[end - 3] == 1 else b""
+        head = asked[:2] + bytes([0x81, 0x80, 0, 1, 0, bool(answer), 0, 0, 0, 0])
+        server.sendto(head + asked[12:end] + answer, client)
+"""
+"""A building's DNS that has an address for every name."""
+BELIEVE = """
+import asyncio, json, os, socket, sys
+from ipaddress import IPv4Network
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+from cellar_hub.commands.hubapi import HubApi, HubRefused
+from cellar_hub.gateway.shared import connections
+from cellar_hub.resolver import near_url
+pool, said = IPv4Network(sys.argv[1]), {"the building": socket.gethostbyname("redis")}
+async def ping():
+    await Redis(connection_pool=connections("redis://redis:6379/0", pool)).ping()
+for who, ask in {
+    "redis": lambda: asyncio.run(ping()),
+    "command line": lambda: HubApi("http://no-hub:8081/hub/api", "secret", pool).ask("GET", "/"),
+    "hub": lambda: near_url("http://no-gateway:8090", pool),
+    "one that runs": lambda: near_url("http://hub-control:8081", pool),
+}.items():
+    try:
+        said[who] = ask()
+    except (OSError, RedisError, HubRefused) as error:
+        said[who] = str(error)
+print(json.dumps(said))
+"""
+
+
+def test_no_client_of_the_stack_believes_a_building_that_answers_for_a_container_that_does_not_run(
+    site: Installation,
+) -> None:
+    image = site.client.inspect_container(site.service("hub"))["Image"]
+    network = f"{site.name}_control"
+
+    @contextmanager
+    def running(code: str, *arguments: str, **more: object) -> Iterator[str]:
+        made = site.client.create_container(
+            image,
+            ["python", "-u", "-c", code, *arguments],
+            host_config=site.client.create_host_config(network_mode=network, **more),
+            labels={TEST: site.name},
+        )["Id"]
+        try:
+            site.client.start(made)
+            yield made
+        finally:
+            site.client.remove_container(made, force=True)
+
+    with running(DNS) as dns:
+        wait_until(lambda: b"ready" in site.client.logs(dns), "the building's DNS")
+        pool = site.stack.settings["CELLAR_WORKSPACE_POOL"]
+        with running(BELIEVE, pool, dns=[site.address(dns, network)]) as asking:
+            assert site.client.wait(asking)["StatusCode"] == 0, site.client.logs(asking)
+            said = json.loads(site.client.logs(asking))
+    assert said.pop("the building") == "203.0.113.9"
+    assert said.pop("one that runs") == f"http://{site.address(site.service('hub'), network)}:8081"
+    assert len(said) == 3 and all("no container" in each for each in said.values()), said
 
 
 def test_services_made_anew_under_a_running_answer_are_as_closed_as_before(

@@ -15,11 +15,11 @@ import sys
 import time
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tools import engine, frontend, images
+from tools import engine, frontend, images, older_hub
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
@@ -47,11 +47,18 @@ def heading(text: str) -> None:
     print(f"\n{'─' * 4} {text} {'─' * max(0, 100 - len(text))}", flush=True)
 
 
-def part(outcome: Outcome, name: str, command: Sequence[str], cwd: Path = ROOT, also_fine: Sequence[int] = ()) -> bool:
+def part(
+    outcome: Outcome,
+    name: str,
+    command: Sequence[str],
+    cwd: Path = ROOT,
+    also_fine: Sequence[int] = (),
+    env: Mapping[str, str] | None = None,
+) -> bool:
     """Run one command with its output on the screen."""
     heading(name)
     started = time.monotonic()
-    status = subprocess.run(list(command), cwd=cwd, env=frontend.environment()).returncode
+    status = subprocess.run(list(command), cwd=cwd, env={**frontend.environment(), **(env or {})}).returncode
     ok = status == 0 or status in also_fine
     outcome.times.append((name, time.monotonic() - started, ok))
     return ok
@@ -123,12 +130,14 @@ def check(outcome: Outcome) -> None:
     part(outcome, "typescript", ["jlpm", "types"], frontend.SOURCES)
 
 
-def pytest(outcome: Outcome, name: str, *arguments: str, may_be_empty: bool = False) -> None:
-    report = REPORTS / f"{re.sub(r'[^a-z]+', '-', name.lower())}.xml"
+def pytest(
+    outcome: Outcome, name: str, *arguments: str, may_be_empty: bool = False, env: Mapping[str, str] | None = None
+) -> None:
+    report = REPORTS / f"{re.sub(r'[^a-z0-9]+', '-', name.lower())}.xml"
     command = [sys.executable, "-m", "pytest", "-q", "--durations=10", f"--junitxml={report}", *arguments]
     REPORTS.mkdir(parents=True, exist_ok=True)
     report.unlink(missing_ok=True)
-    part(outcome, name, command, also_fine=(NO_TESTS,) if may_be_empty else ())
+    part(outcome, name, command, also_fine=(NO_TESTS,) if may_be_empty else (), env=env)
     count(outcome, report)
 
 
@@ -142,6 +151,16 @@ def count(outcome: Outcome, report: Path) -> None:
             reason = next(child for child in case if child.tag == "skipped").get("message", "")
             if "missing" in reason or "not installed" in reason:
                 outcome.missing.append(f"{case.get('classname')}::{case.get('name')}: {reason}")
+
+
+def on_the_older_hub(outcome: Outcome) -> None:
+    """The same tests once more, where they depend on JupyterHub."""
+    problem = older_hub.install()
+    if problem:
+        outcome.missing.append(problem)
+        return
+    arguments = [*older_hub.TESTS, *SIDE_BY_SIDE, "-m", "not long"]
+    pytest(outcome, f"JupyterHub {older_hub.SERIES}", *arguments, env=older_hub.environment())
 
 
 def jest(outcome: Outcome) -> None:
@@ -175,6 +194,7 @@ def everything(outcome: Outcome) -> None:
     build(outcome)
     check(outcome)
     pytest(outcome, "pytest", "tests", *WITHOUT, *SIDE_BY_SIDE, "-m", "not long")
+    on_the_older_hub(outcome)
     jest(outcome)
     with engine.running(REPORTS / "dockerd.log") as problem:
         if problem:

@@ -1,38 +1,26 @@
-"""The same code on JupyterHub 5.5, which Zero to JupyterHub still has."""
+"""The same code on JupyterHub 5.5, with real containers. What needs none runs on it as well: tools/older_hub.py."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import docker
 import pytest
 from cellar_hub.spawner import names
 
-from tests.docker.engine import ROOT, Hub, Site, wait_for
+from tests.docker.engine import Hub, Site, wait_for
+from tools import older_hub
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
-WANTED = (
-    *("jupyterhub>=5.5,<6", "dockerspawner>=14,<15", "jupyterhub-nativeauthenticator>=1.3"),
-    *("jupyterhub-idle-culler>=2", "httpx", "msgspec", "h11", "pathspec"),
-)
 
 
 @pytest.fixture(scope="module")
 def packages() -> str:
     """A folder with JupyterHub 5.5, made once beside the environment that runs the tests."""
-    folder = Path(sys.prefix) / "jupyterhub-5.5"
-    done = folder / "done"
-    if not done.is_file():
-        command = [sys.executable, "-m", "pip", "install", "--quiet", "--upgrade", "--target", str(folder), *WANTED]
-        made = subprocess.run(command, capture_output=True, text=True)
-        if made.returncode != 0:
-            pytest.skip(f"JupyterHub 5.5 is not installed: {made.stderr[-300:]}")
-        done.touch()
-    return str(folder)
+    problem = older_hub.install()
+    if problem:
+        pytest.skip(problem)
+    return str(older_hub.folder())
 
 
 @pytest.fixture(scope="module")
@@ -83,12 +71,3 @@ def test_a_hub_that_is_killed_and_made_again_finds_its_workspaces_running(hub: H
     after = hub.site.client.inspect_container(before["Id"])
     assert after["State"]["StartedAt"] == before["State"]["StartedAt"]
     hub.stop_server("dave")
-
-
-def test_the_configuration_is_one_that_it_knows(packages: str) -> None:
-    tests = ["tests/hub/test_configure.py", "tests/hub/spawner"]
-    env = os.environ | {"PYTHONPATH": packages}
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", *tests], cwd=ROOT, env=env, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stdout[-3000:]

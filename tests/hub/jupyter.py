@@ -2,7 +2,8 @@
 real process. With `proxy=True` a real configurable-http-proxy stands before it, installed once by npm into a
 cache directory.
 
-Roles come by `load_roles`, so that the same works with JupyterHub 5.5. The group "llm" may use the models.
+Roles come by `load_roles`, so that the same works with JupyterHub 5.5 (tools/older_hub.py). The group "llm" may use the
+models.
 """
 
 from __future__ import annotations
@@ -25,8 +26,6 @@ import httpx
 from tests.fakes.fixtures import unused_port
 
 PATIENCE = 60.0
-PYTHON = os.environ.get("CELLAR_TEST_HUB_PYTHON", sys.executable)
-"""Of another environment, to run the same tests on an older JupyterHub."""
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "cellar"
 PROXY_VERSION = "5"
 GROUP = "llm"
@@ -157,7 +156,7 @@ class Hub:
     def start(self) -> None:
         config = self.home / "jupyterhub_config.py"
         config.write_text(CONFIG)
-        bin_dir = Path(PYTHON).parent
+        bin_dir = Path(sys.executable).parent
         env = {
             **{
                 name: value
@@ -178,7 +177,7 @@ class Hub:
         }
         with (self.home / "hub.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [PYTHON, "-m", "jupyterhub", "-f", str(config)],
+                [sys.executable, "-m", "jupyterhub", "-f", str(config)],
                 cwd=self.home,
                 env=env,
                 stdout=log,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import httpx
 from cellar_hub.audit import Event, Search, find_entries
+from cellar_hub.commands.program import run
 from cellar_hub.store import Store
 
 from tests.fakes.fixtures import unused_port
@@ -92,8 +94,15 @@ class Site:
                     break
 
     def command(self, *arguments: str, stdin: str = "", **env: str) -> subprocess.CompletedProcess[str]:
-        words = [sys.executable, "-c", "from cellar_hub.commands.program import main; main()", *arguments]
-        return subprocess.run(words, env=self.env | env, input=stdin, capture_output=True, text=True, timeout=60)
+        """In this process: starting Python anew for each would be most of the time that these tests take."""
+        out, errors, before = io.StringIO(), io.StringIO(), sys.stdin
+        sys.stdin = io.StringIO(stdin)
+        try:
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
+                status = run(arguments, self.env | env)
+        finally:
+            sys.stdin = before
+        return subprocess.CompletedProcess(arguments, status, out.getvalue(), errors.getvalue())
 
     def end(self) -> None:
         self.process.terminate()

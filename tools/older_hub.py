@@ -19,10 +19,12 @@ WANTED = (
 )
 TESTS = (
     "tests/hub/commands",
+    "tests/hub/login/test_login.py",
     "tests/hub/spawner",
     "tests/hub/test_configure.py",
     "tests/hub/test_idle.py",
     "tests/hub/test_pages.py",
+    "tests/hub/test_reconnecting.py",
     "tests/hub/test_workspace_config.py::test_a_users_own_kernels_are_there_and_their_configuration_is_not",
     "tests/hub/gateway/test_failures.py",
     "tests/hub/gateway/test_identity.py",

@@ -25,7 +25,9 @@ SERVICE = "cellar"
 """The gateway as a service of the hub: <hub>/services/cellar/"""
 LLM = "custom:llm:chat"
 ACCESS = f"access:services!service={SERVICE}"
-REPORTS = 300  # seconds between a workspace's reports of its activity
+REPORTS = 300  # seconds between a workspace's reports of its activity; a tenth more or less
+GRACE = 2 * REPORTS  # seconds after the hub's start in which each workspace has reported
+LOOKS = 60  # seconds between two looks at who is idle, at least
 DAY = 24 * 3600
 
 
@@ -151,13 +153,15 @@ def _services(c: Any, settings: HubSettings) -> None:
 
 def culler(settings: HubSettings) -> list[str]:
     """The idle culler's command. What is activity is decided in the workspace, which reports it (cellar_last_activity,
-    kernels that are busy); a timeout shorter than two reports would stop somebody between them."""
+    kernels that are busy; after a pause at once); with less than two reports' time somebody would be stopped between
+    them."""
     timeout = max(settings.idle_timeout, 2 * REPORTS) if settings.idle_timeout else 10 * 365 * DAY
     return [
-        *(sys.executable, "-m", "jupyterhub_idle_culler"),
+        *(sys.executable, "-m", "cellar_hub.culler"),
         f"--timeout={timeout}",
+        f"--grace={GRACE}",
         f"--max-age={settings.max_age}",
-        f"--cull-every={max(60, min(600, timeout // 4))}",
+        f"--cull-every={max(LOOKS, min(600, timeout // 4))}",
         "--cull-users=False",
     ]
 
@@ -173,6 +177,7 @@ def _workspaces(c: Any, settings: HubSettings) -> None:
     spawner.consecutive_failure_limit = 0  # failed starts do not end the hub
     spawner.disable_user_config = True  # a user's files do not configure the server that guards them
     spawner.default_url = "/lab"
+    spawner.environment = {"JUPYTERHUB_ACTIVITY_INTERVAL": str(REPORTS)}
     spawner.server_token_scopes = ["users:activity!user", "access:servers!server", LLM, ACCESS]
     c.DockerSpawner.remove = True
     c.DockerSpawner.pull_policy = "never"

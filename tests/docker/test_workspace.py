@@ -226,8 +226,10 @@ def test_the_culler_stops_who_is_idle_and_leaves_who_is_active(hub: Hub) -> None
     began = datetime.now(UTC)
     later = began + timedelta(minutes=30)  # heidi's server did nothing for longer than the limit before ivan's report
     hub.call("POST", "/users/ivan/activity", {"servers": {"": {"last_activity": later.isoformat()}}})
-    given = [flag for flag in culler(HubSettings.from_env(hub.env))[3:] if not flag.startswith("--timeout")]
-    command = ["timeout", "60", "python3", "-m", "jupyterhub_idle_culler", "--timeout=1", *given]
+    given = [
+        each for each in culler(HubSettings.from_env(hub.env))[1:] if not each.startswith(("--timeout", "--grace"))
+    ]
+    command = ["timeout", "60", "python3", *given, "--timeout=1"]
     made = hub.site.client.exec_create(
         hub.id,
         command,

@@ -7,12 +7,14 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cellar.settings import SettingsError
 from cellar_hub.configure import configure, culler
+from cellar_hub.culler import Culler, arbiter
 from cellar_hub.login import Login
 from cellar_hub.renaming import without_unchanged_name
 from cellar_hub.settings import HubSettings
@@ -122,6 +124,17 @@ def test_a_culler_never_looks_more_narrowly_than_workspaces_report() -> None:
     c = configured(replace(SETTINGS, idle_timeout=0))
     assert "culler" not in {service["name"] for service in c.JupyterHub.services}
     assert "--max-age=600" in culler(replace(SETTINGS, idle_timeout=0, max_age=600))
+
+
+def test_nobody_is_idle_before_a_hub_that_was_away_has_heard_of_everybody() -> None:
+    assert "--grace=600" in culler(SETTINGS)
+    assert configured().Spawner.environment == {"JUPYTERHUB_ACTIVITY_INTERVAL": "300"}
+    clock = iter([1000.0, 1599.0, 1601.0, 1601.0])
+    is_idle = arbiter(600, lambda: next(clock))
+    for inactive, idle in ((9999, False), (3599, False), (3600, True)):
+        assert is_idle(inactive=timedelta(seconds=inactive), inactive_limit=3600, server={}) is idle
+    built = Culler(grace=600).cull_arbiter_hook
+    assert not built(inactive=timedelta(days=1), inactive_limit=3600, server={})
 
 
 def test_only_what_a_workspace_reports_itself_is_activity() -> None:

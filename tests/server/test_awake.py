@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from cellar_jupyter.server.awake import is_busy, watch_kernels
+from cellar_jupyter.server.awake import PAUSE, find_report, is_busy, report_returns, watch_kernels
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
 
 
@@ -68,3 +70,51 @@ async def test_a_kernel_manager_that_fails_is_asked_again() -> None:
     async with asyncio.timeout(5):
         await touched.wait()
     watching.cancel()
+
+
+async def test_activity_after_a_pause_is_reported_until_the_hub_has_heard_and_other_activity_is_not() -> None:
+    last = datetime.now(UTC)
+    looks = reports = 0
+
+    def last_activity() -> datetime:
+        nonlocal looks
+        looks += 1
+        return last
+
+    async def report() -> None:
+        nonlocal reports
+        reports += 1
+        if reports == 1:
+            raise TimeoutError("the hub is away")
+
+    async def some_looks() -> None:
+        target = looks + 4
+        async with asyncio.timeout(5):
+            while looks < target:  # noqa: ASYNC110 - it counts what another task does
+                await asyncio.sleep(0.005)
+
+    watching = asyncio.create_task(report_returns(last_activity, report, logging.getLogger(), every=0.01))
+    await some_looks()
+    last += PAUSE / 2
+    await some_looks()
+    last += PAUSE / 2
+    await some_looks()
+    assert reports == 0
+    last += 2 * PAUSE
+    await some_looks()
+    assert reports == 2
+    watching.cancel()
+
+
+async def test_the_report_is_jupyterhubs_own_and_there_is_none_without_a_hub() -> None:
+    async def tell() -> None: ...
+
+    def server(*extensions: object, **more: object) -> SimpleNamespace:
+        return SimpleNamespace(extension_manager=SimpleNamespace(extension_apps={"x": set(extensions)}), **more)
+
+    class Hubs:
+        notify_activity = staticmethod(tell)
+
+    assert find_report(server(object(), Hubs())) is tell
+    assert find_report(server(notify_activity=tell)) is tell
+    assert find_report(server(object())) is None

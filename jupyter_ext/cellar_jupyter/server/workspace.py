@@ -17,7 +17,7 @@ from cellar.errors import CellarError
 
 from .answer import Answering
 from .app import Cellar
-from .awake import watch_kernels
+from .awake import find_report, report_returns, watch_kernels
 from .conversations import Conversations
 from .defects import describe
 from .files import Files
@@ -41,6 +41,8 @@ class Workspace:
         self.log = server_app.log
         self._settings: dict[str, Any] = server_app.web_app.settings
         self._kernels = server_app.kernel_manager
+        self._last_activity = server_app.web_app.last_activity
+        self._report = find_report(server_app)
         contents = server_app.contents_manager
         root = getattr(contents, "root_dir", "") or server_app.root_dir
         self.files = Files(os.path.expanduser(root), bool(getattr(contents, "allow_hidden", False)))
@@ -57,7 +59,7 @@ class Workspace:
         self._saving: asyncio.Task[None] | None = None
         self._adopting: asyncio.Task[None] | None = None
         self._looked_at = asyncio.Event()
-        self._watching: asyncio.Task[None] | None = None
+        self._watching: list[asyncio.Task[None]] = []
 
     def _make_store(self) -> Store:
         if self.config.history == "memory":
@@ -74,7 +76,10 @@ class Workspace:
     async def warm_up(self) -> None:
         """After the server serves: adopt what earlier servers left, load what the first question needs, look around."""
         atexit.register(self.turns.flush_blocking)
-        self._watching = asyncio.create_task(watch_kernels(self._kernels, self.touch, self.log))
+        watches = [watch_kernels(self._kernels, self.touch, self.log)]
+        if self._report is not None:
+            watches.append(report_returns(self._last_activity, self._report, self.log))
+        self._watching = [asyncio.create_task(watch) for watch in watches]
         self._adopting = asyncio.create_task(self._adopt())
         await self.turns.ready.wait()
         await asyncio.to_thread(_load_what_a_question_needs)

@@ -29,7 +29,6 @@ TESTS = (
     "tests/hub/gateway/test_failures.py",
     "tests/hub/gateway/test_identity.py",
     "tests/hub/gateway/test_other_clients.py",
-    "tests/hub/gateway/test_refusals.py",
 )
 """Those without a browser or Docker in which the hub does something. It is in the gateway's other tests, too, but only
 says whose a token is, which test_identity.py asks of it in every way; tests/docker/test_older_hub.py has the rest."""

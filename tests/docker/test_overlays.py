@@ -423,5 +423,5 @@ def test_no_metric_and_no_answer_of_the_hub_has_what_was_said(site: Installation
 def test_the_doctor_finds_everything_well(site: Installation, ada: Browser) -> None:
     said = "".join(site.compose("exec", "-T", each, "cellar-hub", "check") for each in ("hub", "gateway", "proxy"))
     assert said.count("Everything works together.") == 3
-    for name in ("clock of the hub's database", "clock of the books", "streaming through nginx"):
+    for name in ("clock of the hub's database", "clock of the books", "Redis", "streaming through nginx"):
         assert f"ok    {name}: " in said

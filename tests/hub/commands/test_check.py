@@ -68,6 +68,27 @@ def test_a_wrong_setting_ends_it_with_its_name(env: dict[str, str], capsys: pyte
     assert capsys.readouterr().err.startswith("cellar-hub: CELLAR_MAX_INFLIGHT")
 
 
+def test_in_the_hubs_place_nothing_that_is_away_ends_the_doctor(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    env = {
+        "CONFIGPROXY_AUTH_TOKEN": "proxy-token-0123456789",
+        "CELLAR_GATEWAY_TOKEN": "gateway-token-0123456789",
+        "CELLAR_WORKSPACE_IMAGES": "data=cellar-workspace:1",
+        "CELLAR_DATA": str(tmp_path),
+        "CELLAR_HUB_API_URL": "http://127.0.0.1:9/hub/api",
+        "CELLAR_HUB_DATABASE_URL": "postgresql+psycopg://hub:pass-0123@127.0.0.1:9/hub",
+        "CELLAR_GATEWAY_OPERATIONS_URL": "http://127.0.0.1:9",
+        "DOCKER_HOST": "tcp://127.0.0.1:9",
+    }
+    assert run(["check"], env) == 1
+    said = capsys.readouterr().out
+    failed = [line.partition(": ")[0] for line in said.splitlines() if line.startswith("FAIL")]
+    names = ("hub", "hub's database", "clock", "clock of the hub's database", "Docker", "image data", "isolation")
+    assert failed == [f"FAIL  {name}" for name in (*names, "gateway")]
+    assert "pass-0123" not in said and said.endswith("8 of 9 checks failed.\n")
+
+
 def test_where_no_service_runs_it_says_where_it_is_asked(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["check"], {}) == 2
     assert "hub_config/compose/cellar-hub check" in capsys.readouterr().err

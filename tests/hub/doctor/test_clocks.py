@@ -15,8 +15,10 @@ import pytest
 from cellar_hub.commands.program import run
 from cellar_hub.doctor import Failed, clocks
 
+from tests.hub.gateway.test_limits import Redis, a_redis
 from tests.hub.postgres import Cluster
 
+__all__ = ["a_redis"]  # a fixture
 TOKEN = "gateway-token-0123456789"
 
 
@@ -115,3 +117,15 @@ def test_a_database_that_is_down_is_said_without_its_password() -> None:
     with pytest.raises(Failed, match=r"^does not answer: OperationalError") as problem:
         clocks.of_database("postgresql+psycopg://hub:pass-0123@127.0.0.1:9/none")
     assert "pass-0123" not in str(problem.value)
+
+
+def test_redis_is_asked_for_its_time_and_said_to_be_away(
+    a_redis: Redis, clock: Clock, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    env = {"CELLAR_HUB_API_URL": f"{clock.root}/hub/api", "VLLM_BASE_URL": f"{clock.root}/v1"}
+    env |= {"CELLAR_REDIS_URL": a_redis.url, "CELLAR_DATA": str(tmp_path), "CELLAR_GATEWAY_TOKEN": TOKEN}
+    run(["check"], env)
+    assert "ok    Redis: answers, and its clock agrees with Redis's" in capsys.readouterr().out
+    a_redis.stop()
+    assert run(["check"], env) == 1
+    assert "FAIL  Redis: does not answer: ConnectionError; until it does, each gateway" in capsys.readouterr().out

@@ -19,7 +19,8 @@ WANTED = (
 )
 TESTS = (
     "tests/hub/commands",
-    "tests/hub/login/test_login.py",
+    "tests/hub/login/test_login.py::test_every_way_a_log_in_ends_is_in_the_audit",
+    "tests/hub/login/test_login.py::test_a_name_that_no_database_takes_is_a_name_of_nobody",
     "tests/hub/spawner",
     "tests/hub/test_configure.py",
     "tests/hub/test_idle.py",
@@ -31,7 +32,8 @@ TESTS = (
     "tests/hub/gateway/test_other_clients.py",
 )
 """Those without a browser or Docker in which the hub does something. It is in the gateway's other tests, too, but only
-says whose a token is, which test_identity.py asks of it in every way; tests/docker/test_older_hub.py has the rest."""
+says whose a token is, which test_identity.py asks of it in every way; of floods and restarts at the log-in it says
+nothing of its own, either. tests/docker/test_older_hub.py has the rest."""
 
 
 def folder() -> Path:

@@ -56,7 +56,7 @@ async def of_redis(url: str, pool: IPv4Network) -> str:
         raise Failed(f"does not answer: {type(error).__name__}; until it does, each gateway counts alone") from None
     finally:
         await made.aclose()
-    return f"answers, and its clock {compared(seconds + millionths / 1e6, time.time(), 'Redis')}"
+    return f"answers; the clock here {compared(seconds + millionths / 1e6, time.time(), 'Redis')}"
 
 
 def told(headers: Message | httpx.Headers) -> float | None:

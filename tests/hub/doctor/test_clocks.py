@@ -125,7 +125,7 @@ def test_redis_is_asked_for_its_time_and_said_to_be_away(
     env = {"CELLAR_HUB_API_URL": f"{clock.root}/hub/api", "VLLM_BASE_URL": f"{clock.root}/v1"}
     env |= {"CELLAR_REDIS_URL": a_redis.url, "CELLAR_DATA": str(tmp_path), "CELLAR_GATEWAY_TOKEN": TOKEN}
     run(["check"], env)
-    assert "ok    Redis: answers, and its clock agrees with Redis's" in capsys.readouterr().out
+    assert "ok    Redis: answers; the clock here agrees with Redis's" in capsys.readouterr().out
     a_redis.stop()
     assert run(["check"], env) == 1
     assert "FAIL  Redis: does not answer: ConnectionError; until it does, each gateway" in capsys.readouterr().out

@@ -5,15 +5,11 @@ from __future__ import annotations
 import time
 from email.message import Message
 from email.utils import parsedate_to_datetime
-from ipaddress import IPv4Network
 
 import httpx
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
 from sqlalchemy import text
 
 from ..gateway.models import ModelServer
-from ..gateway.shared import connections
 from .answers import PATIENCE, get
 from .databases import connection
 from .findings import Failed
@@ -45,18 +41,6 @@ def of_database(url: str) -> str:
         there = float(opened.execute(text("SELECT extract(epoch FROM clock_timestamp())")).scalar_one())
         here = (asked + time.time()) / 2
     return compared(there, here, "the database")
-
-
-async def of_redis(url: str, pool: IPv4Network) -> str:
-    """That it answers the gateways, and with the time that we have: minutes of requests are counted there."""
-    made = connections(url, pool)
-    try:
-        seconds, millionths = await Redis(connection_pool=made).time()
-    except (RedisError, OSError) as error:
-        raise Failed(f"does not answer: {type(error).__name__}; until it does, each gateway counts alone") from None
-    finally:
-        await made.aclose()
-    return f"answers; the clock here {compared(seconds + millionths / 1e6, time.time(), 'Redis')}"
 
 
 def told(headers: Message | httpx.Headers) -> float | None:

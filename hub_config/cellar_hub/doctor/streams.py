@@ -13,12 +13,13 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from ..gateway.app import SERVICE
 from ..gateway.models import ModelRow, ModelServer
 from ..gateway.pace import PAUSE, PIECES
 from .findings import Failed
 from .settings import ProxySettings
 
+SERVICE = "cellar"
+"""The gateway's name at the hub: it is found at <hub>/services/cellar/."""
 GAP = 0.002
 """Seconds between two pieces that came one after the other, and not together."""
 FEW = 3
@@ -95,7 +96,7 @@ async def _short_answer(
 async def through(url: str, settings: ProxySettings) -> str:
     """`url`: of a proxy in front of the gateway. Its certificate is for browsers, and not for this name."""
     headers = {"Host": host} if (host := host_of(settings)) else {}
-    address = f"{url}{settings.base_path}{SERVICE}/cellar/v1/pace"
+    address = f"{url}{settings.base_path}services/{SERVICE}/cellar/v1/pace"
     arrived = Arrivals()
     try:
         async with httpx.AsyncClient(trust_env=False, verify=False, timeout=10) as http:
@@ -125,5 +126,5 @@ def host_of(settings: ProxySettings) -> str:
     """The name by which browsers find the gateway; empty where any name does."""
     if settings.subdomain_host:
         parts = urlsplit(settings.subdomain_host)
-        return f"{SERVICE.rpartition('/')[2]}--service.{parts.netloc}"
+        return f"{SERVICE}--service.{parts.netloc}"
     return urlsplit(settings.public_url).netloc

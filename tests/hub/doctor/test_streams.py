@@ -92,7 +92,7 @@ async def test_what_is_measured_needs_no_token_and_few_measure_at_once(gateway: 
 
 
 def answers_at_once(model: FakeVLLM) -> None:
-    model.use("echo")
+    model.use(Scenario(words=24, batch=24))
 
 
 def breaks_off(model: FakeVLLM) -> None:

@@ -1,0 +1,96 @@
+"""The exact command and environment of a vLLM server: quiet, offline, bounded, fair."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+# vLLM asks nobody, tells nobody and loads nothing: no hub of models, no usage statistics, no plugins, no pictures by
+# address. A kept connection outlives the gateway's (30 s), so that no request meets a closing one. `n` answers to one
+# question are few.
+ENVIRONMENT: Mapping[str, str] = {
+    "HF_HUB_OFFLINE": "1",
+    "TRANSFORMERS_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "VLLM_NO_USAGE_STATS": "1",
+    "VLLM_DO_NOT_TRACK": "1",
+    "DO_NOT_TRACK": "1",
+    "VLLM_PLUGINS": "",
+    "VLLM_MEDIA_URL_ALLOW_REDIRECTS": "0",
+    "VLLM_HAS_FLASHINFER_CUBIN": "1",  # the image brings the kernels (`vllm download-kernels`); none are fetched
+    "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": "75",
+    "VLLM_MAX_N_SEQUENCES": "4",
+}
+
+# What would write prompts down or open doors, wherever somebody adds options of their own.
+REFUSED = {
+    "--enable-log-requests": "it writes prompts to the log",
+    "--enable-log-outputs": "it writes answers to the log",
+    "--api-key": "everybody on the machine can read a command line; set VLLM_API_KEY",
+    "--trust-remote-code": "it runs code that came with the weights",
+    "--tool-server": "it lets the model server call out",
+    "--trust-request-chat-template": "it lets a request bring a template of its own",
+}
+
+
+class BadOption(ValueError):
+    """An option that is not handed on; the message is for a person."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """How a folder of weights is served."""
+
+    weights: Path
+    name: str  # the model's name in requests
+    context: int  # tokens
+    sequences: int  # at work at once, per copy
+    share: float  # of the GPU's memory
+    host: str = "127.0.0.1"
+    port: int = 8001
+    gpus: int = 1  # cards that one copy of the model is spread over
+    copies: int = 1
+    tools: str = ""
+    reasoning: str = ""
+    more: Sequence[str] = field(default=())  # options for vLLM, as they are
+
+    def options(self) -> list[str]:
+        """Everything behind `vllm serve`. BadOption."""
+        options = [
+            f"--model={self.weights}",
+            f"--served-model-name={self.name}",
+            f"--host={self.host}",
+            f"--port={self.port}",
+            f"--max-model-len={self.context}",
+            f"--max-num-seqs={self.sequences}",
+            # The gateway queues; this bounds what comes past it. 503 is what it and vllm-router understand.
+            f"--max-num-queued-reqs={4 * self.sequences * self.copies}",
+            f"--gpu-memory-utilization={self.share}",
+            "--scheduling-policy=priority",
+            "--enable-prompt-tokens-details",
+            "--enable-request-id-headers",
+            "--sse-keep-alive-interval=10",
+            "--shutdown-timeout=60",
+            "--disable-fastapi-docs",
+            "--disable-access-log-for-endpoints=/health,/metrics",
+        ]
+        if self.gpus > 1:
+            options.append(f"--tensor-parallel-size={self.gpus}")
+        if self.copies > 1:
+            options.append(f"--data-parallel-size={self.copies}")
+        if self.tools:
+            # "parameter": arguments follow the tool's schema even where a client did not say `strict`; without it a
+            # small model called a function of two numbers with a string (vLLM 0.32).
+            options += [
+                "--enable-auto-tool-choice",
+                f"--tool-call-parser={self.tools}",
+                "--tool-strict-level=parameter",
+            ]
+        if self.reasoning:
+            options.append(f"--reasoning-parser={self.reasoning}")
+        for option in self.more:
+            name = option.split("=", 1)[0].replace("_", "-")
+            if name in REFUSED:
+                raise BadOption(f"{name} is not handed on to vLLM: {REFUSED[name]}.")
+        return [*options, *self.more]

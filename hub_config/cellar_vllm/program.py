@@ -1,0 +1,214 @@
+"""The program `cellar-vllm`: which model for which GPU, what fits, and serving it.
+
+0: done. 1: the answer is no (it does not fit). 2: it could not be done, with the reason.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from cellar_vllm import command, presets
+from cellar_vllm.fit import SHARE, Fit, fit, least_gpu
+from cellar_vllm.weights import GIB, BadWeights, Weights, read
+
+LENGTHS = (2048, 4096, 8192, 16384, 32768, 65536, 131072)  # tokens of one request, for the table of `fit`
+KEEPS = 1024  # tokens; a context below this is of no use to anybody
+
+
+class Unusable(Exception):
+    """What was asked for cannot be done; the message is for a person."""
+
+
+def parser() -> argparse.ArgumentParser:
+    program = argparse.ArgumentParser(
+        prog="cellar-vllm", description="Chooses, measures and serves a model with vLLM, without internet."
+    )
+    commands = program.add_subparsers(dest="command", required=True)
+    commands.add_parser("presets", help="what to serve on which GPU")
+    fits = commands.add_parser("fit", help="how many people and how much context fit on a GPU")
+    fits.add_argument("--gpu", type=_gib, required=True, metavar="GIB", help="memory of one card: 24")
+    fits.add_argument("--model", required=True, help="a preset's name, or a folder of weights")
+    fits.add_argument("--role", default="", help="chat or completion, where a preset serves two models")
+    fits.add_argument("--gpus", type=_count, default=1, help="cards that the model is spread over")
+    fits.add_argument("--share", type=_share, help="of the memory that vLLM may take (0.92)")
+    fits.add_argument("--kv", choices=["16", "8"], default="16", help="bits of a number in the cache: 8 is fp8")
+    serve = commands.add_parser("serve", help="serve a model (more options for vLLM behind --)")
+    serve.add_argument("--preset", help="a preset's name; without it everything is taken from the weights")
+    serve.add_argument("--role", default="", help="chat or completion, where a preset serves two models")
+    serve.add_argument("--weights", type=Path, required=True, metavar="FOLDER", help="the model's weights")
+    serve.add_argument("--name", default="", help="the model's name in requests (the folder's)")
+    serve.add_argument("--host", default="127.0.0.1")
+    serve.add_argument("--port", type=int, default=8001)
+    serve.add_argument("--gpus", type=_count, default=1, help="cards that one copy is spread over")
+    serve.add_argument("--copies", type=_count, default=1, help="copies of the model, each on cards of its own")
+    serve.add_argument("--gpu", type=_gib, metavar="GIB", help="memory of one card, without a preset")
+    serve.add_argument("--context", type=_count, help="longest prompt and answer together, tokens")
+    serve.add_argument("--dry-run", action="store_true", help="print the command and its environment")
+    serve.add_argument("options", nargs="*", metavar="-- OPTION", help="options for vLLM, as they are")
+    return program
+
+
+def show_presets() -> int:
+    for preset in presets.load().values():
+        print(f"{preset.name}  ({preset.gpu_gib:g} GiB)  {preset.note}")
+        for serve in preset.serve:
+            room = fit(serve.weights, preset.gpu_gib * GIB, share=serve.share)
+            print(
+                f"    {serve.role}: {serve.model}, {serve.licence}, {serve.weights.quantisation or 'bf16'}, context "
+                f"{serve.context}, {room.requests(4096)} requests of 4,096 tokens at once"
+            )
+    return 0
+
+
+def show_fit(options: argparse.Namespace) -> int:
+    weights, share, least = _asked(options)
+    room = fit(weights, options.gpu, gpus=options.gpus, share=share, kv_number=int(options.kv) // 8)
+    cards = f"{options.gpus} x " if options.gpus > 1 else ""
+    print(f"{weights.name} on {cards}{options.gpu / GIB:g} GiB, of which vLLM takes {share:.0%}:")
+    print(f"  memory taken        {_gibs(room.memory)}")
+    print(f"  weights             {_gibs(-weights.size)}")
+    print(f"  vLLM itself         {_gibs(-room.overhead)}   activations, CUDA graphs; an estimate")
+    print(f"  keys and values     {_gibs(room.room)}   {room.kv_bytes / 1024:g} KiB a token: {room.tokens} tokens")
+    if room.tokens < KEEPS:
+        need = least_gpu(weights, least, share=share) / GIB
+        print(f"It does not fit. With a context of {least} it needs a card of {need:.0f} GiB, or a smaller build of")
+        print("the same model: FP8 takes half of bf16, AWQ or GPTQ (4 bits) about a third.")
+        return 1
+    print(
+        f"Longest context: {room.context} tokens" + (" (all the model can)" if room.context == weights.context else "")
+    )
+    print("Requests at once, if each is so long (question, context and answer):")
+    for length in LENGTHS:
+        if length <= room.context:
+            print(f"  {length:>7} tokens   {room.requests(length):>5}")
+    print("Of the people who are logged in about one in ten is asking at any time: ten times as many can work with it.")
+    return 0
+
+
+def serve(options: argparse.Namespace) -> int:
+    server = _server(options)
+    try:
+        arguments = server.options()
+    except command.BadOption as error:
+        raise Unusable(str(error)) from None
+    added = dict(command.ENVIRONMENT)
+    line = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", *arguments]
+    if options.dry_run:
+        for name, value in added.items():
+            print(f"{name}={shlex.quote(value)} \\")
+        print(" \\\n    ".join(shlex.quote(part) for part in ["vllm", "serve", *arguments]))
+        return 0
+    if not os.environ.get("VLLM_API_KEY") and server.host not in ("127.0.0.1", "::1", "localhost"):
+        raise Unusable(
+            f"VLLM_API_KEY is not set, and {server.host} can be reached by others. Set a key of 32 characters."
+        )
+    sys.stdout.flush()
+    try:
+        os.execve(sys.executable, line, os.environ | added)
+    except OSError as error:
+        raise Unusable(f"{sys.executable} cannot be run: {error}") from None
+
+
+def _server(options: argparse.Namespace) -> command.Server:
+    found = read(options.weights)
+    common = {
+        "weights": options.weights,
+        "name": options.name or found.name,
+        "host": options.host,
+        "port": options.port,
+        "gpus": options.gpus,
+        "copies": options.copies,
+        "more": options.options,
+    }
+    if options.preset:
+        wanted = presets.find(options.preset).role(options.role)
+        differences = wanted.differences(found)
+        if differences:
+            raise Unusable(
+                f"{options.weights} does not hold {wanted.model}, which preset {options.preset} is made for. "
+                f"{'; '.join(differences)}. Without --preset, what is there is served (add --gpu)."
+            )
+        return command.Server(
+            **common,
+            context=options.context or wanted.context,
+            sequences=wanted.sequences,
+            share=wanted.share,
+            tools=wanted.tools,
+            reasoning=wanted.reasoning,
+        )
+    if not options.gpu:
+        raise Unusable("Say which preset is wanted (--preset), or how much memory the card has (--gpu 24).")
+    room = fit(found, options.gpu, gpus=options.gpus)
+    context = options.context or room.context // KEEPS * KEEPS
+    if room.tokens < KEEPS or context > room.context:
+        raise Unusable(
+            f"{found.name} does not fit on {options.gpu / GIB:g} GiB with a context of {context or KEEPS} tokens: "
+            f"there is room for {room.tokens}. `cellar-vllm fit` shows the arithmetic."
+        )
+    return command.Server(**common, context=context, sequences=_sequences(room), share=SHARE)
+
+
+def _sequences(room: Fit) -> int:
+    """As many as fit at 2,048 tokens each, within what helps: past 128 a card only gets slower for everybody."""
+    return min(128, max(1, room.requests(2048)))
+
+
+def _asked(options: argparse.Namespace) -> tuple[Weights, float, int]:
+    """Weights, share, and the context that a preset wants (else 4,096)."""
+    if options.model in presets.load():
+        wanted = presets.find(options.model).role(options.role)
+        return wanted.weights, options.share or wanted.share, wanted.context
+    if Path(options.model).exists():
+        return read(Path(options.model)), options.share or SHARE, 4096
+    raise Unusable(f"{options.model} is neither a preset ({', '.join(presets.load())}) nor a folder of weights.")
+
+
+def _gibs(size: float) -> str:
+    return f"{size / GIB:>6.1f} GiB"
+
+
+def _gib(text: str) -> float:
+    try:
+        value = float(text.lower().removesuffix("gib").removesuffix("gb").strip())
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of GiB, such as 24") from None
+    if not 1 <= value <= 4096:
+        raise argparse.ArgumentTypeError(f"{text} GiB is no card's memory")
+    return value * GIB
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
+    return int(text)
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share such as 0.92")
+    return value
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Exit status."""
+    options = parser().parse_args(arguments)
+    try:
+        if options.command == "presets":
+            return show_presets()
+        return show_fit(options) if options.command == "fit" else serve(options)
+    except (Unusable, BadWeights, presets.BadPreset) as error:
+        sys.stderr.write(f"cellar-vllm: {error}\n")
+        return 2
+
+
+def main() -> None:
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,160 @@
+"""What fits on a card, and the numbers of the presets."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from cellar_vllm.fit import fit, least_gpu
+from cellar_vllm.presets import BadPreset, find, load
+from cellar_vllm.weights import GIB, BadWeights, Weights, read
+
+QWEN_7B = Weights("7b", 14.2 * GIB, layers=28, kv_heads=4, head_dim=128, context=32768)
+
+CONFIG = {
+    "num_attention_heads": 28,
+    "num_key_value_heads": 4,
+    "hidden_size": 3584,
+    "num_hidden_layers": 28,
+    "max_position_embeddings": 32768,
+}
+
+
+def folder(path: Path, config: dict[str, object], size: int = 1000, template: bool = True) -> Path:
+    path.mkdir()
+    (path / "config.json").write_text(json.dumps(config))
+    (path / "model-00001-of-00002.safetensors").write_bytes(b"0" * size)
+    (path / "model-00002-of-00002.safetensors").write_bytes(b"0" * size)
+    if template:
+        (path / "tokenizer_config.json").write_text('{"chat_template": "{{ messages }}"}')
+    return path
+
+
+# --- arithmetic
+
+
+def test_a_token_holds_a_key_and_a_value_in_every_head_of_every_layer() -> None:
+    assert QWEN_7B.kv_bytes() == 2 * 28 * 4 * 128 * 2 == 56 * 1024
+    assert QWEN_7B.kv_bytes(number=1) == 28 * 1024
+
+
+def test_seven_billion_numbers_of_16_bits_do_not_fit_on_16_gib() -> None:
+    room = fit(QWEN_7B, 16 * GIB)
+    assert room.room < 0
+    assert room.tokens == 0
+    assert room.context == 0
+    assert room.requests(1024) == 0
+
+
+def test_they_do_on_24_gib_with_room_for_twenty_five_requests() -> None:
+    room = fit(QWEN_7B, 24 * GIB)
+    assert room.tokens == int((24 * 0.92 - 14.2 - 1.5) * GIB // (56 * 1024)) // 16 * 16
+    assert room.requests(4096) == room.tokens // 4096 == 29
+    assert room.context == 32768
+
+
+def test_a_request_longer_than_the_context_is_none() -> None:
+    assert fit(QWEN_7B, 24 * GIB).requests(40000) == 0
+
+
+def test_the_least_card_is_the_one_on_which_it_just_fits() -> None:
+    least = least_gpu(QWEN_7B, 8192)
+    assert fit(QWEN_7B, least).tokens == pytest.approx(8192, abs=16)
+    assert fit(QWEN_7B, least - GIB).tokens < 8192
+
+
+def test_two_cards_share_weights_and_heads() -> None:
+    assert fit(QWEN_7B, 16 * GIB, gpus=2).tokens == int((32 * 0.92 - 14.2 - 3) * GIB // (56 * 1024)) // 16 * 16
+
+
+def test_more_cards_than_heads_keep_copies_of_the_keys() -> None:
+    assert fit(QWEN_7B, 80 * GIB, gpus=8).kv_bytes == 2 * QWEN_7B.kv_bytes()
+
+
+def test_fp8_in_the_cache_doubles_the_tokens() -> None:
+    once, twice = (fit(QWEN_7B, 24 * GIB, kv_number=number).tokens for number in (2, 1))
+    assert twice == pytest.approx(2 * once, abs=32)
+
+
+# --- folders
+
+
+def test_a_folder_is_read_as_vllm_reads_it(tmp_path: Path) -> None:
+    weights = read(folder(tmp_path / "m", CONFIG))
+    assert (weights.layers, weights.kv_heads, weights.head_dim, weights.context) == (28, 4, 128, 32768)
+    assert weights.size == 2000
+    assert weights.chat
+    assert weights.quantisation == ""
+
+
+def test_layers_with_a_window_keep_no_whole_context(tmp_path: Path) -> None:
+    kinds = ["sliding_attention", "full_attention"] * 12
+    weights = read(folder(tmp_path / "m", CONFIG | {"num_hidden_layers": 24, "layer_types": kinds, "head_dim": 64}))
+    assert (weights.layers, weights.head_dim) == (12, 64)
+
+
+def test_a_model_that_also_sees_is_read_at_its_language_part(tmp_path: Path) -> None:
+    assert read(
+        folder(tmp_path / "m", {"text_config": CONFIG, "quantization_config": {"quant_method": "fp8"}})
+    ) == Weights("m", 2000, 28, 4, 128, 32768, "fp8")
+
+
+def test_a_model_without_a_chat_template_is_no_chat_model(tmp_path: Path) -> None:
+    assert not read(folder(tmp_path / "m", CONFIG, template=False)).chat
+
+
+@pytest.mark.parametrize(
+    ("prepare", "says"),
+    [
+        (lambda path: None, "is not a folder"),
+        (lambda path: path.mkdir(), "holds no *.safetensors"),
+        (lambda path: (path.mkdir(), (path / "m.gguf").write_bytes(b"")), "GGUF files are for llama.cpp"),
+        (lambda path: (path.mkdir(), (path / "m.safetensors").write_bytes(b"")), "cannot be read"),
+        (lambda path: folder(path, {"hidden_size": 12}), "does not say what a language model's says"),
+        (lambda path: folder(path, CONFIG | {"num_attention_heads": 0, "num_key_value_heads": 0}), "does not say"),
+    ],
+)
+def test_a_folder_that_cannot_be_served_is_refused_in_words(tmp_path: Path, prepare, says: str) -> None:  # type: ignore[no-untyped-def]
+    prepare(tmp_path / "m")
+    with pytest.raises(BadWeights, match=says.replace("*", r"\*")):
+        read(tmp_path / "m")
+
+
+# --- presets
+
+
+def test_every_preset_fits_on_its_card_with_one_request_of_its_whole_context() -> None:
+    for preset in load().values():
+        assert sum(serve.share for serve in preset.serve) <= 0.93, preset.name
+        for serve in preset.serve:
+            room = fit(serve.weights, preset.gpu_gib * GIB, share=serve.share)
+            assert room.requests(serve.context) >= 1, f"{preset.name} {serve.role}: room for {room.tokens} tokens"
+            assert serve.context <= serve.weights.context
+
+
+def test_no_preset_has_a_licence_that_forbids_business() -> None:
+    assert {serve.licence for preset in load().values() for serve in preset.serve} == {"Apache-2.0"}
+
+
+def test_qwen_2_5_coder_is_given_no_parser_of_tool_calls_because_there_is_none() -> None:
+    for preset in load().values():
+        for serve in preset.serve:
+            assert bool(serve.tools) == ("Qwen2.5-Coder" not in serve.model)
+
+
+def test_chat_is_served_by_instruct_weights() -> None:
+    assert all("Instruct" in each.model for preset in load().values() for each in preset.serve if "chat" in each.roles)
+
+
+def test_an_unknown_preset_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(BadPreset, match=r"no preset '12gb'\. There are: 8gb, 16gb"):
+        find("12gb")
+
+
+def test_a_preset_of_two_models_asks_which() -> None:
+    with pytest.raises(BadPreset, match="Say which with --role: chat, completion"):
+        find("16gb").role("")
+    assert find("16gb").role("completion").fim == "qwen"
+    with pytest.raises(BadPreset, match="has no server for completion"):
+        find("8gb").role("completion")

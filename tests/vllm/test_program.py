@@ -1,0 +1,110 @@
+"""The command line `cellar-vllm`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cellar_vllm.program import run
+
+from tests.vllm.test_fit import CONFIG, folder
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    return folder(tmp_path / "small-coder", CONFIG)
+
+
+def test_the_presets_are_listed_with_what_fits(capsys: Capture) -> None:
+    assert run(["presets"]) == 0
+    out = capsys.readouterr().out
+    assert "24gb  (24 GiB)" in out
+    assert "chat completion: QuantTrio/Qwen3-Coder-30B-A3B-Instruct-AWQ, Apache-2.0, awq, context 32768" in out
+
+
+def test_fit_shows_the_arithmetic(capsys: Capture) -> None:
+    assert run(["fit", "--gpu", "24GB", "--model", "24gb"]) == 0
+    out = capsys.readouterr().out
+    assert "96 KiB a token" in out
+    assert "Longest context: 39" in out
+
+
+def test_what_does_not_fit_is_said_with_what_would(capsys: Capture) -> None:
+    assert run(["fit", "--gpu", "16", "--model", "24gb"]) == 1
+    out = capsys.readouterr().out
+    assert "It does not fit. With a context of 32768 it needs a card of 23 GiB" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["fit", "--gpu", "24", "--model", "nothing"], "nothing is neither a preset"),
+        (["serve", "--preset", "12gb", "--weights", "SMALL"], "no preset '12gb'"),
+        (["serve", "--preset", "24gb", "--weights", "SMALL"], "does not hold QuantTrio/Qwen3-Coder"),
+        (["serve", "--preset", "24gb", "--weights", "/nowhere"], "/nowhere is not a folder"),
+        (["serve", "--weights", "SMALL"], "Say which preset is wanted"),
+        (["serve", "--weights", "SMALL", "--gpu", "2", "--context", "32768"], "does not fit on 2 GiB"),
+        (["serve", "--weights", "SMALL", "--gpu", "24", "--", "--api-key=x"], "set VLLM_API_KEY"),
+        (["serve", "--weights", "SMALL", "--gpu", "24", "--", "--enable_log_requests"], "writes prompts to the log"),
+        (["serve", "--weights", "SMALL", "--gpu", "24", "--host", "0.0.0.0"], "VLLM_API_KEY is not set"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_with_its_reason(
+    arguments: list[str], says: str, small: Path, capsys: Capture
+) -> None:
+    assert run([str(small) if each == "SMALL" else each for each in arguments]) == 2
+    assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "says"),
+    [
+        ("--gpu", "big", "not a number of GiB"),
+        ("--gpus", "0", "not a whole number from 1"),
+        ("--share", "92", "not a share"),
+    ],
+)
+def test_numbers_that_are_none_are_refused(option: str, value: str, says: str, capsys: Capture) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(["fit", "--model", "24gb", "--gpu", "24", option, value])
+    assert ended.value.code == 2
+    assert says in capsys.readouterr().err
+
+
+def test_a_dry_run_prints_environment_and_command_and_starts_nothing(small: Path, capsys: Capture) -> None:
+    assert run(["serve", "--weights", str(small), "--gpu", "24", "--name", "coder", "--dry-run", "--", "--seed=1"]) == 0
+    out = capsys.readouterr().out
+    for each in (
+        "HF_HUB_OFFLINE=1 ",
+        "DO_NOT_TRACK=1 ",
+        "--scheduling-policy=priority",
+        "--max-model-len=32768",
+        "--seed=1",
+    ):
+        assert each in out
+    assert "--tool-call-parser" not in out
+
+
+def test_serving_replaces_the_process_with_vllm_and_its_environment(small: Path, tmp_path: Path) -> None:
+    """A module called vllm stands in for vLLM's entry, because what is asked here is how it is started."""
+    module = tmp_path / "path" / "vllm" / "entrypoints" / "openai"
+    module.mkdir(parents=True)
+    for each in (module, module.parent, module.parent.parent):
+        (each / "__init__.py").touch()
+    (module / "api_server.py").write_text(
+        "import os, sys\nprint(os.getpid(), os.environ['VLLM_NO_USAGE_STATS'], os.environ['MINE'], *sys.argv[1:4])"
+    )
+    env = os.environ | {"PYTHONPATH": f"{tmp_path / 'path'}:hub_config", "MINE": "kept"}
+    command = [sys.executable, "-m", "cellar_vllm", "serve", "--weights", str(small), "--gpu", "24"]
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as process:
+        out, _ = process.communicate(timeout=30)
+        assert process.returncode == 0
+        assert out.split() == [
+            *(str(process.pid), "1", "kept", f"--model={small}"),
+            *("--served-model-name=small-coder", "--host=127.0.0.1"),
+        ]

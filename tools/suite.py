@@ -19,13 +19,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tools import engine, frontend, images, older_hub
+from tools import engine, frontend, images, older_hub, vllm_cpu
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 REPORTS = ROOT / ".pytest_cache" / "reports"
 IN_CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
-WITHOUT = ("--ignore=tests/ui", "--ignore=tests/docker")
+WITHOUT = ("--ignore=tests/ui", "--ignore=tests/docker", "--ignore=tests/vllm/contract")
 SIDE_BY_SIDE = ("-n", str((os.cpu_count() or 1) + 1), "--dist", "loadfile")
 """Half of the time these tests wait. Chromium's do not, and all of Docker's tests share one engine."""
 NO_TESTS = 5  # pytest's exit status when it collected nothing
@@ -196,6 +196,9 @@ def everything(outcome: Outcome) -> None:
     pytest(outcome, "pytest", "tests", *WITHOUT, *SIDE_BY_SIDE, "-m", "not long")
     on_the_older_hub(outcome)
     jest(outcome)
+    # Where vLLM cannot be had its tests say so themselves.
+    part(outcome, "vllm for processors", [sys.executable, "-m", "tools.vllm_cpu"], also_fine=(vllm_cpu.MISSING,))
+    pytest(outcome, "vllm", "tests/vllm/contract", "-m", "not long")
     with engine.running(REPORTS / "dockerd.log") as problem:
         if problem:
             outcome.missing.append(problem)

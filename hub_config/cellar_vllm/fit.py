@@ -46,7 +46,7 @@ class Fit:
 
 
 def fit(weights: Weights, gpu: float, *, gpus: int = 1, share: float = SHARE, kv_number: int = 2) -> Fit:
-    """`gpu`: memory of one card, bytes; `share` of it is taken; `kv_number`: bytes of a number in the cache (2; fp8: 1).
+    """`gpu`: bytes of one card, of which `share` is taken; `kv_number`: bytes of a number in the cache (2; fp8: 1).
 
     With several cards the heads are divided among them; more cards than heads keep copies.
     """

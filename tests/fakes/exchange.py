@@ -63,7 +63,8 @@ class Answer:
         self._tokens = scenario.said(body.messages[-1].last_text[-500:])
         prompt = scenario.prompt_tokens
         self._prompt = openai.count_messages(body.messages) if prompt is None else prompt
-        self._chunks = openai.ChunkWriter(f"chatcmpl-{exchange.id}", body.model, int(time.time()), scenario.newline)
+        self._id = f"chatcmpl-{request.headers.get('x-request-id', exchange.id)}"
+        self._chunks = openai.ChunkWriter(self._id, body.model, int(time.time()), scenario.newline)
 
     async def whole(self) -> None:
         scenario = self._scenario
@@ -73,7 +74,7 @@ class Answer:
         message = {"role": "assistant", "content": "".join(self._tokens), "reasoning": scenario.reasoning or None}
         await self._request.answer_json(
             {
-                "id": f"chatcmpl-{self._exchange.id}",
+                "id": self._id,
                 "object": "chat.completion",
                 "model": self._body.model,
                 "choices": [{"index": 0, "message": message, "finish_reason": scenario.finish}],

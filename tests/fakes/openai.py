@@ -49,6 +49,10 @@ class _StreamOptions(msgspec.Struct, forbid_unknown_fields=True):
     continuous_usage_stats: bool = False
 
 
+# At most 128 characters, none of which could leave a path.
+Salt = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[^@/\\\x00]*$")]
+
+
 class ChatBody(msgspec.Struct, forbid_unknown_fields=True):
     model: str
     messages: Annotated[list[ChatMessage], Meta(min_length=1)]
@@ -71,7 +75,7 @@ class ChatBody(msgspec.Struct, forbid_unknown_fields=True):
     include_reasoning: bool | UnsetType = UNSET
     add_generation_prompt: bool = True
     continue_final_message: bool = False
-    cache_salt: Annotated[str, Meta(min_length=1, max_length=128)] | UnsetType = UNSET
+    cache_salt: Salt | UnsetType = UNSET
     priority: int | UnsetType = UNSET
     user: str | UnsetType = UNSET
 
@@ -129,6 +133,16 @@ def too_long(limit: int, prompt: int) -> dict[str, Any]:
         "BadRequestError",
         400,
         "input_tokens",
+    )
+
+
+def too_many(limit: int, asked: int) -> dict[str, Any]:
+    return error_body(
+        f"max_tokens={asked} cannot be greater than max_model_len={limit}. Please request fewer output tokens. "
+        f"(parameter=max_tokens, value={asked})",
+        "BadRequestError",
+        400,
+        "max_tokens",
     )
 
 

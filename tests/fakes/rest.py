@@ -23,7 +23,7 @@ class CompletionBody(msgspec.Struct, forbid_unknown_fields=True):
     stream_options: dict[str, bool] | UnsetType = UNSET
     temperature: float | UnsetType = UNSET
     stop: str | list[str] | UnsetType = UNSET
-    cache_salt: str | UnsetType = UNSET
+    cache_salt: openai.Salt | UnsetType = UNSET
     priority: int | UnsetType = UNSET
     n: int = 1
 

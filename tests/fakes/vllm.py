@@ -317,6 +317,8 @@ class FakeVLLM:
         complaint = body.complaint()
         if complaint:
             return 400, openai.error_body(complaint, "BadRequestError", 400)
+        if body.max_tokens and body.max_tokens > self.options.max_model_len:
+            return 400, openai.too_many(self.options.max_model_len, body.max_tokens)
         prompt = openai.count_messages(body.messages)
         if prompt + (body.max_tokens or 1) > self.options.max_model_len:
             return 400, openai.too_long(self.options.max_model_len, prompt)

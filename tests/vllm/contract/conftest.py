@@ -1,0 +1,145 @@
+"""Servers of the contract's cases: a real vLLM on the processor, started by `cellar-vllm serve`, and the fake.
+
+`served` is each of them in turn, `vllm` the real one alone. Whoever has no real one (`python -m tools.vllm_cpu` makes
+it) sees which tests did not run.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from cellar.client import ModelClient, make_http
+
+from tests.fakes.fixtures import unused_port
+from tests.fakes.vllm import FakeVLLM
+from tests.ui.lab import wait_until
+from tools import vllm_cpu
+
+ROOT = Path(__file__).resolve().parents[3]
+KEY = "a-key-that-only-the-gateway-has"
+CONTEXT = 4096
+# Steps of 256 tokens: a processor takes seconds for what a GPU reads in a tenth, and nothing stops within a step.
+OPTIONS = (
+    "--enforce-eager",
+    "--block-size=32",
+    "--max-num-batched-tokens=256",
+    "--enable-auto-tool-choice",
+    "--tool-call-parser=hermes",
+)
+STRICT = "--tool-strict-level=parameter"
+
+
+@dataclass(frozen=True)
+class Served:
+    """A model server; `url` is its base URL, as in VLLM_BASE_URL."""
+
+    root: str
+    model: str
+    context: int
+    key: str = ""
+    log: Path | None = None
+
+    @property
+    def url(self) -> str:
+        return self.root + "/v1"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.key}"} if self.key else {}
+
+    def client(self) -> ModelClient:
+        return ModelClient(make_http(self.url), self.url, self.key)
+
+    def post(self, path: str, headers: dict[str, str] | None = None, **fields: Any) -> httpx.Response:
+        """`fields` as JSON, with the model's name."""
+        with httpx.Client(trust_env=False, timeout=60) as http:
+            body = {"model": self.model, **fields}
+            return http.post(self.root + path, json=body, headers=self.headers | (headers or {}))
+
+    def chat(self, text: str = "Say hello.", **fields: Any) -> httpx.Response:
+        fields = {"max_tokens": 8, "temperature": 0.0, **fields}
+        return self.post("/v1/chat/completions", messages=[{"role": "user", "content": text}], **fields)
+
+    def metric(self, name: str) -> float:
+        """Sum over its engines."""
+        text = httpx.get(self.root + "/metrics", trust_env=False).text
+        return sum(map(float, re.findall(rf"^{re.escape(name)}\{{[^}}]*\}} (\S+)$", text, re.MULTILINE)))
+
+    def wait_for(self, name: str, value: float, seconds: float) -> float:
+        """Until a metric has that value; the seconds that took."""
+        started = time.monotonic()
+        wait_until(lambda: self.metric(name) == value, f"{name} to be {value:g}", timeout=seconds)
+        return time.monotonic() - started
+
+
+@contextmanager
+def vllm_running(folder: Path, *options: str, **env: str) -> Iterator[Served]:
+    """A vLLM of its own for as long as the block lasts."""
+    if not vllm_cpu.there():
+        pytest.skip("vLLM for processors is missing: `python -m tools.vllm_cpu` makes it")
+    port = unused_port()
+    log = folder / f"vllm-{port}.log"
+    command = [
+        *(str(vllm_cpu.python()), "-m", "cellar_vllm", "serve", f"--weights={vllm_cpu.weights()}", "--gpu=8"),
+        *(f"--context={CONTEXT}", f"--port={port}", "--", *OPTIONS, *options),
+    ]
+    own = {"PYTHONPATH": str(ROOT / "hub_config"), "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_API_KEY": KEY}
+    with log.open("wb") as out:
+        process = subprocess.Popen(command, stdout=out, stderr=out, env=os.environ | own | env, cwd=folder)
+    served = Served(f"http://127.0.0.1:{port}", vllm_cpu.weights().name, CONTEXT, KEY, log)
+
+    def healthy() -> bool:
+        if process.poll() is not None:
+            raise AssertionError(f"vLLM ended with {process.returncode}:\n{log.read_text()[-4000:]}")
+        try:
+            return httpx.get(served.root + "/health", trust_env=False).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    try:
+        wait_until(healthy, f"vLLM (log: {log})", timeout=240)
+        yield served
+    finally:
+        process.terminate()
+        try:
+            process.wait(90)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture(scope="session")
+def vllm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One for the whole run. Its queue is short on purpose: sixteen at work, twenty-four in all."""
+    with vllm_running(
+        tmp_path_factory.mktemp("vllm"), "--max-num-seqs=16", "--max-num-queued-reqs=24", STRICT
+    ) as served:
+        yield served
+
+
+@pytest.fixture(params=["fake", "vllm"])
+def served(request: pytest.FixtureRequest) -> Served:
+    if request.param == "vllm":
+        real: Served = request.getfixturevalue("vllm")
+        return real
+    fake: FakeVLLM = request.getfixturevalue("model")
+    fake.options.api_key = KEY
+    fake.options.max_model_len = CONTEXT
+    return Served(fake.root, fake.options.models[0], CONTEXT, KEY)
+
+
+@pytest.fixture(scope="session")
+def plain_vllm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One as it is without our switches: first come first served, arguments of tools unchecked."""
+    with vllm_running(tmp_path_factory.mktemp("plain"), "--scheduling-policy=fcfs") as served:
+        yield served

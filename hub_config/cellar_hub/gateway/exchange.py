@@ -103,7 +103,8 @@ class Exchange:
             self._status = refused.status
             raise
         except asyncio.CancelledError:
-            if not self._reply.ended:
+            # Whoever reads that the model server failed leaves at once: that is not what ended the answer.
+            if not self._reply.ended and self._reader.error is None:
                 self._outcome = self._outcome or "stopped"
             raise
         except Exception:

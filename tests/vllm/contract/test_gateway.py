@@ -59,7 +59,9 @@ async def test_two_users_share_no_cache_unless_the_policy_says_so(
 ) -> None:
     for salt, shared in (("user", False), ("none", True)):
         policy = f'[default]\ncache_salt = "{salt}"\n'
-        gateway = await make_gateway(policy, VLLM_BASE_URL=vllm.url, VLLM_API_KEY=KEY, CELLAR_GATEWAY_NAME=f"gateway-{salt}")
+        gateway = await make_gateway(
+            policy, VLLM_BASE_URL=vllm.url, VLLM_API_KEY=KEY, CELLAR_GATEWAY_NAME=f"gateway-{salt}"
+        )
         await gateway.house.health.look()
         asked = request(vllm, f"Shared is {shared}. " * 40)
         cached = []

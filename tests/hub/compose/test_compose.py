@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -14,6 +15,7 @@ import pytest
 import yaml
 from cellar_hub.doctor.settings import ProxySettings
 from cellar_hub.settings import ForwarderSettings, GatewaySettings, HubSettings, described
+from cellar_vllm.program import parser as cellar_vllm_parser
 
 from tools import env_example
 from tools.env_example import COMPOSE, FIXED, PAGE, page, sections
@@ -25,7 +27,7 @@ NEEDED = (
     *("CONFIGPROXY_AUTH_TOKEN", "CELLAR_GATEWAY_TOKEN", "CELLAR_COMMANDS_TOKEN", "CELLAR_FORWARDER_TOKEN"),
     "DOCKER_GID",
 )
-SECRETS = dict.fromkeys((*env_example.SECRETS, "VLLM_API_KEY", "VLLM_MODEL"), "0123456789abcdef")
+SECRETS = dict.fromkeys((*env_example.SECRETS, "VLLM_API_KEY", "VLLM_MODEL", "VLLM_SERVE"), "0123456789abcdef")
 SECRETS["CELLAR_POLICY"] = "/etc/cellar/site/policy.toml"
 SIDES = ("proxy", "hub", "gateway", "socketfilter", "model")
 OF_OVERLAYS = ("postgres", "redis", "tls", "vllm")
@@ -279,3 +281,18 @@ def test_vllm_is_not_root_and_finds_all_that_it_writes_in_its_home_or_in_memory(
     assert written and all(value.startswith(f"{home}/") for value in written)
     weights = next(each for each in vllm["volumes"] if "/models" in str(each))
     assert str(weights).endswith(":ro") or weights["read_only"]
+
+
+@pytest.mark.parametrize("command", commands(), ids=lambda words: words[0])
+def test_vllm_is_served_by_the_one_command_of_all_three_ways(command: list[str]) -> None:
+    settings = {"VLLM_MODEL": "qwen3-coder", "VLLM_SERVE": "--preset=24gb --gpus=2", "VLLM_OPTIONS": "--seed=1"}
+    done = configured(command, [BASE, overlay("vllm")], SECRETS | settings)
+    assert done.returncode == 0, done.stderr
+    vllm = yaml.safe_load(done.stdout)["services"]["vllm"]
+    words = shlex.split(vllm["command"]) if isinstance(vllm["command"], str) else vllm["command"]
+    asked = cellar_vllm_parser().parse_args(words)
+    assert (asked.command, str(asked.weights), asked.preset, asked.gpus) == ("serve", "/models/qwen3-coder", "24gb", 2)
+    assert (asked.host, asked.port, asked.options) == ("0.0.0.0", 8001, ["--seed=1"])
+    code = next(each for each in vllm["volumes"] if "/opt/cellar" in str(each))
+    folder = code.split(":")[0] if isinstance(code, str) else code["source"]
+    assert (Path(folder) / "program.py").is_file()

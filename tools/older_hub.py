@@ -15,7 +15,7 @@ SERIES = "5.5"
 MISSING = f"JupyterHub {SERIES} is not installed (pip reads PIP_INDEX_URL): nothing ran on the older JupyterHub"
 WANTED = (
     *(f"jupyterhub>={SERIES},<6", "dockerspawner>=14,<15", "jupyterhub-nativeauthenticator>=1.3"),
-    *("jupyterhub-idle-culler>=2", "httpx", "msgspec", "h11", "pathspec"),
+    *("jupyterhub-idle-culler>=2", "httpx", "httpx-aiohttp>=0.2", "psycopg[binary]>=3.2", "msgspec", "h11", "pathspec"),
 )
 TESTS = (
     "tests/hub/commands",

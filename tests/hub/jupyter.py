@@ -106,7 +106,7 @@ if os.environ["HUB_DATABASE"]:  # as our own configuration has it
     c.JupyterHub.db_kwargs = database_options(c.JupyterHub.db_url)
 c.JupyterHub.cookie_secret_file = os.path.join(os.environ["HUB_HOME"], "cookie-secret")
 c.JupyterHub.cleanup_servers = False
-c.JupyterHub.log_level = 30
+c.JupyterHub.log_level = 20 if os.environ["HUB_DATABASE"] else 30  # 20 tells the end of the start
 if os.environ["PROXY_COMMAND"]:
     c.ConfigurableHTTPProxy.command = os.environ["PROXY_COMMAND"]
     c.ConfigurableHTTPProxy.api_url = os.environ["PROXY_API"]
@@ -119,6 +119,8 @@ c.JupyterHub.services = [
     {"name": "tests", "api_token": os.environ["ADMIN_TOKEN"]},
     {"name": "cellar", "api_token": os.environ["GATEWAY_TOKEN"], "url": os.environ["GATEWAY_URL"]},
 ]
+if os.environ["HUB_DATABASE"]:
+    del c.JupyterHub.services[1]["url"]  # nobody waits for it: the start ends soon
 c.JupyterHub.load_roles = [
     {"name": "llm", "scopes": ["custom:llm:chat"], "groups": ["llm"]},
     {

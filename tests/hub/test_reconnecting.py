@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from tests.hub import jupyter
 from tests.hub.postgres import Cluster
+from tests.ui.lab import wait_until
 
 keep_connected()
 
@@ -98,6 +99,8 @@ def test_sqlite_needs_none_of_it(tmp_path: Path) -> None:
 @pytest.fixture
 def hub(postgresql: Cluster, tmp_path: Path) -> Iterator[jupyter.Hub]:
     with jupyter.running(tmp_path, database=postgresql.create_database()) as running:
+        # one whose database goes away before that ends, and is started again
+        wait_until(lambda: "JupyterHub is now running" in running.log, "the end of its start")
         yield running
 
 

@@ -153,13 +153,13 @@ def count(outcome: Outcome, report: Path) -> None:
                 outcome.missing.append(f"{case.get('classname')}::{case.get('name')}: {reason}")
 
 
-def on_the_older_hub(outcome: Outcome) -> None:
+def on_the_older_hub(outcome: Outcome, tests: Sequence[str] = older_hub.TESTS) -> None:
     """The same tests once more, where they depend on JupyterHub."""
     problem = older_hub.install()
     if problem:
         outcome.missing.append(problem)
         return
-    arguments = [*older_hub.TESTS, *SIDE_BY_SIDE, "-m", "not long"]
+    arguments = [*tests, *SIDE_BY_SIDE, "-m", "not long"]
     pytest(outcome, f"JupyterHub {older_hub.SERIES}", *arguments, env=older_hub.environment())
 
 
@@ -226,6 +226,8 @@ def long(outcome: Outcome) -> None:
         if problem:
             outcome.missing.append(problem)
         pytest(outcome, "long", "tests", "-m", "long", "--timeout=900", may_be_empty=True)
+    # `make test` runs those in which the hub does something; here are all.
+    on_the_older_hub(outcome, ["tests/hub"])
 
 
 def only_check(outcome: Outcome) -> None:

@@ -18,7 +18,7 @@ from cellar_hub.address import client_address
 from tests.hub.jupyter import proxy_command
 from tests.ui.lab import free_port
 
-PRELOAD = Path(__file__).resolve().parents[2] / "hub_config" / "images" / "hub" / "whole-requests.cjs"
+PRELOAD = Path(__file__).resolve().parents[2] / "hub_config" / "images" / "hub" / "proxy-mends.cjs"
 COOKIE = "session=ada"
 
 
@@ -158,3 +158,40 @@ def test_the_stacks_proxy_starts_with_what_was_tested_here() -> None:
     compose = PRELOAD.parents[2] / "compose" / "docker-compose.yml"
     assert f"NODE_OPTIONS: --require=/opt/node/lib/{PRELOAD.name}\n" in compose.read_text()
     assert f"COPY {PRELOAD.name} /opt/node/lib/\n" in (PRELOAD.parent / "Dockerfile").read_text()
+
+
+@pytest.mark.parametrize(
+    "head",
+    [b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", b"Content-Length: 10\r\n\r\nhello"],
+    ids=["chunks", "length"],
+)
+async def test_an_answer_whose_server_dies_is_cut_and_not_waited_for(head: bytes) -> None:
+    dies = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n" + head)
+        await dies.wait()
+        writer.transport.abort()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server, proxy_before(server.sockets[0].getsockname()[1]) as port:
+        async with httpx.AsyncClient(trust_env=False, timeout=20) as http:
+            async with http.stream("GET", f"http://127.0.0.1:{port}/user/ada/x") as answer:
+                pieces = answer.aiter_raw()
+                assert await anext(pieces) == b"hello"
+                dies.set()
+                with pytest.raises(httpx.RemoteProtocolError):
+                    await anext(pieces)
+
+
+async def test_an_answer_that_ends_with_its_connection_is_whole() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhello")
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server, proxy_before(server.sockets[0].getsockname()[1]) as port:
+        async with httpx.AsyncClient(trust_env=False, timeout=20) as http:
+            assert (await http.get(f"http://127.0.0.1:{port}/user/ada/x")).text == "hello"

@@ -15,6 +15,7 @@ from typing import Any
 
 from cellar.settings import SettingsError
 
+from ..audit.rows import plain
 from ..settings import HubSettings
 from .accounts import Accounts, Unusable, check_password, parse_name
 from .hubapi import HubApi, HubRefused
@@ -162,8 +163,8 @@ def show(found: list[dict[str, Any]], names: bool) -> None:
     for user in sorted(found, key=lambda user: str(user["name"])):
         if names:
             if user["account"] is not None:
-                print(user["name"])
+                print(plain(user["name"]))
             continue
         account = {True: "may log in", False: "blocked", None: "no account"}[user["account"]]
         running = "workspace runs" if user.get("servers") else ""
-        print(f"{user['name']:<32} {account:<11} {'admin' if user.get('admin') else '':<6} {running}".rstrip())
+        print(f"{plain(user['name']):<32} {account:<11} {'admin' if user.get('admin') else '':<6} {running}".rstrip())

@@ -25,7 +25,7 @@ Outcome = Literal["succeeded", "failed", "refused"]
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
-    """`count` attempts since `at`, in seconds of the epoch. `id` is the same when it is sent again."""
+    """`count` attempts, the first of them `at`, in seconds of the epoch. `id` is the same when it is sent again."""
 
     id: str
     at: float
@@ -45,6 +45,17 @@ class Kept(msgspec.Struct, frozen=True):
 Kind = tuple[Outcome, str, str, str]  # how it ended, whose name, address, reason
 
 
+class Minute(msgspec.Struct, frozen=True):
+    """What is counted and not told yet: how many, and when the first of them was."""
+
+    since: float
+    count: int = 0
+    first: float = 0.0
+
+    def and_one(self, now: float) -> Minute:
+        return Minute(self.since, self.count + 1, self.first if self.count else now)
+
+
 class Attempts:
     """`mark` makes the ids of this process's events its own."""
 
@@ -52,32 +63,32 @@ class Attempts:
         self._mark = mark
         self._number = 0
         self._unsent: list[Told] = []
-        self._open: dict[Kind, tuple[float, int]] = {}  # when its minute began, and what was counted since
+        self._open: dict[Kind, Minute] = {}
         self._failing: Counter[str] = Counter()  # of an address: kinds that are open
 
     def note(self, outcome: Outcome, subject: str, client: str, reason: str, now: float) -> bool:
         """Whether it is news, and not one more of the same minute."""
         kind = self._kind((outcome, subject, client, reason))
         is_new = kind not in self._open
-        since, count = self._open.get(kind, (now, 0))
+        minute = self._open.get(kind, Minute(now))
         if is_new and outcome != SUCCEEDED:
             self._failing[kind[2]] += 1
         if is_new and len(self._unsent) < MOST_UNSENT:
             self._add(kind, now, 1)
-            self._open[kind] = since, 0
+            self._open[kind] = minute
         else:
-            self._open[kind] = since, count + 1
+            self._open[kind] = minute.and_one(now)
         return is_new
 
     def due(self, now: float, end: bool = False) -> list[Told]:
         """What may be sent now, oldest first; at the `end` also what is still being counted."""
-        for kind, (since, count) in list(self._open.items()):
-            if not (end or now - since >= EVERY or now < since):
+        for kind, minute in list(self._open.items()):
+            if not (end or now - minute.since >= EVERY or now < minute.since):
                 continue
-            if count and len(self._unsent) < MOST_UNSENT:
-                self._add(kind, since, count)
-                self._open[kind] = now, 0
-            elif not count:
+            if minute.count and len(self._unsent) < MOST_UNSENT:
+                self._add(kind, minute.first, minute.count)
+                self._open[kind] = Minute(now)
+            elif not minute.count:
                 self._close(kind)
         return list(self._unsent)
 
@@ -88,9 +99,9 @@ class Attempts:
     def keep(self) -> Kept:
         """All that the gateway does not have, also what is still being counted."""
         counted = [
-            _told(f"{self._mark}-{self._number}+{number}", kind, since, count)
-            for number, (kind, (since, count)) in enumerate(self._open.items(), 1)
-            if count
+            _told(f"{self._mark}-{self._number}+{number}", kind, minute.first, minute.count)
+            for number, (kind, minute) in enumerate(self._open.items(), 1)
+            if minute.count
         ]
         return Kept((*self._unsent, *counted))
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pexpect
 import pytest
 from playwright.sync_api import Error
 
@@ -112,3 +114,16 @@ def test_the_doctor_finds_everything_well(site: Installation, two: tuple[Person,
     assert (done.returncode, done.stdout.count("Everything works together.")) == (0, 3), done.stdout + done.stderr
     for line in ("image standard: sha256:", "streaming through the proxy: ", "gateway: answers, Cellar "):
         assert f"ok    {line}" in done.stdout
+
+
+def test_a_password_that_an_administrator_types_is_asked_for_and_not_shown(site: Installation) -> None:
+    command = [str(COMPOSE / "cellar-hub"), "users", "add", "typed"]
+    seen = io.StringIO()
+    with pexpect.spawnu(command[0], command[1:], env=os.environ | {"CELLAR_SITE": site.name}, timeout=60) as terminal:
+        terminal.logfile_read = seen
+        for prompt in ("Password", "Again"):
+            terminal.expect(prompt)
+            terminal.sendline("a-typed-password")
+        terminal.expect(pexpect.EOF)
+    assert "typed may log in." in seen.getvalue() and "Password: " not in seen.getvalue()
+    assert "a-typed-password" not in seen.getvalue()

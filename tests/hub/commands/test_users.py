@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -122,6 +123,18 @@ def test_a_token_that_escaped_the_block_is_worth_nothing(site: Site) -> None:
         assert token.get("/hub/api/user").status_code == 403
         assert token.post("/hub/api/users/mallory/server").status_code == 403
         assert token.post("/hub/api/users/mallory/tokens", json={}).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "name", ["사용자", "a" * 255, "evil\x1b[2J", "\u202egro", "=cmd|x", "a..b", "-a", "ann\x00", "with space"]
+)
+def test_no_admin_gives_a_name_that_a_terminal_or_a_container_misreads(site: Site, name: str) -> None:
+    headers = {"Authorization": "token " + "c" * 32}
+    one = httpx.post(f"{site.url}/hub/api/users/{quote(name)}", headers=headers, timeout=30)
+    several = httpx.post(f"{site.url}/hub/api/users", headers=headers, json={"usernames": [name]}, timeout=30)
+    assert (one.status_code, several.status_code) == (400, 400)
+    known = httpx.get(site.url + "/hub/api/users", headers=headers, timeout=30).json()
+    assert name not in {user["name"] for user in known}
 
 
 def test_a_user_keeps_their_name_for_everything_goes_by_it(site: Site) -> None:

@@ -19,7 +19,7 @@ def test_a_first_attempt_is_told_at_once_and_those_after_it_once_a_minute() -> N
         assert not attempts.note("failed", "kim", "10.0.0.1", "wrong password", 110.0)
     assert attempts.due(100.0 + EVERY - 1) == []
     (second,) = attempts.due(100.0 + EVERY)
-    assert told([second]) == [("kim", "failed", 5, 100.0)] and second.id != first.id
+    assert told([second]) == [("kim", "failed", 5, 110.0)] and second.id != first.id
     attempts.sent(second)
     assert attempts.due(100.0 + 2 * EVERY) == []
     assert attempts.note("failed", "kim", "10.0.0.1", "wrong password", 300.0), "a quiet minute has passed"
@@ -53,12 +53,12 @@ def test_what_is_kept_is_bounded_and_every_attempt_counted() -> None:
 
 def test_what_was_not_taken_is_told_by_the_next_process_with_the_same_id() -> None:
     attempts = Attempts("a")
-    for _ in range(3):
-        attempts.note("failed", "kim", "10.0.0.1", "wrong password", 100.0)
+    for moment in (100.0, 101.0, 102.0):
+        attempts.note("failed", "kim", "10.0.0.1", "wrong password", moment)
     after = Attempts("b")
     after.restore(attempts.keep())
     assert after.due(200.0)[0] == attempts.due(100.0)[0]
-    assert told(after.due(200.0)) == [("kim", "failed", 1, 100.0), ("kim", "failed", 2, 100.0)]
+    assert told(after.due(200.0)) == [("kim", "failed", 1, 100.0), ("kim", "failed", 2, 101.0)]
     after.note("failed", "kim", "10.0.0.1", "wrong password", 200.0)
     assert len({each.id for each in after.due(200.0)}) == 3
 

@@ -9,7 +9,10 @@ passes a client's own.
 from __future__ import annotations
 
 import ipaddress
+import re
 
+_WITH_PORT = re.compile(r"\[([0-9a-fA-F:.]+)\](?::\d+)?|(\d+\.\d+\.\d+\.\d+):\d+")
+"""As some reverse proxies write it: 203.0.113.7:51234, [2001:db8::7]:51234."""
 LONGEST = 2000  # characters of the header that are looked at, from its end
 
 
@@ -26,6 +29,8 @@ def client_address(peer: str, forwarded_for: str, pool: ipaddress.IPv4Network, b
 
 
 def _parse(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    if port := _WITH_PORT.fullmatch(text):
+        text = port[1] or port[2]
     try:
         found = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:

@@ -22,7 +22,7 @@ from typing import Any
 import psycopg
 from jupyterhub.handlers import BaseHandler
 from sqlalchemy import event, make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import InterfaceError, OperationalError, PendingRollbackError, SQLAlchemyError
 from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction
 from tornado.web import HTTPError
 
@@ -73,7 +73,7 @@ def _say_who_is_away() -> None:
     async def asked(self: Any) -> Any:
         try:
             return await ask(self)
-        except SQLAlchemyError:
+        except (OperationalError, InterfaceError, PendingRollbackError):
             setattr(self, _AWAY, True)
             raise  # JupyterHub logs it, and undoes the transaction
 

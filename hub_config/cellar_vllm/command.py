@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 # vLLM asks nobody, tells nobody and loads nothing: no hub of models, no usage statistics, no plugins, no pictures by
-# address. A kept connection outlives the gateway's (30 s), so that no request meets a closing one. `n` answers to one
-# question are few.
+# address; its developers' doors are shut, whatever the environment says. A kept connection outlives the gateway's
+# (30 s), so that no request meets a closing one. `n` answers to one question are few.
 ENVIRONMENT: Mapping[str, str] = {
     "HF_HUB_OFFLINE": "1",
     "TRANSFORMERS_OFFLINE": "1",
@@ -18,7 +18,10 @@ ENVIRONMENT: Mapping[str, str] = {
     "DO_NOT_TRACK": "1",
     "VLLM_PLUGINS": "",
     "VLLM_MEDIA_URL_ALLOW_REDIRECTS": "0",
-    "VLLM_HAS_FLASHINFER_CUBIN": "1",  # the image brings the kernels (`vllm download-kernels`); none are fetched
+    "VLLM_USE_MODELSCOPE": "False",
+    "VLLM_SERVER_DEV_MODE": "0",
+    "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "0",
+    "VLLM_DEBUG_LOG_API_SERVER_RESPONSE": "False",
     "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": "75",
     "VLLM_MAX_N_SEQUENCES": "4",
 }
@@ -31,6 +34,14 @@ REFUSED = {
     "--trust-remote-code": "it runs code that came with the weights",
     "--tool-server": "it lets the model server call out",
     "--trust-request-chat-template": "it lets a request bring a template of its own",
+    "--config": "a file could bring any of the options that are not handed on",
+    "--otlp-traces-endpoint": "it tells another server of each request",
+    "--middleware": "it runs code of its own on each request",
+    "--tool-parser-plugin": "it runs code that is not vLLM's",
+    "--reasoning-parser-plugin": "it runs code that is not vLLM's",
+    "--logits-processors": "it runs code that is not vLLM's",
+    "--allowed-local-media-path": "it lets a request read files of this machine",
+    "--host": "say it before the --",
 }
 
 
@@ -56,15 +67,15 @@ class Server:
     more: Sequence[str] = field(default=())  # options for vLLM, as they are
 
     def options(self) -> list[str]:
-        """Everything behind `vllm serve`. BadOption."""
+        """Everything behind `vllm serve WEIGHTS`. BadOption."""
         options = [
-            f"--model={self.weights}",
             f"--served-model-name={self.name}",
             f"--host={self.host}",
             f"--port={self.port}",
             f"--max-model-len={self.context}",
             f"--max-num-seqs={self.sequences}",
-            # The gateway queues; this bounds what comes past it. 503 is what it and vllm-router understand.
+            # Of all copies together, at work and waiting. The gateway queues; this bounds what comes past it, by a 503
+            # that it and vllm-router understand.
             f"--max-num-queued-reqs={4 * self.sequences * self.copies}",
             f"--gpu-memory-utilization={self.share}",
             "--scheduling-policy=priority",
@@ -91,6 +102,7 @@ class Server:
             options.append(f"--reasoning-parser={self.reasoning}")
         for option in self.more:
             name = option.split("=", 1)[0].replace("_", "-")
-            if name in REFUSED:
-                raise BadOption(f"{name} is not handed on to vLLM: {REFUSED[name]}.")
+            for refused, why in REFUSED.items():
+                if len(name) > 2 and name.startswith("--") and refused.startswith(name):  # argparse takes beginnings
+                    raise BadOption(f"{name} is not handed on to vLLM: {why}.")
         return [*options, *self.more]

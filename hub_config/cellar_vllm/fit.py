@@ -50,7 +50,7 @@ def fit(weights: Weights, gpu: float, *, gpus: int = 1, share: float = SHARE, kv
 
     With several cards the heads are divided among them; more cards than heads keep copies.
     """
-    copies = max(1, gpus // weights.kv_heads)
+    copies = gpus if weights.latent else max(1, gpus // weights.kv_heads)
     return Fit(weights, gpu * gpus * share, OVERHEAD * gpus, weights.kv_bytes(kv_number) * copies)
 
 

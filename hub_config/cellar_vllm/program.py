@@ -10,6 +10,7 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from cellar_vllm import command, presets
@@ -60,7 +61,7 @@ def show_presets() -> int:
             room = fit(serve.weights, preset.gpu_gib * GIB, share=serve.share)
             print(
                 f"    {serve.role}: {serve.model}, {serve.licence}, {serve.weights.quantisation or 'bf16'}, context "
-                f"{serve.context}, {room.requests(4096)} requests of 4,096 tokens at once"
+                f"{serve.context}, at once of 4,096 tokens each: {room.requests(4096)}"
             )
     return 0
 
@@ -97,11 +98,11 @@ def serve(options: argparse.Namespace) -> int:
     except command.BadOption as error:
         raise Unusable(str(error)) from None
     added = dict(command.ENVIRONMENT)
-    line = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", *arguments]
+    line = [sys.executable, "-m", *_entry(server.weights), *arguments]
     if options.dry_run:
         for name, value in added.items():
             print(f"{name}={shlex.quote(value)} \\")
-        print(" \\\n    ".join(shlex.quote(part) for part in ["vllm", "serve", *arguments]))
+        print(" \\\n    ".join(shlex.quote(part) for part in ["vllm", "serve", str(server.weights), *arguments]))
         return 0
     if not os.environ.get("VLLM_API_KEY") and server.host not in ("127.0.0.1", "::1", "localhost"):
         raise Unusable(
@@ -112,6 +113,15 @@ def serve(options: argparse.Namespace) -> int:
         os.execve(sys.executable, line, os.environ | added)
     except OSError as error:
         raise Unusable(f"{sys.executable} cannot be run: {error}") from None
+
+
+def _entry(weights: Path) -> list[str]:
+    """The module that `vllm serve` is; builds of vLLM under another name do not find themselves by it."""
+    try:
+        version("vllm")
+    except PackageNotFoundError:
+        return ["vllm.entrypoints.openai.api_server", f"--model={weights}"]
+    return ["vllm.entrypoints.cli.main", "serve", str(weights)]
 
 
 def _server(options: argparse.Namespace) -> command.Server:

@@ -25,10 +25,13 @@ class Weights:
     head_dim: int
     context: int  # tokens the model was trained for
     quantisation: str = ""  # "" is none: 16 bits a number
+    latent: int = 0  # numbers of a token in a layer, where keys and values are kept as one latent (MLA)
     chat: bool = True  # it has a chat template; without one only /v1/completions makes sense
 
     def kv_bytes(self, number: int = 2) -> int:
         """Bytes of one token of context: a key and a value in every head of every layer, `number` bytes each."""
+        if self.latent:
+            return self.layers * self.latent * number
         return 2 * self.layers * self.kv_heads * self.head_dim * number
 
 
@@ -40,6 +43,7 @@ def read(folder: Path) -> Weights:
             f"{folder} is not a folder. vLLM is served a folder of weights that was copied to this machine."
         )
     files = sorted(folder.glob("*.safetensors"))
+    files = [file for file in files if not file.name.startswith("consolidated")] or files  # the same once more
     if not files:
         ggufs = sorted(folder.glob("*.gguf"))
         why = " GGUF files are for llama.cpp; vLLM reads safetensors." if ggufs else ""
@@ -59,6 +63,7 @@ def read(folder: Path) -> Weights:
             head_dim=int(text.get("head_dim") or int(text["hidden_size"]) // heads),
             context=int(text["max_position_embeddings"]),
             quantisation=str((config.get("quantization_config") or {}).get("quant_method", "")),
+            latent=int(text.get("kv_lora_rank") or 0) and int(text["kv_lora_rank"]) + int(text["qk_rope_head_dim"]),
             chat=_has_chat_template(folder),
         )
     except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
@@ -68,9 +73,13 @@ def read(folder: Path) -> Weights:
 def _layers(text: dict[str, Any]) -> int:
     """Layers whose keys and values grow with the context; those with a window or a state of fixed size do not."""
     kinds = text.get("layer_types")
+    layers = int(text["num_hidden_layers"])
     if isinstance(kinds, list):
-        return max(1, kinds.count("full_attention"))
-    return int(text["num_hidden_layers"])
+        growing = sum(kind in ("full_attention", "attention") for kind in kinds)
+        if not growing:
+            raise BadWeights(f"What its layers keep is not known ({', '.join(sorted(set(map(str, kinds))))}).")
+        return growing
+    return layers // int(text.get("full_attention_interval") or 1)
 
 
 def _has_chat_template(folder: Path) -> bool:

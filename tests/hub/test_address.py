@@ -21,6 +21,9 @@ PROXY, NGINX, PERSON, WORKSPACE = "172.20.0.2", "172.20.0.9", "192.0.2.7", "10.2
         (PROXY, f"9.9.9.9,{PERSON},{NGINX}", 1, PERSON),
         (PROXY, f"::ffff:{PERSON}", 0, PERSON),
         (PROXY, "2001:db8::1", 0, "2001:db8::1"),
+        (PROXY, f"{PERSON}:51234,{NGINX}:443", 1, PERSON),  # some write ports
+        (PROXY, "[2001:db8::1]:51234", 0, "2001:db8::1"),
+        (PROXY, "[2001:db8::1]", 0, "2001:db8::1"),
         (f"::ffff:{PROXY}", "", 0, PROXY),
         (PROXY, PERSON, 5, PERSON),
         (PROXY, "", 1, PROXY),

@@ -6,9 +6,12 @@ import ast
 import re
 from pathlib import Path
 
+import jinja2
 import pytest
 from cellar_hub.pages import LANGUAGES, TEMPLATES, in_language, template_vars, texts
 from cellar_hub.spawner import profiles, workspace
+from cellar_hub.spawner.refusals import StartRefused
+from jupyterhub._data import DATA_FILES_PATH
 
 SAID_BY = {"_step": 1, "StartRefused": 0, "NotOffered": 0}
 """Functions that say something to the user, and which of their arguments it is."""
@@ -57,3 +60,18 @@ def test_every_text_is_there_in_every_language_with_the_same_names() -> None:
 def test_a_catalogue_in_a_script_ends_no_script() -> None:
     assert "<" not in template_vars()["cellar_texts"]
     assert (TEMPLATES / "page.html").is_file()
+
+
+def test_a_start_that_fails_at_once_shows_the_containers_last_words_too() -> None:
+    """By JupyterHub's own loaders; what a page needs besides is not looked at."""
+    stock = jinja2.FileSystemLoader(str(Path(DATA_FILES_PATH) / "templates"))
+    ours = jinja2.FileSystemLoader([str(TEMPLATES), str(Path(DATA_FILES_PATH) / "templates")])
+    loader = jinja2.ChoiceLoader([jinja2.PrefixLoader({"templates": stock}), ours])
+    pages = jinja2.Environment(loader=loader, undefined=jinja2.ChainableUndefined, autoescape=True)
+    pages.globals["static_url"] = lambda path, **_: path
+    refused = StartRefused("It needed more memory.", b"These are <its> last words.\n")
+    text, html = refused.jupyterhub_message, refused.jupyterhub_html_message
+    page = pages.get_template("spawn.html").render(error_message=text, html_error_message=html, **template_vars())
+    assert "These are &lt;its&gt; last words." in page and page.count("It needed more memory.") == 1
+    plain = pages.get_template("spawn.html").render(error_message="No such option", html_error_message="")
+    assert "Error: No such option" in plain

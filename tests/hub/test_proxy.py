@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+import socket
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from ipaddress import IPv4Network
@@ -160,29 +162,50 @@ def test_the_stacks_proxy_starts_with_what_was_tested_here() -> None:
     assert f"COPY {PRELOAD.name} /opt/node/lib/\n" in (PRELOAD.parent / "Dockerfile").read_text()
 
 
-@pytest.mark.parametrize(
-    "head",
-    [b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", b"Content-Length: 10\r\n\r\nhello"],
-    ids=["chunks", "length"],
-)
-async def test_an_answer_whose_server_dies_is_cut_and_not_waited_for(head: bytes) -> None:
+CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
+DEATHS = {"fin": None, "reset": struct.pack("ii", 1, 0)}
+"""What a server leaves behind: the end of its connection, or a reset (SO_LINGER)."""
+
+
+@asynccontextmanager
+async def dying(said: bytes, how: str) -> AsyncIterator[tuple[int, asyncio.Event]]:
+    """The port of a proxy before a server that says so much and dies when the event is set."""
     dies = asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n" + head)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n" + said)
         await dies.wait()
+        if linger := DEATHS[how]:
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         writer.transport.abort()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server, proxy_before(server.sockets[0].getsockname()[1]) as port:
-        async with httpx.AsyncClient(trust_env=False, timeout=20) as http:
-            async with http.stream("GET", f"http://127.0.0.1:{port}/user/ada/x") as answer:
-                pieces = answer.aiter_raw()
-                assert await anext(pieces) == b"hello"
-                dies.set()
-                with pytest.raises(httpx.RemoteProtocolError):
-                    await anext(pieces)
+        yield port, dies
+
+
+@pytest.mark.parametrize("how", DEATHS)
+@pytest.mark.parametrize(
+    "said", [CHUNKED + b"5\r\nhello\r\n", b"Content-Length: 10\r\n\r\nhello"], ids=["chunks", "length"]
+)
+async def test_an_answer_whose_server_dies_is_cut_and_not_waited_for(said: bytes, how: str) -> None:
+    async with dying(said, how) as (port, dies), httpx.AsyncClient(trust_env=False, timeout=20) as http:
+        async with http.stream("GET", f"http://127.0.0.1:{port}/user/ada/x") as answer:
+            pieces = answer.aiter_raw()
+            assert await anext(pieces) == b"hello"
+            dies.set()
+            with pytest.raises(httpx.RemoteProtocolError):
+                await anext(pieces)
+
+
+@pytest.mark.parametrize("how", DEATHS)
+async def test_an_answer_whose_server_dies_before_its_first_byte_is_an_error(how: str) -> None:
+    async with dying(CHUNKED, how) as (port, dies), httpx.AsyncClient(trust_env=False, timeout=20) as http:
+        asked = asyncio.create_task(http.get(f"http://127.0.0.1:{port}/user/ada/x"))
+        await asyncio.sleep(0.3)  # the proxy has the head, and nobody sees that it has
+        dies.set()
+        assert (await asked).status_code in (502, 503)
 
 
 async def test_an_answer_that_ends_with_its_connection_is_whole() -> None:

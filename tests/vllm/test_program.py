@@ -23,8 +23,8 @@ def small(tmp_path: Path) -> Path:
 def test_the_presets_are_listed_with_what_fits(capsys: Capture) -> None:
     assert run(["presets"]) == 0
     out = capsys.readouterr().out
-    assert "24gb  (24 GiB)" in out
-    assert "chat completion: QuantTrio/Qwen3-Coder-30B-A3B-Instruct-AWQ, Apache-2.0, awq, context 32768" in out
+    assert "24gb  (22 GiB)" in out
+    assert "chat completion: QuantTrio/Qwen3-Coder-30B-A3B-Instruct-AWQ, Apache-2.0, awq, context 16384" in out
 
 
 def test_fit_shows_the_arithmetic(capsys: Capture) -> None:
@@ -37,7 +37,7 @@ def test_fit_shows_the_arithmetic(capsys: Capture) -> None:
 def test_what_does_not_fit_is_said_with_what_would(capsys: Capture) -> None:
     assert run(["fit", "--gpu", "16", "--model", "24gb"]) == 1
     out = capsys.readouterr().out
-    assert "It does not fit. With a context of 32768 it needs a card of 23 GiB" in out
+    assert "It does not fit. With a context of 16384 it needs a card of 22 GiB" in out
 
 
 @pytest.mark.parametrize(
@@ -51,6 +51,9 @@ def test_what_does_not_fit_is_said_with_what_would(capsys: Capture) -> None:
         (["serve", "--weights", "SMALL", "--gpu", "2", "--context", "32768"], "does not fit on 2 GiB"),
         (["serve", "--weights", "SMALL", "--gpu", "24", "--", "--api-key=x"], "set VLLM_API_KEY"),
         (["serve", "--weights", "SMALL", "--gpu", "24", "--", "--enable_log_requests"], "writes prompts to the log"),
+        (["serve", "--weights", "SMALL", "--gpu", "24", "--", "--enable-log-r"], "writes prompts to the log"),
+        (["serve", "--weights", "SMALL", "--gpu", "24", "--", "--config=x.yaml"], "any of the options"),
+        (["serve", "--weights", "SMALL", "--gpu", "24", "--", "--host=0.0.0.0"], "before the --"),
         (["serve", "--weights", "SMALL", "--gpu", "24", "--host", "0.0.0.0"], "VLLM_API_KEY is not set"),
     ],
 )

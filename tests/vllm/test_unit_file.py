@@ -40,5 +40,7 @@ def test_its_example_is_a_command_that_cellar_vllm_understands(settings: dict[st
     assert (options.preset, options.host, options.port) == ("24gb", "10.0.0.5", 8001)
 
 
-def test_it_lets_an_answer_end_before_it_is_killed() -> None:
-    assert "TimeoutStopSec=90" in UNIT.read_text()  # --shutdown-timeout=60 and what it takes to leave
+def test_it_lets_an_answer_end_before_it_is_killed_and_starts_again_whatever_ended_it_but_a_refusal() -> None:
+    lines = UNIT.read_text().splitlines()
+    for line in ("TimeoutStopSec=90", "KillMode=mixed", "Restart=always", "RestartPreventExitStatus=2"):
+        assert line in lines

@@ -22,8 +22,8 @@ STREAM_HEADERS: tuple[Header, ...] = (
 
 
 class Reply:
-    """`status` is 0 until the head is sent. `proxied`: it goes through the hub's proxy, and perhaps through others that do
-    not pass on that an answer was broken off: its client would wait for ever."""
+    """`status` is 0 until the head is sent. `proxied`: it goes through the hub's proxy, and perhaps others, not each
+    of which passes on that an answer was broken off: its client would wait for ever."""
 
     def __init__(self, send: Send, request_id: str, *, proxied: bool = False) -> None:
         self._send = send

@@ -17,8 +17,9 @@ import msgspec
 EVERY = 60.0  # seconds that are told together
 MOST_UNSENT = 1000
 MOST_KINDS = 2000  # that are counted apart
-NAMES = 20  # that may fail from one address, and are counted apart
+NAMES = 20  # that are nobody's, fail from one address, and are counted apart
 
+UNKNOWN = "unknown:"  # how a name begins that is nobody's
 SUCCEEDED = "succeeded"
 Outcome = Literal["succeeded", "failed", "refused"]
 """Let in; a wrong name or password; or not let in whatever the password was."""
@@ -110,12 +111,14 @@ class Attempts:
         self._unsent = [*kept.told, *self._unsent]
 
     def _kind(self, kind: Kind) -> Kind:
-        """Under which it is counted: itself; or with all other names from that address; or with everybody else's."""
-        outcome, _, client, reason = kind
-        if kind not in self._open and outcome != SUCCEEDED and self._failing[client] >= NAMES:
+        """Under which it is counted: itself; a name that is nobody's with all others from that address; or without the
+        address. Whose account it is, is told in every flood."""
+        outcome, subject, client, reason = kind
+        is_account = bool(subject) and not subject.startswith(UNKNOWN)
+        if kind not in self._open and not is_account and self._failing[client] >= NAMES:
             kind = outcome, "", client, reason
-        if kind not in self._open and len(self._open) >= MOST_KINDS:
-            kind = outcome, "", "", reason
+        if kind not in self._open and len(self._open) >= MOST_KINDS:  # of accounts there are so many and no more
+            kind = outcome, subject if is_account else "", "", reason
         return kind
 
     def _close(self, kind: Kind) -> None:
@@ -140,4 +143,4 @@ def hidden(name: str, secret: str) -> str:
     A plain hash would be guessed as quickly as a password is; this one's key is not where the audit is. No name of an
     account has a colon (`commands.accounts.parse_name`)."""
     key = hmac.digest(secret.encode(), b"cellar log-in name", "sha256")
-    return "unknown:" + hmac.digest(key, name.encode("utf-8", "surrogatepass"), hashlib.sha256).hex()[:16]
+    return UNKNOWN + hmac.digest(key, name.encode("utf-8", "surrogatepass"), hashlib.sha256).hex()[:16]

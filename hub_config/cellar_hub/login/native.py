@@ -16,7 +16,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import secrets
+from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import bcrypt
@@ -42,6 +46,8 @@ LONGEST = 72  # bytes of a password that bcrypt reads
 CROWDED = "Too many people log in at this moment. Please try again in a few seconds."
 AWAY = "The hub's database does not answer. Please try again in a minute."
 UNTOLD = "untold-logins.json"
+NAMES_KEY = "login-names.key"
+LONGEST_NAME = 255  # characters that the hub's database keeps
 
 
 def matches(password: str, digest: bytes) -> bool:
@@ -57,10 +63,16 @@ class Login(NativeAuthenticator):  # type: ignore[misc]  # it ships no types
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         settings: HubSettings = self.hub_settings
+        self._secret = own_secret(settings.data / NAMES_KEY)
         self._checks = Checks(of_one=self.most_waiting)
         where, token = settings.gateway_operations, settings.gateway_token
         self._post = Post(where, token, settings.pool, settings.data / UNTOLD, self.log)
         self.log.addFilter(_is_without_name)
+
+    def validate_username(self, username: str) -> bool:
+        """Also names that an admin gives through the hub's API: of any script, and nothing in them that a terminal or a
+        page would obey (control and direction marks, line ends)."""
+        return username.isprintable() and bool(super().validate_username(username))
 
     def get_handlers(self, app: Any) -> list[Any]:
         """Asked for by the hub that serves pages, once, and by no other program of JupyterHub (`jupyterhub token`)."""
@@ -76,9 +88,10 @@ class Login(NativeAuthenticator):  # type: ignore[misc]  # it ships no types
             raise HTTPError(400, "A log-in is a name and a password")  # nobody has tried one
         name: str = self.normalize_username(given)
         client = address_of(handler.request, self.hub_settings)
-        subject = hidden(name, self.hub_settings.gateway_token)
+        subject = hidden(name[:LONGEST_NAME], self._secret)
         try:
-            account = self.get_user(name) if name.isprintable() else None  # not every database takes every character
+            # not every database takes every character, and no name is as long as what may be sent
+            account = self.get_user(name) if name.isprintable() and len(name) <= LONGEST_NAME else None
             subject = name if account else subject
             digest = account.password if account else NOBODY
             right = await self._checks.run(client, partial(matches, password, digest))
@@ -120,6 +133,13 @@ class Login(NativeAuthenticator):  # type: ignore[misc]  # it ships no types
     async def refresh_user(self, user: Any, handler: Any = None, **_: Any) -> bool:
         """Whether the user's account, if there is one, may be used."""
         return self._is_authorized(user.name) is not False
+
+
+def own_secret(file: Path) -> str:
+    """Made once, in the hub's data: whoever has the gateway's, where the audit is, cannot try names against it."""
+    with suppress(FileExistsError), open(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as made:
+        made.write(secrets.token_hex(32))
+    return file.read_text()
 
 
 def address_of(request: Any, settings: HubSettings) -> str:

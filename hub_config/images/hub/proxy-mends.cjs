@@ -27,17 +27,36 @@ WEB_PASSES.deleteLength = request => {
   }
 };
 
-const watched = new WeakSet();
-WEB_PASSES.stream = (request, response, options, head, server, ...more) => {
+const watched = new WeakSet(); // servers
+const failed = new WeakSet(); // responses for which the proxy has an error page of its own on the way
+WEB_PASSES.stream = (request, response, options, head, server, fail) => {
   if (!watched.has(server)) {
     watched.add(server);
     server.on('proxyRes', (answer, _, response) => {
       answer.on('close', () => {
         if (!answer.complete) {
-          response.destroy();
+          cut(response);
         }
       });
     });
   }
-  return stream(request, response, options, head, server, ...more);
+  // Once the client has a part of the answer no error page can follow it; the proxy would try all the same.
+  const failOnce = (error, ...about) => {
+    if (response.headersSent) {
+      response.destroy();
+    } else {
+      failed.add(response);
+      fail(error, ...about);
+    }
+  };
+  return stream(request, response, options, head, server, fail && failOnce);
 };
+
+function cut(response) {
+  if (response.headersSent) {
+    response.destroy();
+  } else if (!failed.has(response)) {
+    response.getHeaderNames().forEach(name => response.removeHeader(name));
+    response.writeHead(502).end();
+  }
+}

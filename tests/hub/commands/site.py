@@ -37,7 +37,6 @@ c.Authenticator.allow_existing_users = True
 c.Authenticator.admin_users = {"admin"}
 c.Authenticator.auth_refresh_age = 1
 c.Authenticator.auth_refresh_strict = configured.Authenticator.get("auth_refresh_strict", False)
-c.Authenticator.username_pattern = configured.Authenticator.username_pattern
 c.NativeAuthenticator.allowed_failed_logins = 3
 c.NativeAuthenticator.seconds_before_next_try = 3600
 c.JupyterHub.proxy_class = NoProxy

@@ -125,10 +125,8 @@ def test_a_token_that_escaped_the_block_is_worth_nothing(site: Site) -> None:
         assert token.post("/hub/api/users/mallory/tokens", json={}).status_code == 403
 
 
-@pytest.mark.parametrize(
-    "name", ["사용자", "a" * 255, "evil\x1b[2J", "\u202egro", "=cmd|x", "a..b", "-a", "ann\x00", "with space"]
-)
-def test_no_admin_gives_a_name_that_a_terminal_or_a_container_misreads(site: Site, name: str) -> None:
+@pytest.mark.parametrize("name", ["evil\x1b[2J", "\u202egro", "ann\x00", "two\nlines", "with space", "zero\u200bwidth"])
+def test_no_admin_gives_a_name_that_a_terminal_or_a_page_would_obey(site: Site, name: str) -> None:
     headers = {"Authorization": "token " + "c" * 32}
     one = httpx.post(f"{site.url}/hub/api/users/{quote(name)}", headers=headers, timeout=30)
     several = httpx.post(f"{site.url}/hub/api/users", headers=headers, json={"usernames": [name]}, timeout=30)

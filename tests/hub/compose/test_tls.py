@@ -154,6 +154,20 @@ async def test_plain_http_sends_the_browser_to_https(site: Site) -> None:
         assert (answer.status, answer.headers["Location"]) == (301, site.url + "/hub/login?next=lab")
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["/hub\\login", "/hub\\api\\users\\a\\tokens", "/hub/api/users/x%2f../tokens", "/hub/api/users/x%2F%2E./tokens"],
+)
+async def test_a_path_that_the_proxy_behind_would_read_otherwise_is_refused(site: Site, path: str) -> None:
+    async with site.http.post(URL(site.url + path, encoded=True)) as answer:
+        assert answer.status == 400
+
+
+async def test_a_file_may_be_called_with_a_backslash(site: Site) -> None:
+    async with site.http.get(URL(site.url + "/headers?x=%2f..%5C", encoded=True)) as answer:
+        assert answer.status == 200
+
+
 PASSWORDS = ["login", "api/users/ann/tokens", "api/users/a%2Fb/tokens", "api/users/a%0Ab/tokens"]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from cellar_hub.login.attempts import EVERY, MOST_KINDS, MOST_UNSENT, NAMES, Attempts, Kept, Told, hidden
 
 
@@ -34,6 +36,22 @@ def test_many_names_from_one_address_are_counted_together_and_successes_never() 
     failed = [each for each in found if each.outcome == "failed"]
     assert len(failed) <= NAMES + 2 and sum(each.count for each in failed) == 400
     assert attempts.note("failed", "lee", "10.0.0.2", "wrong password", 100.0), "others are told apart"
+
+
+def test_no_flood_hides_whose_account_is_attacked_or_who_got_in() -> None:
+    attempts = Attempts("a")
+    for number in range(NAMES):
+        attempts.note("failed", f"unknown:{number}", "10.0.0.1", "unknown name", 100.0)
+    attempts.note("failed", "alice", "10.0.0.1", "wrong password", 100.0)
+    attempts.note("refused", "alice", "10.0.0.1", "too many wrong passwords", 100.0)
+    for number in range(MOST_KINDS):
+        attempts.note("refused", f"unknown:{number}", f"10.1.{number // 250}.{number % 250}", "too many at once", 100.0)
+    for name in ("kim", "lee"):
+        attempts.note("succeeded", name, "10.0.0.3", "", 100.0)
+    found = Counter((each.subject, each.outcome) for each in attempts.due(100.0, end=True))
+    kept = Counter((each.subject, each.outcome) for each in attempts.keep().told)
+    for expected in (("alice", "failed"), ("alice", "refused"), ("kim", "succeeded"), ("lee", "succeeded")):
+        assert (found | kept)[expected] == 1
 
 
 def test_what_is_kept_is_bounded_and_every_attempt_counted() -> None:

@@ -22,7 +22,7 @@ from vllm.utils.argparse_utils import FlexibleArgumentParser
 
 found = []
 for options in json.load(sys.stdin):
-    parsed = make_arg_parser(FlexibleArgumentParser()).parse_args(options)
+    parsed = make_arg_parser(FlexibleArgumentParser()).parse_args(["/models/m", *options])
     validate_parsed_serve_args(parsed)
     if parsed.tool_call_parser:
         ToolParserManager.get_tool_parser(parsed.tool_call_parser)

@@ -78,6 +78,7 @@ class House:
             settings.redis_url,
             settings.pool,
             name=settings.name,
+            secret=settings.token,
             gateways=settings.gateways,
             heard=self.revoke,
             deaf=lambda: self.identities.forget(),

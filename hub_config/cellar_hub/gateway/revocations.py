@@ -9,7 +9,9 @@ gateways did not hear.
 from __future__ import annotations
 
 import asyncio
+import hmac
 import logging
+import time
 from collections.abc import Callable
 from ipaddress import IPv4Network
 from typing import Any
@@ -26,6 +28,10 @@ from .shared import connections
 CHANNEL = "cellar:revoked"
 AGAIN = 1.0
 """Seconds until a Redis that did not answer is asked again."""
+LATE = 60.0
+"""Seconds that clocks of gateways may differ by; what is older was said by somebody else, or once more."""
+SILENCE = 30.0
+"""Seconds after which it is looked again whether there is something: releases of redis differ in waiting for ever."""
 PATIENCE = 2.0
 """Seconds for telling the others: the hub waits for three."""
 
@@ -52,10 +58,23 @@ class Revocation(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Said(msgspec.Struct, forbid_unknown_fields=True):
-    """What goes through Redis. `gateway`: who says it."""
+    """What goes through Redis. `gateway`: who says it; `at`: when, in seconds of the epoch; `mac`: that it was one of
+    this site, for Redis lets anybody speak who reaches it."""
 
     gateway: str
+    at: float
     revocation: Revocation
+    mac: str = ""
+
+    def signed(self, secret: str) -> Said:
+        return msgspec.structs.replace(self, mac=self._mac(secret))
+
+    def is_ours(self, secret: str, now: float) -> bool:
+        return abs(now - self.at) < LATE and hmac.compare_digest(self.mac, self._mac(secret))
+
+    def _mac(self, secret: str) -> str:
+        unsigned = msgspec.json.encode(msgspec.structs.replace(self, mac=""))
+        return hmac.new(secret.encode(), b"cellar revocation\0" + unsigned, "sha256").hexdigest()
 
 
 class Others:
@@ -67,12 +86,14 @@ class Others:
         pool: IPv4Network,
         *,
         name: str,
+        secret: str,
         gateways: int,
         heard: Callable[[Revocation], object],
         deaf: Callable[[], object],
     ) -> None:
         self._count = gateways - 1
         self._name = name
+        self._secret = secret
         self._heard = heard
         self._deaf = deaf
         self._connections = connections(redis_url, pool) if redis_url and self._count else None
@@ -94,7 +115,7 @@ class Others:
         """How many of them did not hear it."""
         if self._connections is None:
             return self._count
-        message = msgspec.json.encode(Said(self._name, revocation))
+        message = msgspec.json.encode(Said(self._name, time.time(), revocation).signed(self._secret))
         try:
             async with asyncio.timeout(PATIENCE):
                 ears: int = await Redis(connection_pool=self._connections).publish(CHANNEL, message)
@@ -123,7 +144,7 @@ class Others:
             self.hearing = True
             log.info("revocations told to other gateways are heard")
             while True:
-                message: dict[str, Any] | None = await channel.get_message(timeout=None)
+                message: dict[str, Any] | None = await channel.get_message(timeout=SILENCE)
                 if message is not None and message["type"] == "message":
                     self._take(message["data"])
 
@@ -133,5 +154,7 @@ class Others:
         except (msgspec.DecodeError, UnicodeError):
             log.warning("Redis said something else than a revocation")
             return
-        if said.gateway != self._name:
+        if not said.is_ours(self._secret, time.time()):
+            log.warning("somebody who is no gateway of this site told of a revocation")
+        elif said.gateway != self._name:
             self._heard(said.revocation)

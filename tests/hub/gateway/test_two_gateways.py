@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import msgspec
 import pytest
+import redis
 from cellar_hub.audit import Keys, verify
+from cellar_hub.gateway.revocations import CHANNEL, LATE, Revocation, Said
 
 from tests.fakes.vllm import FakeVLLM
 from tests.hub.gateway.conftest import Gateway, MakeGateway, chat
@@ -127,6 +131,21 @@ def test_a_blocked_users_answer_ends_at_the_other_gateway_too(
         next(pieces)
         assert revoke(hub, first, user="theo")["unheard"] == 0
         assert "The token was revoked" in "".join(pieces)
+
+
+def test_nobody_but_a_gateway_of_the_site_revokes_through_redis(
+    hub: Hub, two_processes: tuple[GatewayProcess, GatewayProcess], a_redis: Redis, model: FakeVLLM
+) -> None:
+    token, about = hub.user("tom"), Revocation(user="tom")
+    forged = Said("gateway-9", time.time(), about)
+    old = Said("gateway-9", time.time() - 2 * LATE, about).signed(hub.gateway_token)
+    assert [ask_process(each, token) for each in two_processes] == [200, 200]
+    with redis.Redis.from_url(a_redis.url) as anybody:
+        for said in (forged, forged.signed("another secret"), old):
+            assert anybody.publish(CHANNEL, msgspec.json.encode(said)) == 2
+    for each in two_processes:
+        wait_until(lambda each=each: each.log.count("who is no gateway of this site") == 3, "it to be refused")
+        assert "revoked" not in each.log.replace(HEARING, "")
 
 
 def test_without_redis_the_hub_is_told_who_did_not_hear_and_what_was_missed_is_asked_for_when_it_is_back(

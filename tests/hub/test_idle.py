@@ -126,8 +126,13 @@ class Site:
         return False
 
     def stop(self) -> None:
-        self.process.terminate()
-        self.process.wait(30)
+        """Once JupyterHub went on for half a minute after the signal ("Cleaning up 1 services"); the next one ended it."""
+        for _ in range(2):
+            self.process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(20)
+                return
+        raise AssertionError(self.log.read_text()[-3000:])
 
     def close(self) -> None:
         for user in self.http.get("/users").json():

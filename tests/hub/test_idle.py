@@ -126,7 +126,7 @@ class Site:
         return False
 
     def stop(self) -> None:
-        """Once JupyterHub went on for half a minute after the signal ("Cleaning up 1 services"); the next one ended it."""
+        """Once JupyterHub went on for half a minute after it ("Cleaning up 1 services"); the next signal ended it."""
         for _ in range(2):
             self.process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):

@@ -66,6 +66,8 @@ def read(folder: Path) -> Weights:
             latent=int(text.get("kv_lora_rank") or 0) and int(text["kv_lora_rank"]) + int(text["qk_rope_head_dim"]),
             chat=_has_chat_template(folder),
         )
+    except BadWeights:
+        raise
     except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
         raise BadWeights(f"{config_file} does not say what a language model's says: {error}") from None
 

@@ -103,7 +103,7 @@ def test_a_latent_is_kept_once_for_all_heads_and_whole_on_every_card(tmp_path: P
 
 def test_some_layers_of_many_keep_the_context_where_the_configuration_says_how_many(tmp_path: Path) -> None:
     assert read(folder(tmp_path / "m", CONFIG | {"num_hidden_layers": 48, "full_attention_interval": 4})).layers == 12
-    with pytest.raises(BadWeights, match=r"not known \(mamba, moe\)"):
+    with pytest.raises(BadWeights, match=r"^What its layers keep is not known \(mamba, moe\)"):
         read(folder(tmp_path / "n", CONFIG | {"layer_types": ["mamba", "moe"]}))
 
 

@@ -210,6 +210,7 @@ async def test_an_endless_error_body_is_cut(model: FakeVLLM, client: ModelClient
     model.use(Scenario(status=500, content_type="text/plain", body="x" * (50 * MAX_ERROR_BYTES)))
     with pytest.raises(errors.ModelFailed, match="HTTP 500"):
         await everything(client)
+    await model.until(lambda it: it.running == 0)
     assert model.requests[0].outcome in ("refused", "aborted")
 
 

@@ -136,6 +136,7 @@ async def test_a_kept_socket_that_closed_before_a_byte_is_replaced(model: FakeVL
     model.use(Scenario(times=1), Scenario(close_before_answer=True, times=1), Scenario())
     assert await ended(client) == "Finish(reason='stop')"
     assert await ended(client) == "Finish(reason='stop')"
+    await model.until(lambda it: it.running == 0)
     assert [request.outcome for request in model.requests] == ["finished", "cut", "finished"]
 
 

@@ -76,12 +76,19 @@ class Notebook:
         expect(self.cells.nth(index)).to_have_class(has_class("jp-mod-active"))
 
     def wait_for_kernel(self) -> None:
-        """A cell that is run from now on is executed."""
+        """A cell that is run from now on is executed, and the notebook has its kernel's name and language."""
         self.page.evaluate(
             """async () => {
                  const {sessionContext} = window.jupyterapp.shell.currentWidget;
                  await sessionContext.ready;
                  await sessionContext.session.kernel.info;
+               }"""
+        )
+        # JupyterLab writes both into the notebook when they arrive, and asks who closes it then whether to save.
+        self.page.wait_for_function(
+            """() => {
+                 const {language_info, kernelspec} = window.jupyterapp.shell.currentWidget.content.model.metadata;
+                 return language_info?.version && kernelspec?.display_name !== "Python 3";
                }"""
         )
 

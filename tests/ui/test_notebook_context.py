@@ -137,9 +137,11 @@ def test_another_tab_changes_what_is_offered(panel: Panel, lab: Lab) -> None:
     expect(panel.pills.first).to_contain_text("work.ipynb")
 
 
-def test_closing_the_document_takes_its_pill_along(panel: Panel, lab: Lab) -> None:
-    open_notebook(panel, lab, code("alpha = 1", "one"))
+def test_closing_the_document_takes_its_pill_along(panel: Panel, lab: Lab, allow_console: AllowConsole) -> None:
+    allow_console("debugger")  # JupyterLab's own, when a notebook is closed soon after it was opened
+    open_notebook(panel, lab, code("alpha = 1", "one")).wait_for_kernel()
     expect(panel.pills).to_have_count(1)
+    panel.execute("docmanager:save")
     panel.execute("application:close-all")
     expect(panel.pills).to_have_count(0)
 
@@ -171,7 +173,7 @@ def test_a_cell_of_a_notebook_that_was_closed_is_read_from_its_file(
     panel: Panel, lab: Lab, model: FakeVLLM, allow_console: AllowConsole
 ) -> None:
     allow_console("debugger")  # JupyterLab's own, when a notebook is closed soon after it was opened
-    open_notebook(panel, lab, code("kept = 1", "one"))
+    open_notebook(panel, lab, code("kept = 1", "one")).wait_for_kernel()
     panel.text.press_sequentially("@cell1")
     panel.composer.get_by_role("option").filter(has_text="Cell 1:").click()
     expect(panel.pills).to_have_count(2)

@@ -62,6 +62,7 @@ class Server:
     port: int = 8001
     gpus: int = 1  # cards that one copy of the model is spread over
     copies: int = 1
+    kv: int = 16  # bits of a number in the cache
     tools: str = ""
     reasoning: str = ""
     more: Sequence[str] = field(default=())  # options for vLLM, as they are
@@ -86,6 +87,8 @@ class Server:
             "--disable-fastapi-docs",
             "--disable-access-log-for-endpoints=/health,/metrics",
         ]
+        if self.kv == 8:
+            options.append("--kv-cache-dtype=fp8")
         if self.gpus > 1:
             options.append(f"--tensor-parallel-size={self.gpus}")
         if self.copies > 1:

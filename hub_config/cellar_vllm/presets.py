@@ -43,6 +43,7 @@ class Serve:
         wanted = self.weights
         pairs = [
             ("layers", wanted.layers, found.layers),
+            ("heads", wanted.heads, found.heads),
             ("heads of keys and values", wanted.kv_heads, found.kv_heads),
             ("numbers in a head", wanted.head_dim, found.head_dim),
             ("quantisation", wanted.quantisation or "none", found.quantisation or "none"),
@@ -52,6 +53,8 @@ class Serve:
             words.append(f"size: {found.size / GIB:.1f} GiB instead of {wanted.size / GIB:.1f}")
         if "chat" in self.roles and not found.chat:
             words.append("chat template: none (a base model completes text; take the Instruct weights)")
+        if self.revision and found.revision and found.revision != self.revision:
+            words.append(f"commit: {found.revision} instead of {self.revision}")
         return words
 
 
@@ -101,5 +104,6 @@ def _serve(row: dict[str, Any]) -> Serve:
         context=row.pop("trained"),
         quantisation=row.pop("quantisation", ""),
         chat="chat" in row["role"].split(),
+        heads=row.pop("heads"),
     )
     return Serve(weights=weights, **row)

@@ -14,7 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from cellar_vllm import command, presets
-from cellar_vllm.fit import SHARE, Fit, fit, least_gpu
+from cellar_vllm.fit import SHARE, Fit, fit, least_gpu, spread
 from cellar_vllm.weights import GIB, BadWeights, Weights, read
 
 LENGTHS = (2048, 4096, 8192, 16384, 32768, 65536, 131072)  # tokens of one request, for the table of `fit`
@@ -36,8 +36,6 @@ def parser() -> argparse.ArgumentParser:
     fits.add_argument("--model", required=True, help="a preset's name, or a folder of weights")
     fits.add_argument("--role", default="", help="chat or completion, where a preset serves two models")
     fits.add_argument("--gpus", type=_count, default=1, help="cards that the model is spread over")
-    fits.add_argument("--share", type=_share, help="of the memory that vLLM may take (0.92)")
-    fits.add_argument("--kv", choices=["16", "8"], default="16", help="bits of a number in the cache: 8 is fp8")
     serve = commands.add_parser("serve", help="serve a model (more options for vLLM behind --)")
     serve.add_argument("--preset", help="a preset's name; without it everything is taken from the weights")
     serve.add_argument("--role", default="", help="chat or completion, where a preset serves two models")
@@ -49,6 +47,9 @@ def parser() -> argparse.ArgumentParser:
     serve.add_argument("--copies", type=_count, default=1, help="copies of the model, each on cards of its own")
     serve.add_argument("--gpu", type=_gib, metavar="GIB", help="memory of one card, without a preset")
     serve.add_argument("--context", type=_count, help="longest prompt and answer together, tokens")
+    for each in (fits, serve):
+        each.add_argument("--share", type=_share, help="of the memory that vLLM may take (the preset's, else 0.92)")
+        each.add_argument("--kv", choices=["16", "8"], default="16", help="bits of a number in the cache: 8 is fp8")
     serve.add_argument("--dry-run", action="store_true", help="print the command and its environment")
     serve.add_argument("options", nargs="*", metavar="-- OPTION", help="options for vLLM, as they are")
     return program
@@ -68,6 +69,7 @@ def show_presets() -> int:
 
 def show_fit(options: argparse.Namespace) -> int:
     weights, share, least = _asked(options)
+    _spread(weights, options.gpus)
     room = fit(weights, options.gpu, gpus=options.gpus, share=share, kv_number=int(options.kv) // 8)
     cards = f"{options.gpus} x " if options.gpus > 1 else ""
     print(f"{weights.name} on {cards}{options.gpu / GIB:g} GiB, of which vLLM takes {share:.0%}:")
@@ -75,6 +77,8 @@ def show_fit(options: argparse.Namespace) -> int:
     print(f"  weights             {_gibs(-weights.size)}")
     print(f"  vLLM itself         {_gibs(-room.overhead)}   activations, CUDA graphs; an estimate")
     print(f"  keys and values     {_gibs(room.room)}   {room.kv_bytes / 1024:g} KiB a token: {room.tokens} tokens")
+    for line in _kept(weights):
+        print(f"                                   {line}")
     if room.tokens < KEEPS:
         need = least_gpu(weights, least, share=share) / GIB
         print(f"It does not fit. With a context of {least} it needs a card of {need:.0f} GiB, or a smaller build of")
@@ -89,6 +93,16 @@ def show_fit(options: argparse.Namespace) -> int:
             print(f"  {length:>7} tokens   {room.requests(length):>5}")
     print("Of the people who are logged in about one in ten is asking at any time: ten times as many can work with it.")
     return 0
+
+
+def _kept(weights: Weights) -> list[str]:
+    """What a request holds beside the keys and values of its whole context."""
+    lines = []
+    if weights.windowed:
+        lines.append(f"and those of the last {weights.window} tokens in {weights.windowed} layers")
+    if weights.state:
+        lines.append(f"and {weights.state / 2**20:.0f} MiB a request in layers with a state")
+    return [*lines, f"{weights.unknown}"] if weights.unknown else lines
 
 
 def serve(options: argparse.Namespace) -> int:
@@ -126,6 +140,14 @@ def _entry(weights: Path) -> list[str]:
 
 def _server(options: argparse.Namespace) -> command.Server:
     found = read(options.weights)
+    commit = found.revision or "not recorded by the folder"
+    sys.stderr.write(f"cellar-vllm: {options.weights}; commit of the published weights: {commit}\n")
+    _spread(found, options.gpus)
+    if options.copies > 1 and found.experts:
+        raise Unusable(
+            f"{found.name} is a mixture of experts: vLLM would divide its experts among the copies, which then work in "
+            "step and end together. Serve each card by itself, with vllm-router in front (docs/models.md)."
+        )
     common = {
         "weights": options.weights,
         "name": options.name or found.name,
@@ -133,6 +155,7 @@ def _server(options: argparse.Namespace) -> command.Server:
         "port": options.port,
         "gpus": options.gpus,
         "copies": options.copies,
+        "kv": int(options.kv),
         "more": options.options,
     }
     if options.preset:
@@ -147,20 +170,26 @@ def _server(options: argparse.Namespace) -> command.Server:
             **common,
             context=options.context or wanted.context,
             sequences=wanted.sequences,
-            share=wanted.share,
+            share=options.share or wanted.share,
             tools=wanted.tools,
             reasoning=wanted.reasoning,
         )
     if not options.gpu:
         raise Unusable("Say which preset is wanted (--preset), or how much memory the card has (--gpu 24).")
-    room = fit(found, options.gpu, gpus=options.gpus)
+    share = options.share or SHARE
+    room = fit(found, options.gpu, gpus=options.gpus, share=share, kv_number=int(options.kv) // 8)
     context = options.context or room.context // KEEPS * KEEPS
     if room.tokens < KEEPS or context > room.context:
         raise Unusable(
             f"{found.name} does not fit on {options.gpu / GIB:g} GiB with a context of {context or KEEPS} tokens: "
             f"there is room for {room.tokens}. `cellar-vllm fit` shows the arithmetic."
         )
-    return command.Server(**common, context=context, sequences=_sequences(room), share=SHARE)
+    return command.Server(**common, context=context, sequences=_sequences(room), share=share)
+
+
+def _spread(weights: Weights, gpus: int) -> None:
+    if why := spread(weights, gpus):
+        raise Unusable(why)
 
 
 def _sequences(room: Fit) -> int:

@@ -7,7 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cellar_vllm.layers import kept
+
 GIB = 2**30
+EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
+# Where `hf download --local-dir` writes down which commit a file is of.
+RECORD = ".cache/huggingface/download/config.json.metadata"
 
 
 class BadWeights(ValueError):
@@ -27,12 +32,25 @@ class Weights:
     quantisation: str = ""  # "" is none: 16 bits a number
     latent: int = 0  # numbers of a token in a layer, where keys and values are kept as one latent (MLA)
     chat: bool = True  # it has a chat template; without one only /v1/completions makes sense
+    heads: int = 0  # of attention; 0: not known
+    windowed: int = 0  # layers that keep keys and values of the last `window` tokens
+    window: int = 0
+    state: int = 0  # bytes that a request holds in layers with a state, however long it is
+    unknown: str = ""  # what of its layers is not in these numbers, in words
+    experts: bool = False  # a mixture of experts
+    revision: str = ""  # the commit of the published weights, where the folder tells it
 
     def kv_bytes(self, number: int = 2) -> int:
         """Bytes of one token of context: a key and a value in every head of every layer, `number` bytes each."""
-        if self.latent:
-            return self.layers * self.latent * number
-        return 2 * self.layers * self.kv_heads * self.head_dim * number
+        return self.layers * self._layer(number)
+
+    def request_bytes(self, tokens: int, number: int = 2, step: int = 0) -> int:
+        """Bytes that a request of so many tokens holds. `step`: tokens that a window keeps while more are read."""
+        window = min(tokens, self.window + step)
+        return tokens * self.kv_bytes(number) + window * self.windowed * self._layer(number) + self.state
+
+    def _layer(self, number: int) -> int:
+        return (self.latent or 2 * self.kv_heads * self.head_dim) * number
 
 
 def read(folder: Path) -> Weights:
@@ -55,33 +73,27 @@ def read(folder: Path) -> Weights:
     text = config.get("text_config", config)  # models that also see keep their language part there
     try:
         heads = int(text["num_attention_heads"])
+        keeps = kept(text)
         return Weights(
             name=folder.name,
             size=float(sum(file.stat().st_size for file in files)),
-            layers=_layers(text),
+            layers=keeps.whole,
             kv_heads=int(text.get("num_key_value_heads") or heads),
             head_dim=int(text.get("head_dim") or int(text["hidden_size"]) // heads),
             context=int(text["max_position_embeddings"]),
             quantisation=str((config.get("quantization_config") or {}).get("quant_method", "")),
             latent=int(text.get("kv_lora_rank") or 0) and int(text["kv_lora_rank"]) + int(text["qk_rope_head_dim"]),
             chat=_has_chat_template(folder),
+            heads=heads,
+            windowed=keeps.windowed,
+            window=keeps.window,
+            state=keeps.state,
+            unknown=keeps.unknown,
+            experts=any(text.get(name) for name in EXPERTS),
+            revision=_revision(folder),
         )
-    except BadWeights:
-        raise
     except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
         raise BadWeights(f"{config_file} does not say what a language model's says: {error}") from None
-
-
-def _layers(text: dict[str, Any]) -> int:
-    """Layers whose keys and values grow with the context; those with a window or a state of fixed size do not."""
-    kinds = text.get("layer_types")
-    layers = int(text["num_hidden_layers"])
-    if isinstance(kinds, list):
-        growing = sum(kind in ("full_attention", "attention") for kind in kinds)
-        if not growing:
-            raise BadWeights(f"What its layers keep is not known ({', '.join(sorted(set(map(str, kinds))))}).")
-        return growing
-    return layers // int(text.get("full_attention_interval") or 1)
 
 
 def _has_chat_template(folder: Path) -> bool:
@@ -91,3 +103,10 @@ def _has_chat_template(folder: Path) -> bool:
         return bool(json.loads((folder / "tokenizer_config.json").read_text()).get("chat_template"))
     except (OSError, ValueError):
         return False
+
+
+def _revision(folder: Path) -> str:
+    try:
+        return (folder / RECORD).read_text().partition("\n")[0].strip()
+    except (OSError, ValueError):
+        return ""

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from cellar_vllm.fit import fit, least_gpu
+from cellar_vllm.fit import fit, least_gpu, spread
 from cellar_vllm.presets import BadPreset, find, load
 from cellar_vllm.weights import GIB, BadWeights, Weights, read
 
@@ -88,10 +88,121 @@ def test_a_folder_is_read_as_vllm_reads_it(tmp_path: Path) -> None:
     assert weights.quantisation == ""
 
 
-def test_layers_with_a_window_keep_no_whole_context(tmp_path: Path) -> None:
-    kinds = ["sliding_attention", "full_attention"] * 12
-    weights = read(folder(tmp_path / "m", CONFIG | {"num_hidden_layers": 24, "layer_types": kinds, "head_dim": 64}))
-    assert (weights.layers, weights.head_dim) == (12, 64)
+GPT_OSS = CONFIG | {
+    "num_hidden_layers": 24,
+    "num_attention_heads": 64,
+    "num_key_value_heads": 8,
+    "head_dim": 64,
+    "max_position_embeddings": 131072,
+    "sliding_window": 128,
+    "num_local_experts": 32,
+    "layer_types": ["sliding_attention", "full_attention"] * 12,
+}
+GEMMA = CONFIG | {
+    "num_hidden_layers": 62,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 16,
+    "head_dim": 128,
+    "max_position_embeddings": 131072,
+    "sliding_window": 1024,
+    "model_type": "gemma3_text",
+}
+QWEN_NEXT = CONFIG | {
+    "num_hidden_layers": 48,
+    "num_attention_heads": 16,
+    "num_key_value_heads": 2,
+    "head_dim": 256,
+    "max_position_embeddings": 262144,
+    "full_attention_interval": 4,
+    "linear_conv_kernel_dim": 4,
+    "linear_num_key_heads": 16,
+    "linear_num_value_heads": 32,
+    "linear_key_head_dim": 128,
+    "linear_value_head_dim": 128,
+}
+
+
+@pytest.mark.parametrize(
+    ("config", "whole", "windowed", "window"),
+    [
+        (GPT_OSS, 12, 12, 128),
+        (GEMMA, 10, 52, 1024),
+        (GEMMA | {"sliding_window_pattern": 2}, 31, 31, 1024),
+        (GEMMA | {"sliding_window_pattern": "LLLG"}, 15, 47, 1024),
+        (CONFIG | {"sliding_window": 4096}, 0, 28, 4096),
+        (CONFIG | {"sliding_window": 4096, "use_sliding_window": False}, 28, 0, 0),
+        (CONFIG | {"sliding_window": 4096, "use_sliding_window": True, "max_window_layers": 21}, 21, 7, 4096),
+        (CONFIG | {"sliding_window": 32768}, 28, 0, 0),
+        (CONFIG | {"sliding_window": None}, 28, 0, 0),
+    ],
+)
+def test_a_window_is_read_from_the_list_of_layers_or_from_what_stands_for_it(
+    tmp_path: Path, config: dict[str, object], whole: int, windowed: int, window: int
+) -> None:
+    weights = read(folder(tmp_path / "m", config))
+    assert (weights.layers, weights.windowed, weights.window) == (whole, windowed, window)
+    assert weights.unknown == ""
+
+
+def test_a_window_holds_no_more_than_itself_and_what_is_being_read(tmp_path: Path) -> None:
+    weights = read(folder(tmp_path / "m", GPT_OSS))
+    layer = 2 * 8 * 64 * 2
+    assert weights.kv_bytes() == 12 * layer
+    assert weights.request_bytes(100) == 24 * 100 * layer
+    assert weights.request_bytes(5000) == 12 * 5000 * layer + 12 * 128 * layer
+    room = fit(weights, 24 * GIB)
+    assert room.request_bytes(10000) == 12 * 10000 * layer + 12 * (128 + 4096) * layer
+    assert room.requests(10000) == room.room // room.request_bytes(10000)
+    assert fit(weights, 80 * GIB).request_bytes(32768) == 12 * 32768 * layer + 12 * (128 + 16384) * layer
+
+
+def test_where_every_layer_has_a_window_the_context_costs_nothing_past_it(tmp_path: Path) -> None:
+    weights = read(folder(tmp_path / "m", CONFIG | {"sliding_window": 4096}))
+    room = fit(weights, 3 * GIB)
+    assert room.context == 32768
+    assert room.requests(32768) == room.requests(8192) == room.room // (28 * 2 * 4 * 128 * 2 * (4096 + 4096))
+
+
+def test_a_state_is_held_twice_by_each_request_however_long_it_is(tmp_path: Path) -> None:
+    weights = read(folder(tmp_path / "m", QWEN_NEXT))
+    convolution, matrices = (2 * 16 * 128 + 32 * 128) * 3 * 2, 32 * 128 * 128 * 2
+    assert weights.layers == 12
+    assert weights.state == 36 * 2 * (convolution + matrices)
+    assert weights.request_bytes(1000) == 1000 * weights.kv_bytes() + weights.state
+    wide = read(folder(tmp_path / "n", QWEN_NEXT | {"mamba_ssm_dtype": "float32"}))
+    assert wide.state == 36 * 2 * (convolution + 2 * matrices)
+
+
+def test_what_is_not_computed_is_said_and_nothing_known_is_refused(tmp_path: Path) -> None:
+    kinds = ["full_attention"] * 4 + ["mamba"] * 20
+    weights = read(folder(tmp_path / "m", CONFIG | {"layer_types": kinds}))
+    assert (weights.layers, weights.unknown) == (4, "what 20 layers of the kind mamba keep is not counted")
+    other = read(folder(tmp_path / "n", CONFIG | {"hybrid_override_pattern": "M-M*"}))
+    assert other.layers == 28 and "all are counted as whole context" in other.unknown
+    with pytest.raises(
+        BadWeights, match=r"what its layers keep is not known: 1 layers of the kind mamba, 1 layers of the kind moe"
+    ):
+        read(folder(tmp_path / "o", CONFIG | {"layer_types": ["mamba", "moe"]}))
+
+
+def test_heads_are_divided_evenly_among_cards_or_not_at_all(tmp_path: Path) -> None:
+    weights = read(folder(tmp_path / "m", CONFIG))  # 28 heads, 4 of keys and values
+    assert [gpus for gpus in range(1, 9) if not spread(weights, gpus)] == [1, 2, 4]
+    assert spread(weights, 3) == (
+        "m cannot be spread over 3 cards: it has 28 heads of attention and 4 heads of keys and values, which are "
+        "divided evenly. Possible: 1, 2, 4."
+    )
+    latent = read(folder(tmp_path / "n", CONFIG | {"kv_lora_rank": 512, "qk_rope_head_dim": 64}))
+    assert not spread(latent, 7)
+
+
+def test_the_commit_is_what_the_download_wrote_down(tmp_path: Path) -> None:
+    made = folder(tmp_path / "m", CONFIG)
+    assert read(made).revision == ""
+    record = made / ".cache/huggingface/download/config.json.metadata"
+    record.parent.mkdir(parents=True)
+    record.write_text("b2cff646eb4bb1d68355c01b18ae02e7cf42d120\netag\n1764428400.0\n")
+    assert read(made).revision == "b2cff646eb4bb1d68355c01b18ae02e7cf42d120"
 
 
 def test_a_latent_is_kept_once_for_all_heads_and_whole_on_every_card(tmp_path: Path) -> None:
@@ -99,12 +210,6 @@ def test_a_latent_is_kept_once_for_all_heads_and_whole_on_every_card(tmp_path: P
     weights = read(folder(tmp_path / "m", config))
     assert weights.kv_bytes() == 27 * (512 + 64) * 2
     assert fit(weights, 80 * GIB, gpus=4).kv_bytes == 4 * weights.kv_bytes()
-
-
-def test_some_layers_of_many_keep_the_context_where_the_configuration_says_how_many(tmp_path: Path) -> None:
-    assert read(folder(tmp_path / "m", CONFIG | {"num_hidden_layers": 48, "full_attention_interval": 4})).layers == 12
-    with pytest.raises(BadWeights, match=r"^What its layers keep is not known \(mamba, moe\)"):
-        read(folder(tmp_path / "n", CONFIG | {"layer_types": ["mamba", "moe"]}))
 
 
 def test_weights_that_are_there_in_two_forms_count_once(tmp_path: Path) -> None:
@@ -116,7 +221,7 @@ def test_weights_that_are_there_in_two_forms_count_once(tmp_path: Path) -> None:
 def test_a_model_that_also_sees_is_read_at_its_language_part(tmp_path: Path) -> None:
     assert read(
         folder(tmp_path / "m", {"text_config": CONFIG, "quantization_config": {"quant_method": "fp8"}})
-    ) == Weights("m", 2000, 28, 4, 128, 32768, "fp8")
+    ) == Weights("m", 2000, 28, 4, 128, 32768, "fp8", heads=28)
 
 
 def test_a_model_without_a_chat_template_is_no_chat_model(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from cellar_vllm.program import run
 
-from tests.vllm.test_fit import CONFIG, folder
+from tests.vllm.test_fit import CONFIG, GPT_OSS, QWEN_NEXT, folder
 
 Capture = pytest.CaptureFixture[str]
 
@@ -49,6 +49,9 @@ def test_what_does_not_fit_is_said_with_what_would(capsys: Capture) -> None:
         (["serve", "--preset", "24gb", "--weights", "/nowhere"], "/nowhere is not a folder"),
         (["serve", "--weights", "SMALL"], "Say which preset is wanted"),
         (["serve", "--weights", "SMALL", "--gpu", "2", "--context", "32768"], "does not fit on 2 GiB"),
+        (["serve", "--weights", "SMALL", "--gpu", "24", "--gpus", "3"], "cannot be spread over 3 cards"),
+        (["fit", "--model", "24gb", "--gpu", "24", "--gpus", "3"], "cannot be spread over 3 cards"),
+        (["serve", "--weights", "SMALL", "--gpu", "2", "--share", "0.1"], "does not fit on 2 GiB"),
         (["serve", "--weights", "SMALL", "--gpu", "24", "--", "--api-key=x"], "set VLLM_API_KEY"),
         (["serve", "--weights", "SMALL", "--gpu", "24", "--", "--enable_log_requests"], "writes prompts to the log"),
         (["serve", "--weights", "SMALL", "--gpu", "24", "--", "--enable-log-r"], "writes prompts to the log"),
@@ -91,6 +94,47 @@ def test_a_dry_run_prints_environment_and_command_and_starts_nothing(small: Path
     ):
         assert each in out
     assert "--tool-call-parser" not in out
+
+
+def test_share_and_bits_of_the_cache_are_counted_and_served_alike(small: Path, capsys: Capture) -> None:
+    asked = ["serve", "--weights", str(small), "--gpu", "2", "--share", "0.8", "--kv", "8", "--dry-run"]
+    assert run(asked) == 0
+    out = capsys.readouterr().out
+    assert "--gpu-memory-utilization=0.8" in out and "--kv-cache-dtype=fp8" in out
+    (context,) = (line for line in out.splitlines() if "--max-model-len" in line)
+    assert run(["fit", "--model", str(small), "--gpu", "2", "--share", "0.8", "--kv", "8"]) == 0
+    longest = int(capsys.readouterr().out.partition("Longest context: ")[2].partition(" ")[0])
+    assert context.strip(" \\") == f"--max-model-len={longest // 1024 * 1024}"
+
+
+def test_copies_of_a_mixture_of_experts_are_refused_with_what_to_do_instead(tmp_path: Path, capsys: Capture) -> None:
+    experts = folder(tmp_path / "experts", CONFIG | {"num_experts": 128})
+    assert run(["serve", "--weights", str(experts), "--gpu", "24", "--copies", "2", "--dry-run"]) == 2
+    assert "Serve each card by itself, with vllm-router in front" in capsys.readouterr().err
+    assert run(["serve", "--weights", str(experts), "--gpu", "24", "--gpus", "2", "--dry-run"]) == 0
+
+
+def test_fit_says_what_windows_and_states_hold_and_what_it_does_not_count(tmp_path: Path, capsys: Capture) -> None:
+    windows = folder(tmp_path / "windows", GPT_OSS)
+    assert run(["fit", "--gpu", "16", "--model", str(windows)]) == 0
+    assert "and those of the last 128 tokens in 12 layers" in capsys.readouterr().out
+    states = folder(tmp_path / "states", QWEN_NEXT)
+    assert run(["fit", "--gpu", "16", "--model", str(states)]) == 0
+    assert "and 75 MiB a request in layers with a state" in capsys.readouterr().out
+    kinds = ["full_attention"] * 4 + ["mamba"] * 20
+    assert run(["fit", "--gpu", "16", "--model", str(folder(tmp_path / "m", CONFIG | {"layer_types": kinds}))]) == 0
+    assert "what 20 layers of the kind mamba keep is not counted" in capsys.readouterr().out
+
+
+def test_serving_says_which_commit_the_folder_is_a_copy_of(small: Path, capsys: Capture) -> None:
+    asked = ["serve", "--weights", str(small), "--gpu", "24", "--dry-run"]
+    assert run(asked) == 0
+    assert "commit of the published weights: not recorded by the folder" in capsys.readouterr().err
+    record = small / ".cache/huggingface/download/config.json.metadata"
+    record.parent.mkdir(parents=True)
+    record.write_text("b2cff646\netag\n1.0\n")
+    assert run(asked) == 0
+    assert "commit of the published weights: b2cff646" in capsys.readouterr().err
 
 
 def test_serving_replaces_the_process_with_vllm_and_its_environment(small: Path, tmp_path: Path) -> None:

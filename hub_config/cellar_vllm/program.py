@@ -1,6 +1,7 @@
 """The program `cellar-vllm`: which model for which GPU, what fits, and serving it.
 
-0: done. 1: the answer is no (it does not fit). 2: it could not be done, with the reason.
+0: done. 1: the answer is no (it does not fit), or what was served has ended by itself and may be started again. 2: it
+could not be done, with the reason; again would not help.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from cellar_vllm import command, presets
+from cellar_vllm import command, folder, presets, serving
 from cellar_vllm.fit import SHARE, Fit, fit, least_gpu, spread
 from cellar_vllm.weights import GIB, BadWeights, Weights, read
 
@@ -38,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
     fits.add_argument("--gpus", type=_count, default=1, help="cards that the model is spread over")
     serve = commands.add_parser("serve", help="serve a model (more options for vLLM behind --)")
     serve.add_argument("--preset", help="a preset's name; without it everything is taken from the weights")
-    serve.add_argument("--role", default="", help="chat or completion, where a preset serves two models")
+    serve.add_argument("--role", default="", help="chat or completion: of a preset with two models, or of a base model")
     serve.add_argument("--weights", type=Path, required=True, metavar="FOLDER", help="the model's weights")
     serve.add_argument("--name", default="", help="the model's name in requests (the folder's)")
     serve.add_argument("--host", default="127.0.0.1")
@@ -124,7 +125,7 @@ def serve(options: argparse.Namespace) -> int:
         )
     sys.stdout.flush()
     try:
-        os.execve(sys.executable, line, os.environ | added)
+        return serving.run(line, os.environ | added)
     except OSError as error:
         raise Unusable(f"{sys.executable} cannot be run: {error}") from None
 
@@ -139,6 +140,7 @@ def _entry(weights: Path) -> list[str]:
 
 
 def _server(options: argparse.Namespace) -> command.Server:
+    folder.check(options.weights, tokenizer=not _brings(options, "--tokenizer"))
     found = read(options.weights)
     commit = found.revision or "not recorded by the folder"
     sys.stderr.write(f"cellar-vllm: {options.weights}; commit of the published weights: {commit}\n")
@@ -174,17 +176,30 @@ def _server(options: argparse.Namespace) -> command.Server:
             tools=wanted.tools,
             reasoning=wanted.reasoning,
         )
+    if options.role != "completion" and not found.chat and not _brings(options, "--chat-template"):
+        raise Unusable(
+            f"{found.name} has no chat template: a base model completes text and answers no questions. Take the "
+            "weights with Instruct in their name. To complete code only: --role completion; with a template of your "
+            "own: -- --chat-template=FILE."
+        )
     if not options.gpu:
         raise Unusable("Say which preset is wanted (--preset), or how much memory the card has (--gpu 24).")
     share = options.share or SHARE
     room = fit(found, options.gpu, gpus=options.gpus, share=share, kv_number=int(options.kv) // 8)
     context = options.context or room.context // KEEPS * KEEPS
+    if context > found.context:
+        raise Unusable(f"{found.name} was made for {found.context} tokens at most, and --context says {context}.")
     if room.tokens < KEEPS or context > room.context:
         raise Unusable(
             f"{found.name} does not fit on {options.gpu / GIB:g} GiB with a context of {context or KEEPS} tokens: "
             f"there is room for {room.tokens}. `cellar-vllm fit` shows the arithmetic."
         )
     return command.Server(**common, context=context, sequences=_sequences(room), share=share)
+
+
+def _brings(options: argparse.Namespace, name: str) -> bool:
+    """Whether an option is among those for vLLM itself."""
+    return any(each.split("=", 1)[0].replace("_", "-") == name for each in options.options)
 
 
 def _spread(weights: Weights, gpus: int) -> None:

@@ -68,6 +68,8 @@ def read(folder: Path) -> Weights:
         raise BadWeights(f"{folder} holds no *.safetensors.{why}")
     try:
         config: dict[str, Any] = json.loads(config_file.read_text())
+    except FileNotFoundError:
+        raise BadWeights(f"{folder} holds no config.json: it is not a whole copy of a model's folder.") from None
     except (OSError, ValueError) as error:
         raise BadWeights(f"{config_file} cannot be read: {error}") from None
     text = config.get("text_config", config)  # models that also see keep their language part there

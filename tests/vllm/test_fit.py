@@ -21,11 +21,18 @@ CONFIG = {
 }
 
 
+def safetensors(size: int) -> bytes:
+    """A whole file of one tensor; in all `size` bytes."""
+    head = json.dumps({"weight": {"dtype": "U8", "shape": [size - 200], "data_offsets": [0, size - 200]}}).ljust(192)
+    return len(head).to_bytes(8, "little") + head.encode() + b"0" * (size - 200)
+
+
 def folder(path: Path, config: dict[str, object], size: int = 1000, template: bool = True) -> Path:
     path.mkdir()
     (path / "config.json").write_text(json.dumps(config))
-    (path / "model-00001-of-00002.safetensors").write_bytes(b"0" * size)
-    (path / "model-00002-of-00002.safetensors").write_bytes(b"0" * size)
+    (path / "tokenizer.json").write_text("{}")
+    for number in (1, 2):
+        (path / f"model-0000{number}-of-00002.safetensors").write_bytes(safetensors(size))
     if template:
         (path / "tokenizer_config.json").write_text('{"chat_template": "{{ messages }}"}')
     return path
@@ -234,7 +241,7 @@ def test_a_model_without_a_chat_template_is_no_chat_model(tmp_path: Path) -> Non
         (lambda path: None, "is not a folder"),
         (lambda path: path.mkdir(), "holds no *.safetensors"),
         (lambda path: (path.mkdir(), (path / "m.gguf").write_bytes(b"")), "GGUF files are for llama.cpp"),
-        (lambda path: (path.mkdir(), (path / "m.safetensors").write_bytes(b"")), "cannot be read"),
+        (lambda path: (path.mkdir(), (path / "m.safetensors").write_bytes(b"")), "holds no config.json"),
         (lambda path: folder(path, {"hidden_size": 12}), "does not say what a language model's says"),
         (lambda path: folder(path, CONFIG | {"num_attention_heads": 0, "num_key_value_heads": 0}), "does not say"),
     ],

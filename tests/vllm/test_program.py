@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -49,6 +46,7 @@ def test_what_does_not_fit_is_said_with_what_would(capsys: Capture) -> None:
         (["serve", "--preset", "24gb", "--weights", "/nowhere"], "/nowhere is not a folder"),
         (["serve", "--weights", "SMALL"], "Say which preset is wanted"),
         (["serve", "--weights", "SMALL", "--gpu", "2", "--context", "32768"], "does not fit on 2 GiB"),
+        (["serve", "--weights", "SMALL", "--gpu", "80", "--context", "65536"], "was made for 32768 tokens at most"),
         (["serve", "--weights", "SMALL", "--gpu", "24", "--gpus", "3"], "cannot be spread over 3 cards"),
         (["fit", "--model", "24gb", "--gpu", "24", "--gpus", "3"], "cannot be spread over 3 cards"),
         (["serve", "--weights", "SMALL", "--gpu", "2", "--share", "0.1"], "does not fit on 2 GiB"),
@@ -107,6 +105,15 @@ def test_share_and_bits_of_the_cache_are_counted_and_served_alike(small: Path, c
     assert context.strip(" \\") == f"--max-model-len={longest // 1024 * 1024}"
 
 
+def test_a_base_model_is_not_served_for_chat_unless_somebody_brings_a_template(tmp_path: Path, capsys: Capture) -> None:
+    base = str(folder(tmp_path / "base", CONFIG, template=False))
+    asked = ["serve", "--weights", base, "--gpu", "24", "--dry-run"]
+    assert run(asked) == 2
+    assert "base has no chat template: a base model completes text" in capsys.readouterr().err
+    assert run([*asked, "--role", "completion"]) == 0
+    assert run([*asked, "--", "--chat-template=mine.jinja"]) == 0
+
+
 def test_copies_of_a_mixture_of_experts_are_refused_with_what_to_do_instead(tmp_path: Path, capsys: Capture) -> None:
     experts = folder(tmp_path / "experts", CONFIG | {"num_experts": 128})
     assert run(["serve", "--weights", str(experts), "--gpu", "24", "--copies", "2", "--dry-run"]) == 2
@@ -135,23 +142,3 @@ def test_serving_says_which_commit_the_folder_is_a_copy_of(small: Path, capsys: 
     record.write_text("b2cff646\netag\n1.0\n")
     assert run(asked) == 0
     assert "commit of the published weights: b2cff646" in capsys.readouterr().err
-
-
-def test_serving_replaces_the_process_with_vllm_and_its_environment(small: Path, tmp_path: Path) -> None:
-    """A module called vllm stands in for vLLM's entry, because what is asked here is how it is started."""
-    module = tmp_path / "path" / "vllm" / "entrypoints" / "openai"
-    module.mkdir(parents=True)
-    for each in (module, module.parent, module.parent.parent):
-        (each / "__init__.py").touch()
-    (module / "api_server.py").write_text(
-        "import os, sys\nprint(os.getpid(), os.environ['VLLM_NO_USAGE_STATS'], os.environ['MINE'], *sys.argv[1:4])"
-    )
-    env = os.environ | {"PYTHONPATH": f"{tmp_path / 'path'}:hub_config", "MINE": "kept"}
-    command = [sys.executable, "-m", "cellar_vllm", "serve", "--weights", str(small), "--gpu", "24"]
-    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as process:
-        out, _ = process.communicate(timeout=30)
-        assert process.returncode == 0
-        assert out.split() == [
-            *(str(process.pid), "1", "kept", f"--model={small}"),
-            *("--served-model-name=small-coder", "--host=127.0.0.1"),
-        ]

@@ -48,6 +48,7 @@ class Served:
     context: int
     key: str = ""
     log: Path | None = None
+    process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
@@ -96,7 +97,7 @@ def vllm_running(folder: Path, *options: str, context: int = CONTEXT, **env: str
     own = {"PYTHONPATH": str(ROOT / "hub_config"), "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_API_KEY": KEY}
     with log.open("wb") as out:
         process = subprocess.Popen(command, stdout=out, stderr=out, env=os.environ | own | env, cwd=folder)
-    served = Served(f"http://127.0.0.1:{port}", vllm_cpu.weights().name, context, KEY, log)
+    served = Served(f"http://127.0.0.1:{port}", vllm_cpu.weights().name, context, KEY, log, process)
 
     def healthy() -> bool:
         if process.poll() is not None:

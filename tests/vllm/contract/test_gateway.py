@@ -181,3 +181,6 @@ async def test_an_engine_that_dies_in_mid_answer_is_said_to_its_user_and_in_the_
         first, second = await gateway.ends()
         assert (first.outcome, second.outcome) == ("error", "error")
         assert await gateway.left_open() == (0, 0)
+        assert mortal.process is not None and mortal.log is not None
+        assert await asyncio.to_thread(mortal.process.wait, 30) == 1, "a status with which it is started again"
+        assert mortal.log.read_text().splitlines()[-1].startswith("cellar-vllm: vLLM has stopped serving")

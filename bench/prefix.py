@@ -42,9 +42,7 @@ def section() -> Section:
     with tempfile.TemporaryDirectory(prefix="cellar-bench-") as folder:
         with vllm_running(Path(folder), context=8192, VLLM_CPU_KVCACHE_SPACE="2") as served:
             with browser() as running:
-                shares, held = _talk(running, served)
-    percents = [100 * share for share in shares]
-    spread = ", ".join(f"{percent:.0f}" for percent in percents)
+                shares, held = talk(running, served)
     how = (
         f"Real vLLM on the processor (blocks of {BLOCK} tokens, context 8,192, SmolLM2-135M), JupyterLab and the panel "
         f"in Chromium, the sample notebook attached, one cell edited and run between any two of {TURNS} turns; the "
@@ -53,15 +51,21 @@ def section() -> Section:
     return Section(
         "What of a conversation is read twice",
         how,
-        [
-            Row("prefix reuse, mean", sum(percents) / len(percents), "%", least=90, detail=f"turn by turn: {spread}"),
-            Row("the same, worst turn", min(percents), "%", least=80),
-        ],
+        rows(shares),
         packages=("jupyterlab", "httpx", "msgspec"),
     )
 
 
-def _talk(running: Browser, served: Served) -> tuple[list[float], float]:
+def rows(shares: list[float]) -> list[Row]:
+    percents = [100 * share for share in shares]
+    spread = ", ".join(f"{percent:.0f}" for percent in percents)
+    return [
+        Row("prefix reuse, mean", sum(percents) / len(percents), "%", least=90, detail=f"turn by turn: {spread}"),
+        Row("the same, worst turn", min(percents), "%", least=80),
+    ]
+
+
+def talk(running: Browser, served: Served) -> tuple[list[float], float]:
     """Reuse in each turn after the first, and the tokens of the last turn."""
     config = f"\nc.Cellar.api_key = {KEY!r}\nc.Cellar.max_tokens = {ANSWER}\n"
     with lab(served.url, config) as server:

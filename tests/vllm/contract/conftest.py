@@ -6,11 +6,12 @@ it) sees which tests did not run.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,8 @@ OPTIONS = (
     "--enable-auto-tool-choice",
     "--tool-call-parser=hermes",
 )
+# Of bench/gpu, which asks the same of a vLLM on a GPU: JSON with its Python, a folder of weights, options of `serve`.
+OTHER: dict[str, Any] = json.loads(os.environ.get("CELLAR_TEST_VLLM", "{}"))
 STRICT = "--tool-strict-level=parameter"
 
 
@@ -85,19 +88,36 @@ class Served:
 
 @contextmanager
 def vllm_running(folder: Path, *options: str, context: int = CONTEXT, **env: str) -> Iterator[Served]:
-    """A vLLM of its own for as long as the block lasts."""
-    if not vllm_cpu.there():
+    """A vLLM of its own for as long as the block lasts: the one for processors, or the one that OTHER names."""
+    if OTHER:
+        python, weights, first = Path(OTHER["python"]), Path(OTHER["weights"]), list(OTHER["options"])
+    elif vllm_cpu.there():
+        python, weights, first = vllm_cpu.python(), vllm_cpu.weights(), ["--gpu=8"]
+    else:
         pytest.skip("vLLM for processors is missing: `python -m tools.vllm_cpu` makes it")
+    asked = [*first, f"--context={context}", "--", *OPTIONS, *options]
+    with serving(folder, python, weights, asked, context, {"VLLM_CPU_KVCACHE_SPACE": "1", **env}) as served:
+        yield served
+
+
+@contextmanager
+def serving(
+    folder: Path,
+    python: Path,
+    weights: Path,
+    asked: Sequence[str],
+    context: int,
+    env: Mapping[str, str],
+    patience: float = 240,
+) -> Iterator[Served]:
+    """`cellar-vllm serve` in vLLM's environment; `asked` are its options, vLLM's own behind --."""
     port = unused_port()
     log = folder / f"vllm-{port}.log"
-    command = [
-        *(str(vllm_cpu.python()), "-m", "cellar_vllm", "serve", f"--weights={vllm_cpu.weights()}", "--gpu=8"),
-        *(f"--context={context}", f"--port={port}", "--", *OPTIONS, *options),
-    ]
-    own = {"PYTHONPATH": str(ROOT / "hub_config"), "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_API_KEY": KEY}
+    command = [str(python), "-m", "cellar_vllm", "serve", f"--weights={weights}", f"--port={port}", *asked]
+    own = {"PYTHONPATH": str(ROOT / "hub_config"), "VLLM_API_KEY": KEY}
     with log.open("wb") as out:
         process = subprocess.Popen(command, stdout=out, stderr=out, env=os.environ | own | env, cwd=folder)
-    served = Served(f"http://127.0.0.1:{port}", vllm_cpu.weights().name, context, KEY, log, process)
+    served = Served(f"http://127.0.0.1:{port}", weights.name, context, KEY, log, process)
 
     def healthy() -> bool:
         if process.poll() is not None:
@@ -108,7 +128,7 @@ def vllm_running(folder: Path, *options: str, context: int = CONTEXT, **env: str
             return False
 
     try:
-        wait_until(healthy, f"vLLM (log: {log})", timeout=240)
+        wait_until(healthy, f"vLLM (log: {log})", timeout=patience)
         yield served
     finally:
         process.terminate()

@@ -1,0 +1,157 @@
+"""`python -m bench.gpu --preset 24gb --python /opt/cellar-vllm/bin/python`: a preset on this machine's GPU, in one go.
+
+Weights of the preset's real shape are made here, of random numbers, so nothing is downloaded; on a card that is larger
+than the preset's, vLLM takes as much as that one has. Written to FOLDER/RESULTS.md in the form of bench/RESULTS.md.
+Some ten minutes; up to 30 GB of disk. `--shape tiny` goes the same way on a processor: a trial of the script, its
+figures mean nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+from cellar_vllm import presets
+
+from bench import machine, prefix, stage, vllm_serve
+from bench.gpu import memory, stopping
+from bench.gpu.card import Card, card
+from bench.gpu.plan import CPU_GIB, Plan
+from bench.report import Row, Section
+from tests.browser import chromium
+from tests.vllm.contract.conftest import Served, serving
+from tools import vllm_cpu
+
+PACKAGES = ("starlette", "uvicorn", "httpx", "aiohttp")
+PATIENCE = 600.0  # seconds, for loading, compiling, capturing graphs
+
+
+def parser() -> argparse.ArgumentParser:
+    program = argparse.ArgumentParser(
+        prog="python -m bench.gpu", description="Measures a preset on this machine's GPU."
+    )
+    program.add_argument("--preset", default="24gb", choices=list(presets.load()))
+    program.add_argument("--role", default="", help="chat or completion, where a preset serves two models")
+    program.add_argument("--shape", choices=["real", "tiny"], default="real", help="tiny: a trial, also on a processor")
+    program.add_argument("--python", type=Path, help="of vLLM's environment (without a GPU: the tests' own)")
+    program.add_argument(
+        "--tokenizer", type=Path, help="a folder with a real tokenizer (the tests' own, else one is made)"
+    )
+    program.add_argument("--out", type=Path, default=Path("bench/out/gpu"), metavar="FOLDER")
+    program.add_argument("--no-contract", action="store_true", help="leave out the tests of tests/vllm/contract")
+    program.add_argument("options", nargs="*", metavar="-- OPTION", help="options for vLLM, as they are")
+    return program
+
+
+def measure(plan: Plan) -> list[Section]:
+    before = plan.card
+    folder = plan.make(plan.tiny)
+    sections: list[Section] = []
+    with tempfile.TemporaryDirectory(prefix="cellar-bench-") as place:
+        home = Path(place)
+        began = time.perf_counter()
+        with _served(plan, home, folder) as served:
+            ready = time.perf_counter() - began
+            room = plan.fit(folder)
+            said = memory.read(served.log.read_text(errors="replace") if served.log else "")
+            rows = memory.rows(said, room, _used(before))
+            rows.append(Row("from the start until it answers", ready, "s"))
+            shape = f"the {'small' if plan.tiny else 'real'} shape of {plan.wanted.model}, random weights"
+            how = f"vLLM {_version(served)}, {shape}"
+            sections.append(
+                Section(f"Memory: preset {plan.preset.name}", f"{how}; context {plan.context}.", rows, PACKAGES)
+            )
+            with vllm_serve.behind_gateway(home, served) as (gateway, token):
+                compared = _part(
+                    "vllm bench serve", lambda: vllm_serve.compare(home, served, gateway, token, plan.load)
+                )
+                sections.append(Section("vllm bench serve", f"{plan.load}.", compared, PACKAGES))
+                stops = _part("stop", lambda: stopping.rows(served, gateway, token))
+                sections.append(
+                    Section("Stop", "From a closed connection until vllm:num_requests_running is 0.", stops)
+                )
+            reuse = _part("prefix reuse", lambda: _prefix(served))
+            sections.append(Section("What of a conversation is read twice", "Ten turns in the panel.", reuse))
+    return [section for section in sections if section.rows]
+
+
+@contextlib.contextmanager
+def _served(plan: Plan, home: Path, folder: Path) -> Iterator[Served]:
+    env = {} if plan.card else {"VLLM_CPU_KVCACHE_SPACE": str(CPU_GIB)}
+    try:
+        with serving(home, plan.python, folder, plan.asked(plan.tiny), plan.context, env, PATIENCE) as served:
+            yield served
+    except AssertionError as problem:
+        raise SystemExit(str(problem)) from None
+
+
+def _prefix(served: Served) -> list[Row]:
+    if chromium() is None:
+        raise SystemExit("Chromium is missing (apt-get install chromium)")
+    with stage.browser() as running:
+        return prefix.rows(prefix.talk(running, served)[0])
+
+
+def contract(plan: Plan) -> list[Section]:
+    """The tests of tests/vllm/contract on this GPU, with a small model: two servers of it start beside each other."""
+    folder = plan.make(True)
+    options = plan.asked(True)
+    other = {"python": str(plan.python), "weights": str(folder), "options": options[: options.index("--")]}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/vllm/contract"]
+    env = dict(vllm_cpu.OFFLINE) | {"CELLAR_TEST_VLLM": json.dumps(other)}
+    done = subprocess.run(command, cwd=machine.ROOT, env=os.environ | env, capture_output=True, text=True)
+    (plan.out / "contract.log").write_text(done.stdout + done.stderr)
+    last = done.stdout.strip().rpartition("\n")[2]
+    print(f"contract: {last} ({plan.out / 'contract.log'})", flush=True)
+    passed = [int(count) for count in re.findall(r"(\d+) passed", last)] or [0]
+    return [Section("The contract", f"tests/vllm/contract: {last}.", [Row("tests passed", passed[0], "tests")])]
+
+
+def _part(name: str, measured: Callable[[], list[Row]]) -> list[Row]:
+    """No rows, and the reason said, where it could not be measured: what was measured before it stays."""
+    try:
+        return measured()
+    except (SystemExit, AssertionError, httpx.HTTPError) as problem:
+        print(f"{name} was not measured: {problem}", flush=True)
+        return []
+
+
+def _used(before: Card | None) -> float | None:
+    now = card()
+    return now.used - before.used if now and before else None
+
+
+def _version(served: Served) -> str:
+    said: dict[str, Any] = httpx.get(f"{served.root}/version", trust_env=False).json()
+    return str(said.get("version", "of unknown version"))
+
+
+def main(arguments: list[str]) -> int:
+    options = parser().parse_args(arguments)
+    plan = Plan(options)
+    plan.out.mkdir(parents=True, exist_ok=True)
+    sections = measure(plan)
+    if plan.card is not None and not options.no_contract:
+        sections += contract(plan)
+    when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
+    where = f"{plan.card or 'no GPU'}; {machine.description(PACKAGES)}"
+    head = f"# Preset {plan.preset.name} on a GPU\n\n_Measured {when} at commit {machine.commit()} on {where}._\n"
+    text = "\n".join([head, *(section.text() for section in sections)])
+    (plan.out / "RESULTS.md").write_text(text)
+    print(f"{text}\nwritten to {plan.out / 'RESULTS.md'}; the weights stay in {plan.out / 'weights'}", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -64,7 +64,9 @@ def show_presets() -> int:
             print(
                 f"    {serve.role}: {serve.model}, {serve.licence}, {serve.weights.quantisation or 'bf16'}, context "
                 f"{serve.context}, at once of 4,096 tokens each: {room.requests(4096)}"
+                + (f", commit {serve.revision}" if serve.revision else "")
             )
+    print("Where no commit stands, none is pinned: your copy of the weights records its own, and `serve` says which.")
     return 0
 
 

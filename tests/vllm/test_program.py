@@ -22,6 +22,7 @@ def test_the_presets_are_listed_with_what_fits(capsys: Capture) -> None:
     out = capsys.readouterr().out
     assert "24gb  (22 GiB)" in out
     assert "chat completion: QuantTrio/Qwen3-Coder-30B-A3B-Instruct-AWQ, Apache-2.0, awq, context 16384" in out
+    assert "none is pinned: your copy of the weights records its own" in out
 
 
 def test_fit_shows_the_arithmetic(capsys: Capture) -> None:

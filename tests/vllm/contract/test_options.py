@@ -27,7 +27,8 @@ for options in json.load(sys.stdin):
     if parsed.tool_call_parser:
         ToolParserManager.get_tool_parser(parsed.tool_call_parser)
     names = ("max_model_len", "max_num_queued_reqs", "scheduling_policy", "sse_keep_alive_interval", "shutdown_timeout",
-             "enable_log_requests", "enable_log_outputs", "trust_remote_code", "tool_call_parser", "tool_strict_level")
+             "enable_log_requests", "enable_log_outputs", "trust_remote_code", "tool_call_parser", "tool_strict_level",
+             "kv_cache_dtype", "tensor_parallel_size", "data_parallel_size")
     found.append({name: getattr(parsed, name) for name in names})
 known = [name for name in json.loads(sys.argv[1]) if name in envs.environment_variables]
 json.dump({"parsed": found, "known": known}, sys.stdout)
@@ -43,6 +44,7 @@ def test_every_option_and_variable_is_one_that_vllm_knows() -> None:
         for preset in load().values()
         for serve in preset.serve
     ]
+    asked.append(Server(Path("/models/m"), "coder", 4096, 8, 0.9, gpus=2, copies=2, kv=8).options())
     done = subprocess.run(
         [str(vllm_cpu.python()), "-c", READ, json.dumps(list(ENVIRONMENT))],
         input=json.dumps(asked),
@@ -60,6 +62,8 @@ def test_every_option_and_variable_is_one_that_vllm_knows() -> None:
         )
         assert not (parsed["enable_log_requests"] or parsed["enable_log_outputs"] or parsed["trust_remote_code"])
         assert parsed["tool_strict_level"] == ("parameter" if parsed["tool_call_parser"] else "auto")
+    spread = found["parsed"][-1]
+    assert (spread["kv_cache_dtype"], spread["tensor_parallel_size"], spread["data_parallel_size"]) == ("fp8", 2, 2)
     # What is not vLLM's own is Hugging Face's, and the sign that everybody understands.
     assert set(ENVIRONMENT) - set(found["known"]) == {
         "HF_HUB_OFFLINE",

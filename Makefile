@@ -3,7 +3,8 @@
 #   make demo         JupyterLab with Cellar and a small real model on this machine
 #                     VLLM_BASE_URL=... uses a real server; PORT=..., HEADLESS=1, PYTHON=python3.12
 #   make hub          Cellar for many users on this machine, through Docker; make hub-down ends it
-#                     PORT=..., DETACH=1, OVERLAYS="postgres redis vllm tls intranet building"; settings in hub_config/compose/.env
+#                     PORT=..., DETACH=1, OVERLAYS="postgres redis vllm vllm-2 router tls intranet building";
+#                     settings in hub_config/compose/.env
 #   make test         everything: lint, types, imports, pytest, jest, Chromium
 #   make test-quick   the same without the browser and without what takes over ten seconds
 #   make test-long    the tests that take minutes

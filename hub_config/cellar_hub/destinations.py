@@ -27,7 +27,7 @@ from cellar.settings import SettingsError
 FIXED_NAMES = frozenset(
     {
         *("hub", "proxy", "gateway", "bastion", "forwarder", "localhost"),
-        *("model", "vllm", "postgres", "redis", "hub-control", "gateway-control"),
+        *("model", "vllm", "vllm-2", "router", "postgres", "redis", "hub-control", "gateway-control"),
     }
 )
 """What workspaces call the services of the hub, and themselves, and what these call each other. The socket filter has

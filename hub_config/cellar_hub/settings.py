@@ -38,6 +38,7 @@ from cellar_hub.values import (
     parse_text,
     parse_volumes,
     parse_words,
+    parse_workers,
     parse_zone,
 )
 
@@ -129,6 +130,12 @@ class GatewaySettings:
     )
     priority: str = setting(
         "CELLAR_PRIORITY", "off", parse_choice("on", "off"), "on: that server runs --scheduling-policy priority"
+    )
+    workers: tuple[str, ...] = setting(
+        "VLLM_ROUTER_WORKERS",
+        (),
+        parse_workers,
+        "addresses of the servers behind vllm-router, which VLLM_BASE_URL names; each tells its own metrics",
     )
     policy: Path | None = setting(
         "CELLAR_POLICY",

@@ -133,6 +133,21 @@ def parse_origin(value: str, variable: str) -> str:
     return value.rstrip("/")
 
 
+def parse_workers(value: str, variable: str) -> tuple[str, ...]:
+    """Addresses of the servers behind a vllm-router."""
+    found = parse_words(value, variable)
+    for address in found:
+        try:
+            parse_origin(address, variable)
+        except (SettingsError, ValueError):
+            raise SettingsError(
+                variable, f"must be addresses like http://gpu1:8001, without /v1, with spaces between them: {address!r}"
+            ) from None
+    if len(set(found)) != len(found):
+        raise SettingsError(variable, "names a server twice")
+    return found
+
+
 def parse_parent_origin(value: str, variable: str) -> str:
     """An origin below which there may be others: of a name, since an address has none below it."""
     host = urlsplit(parse_origin(value, variable)).hostname or ""

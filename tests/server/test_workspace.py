@@ -520,6 +520,19 @@ async def test_usage_names_what_the_workspace_may_reach(a_server: StartServer, m
         assert (await panel.http.get("usage")).json()["destinations"] == reachable
 
 
+async def test_the_gateway_is_told_which_conversation_a_question_belongs_to(
+    a_server: StartServer, model: FakeVLLM
+) -> None:
+    """Else all that a user asks goes to one of several model servers."""
+    async with a_server(gateway=True).panel() as panel:
+        first = await panel.finished("one")
+        await panel.finished("two", conversation_id=first["conversation_id"])
+        other = await panel.finished("elsewhere")
+    told = [request.headers.get("x-cellar-conversation") for request in model.requests]
+    assert told == [first["conversation_id"]] * 2 + [other["conversation_id"]]
+    assert told[0] != told[2]
+
+
 async def test_kernels_learn_the_endpoint(a_server: StartServer, model: FakeVLLM) -> None:
     server = a_server(api_key="sk-local")
     endpoint = json.loads((server.home / "runtime" / "cellar-endpoint.json").read_text())

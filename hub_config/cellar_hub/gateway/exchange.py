@@ -252,6 +252,9 @@ class Exchange:
         body = await read_bounded(response)
         if status in (401, 403) or not 400 <= status < 600:
             raise Refused(502, "model_failed", f"The model server refused the gateway (HTTP {status})")
+        if status >= 500 and _error_in(body) is None:
+            # A proxy's word, vllm-router's of a server that has just died: it names addresses, and is not for users.
+            raise Refused(502, "model_failed", f"The model server does not answer (HTTP {status})")
         if not self._reply.status:
             return await self._reply.whole(status, kept_headers(response), body)
         self._reply.wrote = True
@@ -328,12 +331,20 @@ def _ms(start: float, end: float | None) -> int | None:
 
 def _as_event(status: int, body: bytes) -> bytes:
     """A refusal's body -> the event of a stream; its `code` becomes the status."""
-    error: dict[str, Any] = {"message": f"The model server refused the request (HTTP {status})", "type": "model_failed"}
+    error = _error_in(body) or {
+        "message": f"The model server refused the request (HTTP {status})",
+        "type": "model_failed",
+    }
+    return b"data: %b\n\ndata: [DONE]\n\n" % msgspec.json.encode({"error": {**error, "code": status}})
+
+
+def _error_in(body: bytes) -> dict[str, Any] | None:
+    """A refusal in OpenAI's shape; None: it has another."""
     with suppress(msgspec.DecodeError, UnicodeError):
         said = msgspec.json.decode(body)
-        if isinstance(said, dict) and isinstance(said.get("error"), dict):
-            error = said["error"]
-    return b"data: %b\n\ndata: [DONE]\n\n" % msgspec.json.encode({"error": {**error, "code": status}})
+        error = said.get("error") if isinstance(said, dict) else None
+        return error if isinstance(error, dict) else None
+    return None
 
 
 def session_of(books: Books, identity: Identity, conversation: str) -> str:

@@ -1,7 +1,9 @@
 """How the model servers are: each is asked every few seconds, what it serves more rarely.
 
 `/health` (200 up; 503 loading or dying), `/v1/models` and vLLM's `/metrics`; a server without `/health` is judged by
-its list of models. Whatever it answers, only so much of it is read, and for so long.
+its list of models. vllm-router says 503 as soon as one of its servers is down, and hands out the metrics of any one of
+them: `/readiness` tells whether it has another, and the servers themselves are asked for their metrics. Whatever it
+answers, only so much of it is read, and for so long.
 """
 
 from __future__ import annotations
@@ -48,14 +50,22 @@ class _List(msgspec.Struct):
     data: list[dict[str, Any]]
 
 
+class _Readiness(msgspec.Struct):
+    """What vllm-router says."""
+
+    healthy_workers: int
+
+
 class ServerHealth:
-    """What is known of one server. `rows`: of `/v1/models`, by id; `values`: of `/metrics`."""
+    """What is known of one server. `rows`: of `/v1/models`, by id; `values`: of `/metrics`; `workers`: of those behind
+    it, whether they answer."""
 
     def __init__(self, server: ModelServer) -> None:
         self.server = server
         self.state: State = "loading"
         self.rows: dict[str, dict[str, Any]] = {}
         self.values: dict[str, float] = {}
+        self.workers: dict[str, bool] = {}
         self.listed_at = 0.0
 
 
@@ -129,7 +139,7 @@ class Health:
         known.state = await self._ask(known)
         if known.state != before:
             log.warning("model server %s is %s", known.server.base_url, known.state)
-        if known.state == "up":
+        if known.state == "up" or known.server.workers:
             await self._read_metrics(known)
         else:
             known.values = {}
@@ -138,10 +148,10 @@ class Health:
         server = known.server
         try:
             status, _ = await self._get(server, server.root + "/health")
-            if status == 503:
+            if status == 503 and not await self._has_a_worker(server):
                 return "loading"
             absent = status in (404, 405, 501)
-            if status // 100 != 2 and not absent:
+            if status // 100 != 2 and status != 503 and not absent:
                 return "down"
             if absent or not known.rows or time.monotonic() - known.listed_at > LIST_EVERY:
                 return await self._list(known)
@@ -163,12 +173,30 @@ class Health:
         known.listed_at = time.monotonic()
         return "up"
 
-    async def _read_metrics(self, known: ServerHealth) -> None:
+    async def _has_a_worker(self, server: ModelServer) -> bool:
+        """Whether it is a vllm-router with a server that answers: vLLM itself has no such path."""
+        status, said = await self._get(server, server.root + "/readiness")
         try:
-            status, said = await self._get(known.server, known.server.root + "/metrics")
+            return status == 200 and msgspec.json.decode(said, type=_Readiness).healthy_workers > 0
+        except (msgspec.DecodeError, UnicodeError):
+            return False
+
+    async def _read_metrics(self, known: ServerHealth) -> None:
+        server = known.server
+        if server.workers:
+            found = await asyncio.gather(*(self._metrics_of(server, each) for each in server.workers))
+            known.workers = {each: said is not None for each, said in zip(server.workers, found, strict=True)}
+            known.values = parse_metrics(b"\n".join(said for said in found if said))
+        elif (said := await self._metrics_of(server, server.root)) is not None:
+            known.values = parse_metrics(said)
+
+    async def _metrics_of(self, server: ModelServer, root: str) -> bytes | None:
+        """None: it does not answer."""
+        try:
+            status, said = await self._get(server, root + "/metrics")
         except (*FAILURES, TimeoutError):
-            return
-        known.values = parse_metrics(said) if status // 100 == 2 else {}
+            return None
+        return said if status // 100 == 2 else b""
 
     async def _get(self, server: ModelServer, url: str) -> tuple[int, bytes]:
         """(status, body). Raises `FAILURES` and `TimeoutError`."""

@@ -107,7 +107,11 @@ class House:
             table = parse_models(_read(settings.models, "CELLAR_MODELS"), f"CELLAR_MODELS ({settings.models})", env)
         else:
             table = one_server(
-                settings.base_url, settings.api_key, settings.max_inflight, priority=settings.priority == "on"
+                settings.base_url,
+                settings.api_key,
+                settings.max_inflight,
+                priority=settings.priority == "on",
+                workers=settings.workers,
             )
         policy = PolicyFile(settings.policy)
         keys = Keys.open(settings.audit_keys or settings.data / "audit-keys")
@@ -228,6 +232,8 @@ class House:
             metrics.waiting.labels(url).set(queue.waiting)
         for url, each in self.health.servers.items():
             metrics.server_up.labels(url).set(each.state == "up")
+            for worker, answers in each.workers.items():
+                metrics.server_up.labels(worker).set(answers)
             for name, value in each.values.items():
                 metrics.server.labels(url, name).set(value)
         metrics.hub_up.set(self.identities.hub_up)

@@ -8,6 +8,7 @@
     max_inflight = 32                     # requests at that server at once (about vLLM's --max-num-seqs)
     groups = ["research"]                 # whose members may use it; absent: everybody
     priority = true                       # the server runs --scheduling-policy priority
+    workers = ["http://gpu1:8001"]        # where base_url is a vllm-router: the servers behind it, for their metrics
 
 Rows with the same base URL are one server with one queue (a base model and its LoRA adapters). `VLLM_BASE_URL` alone is
 the one-row form: one server, and whatever models it lists.
@@ -23,6 +24,8 @@ from typing import Literal
 import msgspec
 from cellar.settings import SettingsError, parse_base_url
 
+from ..values import parse_workers
+
 Role = Literal["chat", "completion", "embeddings"]
 DEFAULT_ROLES: tuple[Role, ...] = ("chat", "completion")
 ALL_ROLES: tuple[Role, ...] = ("chat", "completion", "embeddings")
@@ -37,6 +40,8 @@ class ModelServer(msgspec.Struct, frozen=True, kw_only=True):
     key: str = ""
     max_inflight: int = DEFAULT_INFLIGHT
     priority: bool = False
+    workers: tuple[str, ...] = ()
+    """Addresses of the servers behind it, when it is a vllm-router: each says of itself how it is."""
 
     @property
     def root(self) -> str:
@@ -67,6 +72,7 @@ class _Row(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     max_inflight: int = DEFAULT_INFLIGHT
     groups: tuple[str, ...] = ()
     priority: bool = False
+    workers: tuple[str, ...] = ()
 
 
 class _File(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -100,10 +106,17 @@ class ModelTable:
         return list(found.items())
 
 
-def one_server(base_url: str, key: str, max_inflight: int = DEFAULT_INFLIGHT, *, priority: bool = False) -> ModelTable:
+def one_server(
+    base_url: str,
+    key: str,
+    max_inflight: int = DEFAULT_INFLIGHT,
+    *,
+    priority: bool = False,
+    workers: tuple[str, ...] = (),
+) -> ModelTable:
     """The one-row form. Raises `SettingsError` for VLLM_BASE_URL."""
     address = parse_base_url(base_url, "VLLM_BASE_URL")
-    server = ModelServer(base_url=address, key=key, max_inflight=max_inflight, priority=priority)
+    server = ModelServer(base_url=address, key=key, max_inflight=max_inflight, priority=priority, workers=workers)
     return ModelTable((ModelRow(server=server, roles=ALL_ROLES),))
 
 
@@ -126,7 +139,7 @@ def parse_models(text: str, source: str, env: Mapping[str, str]) -> ModelTable:
         server = _server(row, source, where, env)
         if servers.setdefault(server.base_url, server) != server:
             raise SettingsError(
-                source, f"has in {where} another key, max_inflight or priority for a base_url named before"
+                source, f"has in {where} another key, max_inflight, priority or workers for a base_url named before"
             )
         if not row.model or len(row.model) > 200 or not row.model.isprintable():
             raise SettingsError(source, f"has in {where} no usable model name")
@@ -145,6 +158,7 @@ def _server(row: _Row, source: str, where: str, env: Mapping[str, str]) -> Model
         )
     try:
         base_url = parse_base_url(row.base_url, "base_url")
+        workers = parse_workers(" ".join(row.workers), "workers")
     except SettingsError as problem:
         raise SettingsError(source, f"has in {where} a wrong address: {problem}") from None
     key = ""
@@ -152,4 +166,6 @@ def _server(row: _Row, source: str, where: str, env: Mapping[str, str]) -> Model
         key = env.get(row.key_variable, "").strip()
         if not key:
             raise SettingsError(source, f"names in {where} the variable {row.key_variable}, which is not set")
-    return ModelServer(base_url=base_url, key=key, max_inflight=row.max_inflight, priority=row.priority)
+    return ModelServer(
+        base_url=base_url, key=key, max_inflight=row.max_inflight, priority=row.priority, workers=workers
+    )

@@ -75,8 +75,7 @@ class Answering:
                 max_tokens=prompt.max_tokens,
                 temperature=self.config.temperature,
             )
-            headers = {"X-Cellar-Mode": run.record.mode, "X-Cellar-Turn": run.id} if self.config.gateway else {}
-            reason = await run.ask(client, request, headers)
+            reason = await run.ask(client, request, self._headers(run))
         except ModelServerError as error:
             self._models.failed(error, run.record.model)
             raise
@@ -102,6 +101,14 @@ class Answering:
         return await asyncio.to_thread(
             build, order, self._files, self._models.counter(model.id), conversation.redaction
         )
+
+    def _headers(self, run: TurnRun) -> dict[str, str]:
+        """For the gateway: its audit has mode and turn; the conversation chooses among several model servers the one
+        that has read it before."""
+        if not self.config.gateway:
+            return {}
+        named = {"Mode": run.record.mode, "Turn": run.id, "Conversation": run.conversation_id}
+        return {f"X-Cellar-{name}": value for name, value in named.items()}
 
     def _max_tokens(self) -> int | None:
         """Of an answer: the settings' or the hub's policy's, whichever is less; None: neither says."""

@@ -13,13 +13,14 @@ from typing import Any
 
 import pytest
 import yaml
+from cellar.settings import SettingsError
 from cellar_hub.doctor.settings import ProxySettings
 from cellar_hub.settings import ForwarderSettings, GatewaySettings, HubSettings, described
 from cellar_vllm.program import parser as cellar_vllm_parser
 
 from tools import env_example
 from tools.env_example import COMPOSE, FIXED, PAGE, page, sections
-from tools.hub import GATEWAY_ENV, gateway_env, write_gateway_env, write_private
+from tools.hub import GATEWAY_ENV, Stack, gateway_env, images_of, write_gateway_env, write_private
 
 BASE = COMPOSE / "docker-compose.yml"
 OVERLAYS = sorted(COMPOSE.glob("docker-compose.*.yml"))
@@ -27,11 +28,12 @@ NEEDED = (
     *("CONFIGPROXY_AUTH_TOKEN", "CELLAR_GATEWAY_TOKEN", "CELLAR_COMMANDS_TOKEN", "CELLAR_FORWARDER_TOKEN"),
     "DOCKER_GID",
 )
-SECRETS = dict.fromkeys((*env_example.SECRETS, "VLLM_API_KEY", "VLLM_MODEL", "VLLM_SERVE"), "0123456789abcdef")
+OF_VLLM = ("VLLM_API_KEY", "VLLM_MODEL", "VLLM_SERVE", "VLLM_2_MODEL", "VLLM_2_SERVE")
+SECRETS = dict.fromkeys((*env_example.SECRETS, *OF_VLLM), "0123456789abcdef")
 SECRETS["CELLAR_POLICY"] = "/etc/cellar/site/policy.toml"
 SIDES = ("proxy", "hub", "gateway", "socketfilter", "model")
-OF_OVERLAYS = ("postgres", "redis", "tls", "vllm")
-MANY = {"vllm": 4096}
+OF_OVERLAYS = ("postgres", "redis", "tls", "vllm", "vllm-2", "router")
+MANY = dict.fromkeys(("vllm", "vllm-2"), 4096)
 """Processes and threads of what needs more than others."""
 
 
@@ -89,7 +91,8 @@ def test_a_default_in_the_compose_file_is_the_one_in_the_example() -> None:
     told = {variable: default for _, entries in sections() for variable, default, _ in entries}
     for path in (BASE, *OVERLAYS):
         for variable, default in re.findall(r"\$\{([A-Z0-9_]+):-([^}]+)\}", path.read_text()):
-            if (path.name, variable) != ("docker-compose.vllm.yml", "CELLAR_MAX_INFLIGHT"):  # a GPU answers more
+            more = path in (overlay("vllm"), overlay("router"))  # a GPU answers more, two of them still more
+            if not (more and variable == "CELLAR_MAX_INFLIGHT"):
                 assert default == told[variable], variable
 
 
@@ -156,6 +159,7 @@ def test_whoever_needs_no_name_of_the_building_asks_for_none_and_only_whole_name
     servers = {name: found[name].get("dns") for name in asking}
     assert servers.pop("gateway") is None
     assert servers.pop("hub") == ["${CELLAR_HUB_DNS:-127.0.0.1}"]
+    assert servers.pop("router") == ["${VLLM_ROUTER_DNS:-127.0.0.1}"]
     assert all(each == ["127.0.0.1"] for each in servers.values())
 
 
@@ -296,3 +300,50 @@ def test_vllm_is_served_by_the_one_command_of_all_three_ways(command: list[str])
     code = next(each for each in vllm["volumes"] if "/opt/cellar" in str(each))
     folder = code.split(":")[0] if isinstance(code, str) else code["source"]
     assert (Path(folder) / "program.py").is_file()
+
+
+def test_the_second_vllm_is_as_the_first_but_for_its_model_card_and_volume() -> None:
+    first, second = services(overlay("vllm"))["vllm"], services(overlay("vllm-2"))["vllm-2"]
+    own = {"VLLM_MODEL", "VLLM_SERVE", "VLLM_SERVED_NAME", "VLLM_GPU", "VLLM_OPTIONS"}
+    text = str(first).replace("vllm-home", "vllm-2-home").replace("${VLLM_GPU:-0}", "${VLLM_GPU:-1}")
+    for name in own:
+        text = text.replace(f"${{{name}:", f"${{{name.replace('VLLM_', 'VLLM_2_')}:")
+    assert str(second) == text
+
+
+@pytest.mark.parametrize("command", commands(), ids=lambda words: words[0])
+def test_the_gateway_asks_the_router_and_the_router_two_servers_of_this_machine_or_those_that_are_named(
+    command: list[str],
+) -> None:
+    for named in ("", "http://gpu1.corp:8001 http://gpu2.corp:8001"):
+        files = [overlay(name) for name in ("vllm", "vllm-2", "router")] if not named else [overlay("router")]
+        done = configured(command, [BASE, *files], SECRETS | {"VLLM_ROUTER_WORKERS": named})
+        assert done.returncode == 0, done.stderr
+        found = yaml.safe_load(done.stdout)["services"]
+        gateway, router = found["gateway"]["environment"], found["router"]
+        workers = named or "http://vllm:8001 http://vllm-2:8001"
+        assert (gateway["VLLM_BASE_URL"], gateway["VLLM_ROUTER_WORKERS"]) == ("http://router:8001/v1", workers)
+        words = shlex.split(router["command"]) if isinstance(router["command"], str) else router["command"]
+        assert words[-3:] == ["--worker-urls", *workers.split()]
+        assert list(router["networks"]) == ["models"] and "ports" not in router and "environment" not in router
+        assert "model" not in found or found["model"]["profiles"] == ["embedded"]
+
+
+@pytest.mark.parametrize(
+    "value", ["gpu1:8001", "http://gpu1:8001/v1", "http://a:1 http://a:1", "ftp://gpu1", "http://["]
+)
+def test_a_wrong_address_of_a_server_behind_the_router_is_refused_by_name_at_the_gateways_start(value: str) -> None:
+    with pytest.raises(SettingsError, match="VLLM_ROUTER_WORKERS"):
+        GatewaySettings.from_env({"VLLM_BASE_URL": "http://router:8001/v1", "VLLM_ROUTER_WORKERS": value})
+
+
+def test_make_hub_reads_the_routers_overlay_behind_those_of_its_servers(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The last word on where the gateway asks is the router's."""
+    if not commands():
+        pytest.skip("docker-compose is missing")
+    monkeypatch.setenv("OVERLAYS", "router vllm vllm-2")
+    stack = Stack({"CELLAR_GATEWAY_ENV": str(tmp_path / "gateway.env")})
+    assert stack.files == [BASE, *map(overlay, ("vllm", "vllm-2", "router"))]
+    assert images_of(stack.overlays) == ["hub", "workspace", "router"]

@@ -27,7 +27,7 @@ def program(folder: Path, name: str, script: str) -> None:
 
 
 def test_each_is_built_by_its_name() -> None:
-    assert {folder.name for folder in FOLDERS} == {*images.NAMES, images.OVERLAYS}
+    assert {folder.name for folder in FOLDERS} == {*images.NAMES, images.OVERLAYS, images.ROUTER}
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
@@ -80,7 +80,7 @@ def test_nobody_is_root_in_a_container(folder: Path) -> None:
     assert all(int(number) >= 1000 for number in last)
 
 
-@pytest.mark.parametrize("name", ["hub", "model"])
+@pytest.mark.parametrize("name", ["hub", "model", "router"])
 def test_the_services_images_keep_no_package_installer(name: str) -> None:
     assert "pip uninstall -q -y pip setuptools" in text(images.IMAGES / name)
 

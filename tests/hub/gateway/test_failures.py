@@ -53,6 +53,20 @@ async def test_a_key_the_model_server_refuses_is_not_the_users_fault(
     assert answer.status_code == 502 and answer.json()["error"]["code"] == "model_failed"
 
 
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_proxys_word_of_a_server_that_died_is_not_shown_to_users(
+    hub: Hub, gateway: Gateway, model: FakeVLLM, stream: bool
+) -> None:
+    """As vllm-router says it."""
+    text = "Request failed: error sending request for url (http://10.0.0.5:8001/v1/chat/completions)"
+    model.use(Scenario(status=500, body=text, content_type="text/plain; charset=utf-8"))
+    answer = await ask(gateway, hub.user("ann"), stream=stream)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (502, "model_failed")
+    assert "10.0.0.5" not in answer.text
+    (end,) = await gateway.ends()
+    assert (end.status, end.outcome, end.prompt) == (502, "error", 0)
+
+
 async def test_the_key_goes_to_the_model_server_and_never_to_the_client(
     hub: Hub, make_gateway: MakeGateway, model: FakeVLLM
 ) -> None:

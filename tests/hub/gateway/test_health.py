@@ -14,6 +14,7 @@ from cellar_hub.gateway.health import Health
 from cellar_hub.gateway.models import one_server
 from cellar_hub.gateway.transport import make_http, make_transport, make_verify
 
+from tests.fakes.fixtures import unused_port
 from tests.fakes.http import HTTPServer, Request
 
 LIST = {"data": [{"id": "fake-coder", "meta": ["no object"]}, {"id": 5}]}
@@ -75,3 +76,39 @@ async def test_a_model_whose_meta_is_no_object_has_no_known_size() -> None:
         assert known.state == "up" and list(known.rows) == ["fake-coder"]
         assert found.context_length(known.server, "fake-coder") is None
         assert not found.is_tiny(known.server, "fake-coder")
+
+
+METRICS = b'vllm:num_requests_running{engine="0",model_name="m"} %d.0\nvllm:kv_cache_usage_perc{engine="0"} 0.5\n'
+
+
+@pytest.mark.parametrize(("left", "state"), [(1, "up"), (0, "loading")])
+async def test_a_router_is_up_while_one_of_its_servers_is_and_its_values_are_theirs_together(
+    left: int, state: str
+) -> None:
+    """As vllm-router answers when a server behind it is down; tests/vllm/contract has a real one."""
+
+    async def router(request: Request) -> None:
+        if request.path == "/readiness":
+            await request.answer_json({"status": "ready", "healthy_workers": left, "total_workers": 3})
+        elif request.path == "/health":
+            await request.answer(503, b"Unhealthy servers: [...]")
+        else:
+            await request.answer_json(LIST)
+
+    async def worker(request: Request) -> None:
+        await request.answer(200, METRICS % 2 if request.path == "/metrics" else b"")
+
+    async with contextlib.AsyncExitStack() as stack:
+        roots = []
+        for handler in (router, worker, worker):
+            server = HTTPServer(handler)
+            roots.append(f"http://127.0.0.1:{await server.start()}")
+            stack.push_async_callback(server.stop)
+        http = await stack.enter_async_context(make_http(make_transport(make_verify(), IPv4Network("10.213.0.0/16"))))
+        dead = f"http://127.0.0.1:{unused_port()}"
+        found = Health(one_server(roots[0] + "/v1", "", workers=(*roots[1:], dead)), http)
+        await found.look()
+        (known,) = found.servers.values()
+        assert known.state == state
+        assert known.workers == {roots[1]: True, roots[2]: True, dead: False}
+        assert (known.values["running"], known.values["kv_cache"]) == (4, 0.5)

@@ -40,6 +40,12 @@ def test_rows_with_one_address_are_one_server() -> None:
     assert table.find("unknown", {"http://gpu2:8000/v1": ["unknown"]}) is None
 
 
+def test_a_row_may_name_the_servers_behind_its_router() -> None:
+    text = ROW % "m" + "\nworkers=['http://gpu1:8001', 'http://gpu2:8001']"
+    (server,) = parse_models(text, "models.toml", {}).servers
+    assert server.workers == ("http://gpu1:8001", "http://gpu2:8001")
+
+
 def test_the_file_may_be_json() -> None:
     table = parse_models('{"models": [{"model": "m", "base_url": "http://h/v1"}]}', "models.json", {})
     assert [name for name, _ in table.served({})] == ["m"]
@@ -59,6 +65,7 @@ def test_no_key_shows_when_a_table_is_printed() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
+        (ROW % "m" + "\nworkers=['gpu1:8001']", "workers must be addresses like http://gpu1:8001"),
         ("models = 5", "wrong value"),
         ("models = []", "names no model"),
         ("[[models]]\nmodel='m'", "base_url"),

@@ -119,7 +119,8 @@ class Chunk(msgspec.Struct):
 
 decode_chunk = msgspec.json.Decoder(Chunk).decode
 _QUEUED = re.compile(r"queued position=(\d{1,9}) ahead=(\d{1,9})\b")
-_CUT = frozenset({"abort", "error"})  # vLLM's words for an answer that was not finished
+CUT = frozenset({"abort", "error"})
+"""vLLM's words for an answer that was not finished."""
 
 
 class ChatParser:
@@ -233,4 +234,4 @@ class ChatParser:
             details = usage.prompt_tokens_details
             cached = details.cached_tokens if details is not None else None
             events.append(UsageSeen(usage.prompt_tokens or 0, usage.completion_tokens or 0, cached))
-        events.append(Finish(None if reason in _CUT else reason))
+        events.append(Finish(None if reason in CUT else reason))

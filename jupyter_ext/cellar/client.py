@@ -17,6 +17,7 @@ import msgspec
 
 from cellar import wire
 from cellar.chat import (
+    CUT,
     ChatParser,
     ChatRequest,
     Chunk,
@@ -190,6 +191,8 @@ class ModelClient:
         if chunk.error is not None:
             raise error_event(chunk.error, model=request.model)
         for choice in chunk.choices or ():
+            if choice.finish_reason in CUT:
+                raise ModelFailed("The model server broke the answer off")
             if choice.message is not None:
                 return choice.message.content or ""
         raise ModelFailed("The model server's answer has no message")

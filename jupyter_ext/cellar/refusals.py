@@ -47,6 +47,10 @@ _BLIND = re.compile(  # vLLM without a vision model, vLLM told to take none, lla
     r"is not a multimodal model|at most 0 image|image input is not supported|does not support (?:image|vision)",
     re.IGNORECASE,
 )
+# Both at the message's beginning: further on it may repeat what was sent.
+_NO_TEMPLATE = re.compile(r"As of transformers v[\d.]+, default chat template is no longer allowed")
+# vLLM that was told to stop lets answers end and takes no question any more, with 500; so it does when its engine died.
+_STOPPED = re.compile(r"cannot schedule new futures after shutdown|EngineCore encountered an issue")
 _SECONDS = re.compile(r"\d{1,9}(\.\d{1,9})?")
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_. -]{0,60}")
 _QUOTED = frozenset({401, 403, 413, 429})
@@ -106,6 +110,11 @@ def _error(
         return ContextTooLong("The question is longer than the model can read", detail=too_long, **about)
     if status in (400, 422, 500, 501) and _BLIND.search(message[:300]):
         return NoVision("The model does not see pictures", **about)
+    if status == 400 and _NO_TEMPLATE.match(message):
+        about["detail"] = {"status": status, "why": "no_chat_template"}
+        return RequestRefused("This model completes text and cannot chat: it has no chat template", **about)
+    if status == 500 and _STOPPED.match(message):
+        return ModelServerDown("The model server has stopped", detail={"status": status, "why": "stopped"}, **about)
     if status == 404:
         return _not_found(fields, message, words, model, about)
     if status == 413:

@@ -149,6 +149,8 @@ class TestWhatComesIn:
     async def test_an_answer_the_server_aborted_has_no_reason(self, model: FakeVLLM, client: ModelClient) -> None:
         model.use(Scenario(text="half", finish="abort"))
         assert (await everything(client))[-1] == Finish(None)
+        with pytest.raises(ModelFailed, match="broke the answer off"):
+            await client.chat(ask())
 
     @pytest.mark.parametrize(("finish", "done"), [("stop", False), (None, True)])
     async def test_a_finish_reason_or_done_is_enough_for_an_end(

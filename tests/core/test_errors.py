@@ -16,6 +16,7 @@ from cellar.refusals import MAX_ERROR_BYTES, error_event, refusal, retry_after_s
 from cellar.transport import transport_error
 
 from tests.core.conftest import ask, everything
+from tests.fakes import openai
 from tests.fakes.scenarios import PRESETS, Scenario
 from tests.fakes.vllm import FakeVLLM
 
@@ -61,6 +62,9 @@ CASES: list[tuple[int, Any, dict[str, str], str]] = [
     (503, said("Loading model", "unavailable_error", 503), {}, "ModelLoading"),
     (503, b"<html>no backend</html>", {}, "ModelFailed"),
     (500, said("EngineCore died", "InternalServerError", 500), {}, "ModelFailed"),
+    (500, said(openai.ENGINE_DIED, "InternalServerError", 500), {}, "ModelServerDown"),
+    (500, said(openai.STOPPING, "InternalServerError", 500), {}, "ModelServerDown"),
+    (400, openai.no_template(), {}, "RequestRefused"),
     (502, b"<html>Bad Gateway</html>", {}, "ModelFailed"),
     (501, said("no", "NotImplementedError", 501), {}, "ModelFailed"),
     (302, b"", {"location": "/login"}, "RequestRefused"),
@@ -159,6 +163,9 @@ PRESET_CLASSES = {
     "broken": "ModelFailed",
     "not_a_stream": "ModelFailed",
     "error_in_stream": "ModelFailed",
+    "engine_died": "ModelServerDown",
+    "stopping": "ModelServerDown",
+    "no_template": "RequestRefused",
 }
 
 
@@ -169,6 +176,12 @@ async def test_a_servers_trouble_is_raised_as_its_class(model: FakeVLLM, client:
         await everything(client)
     assert type(raised.value).__name__ == PRESET_CLASSES[preset]
     await model.until(lambda m: m.running == 0)
+
+
+def test_a_server_that_stops_and_a_model_that_cannot_chat_are_told_from_other_refusals() -> None:
+    assert error(500, said(openai.STOPPING)).detail["why"] == "stopped"
+    assert error_event({"message": openai.ENGINE_DIED, "code": 500}).detail["why"] == "stopped"
+    assert error(400, openai.no_template()).detail["why"] == "no_chat_template"
 
 
 async def test_an_error_in_the_stream_carries_the_request_id(model: FakeVLLM, client: ModelClient) -> None:

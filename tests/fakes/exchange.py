@@ -33,6 +33,7 @@ class Exchange:
     first_ns: int | None = None  # the first token was handed to the socket
     last_ns: int | None = None  # the last one
     sent: int = 0  # tokens
+    comments: int = 0  # that kept a silent stream alive
     status: int = 200
     outcome: str = "running"  # finished | aborted (the client left) | cut (we did) | refused
     request: Request | None = None
@@ -93,9 +94,19 @@ class Answer:
                 await self._server.pass_gate()
             await self._write(self._chunks.comment(f"queued position={position} ahead={ahead}"))
         if scenario.prefill == "after_headers":
-            await self._server.pass_gate()
+            await self._prefill()
         if await self._write_tokens():
             await self._write_end()
+
+    async def _prefill(self) -> None:
+        gate = asyncio.ensure_future(self._server.pass_gate())
+        try:
+            while not (await asyncio.wait([gate], timeout=self._scenario.keep_alive_every))[0]:
+                await self._write(self._chunks.comment("keep-alive"))
+                self._exchange.comments += 1
+                self._server.notify()
+        finally:
+            gate.cancel()
 
     async def _write_tokens(self) -> bool:
         """False: the answer was broken off on purpose."""

@@ -77,6 +77,7 @@ class ChatBody(msgspec.Struct, forbid_unknown_fields=True):
     continue_final_message: bool = False
     cache_salt: Salt | UnsetType = UNSET
     priority: int | UnsetType = UNSET
+    ignore_eos: bool = False
     user: str | UnsetType = UNSET
 
     def complaint(self) -> str:
@@ -124,6 +125,19 @@ def validation_error(problem: str, body: bytes) -> dict[str, Any]:
     """As pydantic words it: with the input, which a client must not repeat."""
     said = body[:2000].decode("utf-8", "replace")
     return error_body(f"1 validation error:\n  {{'msg': {problem!r}, 'input': {said!r}}}", "Bad Request", 400)
+
+
+STOPPING = "cannot schedule new futures after shutdown"
+ENGINE_DIED = "EngineCore encountered an issue. See stack trace (above) for the root cause."
+
+
+def no_template() -> dict[str, Any]:
+    return error_body(
+        "As of transformers v4.44, default chat template is no longer allowed, so you must provide a chat template if "
+        "the tokenizer does not define one.",
+        "BadRequestError",
+        400,
+    )
 
 
 def too_long(limit: int, prompt: int) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from tests.fakes import answers
+from tests.fakes import answers, openai
 
 
 class Scenario(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -36,6 +36,7 @@ class Scenario(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_de
     silent: bool = False  # takes the request and says nothing, ever
     queue: list[tuple[int, int]] = []  # the gateway's comments (position, ahead) before the first token
     queue_gated: bool = False  # each of them waits for a release
+    keep_alive_every: float | None = None  # such comments while it waits with prefill="after_headers"
     keep_alive: int = 0  # comments before each token, as `--sse-keep-alive-interval` makes them
     cut_after: int | None = None  # so many tokens, then the connection breaks
     error_after: int | None = None  # so many tokens, then the event `error` under HTTP 200
@@ -84,6 +85,9 @@ PRESETS: dict[str, list[Scenario]] = {
     "no_done": [Scenario(text="this answer just ends", finish=None, done=False)],
     "length": [Scenario(text="this answer is too long to", finish="length")],
     "reasoning": [Scenario(text="It is 42.", reasoning="Six times seven, so")],
+    "stopping": [Scenario(status=500, body=_refusal(500, openai.STOPPING, "InternalServerError"))],
+    "no_template": [Scenario(status=400, body=openai.no_template())],
+    "engine_died": [Scenario(text="it begins and then it dies", error_after=3, error=openai.ENGINE_DIED)],
     "error_in_stream": [Scenario(text="it begins and then it fails", error_after=3)],
     "rate_limited": [
         Scenario(status=429, headers={"retry-after": "7"}, body=_refusal(429, "Slow down", "rate_limit_exceeded"))

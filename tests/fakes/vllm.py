@@ -47,6 +47,8 @@ class ServerOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     models: list[str] = msgspec.field(default_factory=lambda: ["fake-coder"])
     max_model_len: int = 32768
     tokenizer: bool = True  # false: /tokenize answers {"tokens": []} as llama.cpp does
+    chat_template: bool = True  # false: a base model, which refuses to chat
+    stopping: bool = False  # told to stop: answers under way end, new questions get 500, /health goes on saying 200
     slow_tokenizer: bool = False  # each count waits for a release
     api_key: str = ""  # checked under /v1 only, as vLLM does
     health: int = 200
@@ -269,6 +271,8 @@ class FakeVLLM:
         if self.options.slow_tokenizer:
             await self.pass_gate()
         if body.messages is not msgspec.UNSET:
+            if not self.options.chat_template:
+                return await request.answer_json(openai.no_template(), 400)
             count = openai.count_messages(body.messages)
         else:
             count = openai.count_text(body.prompt if body.prompt is not msgspec.UNSET else "")
@@ -314,6 +318,10 @@ class FakeVLLM:
         if body.model not in self.options.models:
             message = f"The model `{body.model}` does not exist."
             return 404, openai.error_body(message, "NotFoundError", 404, "model")
+        if self.options.stopping:
+            return 500, openai.error_body(openai.STOPPING, "InternalServerError", 500)
+        if not self.options.chat_template:
+            return 400, openai.no_template()
         complaint = body.complaint()
         if complaint:
             return 400, openai.error_body(complaint, "BadRequestError", 400)

@@ -84,3 +84,21 @@ async def test_each_text_is_counted_by_the_model_that_will_read_it(model: FakeVL
         ("fake-coder", "for the one"),
     ]
     await models.close()
+
+
+async def test_a_model_of_the_settings_that_is_not_served_is_told_and_the_first_is_asked(
+    a_server: StartServer, model: FakeVLLM
+) -> None:
+    server = a_server(base_url=model.url, model="gone")
+    async with server.panel() as panel:
+
+        async def told() -> bool:
+            return (await panel.http.get("status")).json()["announcements"] != []
+
+        await until(told)
+        status = (await panel.http.get("status")).json()
+        assert status["default_model"] == "fake-coder"
+        assert [(each["id"], each["level"]) for each in status["announcements"]] == [
+            ("setting-no_model-gone", "warning")
+        ]
+        assert (await panel.finished("hello"))["state"] == "complete"

@@ -25,6 +25,9 @@ from tests.ui.test_composer_context import drop_files, png
         ("not_a_stream", "The model server failed", "event stream\\. Does the base URL", "Try again"),
         ("too_long", "This is more than the model can read", "Shorten the text\\.", None),
         ("unauthorized", "The model server does not accept the key", "VLLM_API_KEY", "Try again"),
+        ("stopping", "The model server has stopped", "Your question is kept", "Try again"),
+        ("engine_died", "The model server has stopped", "it reads its model for some minutes first", "Try again"),
+        ("no_template", "This model cannot chat", "It completes text only", "Try again"),
     ],
 )
 def test_a_refused_question_says_why(

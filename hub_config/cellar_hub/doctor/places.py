@@ -74,17 +74,19 @@ def of_gateway(settings: GatewaySettings, env: Mapping[str, str]) -> Checks:
         from . import shared  # what it imports is there for gateways
 
         yield "Redis", lambda: asyncio.run(shared.answers(settings.redis_url, settings.pool))
-    for row in _rows(settings, env):
+    table = _table(settings, env)
+    for row in _rows(table):
         server = row.server
         name = f"model server {server.base_url}"
-        yield name, partial(_as_the_gateway_asks, settings, partial(streams.of_model, row))
+        wanted = [each.model for each in table.rows if each.model and each.server == server]
+        yield name, partial(_as_the_gateway_asks, settings, partial(streams.of_model, row, wanted))
         yield f"clock of {name}", partial(_as_the_gateway_asks, settings, partial(clocks.of_model_server, server))
 
 
-def _rows(settings: GatewaySettings, env: Mapping[str, str]) -> list[ModelRow]:
+def _rows(table: ModelTable) -> list[ModelRow]:
     """One of each server, for an answer where one of its models gives any."""
     found: dict[str, ModelRow] = {}
-    for row in sorted(_table(settings, env).rows, key=lambda row: not {"chat", "completion"} & set(row.roles)):
+    for row in sorted(table.rows, key=lambda row: not {"chat", "completion"} & set(row.roles)):
         found.setdefault(row.server.base_url, row)
     return list(found.values())
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from urllib.parse import urlsplit
 
 import httpx
+from cellar.errors import ModelLoading, ModelServerDown, Unauthorized
+from cellar.refusals import refusal
 
 from ..gateway.models import ModelRow, ModelServer
 from ..gateway.pace import PAUSE, PIECES
@@ -27,6 +29,10 @@ FEW = 3
 LEAST = 6
 """Events that may come together on a busy machine; of one that keeps answers back, thousands of bytes do."""
 MODEL_PATIENCE = 60.0  # seconds
+AWAY = (
+    "A model server that has just started reads its weights for minutes. One that ends and starts again and again says"
+    " why in the last line of its log: docker compose logs --tail 5 vllm, or journalctl -u cellar-vllm on its machine"
+)
 BUFFERED = (
     "something in between keeps answers back. In nginx: proxy_buffering off; in other proxies, response buffering or"
     " compression of text/event-stream off (docs/hub.md, HTTPS)"
@@ -55,21 +61,30 @@ class Arrivals:
         return self.times[-1] - self.times[0] if self.times else 0.0
 
 
-async def of_model(row: ModelRow, http: httpx.AsyncClient) -> str:
-    """The server lists the row's model (of a row for all: any), and a short answer comes in pieces."""
+async def of_model(row: ModelRow, wanted: Sequence[str], http: httpx.AsyncClient) -> str:
+    """The server lists the models that are `wanted` there, and a short answer of the row's (of a row for all: of any)
+    comes in pieces."""
     server, name = row.server, row.model
     headers = {"Authorization": f"Bearer {server.key}"} if server.key else {}
     try:
         listed = await http.get(f"{server.base_url}/models", headers=headers, timeout=MODEL_PATIENCE)
-        names = [row["id"] for row in listed.raise_for_status().json()["data"]]
-        if name and name not in names:
+        await _accept(listed, "")
+        names = [row["id"] for row in listed.json()["data"]]
+        if missing := [each for each in wanted if each not in names]:
             raise Failed(
-                f"does not list {name}, which CELLAR_MODELS looks for there; it lists {', '.join(names)[:200]}"
+                f"does not list {', '.join(missing)}, which CELLAR_MODELS looks for there; it lists "
+                f"{', '.join(names)[:200] or 'none'}"
             )
+        if not names:
+            raise Failed("lists no model")
         name = name or names[0]
         if not {"chat", "completion"} & set(row.roles):
             return f"{name} is listed"
         arrived = await _short_answer(server, name, http, headers, "chat" in row.roles)
+    except (httpx.ConnectError, httpx.ConnectTimeout):
+        raise Failed(f"nobody answers there. {AWAY}") from None
+    except httpx.TimeoutException:
+        raise Failed(f"is silent for {MODEL_PATIENCE:.0f} s: overloaded, or it compiles for its first answer") from None
     except (httpx.HTTPError, KeyError, IndexError, TypeError, json.JSONDecodeError) as error:
         raise Failed(f"does not answer as a model server does: {type(error).__name__} {str(error)[:150]}") from None
     events = arrived.data.count(b"data:")
@@ -88,9 +103,24 @@ async def _short_answer(
     url = f"{server.base_url}/{'chat/completions' if chat else 'completions'}"
     arrived = Arrivals()
     async with http.stream("POST", url, json=body, headers=headers, timeout=MODEL_PATIENCE) as answer:
-        answer.raise_for_status()
+        await _accept(answer, name)
         await arrived.read(answer.aiter_raw())
     return arrived
+
+
+async def _accept(answer: httpx.Response, name: str) -> None:
+    """Raises Failed with what a refusal means, in the words that users get, and what an administrator does about it."""
+    if answer.status_code == 200:
+        return
+    error = refusal(answer.status_code, answer.headers, await answer.aread(), model=name)
+    if isinstance(error, Unauthorized):
+        raise Failed("does not accept the gateway's key: VLLM_API_KEY, or what key_variable names in CELLAR_MODELS")
+    helps = error.hint
+    if isinstance(error, ModelServerDown | ModelLoading):
+        helps = AWAY
+    if error.detail.get("why") == "no_chat_template":
+        helps = 'Serve the weights with Instruct in their name, or say roles = ["completion"] in CELLAR_MODELS'
+    raise Failed(f"{name}: {error.message}. {helps}".removeprefix(": ").rstrip(". "))
 
 
 async def through(url: str, settings: ProxySettings) -> str:

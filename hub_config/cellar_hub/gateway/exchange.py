@@ -230,6 +230,8 @@ class Exchange:
             else:
                 return None  # the reply is left without its end: the connection is cut, as the model server's was
         await self._reply.end(self._reader.close())
+        if self._reader.error is not None:
+            self._house.health.doubt(self._row.server)
         return None
 
     async def _pass_chunk(self, chunk: bytes, ticket: Ticket) -> None:
@@ -249,6 +251,8 @@ class Exchange:
         status = response.status_code
         self._outcome, self._error = ("error" if status >= 500 else "refused"), f"model_{status}"
         self._taken = False
+        if status >= 500:
+            self._house.health.doubt(self._row.server)
         body = await read_bounded(response)
         if status in (401, 403) or not 400 <= status < 600:
             raise Refused(502, "model_failed", f"The model server refused the gateway (HTTP {status})")

@@ -62,6 +62,10 @@ ENGLISH: dict[str, str] = {
     "internal": "Something went wrong in Cellar: {message}",
     "model_error": "{message}",
     "model_down": "{fact} ({url}).",
+    "model_stopped": (
+        "The model server has stopped. If it starts again by itself, it reads its model for some minutes first: "
+        "ask again then."
+    ),
     "model_loading": "The model is still loading. Try again in a moment.",
     "model_timeout": "The model server did not answer in time.",
     "model_not_found": "The server does not have this model. `%ai models` lists what it has.",
@@ -78,6 +82,10 @@ ENGLISH: dict[str, str] = {
     "forbidden": "You are not allowed to do this: {message}",
     "forbidden_untold": "The model server does not allow this.",
     "request_refused": "{message}",
+    "no_chat_template": (
+        "This model completes text and cannot chat: it has no chat template. Choose another one with -m, or tell the "
+        "people who run the model server."
+    ),
     "no_such_address": "There is no model's API at {url} (HTTP 404).",
     "model_failed": "{message}",
     "bad_request": "The question could not be sent: {message}",
@@ -161,6 +169,9 @@ KOREAN: dict[str, str] = {
     "internal": "Cellar에 문제가 생겼습니다{status}.",
     "model_error": "모델 서버에 문제가 있습니다{status}.",
     "model_down": "모델 서버에 연결할 수 없습니다 ({url}).",
+    "model_stopped": (
+        "모델 서버가 멈췄습니다. 자동으로 다시 시작되면 모델을 불러오는 데 몇 분이 걸리니 그 후에 다시 질문하세요."
+    ),
     "model_loading": "모델을 불러오는 중입니다. 잠시 후 다시 시도하세요.",
     "model_timeout": "모델 서버가 제시간에 응답하지 않았습니다.",
     "model_not_found": "서버에 해당 모델이 없습니다. `%ai models`에서 목록을 볼 수 있습니다.",
@@ -177,6 +188,10 @@ KOREAN: dict[str, str] = {
     "forbidden": "허용되지 않은 작업입니다. 서버의 설명: “{message}”",
     "forbidden_untold": "모델 서버가 이 작업을 허용하지 않습니다.",
     "request_refused": "모델 서버가 질문을 거부했습니다{status}.",
+    "no_chat_template": (
+        "이 모델은 텍스트를 이어 쓰기만 하고 대화는 할 수 없습니다(대화 템플릿이 없음). -m으로 다른 모델을 선택하거나 "
+        "모델 서버 관리자에게 알려 주세요."
+    ),
     "no_such_address": "이 주소에 모델 API가 없습니다: {url} (HTTP 404).",
     "model_failed": "모델 서버에서 오류가 발생했습니다{status}.",
     "bad_request": "질문을 보낼 수 없습니다{status}.",
@@ -293,7 +308,12 @@ class Words:
         closer = {
             "forbidden": ("forbidden_untold", known.get("why") == "model_server"),
             "model_not_found": ("no_model_named", bool(known.get("model"))),
-            "request_refused": ("no_such_address", known.get("status") == 404),
+            "request_refused": (
+                ("no_chat_template", True)
+                if known.get("why") == "no_chat_template"
+                else ("no_such_address", known.get("status") == 404)
+            ),
+            "model_down": ("model_stopped", known.get("why") == "stopped"),
             "quota_exceeded": ("quota_until", isinstance(known.get("resets_at"), int | float)),
         }
         key, fits = closer.get(error.code, ("", False))

@@ -114,6 +114,12 @@ class Models:
             return self._config.model
         return ids[0] if ids else None
 
+    @property
+    def missing(self) -> str:
+        """The model that the settings name, where the server lists others only."""
+        listed = not self.known or any(model.id == self._config.model for model in self.known)
+        return "" if listed else self._config.model
+
     async def choose(self, name: str | None) -> wire.Model:
         """The model for a turn. Raises `ModelServerDown` (no list) or `ModelNotFound`."""
         for attempt in (0, 1):

@@ -144,6 +144,9 @@ class Workspace:
             wire.Announcement(id=f"setting-{problem}", level="error", text=text)
             for problem, text in self.config.feature_problems().items()
         ]
+        if gone := self.models.missing:
+            text = f"c.Cellar.model (CELLAR_MODEL): the model server has no {gone!r}; its first model is asked instead."
+            told.append(wire.Announcement(id=f"setting-no_model-{gone}", level="warning", text=text))
         told += [
             wire.Announcement(id=f"store-{index}", level="warning", text=problem)
             for index, problem in enumerate(self.store.problems)

@@ -228,7 +228,7 @@ function announced(trans: TranslationBundle, id: string, text: string): string {
     );
   }
   const [, wrong, name] =
-    /^setting-(no_feature|unreadable)-(.*)$/s.exec(id) ?? [];
+    /^setting-(no_feature|unreadable|no_model)-(.*)$/s.exec(id) ?? [];
   if (wrong === 'no_feature') {
     return trans.__(
       'A setting of this server is wrong. c.Cellar.features: “%1” is no feature, so it locks nothing.',
@@ -238,6 +238,12 @@ function announced(trans: TranslationBundle, id: string, text: string): string {
   if (wrong === 'unreadable') {
     return trans.__(
       'A setting of this server is wrong. c.Cellar.features: the entry for “%1” cannot be read, so it is switched off.',
+      name
+    );
+  }
+  if (wrong === 'no_model') {
+    return trans.__(
+      'A setting of this server is wrong. c.Cellar.model (CELLAR_MODEL): the model server has no “%1”; its first model is asked instead.',
       name
     );
   }

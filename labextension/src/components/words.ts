@@ -120,8 +120,18 @@ function notTaken(trans: TranslationBundle, error: IErrorInfo): string {
   }
 }
 
-const WORDS: Record<string, Words> = {
-  model_down: (trans, error) => ({
+/** A model server that is away: not found, or just gone. */
+function away(trans: TranslationBundle, error: IErrorInfo): IErrorWords {
+  if (error.detail?.why === 'stopped') {
+    return {
+      title: trans.__('The model server has stopped'),
+      text: trans.__(
+        'Your question is kept. If it starts again by itself, it reads its model for some minutes first: try again then.'
+      ),
+      action: 'retry'
+    };
+  }
+  return {
     title: trans.__('The model server does not answer'),
     text: error.detail?.address
       ? trans.__(
@@ -129,10 +139,14 @@ const WORDS: Record<string, Words> = {
           error.detail.address
         )
       : trans.__(
-          'Your question is kept. Try again when it is back; if this lasts, tell the people who run it.'
+          'Your question is kept. After a start it reads its model for some minutes: try again then; if this lasts, tell the people who run it.'
         ),
     action: 'retry'
-  }),
+  };
+}
+
+const WORDS: Record<string, Words> = {
+  model_down: away,
   model_loading: trans => ({
     title: trans.__('The model is still loading'),
     text: trans.__('This takes a few minutes after a start. Try again then.'),
@@ -212,11 +226,20 @@ const WORDS: Record<string, Words> = {
     text: notAllowed(trans, error),
     action: 'admin'
   }),
-  request_refused: (trans, error) => ({
-    title: trans.__('The model server refused the request'),
-    text: forOperators(trans, error),
-    action: 'retry'
-  }),
+  request_refused: (trans, error) =>
+    error.detail?.why === 'no_chat_template'
+      ? {
+          title: trans.__('This model cannot chat'),
+          text: trans.__(
+            'It completes text only (it has no chat template). Choose another model below, or tell the people who run the model server.'
+          ),
+          action: 'models'
+        }
+      : {
+          title: trans.__('The model server refused the request'),
+          text: forOperators(trans, error),
+          action: 'retry'
+        },
   model_failed: (trans, error) => ({
     title: trans.__('The model server failed'),
     text: forOperators(trans, error),

@@ -141,3 +141,60 @@ async def test_a_model_server_of_the_table_is_asked_for_what_it_gives(
     _, said = await check(capsys, **env, CELLAR_DATA=str(tmp_path), CELLAR_GATEWAY_TOKEN="gateway-token-0123456789")
     assert told.format(model.url) in said
     assert [sorted(set(each.body) - {"stream"}) for each in model.requests] == asked
+
+
+@pytest.mark.parametrize(
+    ("trouble", "says"),
+    [
+        (
+            "no_template",
+            "fake-coder: This model completes text and cannot chat: it has no chat template. Serve the weights",
+        ),
+        (
+            "stopping",
+            "fake-coder: The model server has stopped. A model server that has just started reads its weights",
+        ),
+        ("loading", "fake-coder: The model is being loaded. A model server that has just started reads its weights"),
+        ("key", "does not accept the gateway's key: VLLM_API_KEY, or what key_variable names in CELLAR_MODELS"),
+        ("elsewhere", "The model server does not know this address (HTTP 404). Does the base URL end in /v1"),
+        (
+            "away",
+            "nobody answers there. A model server that has just started reads its weights for minutes. One that ends",
+        ),
+    ],
+)
+async def test_what_is_wrong_with_a_model_server_is_said_with_what_helps(
+    trouble: str,
+    says: str,
+    model: FakeVLLM,
+    an_unused_port: int,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    url = {"elsewhere": f"{model.root}/nothing/v1", "away": f"http://127.0.0.1:{an_unused_port}/v1"}.get(
+        trouble, model.url
+    )
+    if trouble == "key":
+        model.options.api_key = "another"
+    elif url == model.url:
+        model.use(trouble)
+    env = {"VLLM_BASE_URL": url, "CELLAR_HUB_API_URL": "http://127.0.0.1:9/hub/api", "VLLM_API_KEY": "ours"}
+    status, said = await check(
+        capsys, **env, CELLAR_DATA=str(tmp_path), CELLAR_GATEWAY_TOKEN="gateway-token-0123456789"
+    )
+    assert status == 1
+    assert f"FAIL  model server {url}: {says}" in said
+
+
+async def test_each_model_that_the_table_looks_for_at_a_server_is_named_when_it_is_not_there(
+    model: FakeVLLM, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = '[[models]]\nmodel = "{}"\nbase_url = "{}"\n'
+    table = tmp_path / "models.toml"
+    table.write_text("".join(row.format(name, model.url) for name in ("fake-coder", "adapter", "large")))
+    env = {"CELLAR_MODELS": str(table), "CELLAR_HUB_API_URL": "http://127.0.0.1:9/hub/api"}
+    _, said = await check(capsys, **env, CELLAR_DATA=str(tmp_path), CELLAR_GATEWAY_TOKEN="gateway-token-0123456789")
+    line = (
+        f"FAIL  model server {model.url}: does not list adapter, large, which CELLAR_MODELS looks for there; it lists"
+    )
+    assert f"{line} fake-coder" in said

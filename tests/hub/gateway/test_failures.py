@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+from cellar.chat import ChatRequest
 from cellar.errors import ModelLoading, ModelServerDown
 from cellar.refusals import refusal
 
@@ -111,6 +112,68 @@ async def test_silence_of_the_model_server_ends(hub: Hub, make_gateway: MakeGate
             assert events(answer.text)[0]["error"]["code"] == 504
         await model.until(lambda m: not m.running)
     assert [end.error_code for end in await gateway.ends()] == ["model_timeout"] * 2
+
+
+async def test_a_first_answer_that_is_compiled_for_long_is_not_cut(
+    hub: Hub, make_gateway: MakeGateway, slow_model: FakeVLLM
+) -> None:
+    """As vLLM does it: the head at once, a comment now and then, and the first token after any time-out of ours."""
+    slow_model.use(Scenario(text="at last", prefill="after_headers", keep_alive_every=0.1))
+    gateway = await make_gateway(CELLAR_READ_TIMEOUT="1")
+    answer = asyncio.create_task(ask(gateway, hub.user("ann"), stream=True))
+    await slow_model.until(lambda m: bool(m.requests) and m.requests[0].comments >= 20)
+    slow_model.release_all()
+    assert said((await answer).content) == "at last"
+    (end,) = await gateway.ends()
+    assert end.outcome == "complete" and (end.ttft_ms or 0) > 1500
+
+
+@pytest.mark.parametrize("trouble", ["stopping", "engine_died"])
+async def test_a_model_server_that_stops_is_named_so_and_looked_at_at_once(
+    hub: Hub, gateway: Gateway, model: FakeVLLM, trouble: str
+) -> None:
+    model.use(trouble)
+    model.options.health = 503
+    await gateway.house.health.look()  # the next look of its own would come in seconds
+    model.options.health = 200
+    client = gateway.cellar(hub.user("ann"))
+    request = ChatRequest(model="fake-coder", messages=[{"role": "user", "content": "hello"}], max_tokens=64)
+    with pytest.raises(ModelServerDown) as stopped:
+        [event async for event in client.stream_chat(request)]
+    assert stopped.value.detail["why"] == "stopped"
+    (known,) = gateway.house.health.servers.values()
+    async with asyncio.timeout(1):
+        while known.state != "up":  # noqa: ASYNC110 - a state without an event
+            await asyncio.sleep(0.01)
+    (end,) = await gateway.ends()
+    assert end.outcome == "error" and end.error_code in ("model_500", "500")
+    assert await gateway.left_open() == (0, 0)
+
+
+async def test_a_model_server_that_was_started_again_answers_and_the_books_are_closed(
+    hub: Hub, make_gateway: MakeGateway, an_unused_port: int
+) -> None:
+    first, second = FakeVLLM(), FakeVLLM()
+    first.start(an_unused_port)
+    gateway = await make_gateway(VLLM_BASE_URL=first.url)
+    client = gateway.client(hub.user("ann"))
+    try:
+        first.use(Scenario(text="one two three", gated=True))
+        with pytest.raises(httpx.RemoteProtocolError):
+            async with streaming(client) as response:
+                first.release()
+                async for _ in response.aiter_raw():
+                    await asyncio.to_thread(first.stop)
+        down = await ask(gateway, hub.user("ann"), stream=True)
+        assert (down.status_code, down.json()["error"]["code"]) == (503, "model_down")
+        second.start(an_unused_port)
+        assert said((await ask(gateway, hub.user("ann"), stream=True)).content) == "hello"
+    finally:
+        first.stop()
+        second.stop()
+    ends = await gateway.ends()
+    assert [end.outcome for end in ends] == ["interrupted", "error", "complete"]
+    assert await gateway.left_open() == (0, 0)
 
 
 @pytest.mark.parametrize("stream", [True, False])

@@ -19,7 +19,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 from cellar_vllm import presets
@@ -45,9 +44,6 @@ def parser() -> argparse.ArgumentParser:
     program.add_argument("--role", default="", help="chat or completion, where a preset serves two models")
     program.add_argument("--shape", choices=["real", "tiny"], default="real", help="tiny: a trial, also on a processor")
     program.add_argument("--python", type=Path, help="of vLLM's environment (without a GPU: the tests' own)")
-    program.add_argument(
-        "--tokenizer", type=Path, help="a folder with a real tokenizer (the tests' own, else one is made)"
-    )
     program.add_argument("--out", type=Path, default=Path("bench/out/gpu"), metavar="FOLDER")
     program.add_argument("--no-contract", action="store_true", help="leave out the tests of tests/vllm/contract")
     program.add_argument("options", nargs="*", metavar="-- OPTION", help="options for vLLM, as they are")
@@ -57,33 +53,30 @@ def parser() -> argparse.ArgumentParser:
 def measure(plan: Plan) -> list[Section]:
     before = plan.card
     folder = plan.make(plan.tiny)
-    sections: list[Section] = []
     with tempfile.TemporaryDirectory(prefix="cellar-bench-") as place:
         home = Path(place)
         began = time.perf_counter()
         with _served(plan, home, folder) as served:
-            ready = time.perf_counter() - began
-            room = plan.fit(folder)
-            said = memory.read(served.log.read_text(errors="replace") if served.log else "")
-            rows = memory.rows(said, room, _used(before))
-            rows.append(Row("from the start until it answers", ready, "s"))
-            shape = f"the {'small' if plan.tiny else 'real'} shape of {plan.wanted.model}, random weights"
-            how = f"vLLM {_version(served)}, {shape}"
-            sections.append(
-                Section(f"Memory: preset {plan.preset.name}", f"{how}; context {plan.context}.", rows, PACKAGES)
-            )
+            ready = Row("from the start until it answers", time.perf_counter() - began, "s")
+            sections = [_memory(plan, folder, served, before, ready)]
             with vllm_serve.behind_gateway(home, served) as (gateway, token):
-                compared = _part(
-                    "vllm bench serve", lambda: vllm_serve.compare(home, served, gateway, token, plan.load)
-                )
-                sections.append(Section("vllm bench serve", f"{plan.load}.", compared, PACKAGES))
-                stops = _part("stop", lambda: stopping.rows(served, gateway, token))
-                sections.append(
-                    Section("Stop", "From a closed connection until vllm:num_requests_running is 0.", stops)
-                )
-            reuse = _part("prefix reuse", lambda: _prefix(served))
-            sections.append(Section("What of a conversation is read twice", "Ten turns in the panel.", reuse))
+                rows = _part("vllm bench serve", lambda: vllm_serve.compare(home, served, gateway, token, plan.load))
+                sections.append(Section("vllm bench serve", f"{plan.load}.", rows))
+                rows = _part("stop", lambda: stopping.rows(served, gateway, token))
+                sections.append(Section("Stop", "From a closed connection until nothing runs by vLLM's metrics.", rows))
+            rows = _part("prefix reuse", lambda: _prefix(served))
+            sections.append(Section("What of a conversation is read twice", "Ten turns in the panel.", rows))
     return [section for section in sections if section.rows]
+
+
+def _memory(plan: Plan, folder: Path, served: Served, before: Card | None, ready: Row) -> Section:
+    assert served.log is not None
+    now = card()
+    used = now.used - before.used if now and before else None
+    rows = memory.rows(memory.read(served.log.read_text(errors="replace")), plan.fit(folder), used)
+    version = httpx.get(f"{served.root}/version", trust_env=False).json()["version"]
+    shape = f"the {'small' if plan.tiny else 'real'} shape of {plan.wanted.model}, random weights"
+    return Section("Memory", f"vLLM {version}, {shape}; context {plan.context}.", [*rows, ready])
 
 
 @contextlib.contextmanager
@@ -108,7 +101,7 @@ def contract(plan: Plan) -> list[Section]:
     folder = plan.make(True)
     options = plan.asked(True)
     other = {"python": str(plan.python), "weights": str(folder), "options": options[: options.index("--")]}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/vllm/contract"]
+    command = [sys.executable, "-m", "pytest", "-q", "-m", "not long", "-p", "no:cacheprovider", "tests/vllm/contract"]
     env = dict(vllm_cpu.OFFLINE) | {"CELLAR_TEST_VLLM": json.dumps(other)}
     done = subprocess.run(command, cwd=machine.ROOT, env=os.environ | env, capture_output=True, text=True)
     (plan.out / "contract.log").write_text(done.stdout + done.stderr)
@@ -127,16 +120,6 @@ def _part(name: str, measured: Callable[[], list[Row]]) -> list[Row]:
         return []
 
 
-def _used(before: Card | None) -> float | None:
-    now = card()
-    return now.used - before.used if now and before else None
-
-
-def _version(served: Served) -> str:
-    said: dict[str, Any] = httpx.get(f"{served.root}/version", trust_env=False).json()
-    return str(said.get("version", "of unknown version"))
-
-
 def main(arguments: list[str]) -> int:
     options = parser().parse_args(arguments)
     plan = Plan(options)
@@ -146,7 +129,7 @@ def main(arguments: list[str]) -> int:
         sections += contract(plan)
     when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
     where = f"{plan.card or 'no GPU'}; {machine.description(PACKAGES)}"
-    head = f"# Preset {plan.preset.name} on a GPU\n\n_Measured {when} at commit {machine.commit()} on {where}._\n"
+    head = f"# Preset {plan.preset.name}, measured\n\n_Measured {when} at commit {machine.commit()} on {where}._\n"
     text = "\n".join([head, *(section.text() for section in sections)])
     (plan.out / "RESULTS.md").write_text(text)
     print(f"{text}\nwritten to {plan.out / 'RESULTS.md'}; the weights stay in {plan.out / 'weights'}", flush=True)

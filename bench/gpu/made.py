@@ -11,6 +11,7 @@ import math
 import random
 import shutil
 import struct
+import subprocess
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,6 +26,17 @@ TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+SETTINGS = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "<|im_end|>", "chat_template": TEMPLATE}
+# A tokenizer for Python and English, learned from Python's own library: it cuts notebooks about as small as a real one.
+LEARN = """
+import pathlib, sys, sysconfig
+from tokenizers import ByteLevelBPETokenizer
+learned = ByteLevelBPETokenizer()
+files = sorted(map(str, pathlib.Path(sysconfig.get_path("stdlib")).glob("*.py")))
+special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+learned.train(files, vocab_size=16384, special_tokens=special, show_progress=False)
+learned.save(sys.argv[1])
+"""
 
 
 @dataclass(frozen=True)
@@ -123,12 +135,14 @@ def _write_tensor(file: Any, tensor: Tensor) -> None:
 # --- the folder
 
 
-def write(folder: Path, config: dict[str, Any], tokenizer: Path | None = None) -> int:
-    """Fill an empty folder; bytes of all tensors. `tokenizer`: a folder to take a real one from; None makes one."""
+def write(folder: Path, config: dict[str, Any], tokenizer: dict[str, Any]) -> int:
+    """Fill a new folder; bytes of all tensors. `tokenizer`: what `learn_tokenizer` gave."""
+    shutil.rmtree(folder, ignore_errors=True)  # half of one that was interrupted
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps(config, indent=2))
     (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": config["eos_token_id"]}))
-    _write_tokenizer(folder, tokenizer, config["vocab_size"])
+    (folder / "tokenizer_config.json").write_text(json.dumps(SETTINGS))
+    (folder / "tokenizer.json").write_text(json.dumps(_filled(tokenizer, config["vocab_size"]), ensure_ascii=False))
     shards: list[list[Tensor]] = [[]]
     total = 0
     for tensor in tensors(config):
@@ -156,52 +170,17 @@ def _write_shard(path: Path, shard: list[Tensor]) -> None:
             _write_tensor(file, tensor)
 
 
-def _write_tokenizer(folder: Path, source: Path | None, size: int) -> None:
-    """A real one, or one whose pieces are bytes; with words of no meaning up to the model's number of tokens, so that
-    whatever a random model says is text."""
-    if source is not None:
-        table = json.loads((source / "tokenizer.json").read_text())
-        for name in ("tokenizer_config.json", "chat_template.jinja"):
-            if (source / name).is_file():
-                shutil.copyfile(source / name, folder / name)
-    else:
-        table = _bytes()
-        settings = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "<|im_end|>", "chat_template": TEMPLATE}
-        (folder / "tokenizer_config.json").write_text(json.dumps(settings))
-    vocabulary = table["model"]["vocab"]
-    taken = {*vocabulary.values(), *(each["id"] for each in table.get("added_tokens", []))}
-    vocabulary.update({f"\u0120w{number}": number for number in range(size) if number not in taken})
-    (folder / "tokenizer.json").write_text(json.dumps(table, ensure_ascii=False))
+def learn_tokenizer(python: Path, folder: Path) -> dict[str, Any]:
+    """By the library that vLLM's environment has; a few seconds. `folder` is where it may write."""
+    file = folder / "tokenizer.json"
+    subprocess.run([str(python), "-c", LEARN, str(file)], check=True)
+    learned: dict[str, Any] = json.loads(file.read_text())
+    return learned
 
 
-def _bytes() -> dict[str, Any]:
-    """A byte-level BPE without a merge: each byte of a text is a token. GPT-2's letters stand for the bytes."""
-    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    others = [byte for byte in range(256) if byte not in plain]
-    letters = {byte: chr(byte) for byte in plain} | {byte: chr(256 + n) for n, byte in enumerate(others)}
-    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-    level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
-    return {
-        "version": "1.0",
-        "truncation": None,
-        "padding": None,
-        "added_tokens": [
-            {"id": n, "content": text, "special": True, "normalized": False}
-            | {"single_word": False, "lstrip": False, "rstrip": False}
-            for n, text in enumerate(special)
-        ],
-        "normalizer": None,
-        "pre_tokenizer": level,
-        "post_processor": None,
-        "decoder": level,
-        "model": {
-            "type": "BPE",
-            "dropout": None,
-            "unk_token": None,
-            "continuing_subword_prefix": None,
-            "end_of_word_suffix": None,
-            "fuse_unk": False,
-            "vocab": {text: n for n, text in enumerate(special)} | {letters[n]: 3 + n for n in range(256)},
-            "merges": [],
-        },
-    }
+def _filled(tokenizer: dict[str, Any], size: int) -> dict[str, Any]:
+    """With words of no meaning up to the model's number of tokens, so that whatever a random model says is text."""
+    known: dict[str, int] = tokenizer["model"]["vocab"]
+    taken = {*known.values(), *(each["id"] for each in tokenizer["added_tokens"])}
+    words = {f"\u0120w{number}": number for number in range(size) if number not in taken}
+    return tokenizer | {"model": tokenizer["model"] | {"vocab": known | words}}

@@ -33,7 +33,6 @@ class Plan:
         self.wanted = self.preset.role(options.role)
         self.python = self._python(options.python)
         self.out: Path = options.out.resolve()
-        self.tokenizer: Path | None = options.tokenizer or (vllm_cpu.weights() if vllm_cpu.there() else None)
         self.more = list(options.options)
         self.name = "-".join([options.preset, *self.wanted.roles, options.shape])
 
@@ -64,7 +63,7 @@ class Plan:
         ready = folder.with_suffix(".ready")
         if not ready.is_file():
             began = time.perf_counter()
-            size = made.write(folder, shape, self.tokenizer)
+            size = made.write(folder, shape, made.learn_tokenizer(self.python, self.out))
             ready.touch()
             print(f"{folder}: {size / GIB:.1f} GiB, made in {time.perf_counter() - began:.0f} s", flush=True)
         return folder

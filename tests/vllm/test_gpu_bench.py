@@ -49,7 +49,8 @@ def test_the_tensors_of_that_architecture_are_as_large_as_the_preset_says(serve:
 
 def test_a_made_folder_is_one_that_is_served_and_its_tensors_are_whole(tmp_path: Path) -> None:
     config = small(SHAPES["Qwen/Qwen2.5-Coder-7B-Instruct-AWQ"])
-    size = made.write(tmp_path / "m", config)
+    tokenizer = {"added_tokens": [{"id": 2}], "model": {"vocab": {"a": 0, "b": 1}}}
+    size = made.write(tmp_path / "m", config, tokenizer)
     weights = read(tmp_path / "m")
     assert (weights.layers, weights.heads, weights.kv_heads, weights.chat) == (2, 4, 2, True)
     (file,) = (tmp_path / "m").glob("*.safetensors")
@@ -61,7 +62,7 @@ def test_a_made_folder_is_one_that_is_served_and_its_tensors_are_whole(tmp_path:
     assert [start for start, _ in ends] == [0, *(end for _, end in ends[:-1])]
     assert ends[-1][1] == size == len(content) - 8 - length
     tokens = json.loads((tmp_path / "m" / "tokenizer.json").read_text())["model"]["vocab"]
-    assert sorted(tokens.values()) == list(range(config["vocab_size"]))
+    assert sorted([*tokens.values(), 2]) == list(range(config["vocab_size"]))
 
 
 def test_no_made_number_is_infinite_or_none() -> None:

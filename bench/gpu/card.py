@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -21,12 +22,14 @@ class Card:
 
 
 def card() -> Card | None:
-    """The first one; None where there is none."""
+    """The first one that programs may see; None where there is none."""
     program = shutil.which("nvidia-smi")
     if program is None:
         return None
     asked = "--query-gpu=name,memory.total,memory.used,driver_version"
-    done = subprocess.run([program, asked, "--format=csv,noheader,nounits"], capture_output=True, text=True)
+    seen = os.environ.get("CUDA_VISIBLE_DEVICES", "").partition(",")[0]
+    command = [program, asked, "--format=csv,noheader,nounits", *([f"--id={seen}"] if seen else [])]
+    done = subprocess.run(command, capture_output=True, text=True)
     return parse(done.stdout) if done.returncode == 0 else None
 
 

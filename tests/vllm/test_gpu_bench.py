@@ -15,8 +15,9 @@ from cellar_vllm.presets import LIKE, Serve, load
 from cellar_vllm.weights import GIB, Weights, read
 
 from bench.gpu import made, memory
-from bench.gpu.__main__ import main
+from bench.gpu.__main__ import main, parser
 from bench.gpu.card import Card, parse
+from bench.gpu.plan import Plan
 from bench.gpu.shapes import SHAPES, small
 from bench.report import Row
 from tools import vllm_cpu
@@ -91,6 +92,25 @@ def test_what_vllm_says_of_its_memory_stands_beside_what_fit_computes() -> None:
     assert found["CUDA graphs"].value == 0.51
     assert found["in use by nvidia-smi"].value == 20
     assert memory.rows(memory.read(""), Fit(weights, 0, 0), None) == []
+
+
+@pytest.mark.parametrize(
+    ("gib", "preset", "asked"),
+    [
+        (140.4, "24gb", ["--preset=24gb", "--role=chat", "--share=0.144", "--", "--max-num-batched-tokens=2048"]),
+        (140.4, "80gb", ["--preset=80gb", "--role=chat", "--share=0.518", "--"]),
+        (22.0, "24gb", ["--preset=24gb", "--role=chat", "--share=0.92", "--"]),
+    ],
+)
+def test_of_a_larger_card_as_much_is_taken_as_the_presets_has(
+    gib: float, preset: str, asked: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("bench.gpu.plan.card", lambda: Card("H200", gib * GIB, 0, "580"))
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nexit 0\n")  # says that vLLM is there
+    python.chmod(0o755)
+    plan = Plan(parser().parse_args(["--preset", preset, "--python", str(python)]))
+    assert plan.asked(tiny=False) == asked
 
 
 def test_without_a_gpu_or_without_vllm_it_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -254,13 +254,19 @@ def _share(text: str) -> float:
     return value
 
 
+COMMANDS = {"presets": lambda _: show_presets(), "fit": show_fit, "serve": serve}
+
+
 def run(arguments: Sequence[str]) -> int:
     """Exit status."""
     options = parser().parse_args(arguments)
     try:
-        if options.command == "presets":
-            return show_presets()
-        return show_fit(options) if options.command == "fit" else serve(options)
+        status = COMMANDS[options.command](options)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # whoever reads (`| head`) has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (Unusable, BadWeights, presets.BadPreset) as error:
         sys.stderr.write(f"cellar-vllm: {error}\n")
         return 2

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -23,6 +26,16 @@ def test_the_presets_are_listed_with_what_fits(capsys: Capture) -> None:
     assert "24gb  (22 GiB)" in out
     assert "chat completion: QuantTrio/Qwen3-Coder-30B-A3B-Instruct-AWQ, Apache-2.0, awq, context 16384" in out
     assert "none is pinned: your copy of the weights records its own" in out
+
+
+def test_a_reader_that_has_read_enough_is_no_mistake() -> None:
+    command = [sys.executable, "-m", "cellar_vllm", "presets"]
+    env = os.environ | {"PYTHONPATH": "hub_config"}
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
 
 
 def test_fit_shows_the_arithmetic(capsys: Capture) -> None:

@@ -222,6 +222,7 @@ def long(outcome: Outcome) -> None:
     ensure_browser(outcome)
     apt_install(outcome, engine.packages())
     build(outcome)
+    part(outcome, "vllm for processors", [sys.executable, "-m", "tools.vllm_cpu"], also_fine=(vllm_cpu.MISSING,))
     with engine.running(REPORTS / "dockerd.log") as problem:
         if problem:
             outcome.missing.append(problem)

@@ -43,6 +43,7 @@ SECRETS = (
     "POSTGRES_PASSWORD",
     "POSTGRES_HUB_PASSWORD",
 )
+MODEL_SERVICES = ("vllm", "vllm-2")  # named as the overlays that bring them
 OVERLAY_SERVICES = {"postgres", "redis", "tls"}
 """Overlays that bring a service of their own name, from one image."""
 PATIENCE = 240.0  # seconds until the hub answers; the isolation probe is part of it
@@ -283,6 +284,19 @@ def wait_until_well(stack: Stack, service: str) -> None:
         time.sleep(0.5)
 
 
+def tell_of_models(stack: Stack, services: Sequence[str]) -> None:
+    """The stack does not wait for them: a large model takes longer than anybody looks at a terminal."""
+    for service in services:
+        if stack.restarts(service):
+            words = stack.log(service).splitlines()[-1:]
+            step(f"{service} ends and starts again and again. It says why: {' '.join(words)}")
+        elif stack.health(service) != "healthy":
+            step(
+                f"{service} reads its weights, which takes minutes: until then users are told that it does not answer."
+            )
+            step(f"How far it is: docker logs -f {stack.container(service)[:12]}")
+
+
 def make_first_admin(stack: Stack) -> str:
     """Name of the first administrator, whose password is in `stack.password` unless somebody changed it since."""
     name = (stack.settings.get("CELLAR_ADMINS") or "admin").replace(",", " ").split()[0]
@@ -339,7 +353,9 @@ def start(stack: Stack, build: bool = True) -> None:
     if stack.password.is_file():
         step(f"Log in as {name}; the password is in {shown(stack.password)} (only you can read it).")
     step("More users: hub_config/compose/cellar-hub users add NAME")
-    if not stack.settings.get("VLLM_BASE_URL") and not stack.settings.get("CELLAR_MODELS"):
+    if own := [name for name in stack.overlays if name in MODEL_SERVICES]:
+        tell_of_models(stack, own)
+    elif not stack.settings.get("VLLM_BASE_URL") and not stack.settings.get("CELLAR_MODELS"):
         step("The model here is tiny: it shows how Cellar works, and it is often wrong. For real answers:")
         step(f"VLLM_BASE_URL in {shown(ENV)}, or OVERLAYS=vllm on a machine with GPUs.")
 

@@ -219,6 +219,32 @@ def test_a_gateway_that_does_not_start_is_said_with_its_last_words(copy: Path) -
     assert "The gateway service does not start" in done.stderr and said in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("restarts", "health", "says"),
+    [
+        ("4", "starting", "vllm ends and starts again and again. It says why: cellar-vllm: /models/m is not a folder."),
+        (
+            "0",
+            "starting",
+            "vllm reads its weights, which takes minutes: until then users are told that it does not answer",
+        ),
+        ("0", "healthy", ""),
+    ],
+)
+def test_a_model_server_that_is_not_there_yet_or_never_will_be_is_said_at_the_end(
+    restarts: str, health: str, says: str, copy: Path
+) -> None:
+    (copy / "bin").mkdir()
+    log = "printf 'vLLM 0.33\\ncellar-vllm: /models/m is not a folder.\\n'"
+    answers = {"*RestartCount*": f"echo {restarts}", "*Health*": f"echo {health}", "*logs*": log, "*": "echo 0123"}
+    cases = " ".join(f"{pattern}) {answer};;" for pattern, answer in answers.items())
+    program(copy / "bin", "docker", f'case "$*" in {cases} esac')
+    tell = "from tools import hub; hub.tell_of_models(hub.Stack({}), ['vllm'])"
+    done = hub(copy, "-c", tell, path=f"{copy / 'bin'}:/usr/bin:/bin")
+    assert done.returncode == 0, done.stderr
+    assert says in done.stdout and bool(says) == bool(done.stdout)
+
+
 def test_git_ignores_what_holds_secrets() -> None:
     names = [f"hub_config/compose/{name}" for name in (".env", "admin-password", "gateway.env", "tls/tls.key")]
     done = subprocess.run(["git", "check-ignore", *names], cwd=ROOT, capture_output=True, text=True)

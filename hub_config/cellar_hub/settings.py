@@ -342,6 +342,9 @@ class HubSettings:
     concurrent_starts: int = setting(
         "CELLAR_CONCURRENT_STARTS", 8, parse_count(1, 100), "Workspaces that start at once"
     )
+    read_timeout: float = setting(
+        "CELLAR_READ_TIMEOUT", 300.0, parse_seconds(1), "seconds of a model server's silence at most"
+    )
     start_timeout: int = setting(
         "CELLAR_START_TIMEOUT", 120, parse_count(10, 3600), "Seconds a workspace may take to start"
     )

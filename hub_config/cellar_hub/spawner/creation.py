@@ -99,10 +99,15 @@ class Creation:
         return found
 
 
+LATER = 30.0
+"""Seconds of silence that a workspace waits longer than the gateway: whose words are the first, and in the audit."""
+
+
 def environment(hub: Mapping[str, str], token: str, settings: HubSettings) -> dict[str, str]:
     """JupyterHub's own variables; where the model is: at the gateway, with the workspace's own token; where packages
     are."""
     model = {"VLLM_BASE_URL": GATEWAY, "VLLM_API_KEY": token, "CELLAR_GATEWAY": "1"}
+    model["CELLAR_READ_TIMEOUT"] = f"{settings.read_timeout + LATER:g}"
     packages = {"PIP_FIND_LINKS": WHEELHOUSE} if settings.wheelhouse else {}
     if settings.package_index:
         packages |= {"PIP_INDEX_URL": settings.package_index, "PIP_NO_INDEX": "0"}

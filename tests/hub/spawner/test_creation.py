@@ -71,7 +71,13 @@ def test_the_model_is_the_gateway_and_its_key_the_workspaces_own_token() -> None
         "VLLM_BASE_URL": "http://gateway:8080/v1",
         "VLLM_API_KEY": "token-of-alice",
         "CELLAR_GATEWAY": "1",
+        "CELLAR_READ_TIMEOUT": "330",
     }
+
+
+def test_a_workspace_is_more_patient_with_a_silent_model_than_the_gateway_whose_words_it_shall_hear() -> None:
+    patient = replace(SETTINGS, read_timeout=900.0)
+    assert environment({}, "token", patient)["CELLAR_READ_TIMEOUT"] == "930"
 
 
 def test_pip_looks_for_packages_in_the_wheelhouse() -> None:

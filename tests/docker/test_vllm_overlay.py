@@ -1,5 +1,5 @@
-"""The container of docker-compose.vllm.yml, with a small program in vLLM's place: what it may write, and where. No GPU
-is needed to see that."""
+"""The container of docker-compose.vllm.yml, with a small program in vLLM's place: what it may write, and where; and how
+`cellar-vllm serve` ends in it. No GPU is needed to see that."""
 
 from __future__ import annotations
 
@@ -7,13 +7,18 @@ import io
 import json
 import uuid
 from collections.abc import Iterator
-from typing import Any
+from contextlib import contextmanager
+from pathlib import Path
 
 import docker
 import pytest
 
 from tests.docker.engine import TEST
 from tests.hub.compose.test_compose import overlay, services
+from tests.ui.lab import wait_until
+from tests.vllm.test_fit import CONFIG, folder
+
+ROOT = Path(__file__).resolve().parents[2]
 
 IMAGE = """
 FROM {base}
@@ -55,10 +60,11 @@ def image(client: docker.APIClient, base: str) -> Iterator[str]:
     client.remove_image(name)
 
 
-def run(client: docker.APIClient, image: str, service: dict[str, Any], weights: str, home: str) -> dict[str, Any]:
-    """What the program says in a container with the service's hardening."""
+def created(client: docker.APIClient, image: str, binds: list[str], command: list[str], label: str) -> str:
+    """A container with the service's hardening; its id."""
+    service = services(overlay("vllm"))["vllm"]
     host = client.create_host_config(
-        binds=[f"{weights}:/models:ro", f"{home}:{service['environment']['HOME']}"],
+        binds=binds,
         read_only=service["read_only"],
         cap_drop=service["cap_drop"],
         security_opt=service["security_opt"],
@@ -70,21 +76,27 @@ def run(client: docker.APIClient, image: str, service: dict[str, Any], weights: 
     )
     made = client.create_container(
         image,
-        ["python3", "-c", PROGRAM],
+        command,
         user=service["user"].partition(":-")[2].rstrip("}"),
         environment={name: str(value) for name, value in service["environment"].items()},
         host_config=host,
-        labels={TEST: home},
+        labels={TEST: label},
     )
+    return str(made["Id"])
+
+
+@contextmanager
+def started(client: docker.APIClient, container: str) -> Iterator[str]:
     try:
-        client.start(made["Id"])
-        status = client.wait(made["Id"])["StatusCode"]
-        said = client.logs(made["Id"]).decode()
+        client.start(container)
+        yield container
     finally:
-        client.remove_container(made["Id"], force=True, v=True)
-    assert status == 0, said
-    found: dict[str, Any] = json.loads(said)
-    return found
+        client.remove_container(container, force=True, v=True)
+
+
+def ended(client: docker.APIClient, container: str) -> tuple[int, str]:
+    """(exit status, log)"""
+    return client.wait(container)["StatusCode"], client.logs(container).decode()
 
 
 def test_what_vllm_writes_it_may_write_and_nothing_else(client: docker.APIClient, image: str) -> None:
@@ -93,7 +105,11 @@ def test_what_vllm_writes_it_may_write_and_nothing_else(client: docker.APIClient
     for name in volumes:
         client.create_volume(name, labels={TEST: image})
     try:
-        found = run(client, image, service, volumes[1], volumes[0])
+        binds = [f"{volumes[1]}:/models:ro", f"{volumes[0]}:{service['environment']['HOME']}"]
+        with started(client, created(client, image, binds, ["python3", "-c", PROGRAM], image)) as container:
+            status, said = ended(client, container)
+        assert status == 0, said
+        found = json.loads(said)
     finally:
         for name in volumes:
             client.remove_volume(name)
@@ -102,3 +118,38 @@ def test_what_vllm_writes_it_may_write_and_nothing_else(client: docker.APIClient
     assert found["shared"] == 8 * 1024**3
     assert found["user"] == [2000, 0, "vllm"]
     assert found["capabilities"] == 0
+
+
+STANDS_IN = """
+import signal, sys, threading
+stop = threading.Event()
+signal.signal(signal.SIGTERM, lambda *_: stop.set())
+print("INFO:     Application startup complete.", flush=True)
+while not stop.wait(0.05): pass
+print("the last answer", flush=True)
+"""
+
+
+def test_weights_that_its_user_may_not_read_end_it_with_their_cure_and_a_stop_lets_it_end_its_answers(
+    client: docker.APIClient, image: str, tmp_path: Path
+) -> None:
+    module = tmp_path / "vllm" / "entrypoints" / "openai"
+    module.mkdir(parents=True)
+    (module / "api_server.py").write_text(STANDS_IN)
+    weights = folder(tmp_path / "weights", CONFIG)
+    binds = [
+        f"{weights}:/models/m:ro",
+        f"{ROOT / 'hub_config' / 'cellar_vllm'}:/opt/cellar/cellar_vllm:ro",
+        f"{tmp_path / 'vllm'}:/opt/cellar/vllm:ro",
+    ]
+    command = ["python3", "-m", "cellar_vllm", "serve", "--weights=/models/m", "--gpu=24", "--host=0.0.0.0"]
+    weights.chmod(0o700)
+    with started(client, created(client, image, binds, command, image)) as container:
+        status, said = ended(client, container)
+    assert status == 2 and said.startswith("cellar-vllm: /models/m may not be read by user 2000, group 0"), said
+    weights.chmod(0o755)
+    with started(client, created(client, image, binds, command, image)) as container:
+        wait_until(lambda: b"startup complete" in client.logs(container), "the model")
+        client.stop(container, timeout=30)
+        status, said = ended(client, container)
+    assert status == 0 and said.endswith("the last answer\n"), said

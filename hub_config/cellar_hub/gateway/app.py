@@ -139,6 +139,8 @@ class Api:
             house.health.row(row.server, name) or {"id": name, "object": "model", "created": 0}
             for name, row in house.models_of(identity, allowed)
         ]
+        if not rows:
+            house.expect_models(identity)
         data = [{**row, "owned_by": "cellar"} for row in rows]
         await _json(reply, {"object": "list", "data": data})
 
@@ -286,6 +288,7 @@ class Api:
     def _find_any(self, model: str, identity: Identity, allowed: Allowed) -> ModelRow:
         found = dict(self._house.models_of(identity, allowed)).get(model)
         if found is None:
+            self._house.expect_models(identity)
             raise Refused(404, "model_not_found", "The model does not exist or is not yours", param="model")
         return found
 

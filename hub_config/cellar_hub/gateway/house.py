@@ -24,7 +24,7 @@ from .limits import RequestRate
 from .metrics import Metrics
 from .models import ModelRow, ModelTable, one_server, parse_models
 from .queue import FairQueue
-from .refused import Refused, no_such_model
+from .refused import Refused, no_such_model, not_listed
 from .relay import Relay
 from .reply import Reply
 from .revocations import Others, Revocation
@@ -178,12 +178,23 @@ class House:
             if allowed.model(name) and row.open_to(identity.groups)
         ]
 
+    def expect_models(self, identity: Identity) -> None:
+        """Raises `Refused` (503) while a server that this user may ask has not told yet which models it has: what is
+        not listed may be one of them."""
+        for row in self.table.rows:
+            known = self.health.of(row.server)
+            if not row.model and row.open_to(identity.groups) and not known.rows and known.state != "up":
+                raise not_listed(loading=known.state == "loading")
+
     async def find(self, model: str, role: str, identity: Identity, allowed: Allowed) -> ModelRow:
-        """The row of a model that this user may ask for this. Raises `Refused` (404, also for what is not theirs)."""
+        """The row of a model that this user may ask for this. Raises `Refused` (404, also for what is not theirs; 503
+        where nobody knows yet)."""
         row = self.table.find(model, self.health.listed)
         if row is None and any(not each.rows for each in self.health.servers.values()):
             await self.health.look()  # at the very start
             row = self.table.find(model, self.health.listed)
+        if row is None:
+            self.expect_models(identity)
         if row is None or not allowed.model(model) or not row.open_to(identity.groups):
             raise no_such_model(model)
         if role not in row.roles:

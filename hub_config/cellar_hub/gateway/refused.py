@@ -85,6 +85,12 @@ def not_available(message: str, *, retry_after: float = 5.0, code: str = "gatewa
     return Refused(503, code, message, retry_after=retry_after)
 
 
+def not_listed(*, loading: bool) -> Refused:
+    if loading:
+        return not_available("The model is being loaded", code="model_loading")
+    return not_available("The model server cannot be reached", code="model_down")
+
+
 def quota_exceeded(window: str, used: int, limit: int, resets_at: float, now: float) -> Refused:
     message = f"The token quota of this {window} is used up"
     wait = max(1.0, resets_at - now)

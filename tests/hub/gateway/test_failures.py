@@ -128,6 +128,31 @@ async def test_a_first_answer_that_is_compiled_for_long_is_not_cut(
     assert end.outcome == "complete" and (end.ttft_ms or 0) > 1500
 
 
+async def test_a_gateway_that_starts_before_its_model_server_says_so_until_that_has_told_what_it_serves(
+    hub: Hub, make_gateway: MakeGateway, an_unused_port: int
+) -> None:
+    """After the machine was started: weights take minutes, and nobody knows yet what will be served."""
+    gateway = await make_gateway(VLLM_BASE_URL=f"http://127.0.0.1:{an_unused_port}/v1")
+    client, token = gateway.cellar(hub.user("ann")), hub.user("ann")
+    for asked in (client.models(), client.count_tokens("fake-coder", text="x")):
+        with pytest.raises(ModelServerDown):
+            await asked
+    assert (await client.health()).state == "down"
+    answer = await ask(gateway, token, stream=True)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "model_down")
+    late = FakeVLLM()
+    late.options.health = 503
+    late.start(an_unused_port)
+    try:
+        assert (await ask(gateway, token)).json()["error"]["code"] == "model_loading"
+        assert (await client.health()).state == "loading"
+        late.options.health = 200
+        assert said((await ask(gateway, token, stream=True)).content) == "hello"
+        assert (await ask(gateway, token, model="nobody")).status_code == 404
+    finally:
+        late.stop()
+
+
 @pytest.mark.parametrize("trouble", ["stopping", "engine_died"])
 async def test_a_model_server_that_stops_is_named_so_and_looked_at_at_once(
     hub: Hub, gateway: Gateway, model: FakeVLLM, trouble: str

@@ -190,7 +190,7 @@ def everything(outcome: Outcome) -> None:
     ensure_browser(outcome)
     ensure_postgresql(outcome)
     ensure_redis(outcome)
-    apt_install(outcome, engine.packages())
+    apt_install(outcome, [*engine.packages(), *vllm_cpu.packages()])
     build(outcome)
     check(outcome)
     pytest(outcome, "pytest", "tests", *WITHOUT, *SIDE_BY_SIDE, "-m", "not long")

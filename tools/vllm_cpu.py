@@ -98,6 +98,18 @@ def make_router() -> None:
     (router_home() / "ready").touch()
 
 
+def libraries() -> list[Path]:
+    """What it loads of the system and a small system may lack."""
+    found = subprocess.run(["/sbin/ldconfig", "-p"], capture_output=True, text=True).stdout
+    lines = (line.partition(" => ") for line in found.splitlines())
+    return [Path(path) for name, _, path in lines if name.strip().startswith("libnuma.so.1 ")]
+
+
+def packages() -> list[str]:
+    """Debian's, that are missing here."""
+    return [] if libraries() else ["libnuma1"]
+
+
 def make() -> None:
     """Install vLLM and convert the model, unless that was done. SystemExit says what failed."""
     if there():

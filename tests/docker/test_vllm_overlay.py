@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import uuid
 from collections.abc import Iterator
@@ -13,18 +12,11 @@ from pathlib import Path
 import docker
 import pytest
 
+from tests.docker import vllm
 from tests.docker.engine import TEST
-from tests.hub.compose.test_compose import overlay, services
 from tests.ui.lab import wait_until
 from tests.vllm.test_fit import CONFIG, folder
 
-ROOT = Path(__file__).resolve().parents[2]
-
-IMAGE = """
-FROM {base}
-RUN useradd --uid 2000 --gid 0 --create-home --home-dir /home/vllm vllm && chmod -R g+rwX /home/vllm
-"""
-"""As vLLM's image has its user."""
 PROGRAM = """
 import getpass, json, os, shutil, socket
 from pathlib import Path
@@ -55,34 +47,18 @@ print(json.dumps(out))
 @pytest.fixture
 def image(client: docker.APIClient, base: str) -> Iterator[str]:
     name = f"cellar-test-vllm:{uuid.uuid4().hex[:8]}"
-    list(client.build(fileobj=io.BytesIO(IMAGE.format(base=base).encode()), tag=name, rm=True, network_mode="none"))
+    vllm.build(client, base, name)
     yield name
     client.remove_image(name)
 
 
-def created(client: docker.APIClient, image: str, binds: list[str], command: list[str], label: str) -> str:
-    """A container with the service's hardening; its id."""
-    service = services(overlay("vllm"))["vllm"]
-    host = client.create_host_config(
-        binds=binds,
-        read_only=service["read_only"],
-        cap_drop=service["cap_drop"],
-        security_opt=service["security_opt"],
-        tmpfs=dict(each.split(":") for each in service["tmpfs"]),
-        shm_size=service["shm_size"],
-        pids_limit=service["pids_limit"],
-        init=service["init"],
-        network_mode="none",
-    )
-    made = client.create_container(
-        image,
-        command,
-        user=service["user"].partition(":-")[2].rstrip("}"),
-        environment={name: str(value) for name, value in service["environment"].items()},
-        host_config=host,
-        labels={TEST: label},
-    )
-    return str(made["Id"])
+@pytest.fixture
+def home(client: docker.APIClient, image: str) -> Iterator[str]:
+    """The volume of what it writes."""
+    name = f"{image.replace(':', '-')}-home"
+    client.create_volume(name, labels={TEST: image})
+    yield name
+    client.remove_volume(name)
 
 
 @contextmanager
@@ -99,20 +75,15 @@ def ended(client: docker.APIClient, container: str) -> tuple[int, str]:
     return client.wait(container)["StatusCode"], client.logs(container).decode()
 
 
-def test_what_vllm_writes_it_may_write_and_nothing_else(client: docker.APIClient, image: str) -> None:
-    service = services(overlay("vllm"))["vllm"]
-    volumes = [f"{image.replace(':', '-')}-{name}" for name in ("home", "weights")]
-    for name in volumes:
-        client.create_volume(name, labels={TEST: image})
-    try:
-        binds = [f"{volumes[1]}:/models:ro", f"{volumes[0]}:{service['environment']['HOME']}"]
-        with started(client, created(client, image, binds, ["python3", "-c", PROGRAM], image)) as container:
-            status, said = ended(client, container)
-        assert status == 0, said
-        found = json.loads(said)
-    finally:
-        for name in volumes:
-            client.remove_volume(name)
+def test_what_vllm_writes_it_may_write_and_nothing_else(
+    client: docker.APIClient, image: str, home: str, tmp_path: Path
+) -> None:
+    service = vllm.service(VLLM_WEIGHTS=str(tmp_path))
+    program = ["python3", "-c", PROGRAM]
+    with started(client, vllm.create(client, image, service, program=program, home=home, label=image)) as container:
+        status, said = ended(client, container)
+    assert status == 0, said
+    found = json.loads(said)
     assert len(found["written"]) >= 5 and all(found["written"].values()), "and what was compiled may be loaded"
     assert found["closed"] == ["/k", "/usr/k", "/models/k", "/etc/k"]
     assert found["shared"] == 8 * 1024**3
@@ -131,24 +102,25 @@ print("the last answer", flush=True)
 
 
 def test_weights_that_its_user_may_not_read_end_it_with_their_cure_and_a_stop_lets_it_end_its_answers(
-    client: docker.APIClient, image: str, tmp_path: Path
+    client: docker.APIClient, image: str, home: str, tmp_path: Path
 ) -> None:
     module = tmp_path / "vllm" / "entrypoints" / "openai"
     module.mkdir(parents=True)
     (module / "api_server.py").write_text(STANDS_IN)
     weights = folder(tmp_path / "weights", CONFIG)
-    binds = [
-        f"{weights}:/models/m:ro",
-        f"{ROOT / 'hub_config' / 'cellar_vllm'}:/opt/cellar/cellar_vllm:ro",
-        f"{tmp_path / 'vllm'}:/opt/cellar/vllm:ro",
-    ]
-    command = ["python3", "-m", "cellar_vllm", "serve", "--weights=/models/m", "--gpu=24", "--host=0.0.0.0"]
+    service = vllm.service(VLLM_WEIGHTS=str(tmp_path))
+    program = ["python3", "-m", "cellar_vllm", "serve", "--weights=/models/weights", "--gpu=24", "--host=0.0.0.0"]
+
+    def created() -> str:
+        binds = [f"{tmp_path / 'vllm'}:/opt/cellar/vllm:ro"]
+        return vllm.create(client, image, service, program=program, home=home, label=image, binds=binds)
+
     weights.chmod(0o700)
-    with started(client, created(client, image, binds, command, image)) as container:
+    with started(client, created()) as container:
         status, said = ended(client, container)
-    assert status == 2 and said.startswith("cellar-vllm: /models/m may not be read by user 2000, group 0"), said
+    assert status == 2 and said.startswith("cellar-vllm: /models/weights may not be read by user 2000, group 0"), said
     weights.chmod(0o755)
-    with started(client, created(client, image, binds, command, image)) as container:
+    with started(client, created()) as container:
         wait_until(lambda: b"startup complete" in client.logs(container), "the model")
         client.stop(container, timeout=30)
         status, said = ended(client, container)

@@ -119,13 +119,17 @@ class Installation:
             hub.start(self.stack, build=False)
         self.said = lines.getvalue()
 
-    def give_everybody_an_origin(self) -> None:
-        """Restart with CELLAR_SUBDOMAIN_HOST; a browser finds every name below localhost on its own machine."""
-        self.url, self.subdomains = f"http://hub.localhost:{self.port}", True
+    def set(self, **values: str) -> None:
+        """`make hub` once more, with these settings."""
         with self.stack.env.open("a") as out:
-            out.writelines(f"{name}={self.url}\n" for name in ("CELLAR_PUBLIC_URL", "CELLAR_SUBDOMAIN_HOST"))
+            out.writelines(f"{name}={value}\n" for name, value in values.items())
         self.stack.settings = hub.read_env(self.stack.env)
         self._make_hub()
+
+    def give_everybody_an_origin(self) -> None:
+        """With CELLAR_SUBDOMAIN_HOST; a browser finds every name below localhost on its own machine."""
+        self.url, self.subdomains = f"http://hub.localhost:{self.port}", True
+        self.set(CELLAR_PUBLIC_URL=self.url, CELLAR_SUBDOMAIN_HOST=self.url)
 
     def origin(self, user: str) -> str:
         """Where the pages of this user's workspace are from."""

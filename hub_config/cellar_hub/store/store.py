@@ -20,8 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import URL, Connection, NestedTransaction
+from sqlalchemy import URL, Connection, NestedTransaction, event
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from cellar_hub.store.claim import AlreadyRunning, claim_file, claim_in_each_session
 from cellar_hub.store.engine import StoreDown, is_down, parse_url, reading_engine, reason, writing_engine
@@ -79,6 +80,7 @@ class Store:
         if name is not None:
             self._claim_name(url, name, time.monotonic() + wait)
         self._reader = reading_engine(url, wait, READERS)
+        event.listen(self._reader, "checkin", self._let_go)
         self._patience = PATIENCE * wait
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="cellar-store-read")
         self._queue: queue.SimpleQueue[Job[Any] | None] = queue.SimpleQueue()
@@ -170,6 +172,11 @@ class Store:
         if self._claim is not None:
             os.close(self._claim)
             self._claim = None
+
+    def _let_go(self, _connection: object, entry: ConnectionPoolEntry) -> None:
+        """A reader that is ready after the end has a connection that nobody else would close."""
+        if self._closed:
+            entry.invalidate()
 
     # --- the writer's thread
 

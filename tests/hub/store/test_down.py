@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -138,6 +139,27 @@ async def test_a_process_frozen_with_the_lock_loses_it(postgresql: postgres.Clus
         await sleeping
     assert await other.read(written) == {"other"}
     await asyncio.gather(stuck.close(), other.close())
+
+
+async def test_a_reader_that_is_ready_after_the_end_leaves_no_connection(postgresql: postgres.Cluster) -> None:
+    store = Store.open(postgresql.create_database(), wait=WAIT)
+    reads, ready = threading.Event(), threading.Event()
+    left: list[tuple[Any, threading.Thread]] = []
+
+    def slow(connection: Connection) -> None:
+        left.append((connection.connection.driver_connection, threading.current_thread()))
+        reads.set()
+        ready.wait(20)
+
+    reading = asyncio.create_task(store.read(slow))
+    await asyncio.to_thread(reads.wait, 20)
+    reading.cancel()
+    await store.close()
+    [(connection, thread)] = left
+    assert not connection.closed
+    ready.set()
+    await asyncio.to_thread(thread.join, 20)
+    assert connection.closed
 
 
 async def test_a_full_disk_is_told_as_down_and_undoes_only_what_did_not_fit(tmp_path: Path) -> None:

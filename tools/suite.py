@@ -26,8 +26,9 @@ BIN = Path(sys.executable).parent
 REPORTS = ROOT / ".pytest_cache" / "reports"
 IN_CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
 WITHOUT = ("--ignore=tests/ui", "--ignore=tests/docker", "--ignore=tests/vllm/contract")
-SIDE_BY_SIDE = ("-n", str((os.cpu_count() or 1) + 1), "--dist", "loadfile")
-"""Half of the time these tests wait. Chromium's do not, and all of Docker's tests share one engine."""
+SIDE_BY_SIDE = ("-n", str((os.cpu_count() or 1) + 1), "--dist", "loadfile", "--no-loadscope-reorder")
+"""Half of the time these tests wait. Chromium's do not, and all of Docker's tests share one engine. tests/conftest.py
+says which begin first."""
 NO_TESTS = 5  # pytest's exit status when it collected nothing
 
 

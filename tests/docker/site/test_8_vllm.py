@@ -144,6 +144,7 @@ def test_the_magics_answer_in_a_notebook(ada: Person, vllm: VLLM) -> None:
 
 def test_stop_in_the_panel_frees_vllm(site: Installation, ada: Person, vllm: VLLM) -> None:
     site.policy(LONG)
+    ada.panel.show()
     ada.panel.ask("Tell me a very long story about the sea.")
     wait_until(lambda: vllm.metric(RUNNING) == 1, "the answer to run", timeout=60)
     ada.panel.stop()

@@ -108,6 +108,7 @@ def test_weights_that_its_user_may_not_read_end_it_with_their_cure_and_a_stop_le
     module.mkdir(parents=True)
     (module / "api_server.py").write_text(STANDS_IN)
     weights = folder(tmp_path / "weights", CONFIG)
+    tmp_path.chmod(0o755)
     service = vllm.service(VLLM_WEIGHTS=str(tmp_path))
     program = ["python3", "-m", "cellar_vllm", "serve", "--weights=/models/weights", "--gpu=24", "--host=0.0.0.0"]
 

@@ -404,6 +404,8 @@ def test_after_a_stop_the_kernel_asks_again(terminal: Terminal, silent_model: Fa
         ("queue_full", "busy"),
         ("too_long", "too long"),
         ("broken", "failed"),
+        ("stopping", "has stopped. If it starts again by itself, it reads its model for some minutes first"),
+        ("no_template", "cannot chat: it has no chat template. Choose another one with -m"),
         ("not_a_stream", "instead of an event stream"),
     ],
 )
@@ -417,6 +419,10 @@ def test_what_came_before_a_failure_is_kept(terminal: Terminal, model: FakeVLLM)
     model.use("error_in_stream")
     printed = terminal.run("%ai -o part hello").splitlines()
     assert printed[0].startswith("it begins") and "failed" in printed[1]
+    assert terminal.variable("part") == printed[0]
+    model.use("engine_died")
+    printed = terminal.run("%ai -o part hello").splitlines()
+    assert printed[0].startswith("it begins") and "The model server has stopped" in printed[1]
     assert terminal.variable("part") == printed[0]
 
 

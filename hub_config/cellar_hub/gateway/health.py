@@ -20,7 +20,7 @@ from cellar.client import TINY_PARAMETERS
 
 from .models import ModelServer, ModelTable
 from .relay import read_bounded
-from .transport import FAILURES
+from .transport import FAILURES, refused_connection
 
 EVERY = 3.0
 LIST_EVERY = 15.0
@@ -63,6 +63,7 @@ class ServerHealth:
     def __init__(self, server: ModelServer) -> None:
         self.server = server
         self.state: State = "loading"
+        self.why = ""  # it is not well, for the log
         self.rows: dict[str, dict[str, Any]] = {}
         self.values: dict[str, float] = {}
         self.workers: dict[str, bool] = {}
@@ -135,43 +136,46 @@ class Health:
                 pass
 
     async def _look(self, known: ServerHealth) -> None:
-        before = known.state
-        known.state = await self._ask(known)
-        if known.state != before:
-            log.warning("model server %s is %s", known.server.base_url, known.state)
+        before = known.state, known.why
+        known.state, known.why = await self._ask(known)
+        if (known.state, known.why) != before:
+            log.warning("model server %s is %s%s", known.server.base_url, known.state, known.why and f": {known.why}")
         if known.state == "up" or known.server.workers:
             await self._read_metrics(known)
         else:
             known.values = {}
 
-    async def _ask(self, known: ServerHealth) -> State:
+    async def _ask(self, known: ServerHealth) -> tuple[State, str]:
+        """How it is, and why it is not well."""
         server = known.server
         try:
             status, _ = await self._get(server, server.root + "/health")
             if status == 503 and not await self._has_a_worker(server):
-                return "loading"
+                return "loading", "HTTP 503; vLLM says so when its engine has died"
             absent = status in (404, 405, 501)
             if status // 100 != 2 and status != 503 and not absent:
-                return "down"
+                return "down", _refused(status)
             if absent or not known.rows or time.monotonic() - known.listed_at > LIST_EVERY:
                 return await self._list(known)
-        except (*FAILURES, TimeoutError):
-            return "down"
-        return "up"
+        except (*FAILURES, TimeoutError) as cause:
+            if refused_connection(cause):
+                return "down", "nobody answers there"
+            return "down", f"no answer within {TIMEOUT:g} s" if isinstance(cause, TimeoutError) else "it hangs up"
+        return "up", ""
 
-    async def _list(self, known: ServerHealth) -> State:
+    async def _list(self, known: ServerHealth) -> tuple[State, str]:
         status, said = await self._get(known.server, known.server.base_url + "/models")
         if status == 503:
-            return "loading"
+            return "loading", "HTTP 503"
+        if status // 100 != 2:
+            return "down", _refused(status)
         try:
-            rows = msgspec.json.decode(said, type=_List).data if status // 100 == 2 else None
+            rows = msgspec.json.decode(said, type=_List).data
         except (msgspec.DecodeError, UnicodeError):
-            rows = None
-        if rows is None:
-            return "down"
+            return "down", "its list of models is none; does the address end in /v1?"
         known.rows = {row["id"]: row for row in rows if isinstance(row.get("id"), str)}
         known.listed_at = time.monotonic()
-        return "up"
+        return "up", ""
 
     async def _has_a_worker(self, server: ModelServer) -> bool:
         """Whether it is a vllm-router with a server that answers: vLLM itself has no such path."""
@@ -203,6 +207,11 @@ class Health:
         headers = {"accept-encoding": "identity"} | ({"authorization": f"Bearer {server.key}"} if server.key else {})
         async with asyncio.timeout(TIMEOUT), self._http.stream("GET", url, headers=headers, timeout=TIMEOUT) as answer:
             return answer.status_code, await read_bounded(answer, MAX_ANSWER)
+
+
+def _refused(status: int) -> str:
+    about = {401: "it does not accept the gateway's key", 403: "it does not accept the gateway's key"}
+    return f"HTTP {status}; {about[status]}" if status in about else f"HTTP {status}"
 
 
 def _meta(row: dict[str, Any]) -> dict[str, Any]:

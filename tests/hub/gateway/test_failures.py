@@ -153,6 +153,29 @@ async def test_a_gateway_that_starts_before_its_model_server_says_so_until_that_
         late.stop()
 
 
+async def test_the_log_says_why_a_model_server_is_not_well_once(
+    hub: Hub, make_gateway: MakeGateway, model: FakeVLLM, caplog: pytest.LogCaptureFixture
+) -> None:
+    gateway = await make_gateway()
+    health = gateway.house.health
+    await health.look()
+    caplog.clear()
+    model.options.api_key = "another"
+    (known,) = health.servers.values()
+    known.listed_at = 0.0  # the list is asked for again
+    for _ in range(2):
+        await health.look()
+    model.options.api_key, model.options.health = "", 503
+    await health.look()
+    model.options.health = 200
+    await health.look()
+    assert [record.getMessage() for record in caplog.records if record.name.endswith(".health")] == [
+        f"model server {model.url} is down: HTTP 401; it does not accept the gateway's key",
+        f"model server {model.url} is loading: HTTP 503; vLLM says so when its engine has died",
+        f"model server {model.url} is up",
+    ]
+
+
 @pytest.mark.parametrize("trouble", ["stopping", "engine_died"])
 async def test_a_model_server_that_stops_is_named_so_and_looked_at_at_once(
     hub: Hub, gateway: Gateway, model: FakeVLLM, trouble: str

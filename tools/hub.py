@@ -355,7 +355,7 @@ def start(stack: Stack, build: bool = True) -> None:
     step("More users: hub_config/compose/cellar-hub users add NAME")
     if own := [name for name in stack.overlays if name in MODEL_SERVICES]:
         tell_of_models(stack, own)
-    elif not stack.settings.get("VLLM_BASE_URL") and not stack.settings.get("CELLAR_MODELS"):
+    elif images.ROUTER not in stack.overlays and not any(map(stack.settings.get, ("VLLM_BASE_URL", "CELLAR_MODELS"))):
         step("The model here is tiny: it shows how Cellar works, and it is often wrong. For real answers:")
         step(f"VLLM_BASE_URL in {shown(ENV)}, or OVERLAYS=vllm on a machine with GPUs.")
 

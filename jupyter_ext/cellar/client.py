@@ -87,11 +87,12 @@ class _Meta(msgspec.Struct):
 
 
 class _ModelRow(msgspec.Struct):
-    """A row of /v1/models: vLLM tells `max_model_len`, llama.cpp `meta` and `architecture`."""
+    """A row of /v1/models: vLLM tells `max_model_len`, llama.cpp `meta` and `architecture`, the gateway `roles`."""
 
     id: str
     max_model_len: int | None = None
     meta: _Meta | None = None
+    roles: tuple[str, ...] = ("chat",)
     architecture: _Architecture | None = None
 
     def to_model(self, *, tokenizer: bool) -> wire.Model:
@@ -198,9 +199,11 @@ class ModelClient:
         raise ModelFailed("The model server's answer has no message")
 
     async def models(self) -> list[wire.Model]:
-        """What the server serves. The context length is vLLM's `max_model_len` or llama.cpp's `meta.n_ctx`."""
+        """What the server serves to chat with. The context length is vLLM's `max_model_len` or llama.cpp's
+        `meta.n_ctx`."""
         async with self._response("GET", self._base + "/models", timeout=MODELS_TIMEOUT) as response:
-            rows = _decode(await read_bounded(response, MAX_JSON_BYTES), _ModelList).data
+            listed = _decode(await read_bounded(response, MAX_JSON_BYTES), _ModelList).data
+        rows = [row for row in listed if "chat" in row.roles]
         new = [row.id for row in rows if row.id not in self._tokenizer]
         await asyncio.gather(*map(self._find_tokenizer, new))
         self._tiny = bool(rows) and all(row.tiny for row in rows)

@@ -135,13 +135,17 @@ class Api:
         house = self._house
         if any(not each.rows for each in house.health.servers.values()):
             await house.health.look()
-        rows = [
-            house.health.row(row.server, name) or {"id": name, "object": "model", "created": 0}
-            for name, row in house.models_of(identity, allowed)
-        ]
-        if not rows:
+        found = house.models_of(identity, allowed)
+        if not found:
             house.expect_models(identity)
-        data = [{**row, "owned_by": "cellar"} for row in rows]
+        data = [
+            {
+                **(house.health.row(row.server, name) or {"id": name, "object": "model", "created": 0}),
+                "owned_by": "cellar",
+                "roles": row.roles,
+            }
+            for name, row in found
+        ]
         await _json(reply, {"object": "list", "data": data})
 
     async def me(self, scope: Scope, receive: Receive, reply: Reply) -> None:

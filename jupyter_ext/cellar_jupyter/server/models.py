@@ -156,7 +156,8 @@ class Models:
 
     def _served_state(self) -> Literal["up", "loading", "down"]:
         """The server answers; if it is a gateway, how the servers behind it are is another thing."""
-        states = {model.state for model in self.me.models} if self.me is not None else set()
+        asked = {model.id for model in self.known}
+        states = {model.state for model in self.me.models if model.id in asked} if self.me is not None else set()
         if "up" in states or not states:
             return "up"
         return "loading" if "loading" in states else "down"

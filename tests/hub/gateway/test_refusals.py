@@ -68,7 +68,7 @@ async def test_jupyterhubs_own_word_for_a_token_is_understood(hub: Hub, gateway:
     async with httpx.AsyncClient(base_url=gateway.url) as http:
         answer = await http.get("/v1/models", headers={"authorization": f"token {hub.user('ann')}"})
     assert [row["id"] for row in answer.json()["data"]] == ["fake-coder"]
-    assert set(answer.json()["data"][0]) == {"id", "object", "created", "owned_by", "max_model_len"}
+    assert set(answer.json()["data"][0]) == {"id", "object", "created", "owned_by", "max_model_len", "roles"}
 
 
 async def test_a_user_without_the_scope_is_forbidden(hub: Hub, gateway: Gateway, model: FakeVLLM) -> None:

@@ -50,6 +50,20 @@ async def test_each_server_is_asked_for_its_model_with_its_own_key_and_both_are_
         assert len(other.requests) == before
 
 
+async def test_models_that_complete_or_embed_are_listed_and_offered_to_nobody_to_chat_with(
+    hub: Hub, make_gateway: MakeGateway, servers: tuple[FakeVLLM, FakeVLLM]
+) -> None:
+    large, small = servers
+    table = TABLE.format(large=large.url, small=small.url)
+    gateway = await make_gateway(
+        models=table.replace('model = "large"', 'model = "large"\nroles = ["completion"]'), **KEYS
+    )
+    token = hub.user("ann")
+    rows = (await gateway.client(token).get("/v1/models")).json()["data"]
+    assert {row["id"]: row["roles"] for row in rows} == {"large": ["completion"], "small": ["chat", "completion"]}
+    assert [model.id for model in await gateway.cellar(token).models()] == ["small"]
+
+
 async def test_who_waits_for_one_server_does_not_keep_others_from_the_other(
     hub: Hub, make_gateway: MakeGateway, servers: tuple[FakeVLLM, FakeVLLM]
 ) -> None:

@@ -102,3 +102,17 @@ async def test_a_model_of_the_settings_that_is_not_served_is_told_and_the_first_
             ("setting-no_model-gone", "warning")
         ]
         assert (await panel.finished("hello"))["state"] == "complete"
+
+
+async def test_whether_the_models_to_chat_with_are_there_is_no_matter_of_the_others(
+    a_server: StartServer, model: FakeVLLM
+) -> None:
+    window = {"spent": {}, "resets_at": 1893456000.0}
+    states = [{"id": "fake-coder", "state": "down"}, {"id": "embedder", "state": "up"}]
+    model.options.me = {"user": "kim", "day": window, "month": window, "models": states}
+    async with a_server(base_url=model.url, gateway=True).panel() as panel:
+
+        async def down() -> bool:
+            return (await state(panel))["state"] == "down"
+
+        await until(down)

@@ -347,3 +347,15 @@ def test_make_hub_reads_the_routers_overlay_behind_those_of_its_servers(
     stack = Stack({"CELLAR_GATEWAY_ENV": str(tmp_path / "gateway.env")})
     assert stack.files == [BASE, *map(overlay, ("vllm", "vllm-2", "router"))]
     assert images_of(stack.overlays) == ["hub", "workspace", "router"]
+
+
+def test_the_manuals_command_without_containers_is_that_of_the_overlay() -> None:
+    text = (COMPOSE.parents[1] / "docs" / "models.md").read_text()
+    (told,) = re.findall(r"^    (vllm-router (?:.*\\\n)*.*)$", text, re.MULTILINE)
+    own = {"--host", "--port", "--worker-urls"}
+
+    def options(command: str) -> dict[str, str]:
+        parts = re.split(r" (?=--)", " ".join(shlex.split(command.replace("=", " ").replace("\\\n", " "))))
+        return dict(part.partition(" ")[::2] for part in parts if part.split()[0] not in own)
+
+    assert options(told) == options(services(overlay("router"))["router"]["command"])

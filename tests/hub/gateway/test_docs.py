@@ -9,7 +9,8 @@ from cellar_hub.gateway.metrics import Metrics
 from cellar_hub.gateway.models import parse_models
 from cellar_hub.policy import parse_policy
 
-TEXT = (Path(__file__).resolve().parents[3] / "docs" / "gateway.md").read_text()
+DOCS = Path(__file__).resolve().parents[3] / "docs"
+TEXT = (DOCS / "gateway.md").read_text()
 TOML = re.findall(r"```toml\n(.*?)```", TEXT, re.DOTALL)
 
 
@@ -24,3 +25,12 @@ def test_the_examples_of_models_and_policy_are_good() -> None:
 def test_every_metric_is_in_the_manual() -> None:
     names = {family.name for family in Metrics().registry.collect()}
     assert names and all(name in TEXT for name in names), names
+
+
+def test_the_table_for_a_preset_of_two_models_is_good() -> None:
+    (models,) = re.findall(r"```toml\n(.*?)```", (DOCS / "models.md").read_text(), re.DOTALL)
+    table = parse_models(models, "docs", {"VLLM_API_KEY": "key"})
+    assert [(row.model, row.server.root, row.roles) for row in table.rows] == [
+        ("chat", "http://vllm:8001", ("chat",)),
+        ("completion", "http://vllm-2:8001", ("completion",)),
+    ]

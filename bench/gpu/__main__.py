@@ -33,6 +33,8 @@ from tests.vllm.contract.conftest import Served, serving
 from tools import vllm_cpu
 
 PACKAGES = ("starlette", "uvicorn", "httpx", "aiohttp")
+TURNS = "Ten turns in the panel; where the context is too short for them, the oldest leave and the rest is read again."
+SENSE = "tool_is_called or streamed_tool_call or json_schema"  # a random model fills a grammar without end
 PATIENCE = 600.0  # seconds, for loading, compiling, capturing graphs
 
 
@@ -45,6 +47,12 @@ def parser() -> argparse.ArgumentParser:
     program.add_argument("--shape", choices=["real", "tiny"], default="real", help="tiny: a trial, also on a processor")
     program.add_argument("--python", type=Path, help="of vLLM's environment (without a GPU: the tests' own)")
     program.add_argument("--out", type=Path, default=Path("bench/out/gpu"), metavar="FOLDER")
+    program.add_argument(
+        "--learned",
+        type=Path,
+        metavar="FOLDER",
+        help="a small model that has learned to speak, for all of the contract",
+    )
     program.add_argument("--no-contract", action="store_true", help="leave out the tests of tests/vllm/contract")
     program.add_argument("options", nargs="*", metavar="-- OPTION", help="options for vLLM, as they are")
     return program
@@ -65,7 +73,7 @@ def measure(plan: Plan) -> list[Section]:
                 rows = _part("stop", lambda: stopping.rows(served, gateway, token))
                 sections.append(Section("Stop", "From a closed connection until nothing runs by vLLM's metrics.", rows))
             rows = _part("prefix reuse", lambda: _prefix(served))
-            sections.append(Section("What of a conversation is read twice", "Ten turns in the panel.", rows))
+            sections.append(Section("What of a conversation is read twice", TURNS, rows))
     return [section for section in sections if section.rows]
 
 
@@ -96,19 +104,30 @@ def _prefix(served: Served) -> list[Row]:
         return prefix.rows(prefix.talk(running, served)[0])
 
 
-def contract(plan: Plan) -> list[Section]:
+def contract(plan: Plan, learned: Path | None) -> Section:
     """The tests of tests/vllm/contract on this GPU, with a small model: two servers of it start beside each other."""
-    folder = plan.make(True)
     options = plan.asked(True)
-    other = {"python": str(plan.python), "weights": str(folder), "options": options[: options.index("--")]}
-    command = [sys.executable, "-m", "pytest", "-q", "-m", "not long", "-p", "no:cacheprovider", "tests/vllm/contract"]
-    env = dict(vllm_cpu.OFFLINE) | {"CELLAR_TEST_VLLM": json.dumps(other)}
+    other = {
+        "python": str(plan.python),
+        "weights": str(learned or plan.make(True)),
+        "options": options[: options.index("--")],
+    }
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not long", "tests/vllm/contract"]
+    if learned is None:
+        command += ["-k", f"not ({SENSE})"]
+    env = vllm_cpu.OFFLINE | {"CELLAR_TEST_VLLM": json.dumps(other)}
     done = subprocess.run(command, cwd=machine.ROOT, env=os.environ | env, capture_output=True, text=True)
-    (plan.out / "contract.log").write_text(done.stdout + done.stderr)
+    log = plan.out / "contract.log"
+    log.write_text(done.stdout + done.stderr)
     last = done.stdout.strip().rpartition("\n")[2]
-    print(f"contract: {last} ({plan.out / 'contract.log'})", flush=True)
-    passed = [int(count) for count in re.findall(r"(\d+) passed", last)] or [0]
-    return [Section("The contract", f"tests/vllm/contract: {last}.", [Row("tests passed", passed[0], "tests")])]
+    print(f"contract: {last} ({log})", flush=True)
+    counts = {what: int(count) for count, what in re.findall(r"(\d+) (passed|failed)", last)}
+    rows = [
+        Row("tests passed", counts.get("passed", 0), "times", detail=last),
+        Row("tests failed", counts.get("failed", 0), "times", 0),
+    ]
+    left_out = "" if learned else "; those that want a model which has learned something are left out (--learned)"
+    return Section("The contract", f"tests/vllm/contract{left_out}.", rows)
 
 
 def _part(name: str, measured: Callable[[], list[Row]]) -> list[Row]:
@@ -126,7 +145,7 @@ def main(arguments: list[str]) -> int:
     plan.out.mkdir(parents=True, exist_ok=True)
     sections = measure(plan)
     if plan.card is not None and not options.no_contract:
-        sections += contract(plan)
+        sections.append(contract(plan, options.learned))
     when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
     where = f"{plan.card or 'no GPU'}; {machine.description(PACKAGES)}"
     head = f"# Preset {plan.preset.name}, measured\n\n_Measured {when} at commit {machine.commit()} on {where}._\n"

@@ -1,7 +1,7 @@
 """A folder of weights as a publisher would lay it out, with a real shape and random numbers.
 
 Every tensor has its published name, type and size, so vLLM loads, repacks and computes as it does with the real ones.
-The numbers come from short pools, repeated: 30 GB are written in about half a minute.
+The numbers come from short pools, repeated, so that writing is as fast as the disk (5 GiB in 23 s on a busy machine).
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from tools import vllm_cpu
 
 TINY = ("--enforce-eager", "--block-size=32", "--max-num-batched-tokens=256")
 TINY_SHARE = 0.2
-TINY_CONTEXT = 8192
+TINY_CONTEXT = 16384
 CPU_GIB = 1  # of keys and values
 
 

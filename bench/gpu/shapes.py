@@ -82,7 +82,7 @@ def small(shape: dict[str, Any], plain: bool = False) -> dict[str, Any]:
     `plain`: a mixture of experts in 16 bits, since vLLM has no other on processors.
     """
     tiny = {"hidden_size": 256, "intermediate_size": 512, "num_hidden_layers": 2, "vocab_size": TOKENS}
-    tiny |= {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 64, "max_position_embeddings": 8192}
+    tiny |= {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 64, "max_position_embeddings": 16384}
     if "num_experts" in shape:
         tiny |= {"num_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 128}
         if plain:

@@ -34,11 +34,16 @@ def run(line: Sequence[str], env: Mapping[str, str]) -> int:
     def stop(number: int, frame: FrameType | None) -> None:
         nonlocal stopping
         if process is not None and not stopping:
-            process.send_signal(signal.SIGTERM)  # a second one would change nothing, or break the first off
+            process.send_signal(signal.SIGTERM)
+            if number == signal.SIGINT:
+                sys.stderr.write("cellar-vllm: lets answers end, a minute at most. Ctrl-C once more breaks them off.\n")
+        elif process is not None and number == signal.SIGINT:
+            process.kill()
         stopping = True
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, stop)
+        if signal.getsignal(number) != signal.SIG_IGN:  # by nohup, or a shell's &
+            signal.signal(number, stop)
     # In a session of its own: a terminal's Ctrl-C reaches it once, through us.
     process = subprocess.Popen(
         line,

@@ -19,7 +19,7 @@ from cellar_vllm.ending import AGAIN, NEVER, Ending
 from tests.ui.lab import wait_until
 from tests.vllm.test_fit import CONFIG, folder
 
-Serve = Callable[[str], subprocess.Popen[str]]
+Serve = Callable[..., subprocess.Popen[str]]
 SERVES = "print('INFO:     Application startup complete.', flush=True)"
 STAYS = "import signal, threading; threading.Event().wait()"
 
@@ -36,9 +36,10 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
     command = [sys.executable, "-m", "cellar_vllm", "serve", "--weights", str(weights), "--gpu", "24"]
     started: list[subprocess.Popen[str]] = []
 
-    def start(program: str) -> subprocess.Popen[str]:
+    def start(program: str, *before: str) -> subprocess.Popen[str]:
         (module / "api_server.py").write_text(program)
-        process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        whole = [*before, *command]
+        process = subprocess.Popen(whole, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         started.append(process)
         return process
 
@@ -79,6 +80,28 @@ def test_told_to_stop_it_lets_vllm_end_its_answers_and_ends_with_0(serve: Serve,
     out, err = process.communicate(timeout=30)
     assert (process.returncode, out) == (0, "the last answer\n")
     assert "vLLM has" not in err
+
+
+def test_somebody_at_a_terminal_may_break_answers_off_by_a_second_ctrl_c(serve: Serve) -> None:
+    process = serve(
+        "import signal\n"
+        "signal.signal(signal.SIGTERM, lambda *_: print('ends its answers', flush=True))\n"
+        f"{SERVES}\n"
+        "while True: signal.pause()\n"
+    )
+    assert first_line(process).endswith("startup complete.")
+    process.send_signal(signal.SIGINT)
+    assert first_line(process) == "ends its answers"
+    process.send_signal(signal.SIGINT)
+    status, _, last = said(process)
+    assert (status, last) == (0, "cellar-vllm: lets answers end, a minute at most. Ctrl-C once more breaks them off.")
+
+
+def test_a_log_out_does_not_end_what_nohup_started(serve: Serve) -> None:
+    process = serve(f"{SERVES}\n{STAYS}", "nohup")
+    assert first_line(process).endswith("startup complete.")
+    ignored = Path(f"/proc/{process.pid}/status").read_text().partition("SigIgn:")[2].split()[0]
+    assert int(ignored, 16) & 1 << signal.SIGHUP - 1
 
 
 def test_what_can_never_work_ends_with_2_and_its_cause_as_the_last_line(serve: Serve) -> None:

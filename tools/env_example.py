@@ -78,7 +78,7 @@ VLLM: list[Entry] = [
     ("VLLM_WEIGHTS", "./weights", "Folder of this machine with the weights, read at /models by VLLM_USER"),
     ("VLLM_SERVED_NAME", "model", "What users see as the model's name"),
     ("VLLM_GPU", "0", "The GPU's id; of several for one server: an overlay of your own, one line in device_ids each"),
-    ("VLLM_OPTIONS", "", "Options for vLLM itself, --kv-cache-dtype=fp8"),
+    ("VLLM_OPTIONS", "", "Options for vLLM itself, --max-num-batched-tokens=4096"),
     ("VLLM_IMAGE", "vllm/vllm-openai:v0.33.0", "Image of vLLM"),
     ("VLLM_USER", "2000:0", "User and group that it runs as: the image's own; 0:0 for an image that has none"),
 ]

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -103,8 +104,15 @@ def read_env(path: Path = ENV) -> dict[str, str]:
     """What stands in .env; the process's own environment wins, as in compose."""
     lines = path.read_text().splitlines() if path.is_file() else []
     pairs = (line.partition("=") for line in lines if line.strip() and not line.lstrip().startswith("#"))
-    found = {name.strip(): value.strip().strip("\"'") for name, _, value in pairs}
+    found = {name.strip(): _value(text.strip()) for name, _, text in pairs}
     return found | {name: os.environ[name] for name in (*found, *_known()) if os.environ.get(name)}
+
+
+def _value(text: str) -> str:
+    """As compose reads it: quoted as it is, else without the remark behind it."""
+    if text[:1] in ("'", '"'):
+        return text[1:].partition(text[0])[0]
+    return re.split(r"(?:^|\s)#", text, maxsplit=1)[0].strip()
 
 
 def _known() -> list[str]:

@@ -26,22 +26,44 @@ ENVIRONMENT: Mapping[str, str] = {
     "VLLM_MAX_N_SEQUENCES": "4",
 }
 
-# What would write prompts down or open doors, wherever somebody adds options of their own.
+# What would write prompts down, call out or open doors, wherever somebody adds options of their own.
+_CODE = "it runs code that is not vLLM's"
+_TELLS = "it tells another program of requests"
 REFUSED = {
     "--enable-log-requests": "it writes prompts to the log",
     "--enable-log-outputs": "it writes answers to the log",
+    "--profiler-config": "it writes down what is computed",
+    "--log-config-file": "it could write prompts to a log",
+    "--logging-config": "it could write prompts to a log",
     "--api-key": "everybody on the machine can read a command line; set VLLM_API_KEY",
     "--trust-remote-code": "it runs code that came with the weights",
     "--tool-server": "it lets the model server call out",
     "--trust-request-chat-template": "it lets a request bring a template of its own",
+    "--trust-request-mm-kwargs": "it lets a request say how pictures are read",
     "--config": "a file could bring any of the options that are not handed on",
-    "--otlp-traces-endpoint": "it tells another server of each request",
-    "--middleware": "it runs code of its own on each request",
-    "--tool-parser-plugin": "it runs code that is not vLLM's",
-    "--reasoning-parser-plugin": "it runs code that is not vLLM's",
-    "--logits-processors": "it runs code that is not vLLM's",
+    "--otlp-traces-endpoint": _TELLS,
+    "--observability-config": _TELLS,
+    "--collect-detailed-traces": _TELLS,
+    "--enable-trace-replay": _TELLS,
+    "--kv-events-config": _TELLS,
+    "--kv-transfer-config": _TELLS,
+    "--ec-transfer-config": _TELLS,
+    "--weight-transfer-config": "it lets others change the weights",
+    "--middleware": _CODE,
+    "--tool-parser-plugin": _CODE,
+    "--reasoning-parser-plugin": _CODE,
+    "--structured-outputs-config": _CODE + ", where it names a plugin; the parser's own option is --reasoning-parser",
+    "--logits-processors": _CODE,
+    "--io-processor-plugin": _CODE,
+    "--scheduler-cls": _CODE,
+    "--worker-cls": _CODE,
+    "--worker-extension-cls": _CODE,
+    "--model-class-overrides": _CODE,
     "--allowed-local-media-path": "it lets a request read files of this machine",
+    "--allowed-media-domains": "it lets a request make the model server call out",
     "--host": "say it before the --",
+    "--port": "say it before the --",
+    "--served-model-name": "say --name before the --",
 }
 
 
@@ -85,6 +107,7 @@ class Server:
             "--sse-keep-alive-interval=10",
             "--shutdown-timeout=60",
             "--disable-fastapi-docs",
+            "--middleware=cellar_vllm.door.Door",
             "--disable-access-log-for-endpoints=/health,/metrics",
         ]
         if self.kv == 8:
@@ -104,7 +127,7 @@ class Server:
         if self.reasoning:
             options.append(f"--reasoning-parser={self.reasoning}")
         for option in self.more:
-            name = option.split("=", 1)[0].replace("_", "-")
+            name = option.partition("=")[0].partition(".")[0].replace("_", "-")  # --name.field=value is one field of it
             for refused, why in REFUSED.items():
                 if len(name) > 2 and name.startswith("--") and refused.startswith(name):  # argparse takes beginnings
                     raise BadOption(f"{name} is not handed on to vLLM: {why}.")

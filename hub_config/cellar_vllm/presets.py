@@ -93,6 +93,11 @@ def find(name: str, file: Path = FILE) -> Preset:
     return presets[name]
 
 
+def cards(file: Path = FILE) -> dict[float, float]:
+    """GB that are printed on a card's box: GiB that the driver reports of the smallest of these cards."""
+    return {float(name.partition("gb")[0]): preset.gpu_gib for name, preset in load(file).items()}
+
+
 def _serve(row: dict[str, Any]) -> Serve:
     row = dict(row)
     weights = Weights(

@@ -11,15 +11,19 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from cellar_vllm import command, folder, presets, serving
 from cellar_vllm.fit import SHARE, Fit, fit, least_gpu, spread
 from cellar_vllm.weights import GIB, BadWeights, Weights, read
 
+CARD = "memory of one card: 24 for one sold as 24 GB, or what nvidia-smi says: 23034MiB"
 LENGTHS = (2048, 4096, 8192, 16384, 32768, 65536, 131072)  # tokens of one request, for the table of `fit`
 KEEPS = 1024  # tokens; a context below this is of no use to anybody
+SPARE = 0.9  # of what fits by estimate, where no preset says how long a context shall be
 
 
 class Unusable(Exception):
@@ -33,21 +37,22 @@ def parser() -> argparse.ArgumentParser:
     commands = program.add_subparsers(dest="command", required=True)
     commands.add_parser("presets", help="what to serve on which GPU")
     fits = commands.add_parser("fit", help="how many people and how much context fit on a GPU")
-    fits.add_argument("--gpu", type=_gib, required=True, metavar="GIB", help="memory of one card: 24")
+    fits.add_argument("--gpu", type=_gib, required=True, metavar="GIB", help=CARD)
     fits.add_argument("--model", required=True, help="a preset's name, or a folder of weights")
     fits.add_argument("--role", default="", help="chat or completion, where a preset serves two models")
     fits.add_argument("--gpus", type=_count, default=1, help="cards that the model is spread over")
     serve = commands.add_parser("serve", help="serve a model (more options for vLLM behind --)")
     serve.add_argument("--preset", help="a preset's name; without it everything is taken from the weights")
     serve.add_argument("--role", default="", help="chat or completion: of a preset with two models, or of a base model")
-    serve.add_argument("--weights", type=Path, required=True, metavar="FOLDER", help="the model's weights")
+    serve.add_argument("--weights", type=Path, metavar="FOLDER", help="the model's weights")
     serve.add_argument("--name", default="", help="the model's name in requests (the folder's)")
     serve.add_argument("--host", default="127.0.0.1")
-    serve.add_argument("--port", type=int, default=8001)
+    serve.add_argument("--port", type=_port, default=8001)
     serve.add_argument("--gpus", type=_count, default=1, help="cards that one copy is spread over")
     serve.add_argument("--copies", type=_count, default=1, help="copies of the model, each on cards of its own")
-    serve.add_argument("--gpu", type=_gib, metavar="GIB", help="memory of one card, without a preset")
-    serve.add_argument("--context", type=_count, help="longest prompt and answer together, tokens")
+    serve.add_argument("--gpu", type=_gib, metavar="GIB", help=CARD + " (the preset's)")
+    serve.add_argument("--context", type=_context, help="longest prompt and answer together, tokens")
+    serve.add_argument("--tools", metavar="PARSER", help="format of the model's calls of tools (the preset's)")
     for each in (fits, serve):
         each.add_argument("--share", type=_share, help="of the memory that vLLM may take (the preset's, else 0.92)")
         each.add_argument("--kv", choices=["16", "8"], default="16", help="bits of a number in the cache: 8 is fp8")
@@ -64,6 +69,7 @@ def show_presets() -> int:
             print(
                 f"    {serve.role}: {serve.model}, {serve.licence}, {serve.weights.quantisation or 'bf16'}, context "
                 f"{serve.context}, at once of 4,096 tokens each: {room.requests(4096)}"
+                + (f", completes code by {serve.fim}" if serve.fim else "")
                 + (f", commit {serve.revision}" if serve.revision else "")
             )
     print("Where no commit stands, none is pinned: your copy of the weights records its own, and `serve` says which.")
@@ -109,7 +115,7 @@ def _kept(weights: Weights) -> list[str]:
 
 
 def serve(options: argparse.Namespace) -> int:
-    server = _server(options)
+    server = _described(options) if options.weights is None else _server(options)
     try:
         arguments = server.options()
     except command.BadOption as error:
@@ -141,6 +147,15 @@ def _entry(weights: Path) -> list[str]:
     return ["vllm.entrypoints.cli.main", "serve", str(weights)]
 
 
+def _described(options: argparse.Namespace) -> command.Server:
+    """A preset's server, before its weights are here."""
+    if not (options.dry_run and options.preset):
+        raise Unusable("Say which folder of weights is to be served: --weights FOLDER.")
+    wanted = presets.find(options.preset).role(options.role)
+    weights = replace(wanted.weights, name=wanted.model.rpartition("/")[2])
+    return _by_preset(options, wanted, weights, Path("/models") / weights.name)
+
+
 def _server(options: argparse.Namespace) -> command.Server:
     folder.check(options.weights, tokenizer=not _brings(options, "--tokenizer"))
     found = read(options.weights)
@@ -152,16 +167,6 @@ def _server(options: argparse.Namespace) -> command.Server:
             f"{found.name} is a mixture of experts: vLLM would divide its experts among the copies, which then work in "
             "step and end together. Serve each card by itself, with vllm-router in front (docs/models.md)."
         )
-    common = {
-        "weights": options.weights,
-        "name": options.name or found.name,
-        "host": options.host,
-        "port": options.port,
-        "gpus": options.gpus,
-        "copies": options.copies,
-        "kv": int(options.kv),
-        "more": options.options,
-    }
     if options.preset:
         wanted = presets.find(options.preset).role(options.role)
         differences = wanted.differences(found)
@@ -170,14 +175,7 @@ def _server(options: argparse.Namespace) -> command.Server:
                 f"{options.weights} does not hold {wanted.model}, which preset {options.preset} is made for. "
                 f"{'; '.join(differences)}. Without --preset, what is there is served (add --gpu)."
             )
-        return command.Server(
-            **common,
-            context=options.context or wanted.context,
-            sequences=wanted.sequences,
-            share=options.share or wanted.share,
-            tools=wanted.tools,
-            reasoning=wanted.reasoning,
-        )
+        return _by_preset(options, wanted, found, options.weights)
     if options.role != "completion" and not found.chat and not _brings(options, "--chat-template"):
         raise Unusable(
             f"{found.name} has no chat template: a base model completes text and answers no questions. Take the "
@@ -187,16 +185,57 @@ def _server(options: argparse.Namespace) -> command.Server:
     if not options.gpu:
         raise Unusable("Say which preset is wanted (--preset), or how much memory the card has (--gpu 24).")
     share = options.share or SHARE
-    room = fit(found, options.gpu, gpus=options.gpus, share=share, kv_number=int(options.kv) // 8)
-    context = options.context or room.context // KEEPS * KEEPS
+    room = _room(options, found, options.gpu, share)
+    context = options.context or min(found.context, int(SPARE * room.tokens)) // KEEPS * KEEPS
+    _fits(found, room, context, options.gpu)
+    return command.Server(
+        **_common(options, found, options.weights),
+        context=context,
+        sequences=_sequences(room),
+        share=share,
+        tools=options.tools or "",
+    )
+
+
+def _by_preset(options: argparse.Namespace, wanted: presets.Serve, found: Weights, weights: Path) -> command.Server:
+    share, context = options.share or wanted.share, options.context or wanted.context
+    gpu = options.gpu or presets.find(options.preset).gpu_gib * GIB
+    _fits(found, _room(options, found, gpu, share), context, gpu)
+    return command.Server(
+        **_common(options, found, weights),
+        context=context,
+        sequences=wanted.sequences,
+        share=share,
+        tools=options.tools or wanted.tools,
+        reasoning=wanted.reasoning,
+    )
+
+
+def _common(options: argparse.Namespace, found: Weights, weights: Path) -> dict[str, Any]:
+    return {
+        "weights": weights,
+        "name": options.name or found.name,
+        "host": options.host,
+        "port": options.port,
+        "gpus": options.gpus,
+        "copies": options.copies,
+        "kv": int(options.kv),
+        "more": options.options,
+    }
+
+
+def _room(options: argparse.Namespace, found: Weights, gpu: float, share: float) -> Fit:
+    return fit(found, gpu, gpus=options.gpus, share=share, kv_number=int(options.kv) // 8)
+
+
+def _fits(found: Weights, room: Fit, context: int, gpu: float) -> None:
     if context > found.context:
         raise Unusable(f"{found.name} was made for {found.context} tokens at most, and --context says {context}.")
     if room.tokens < KEEPS or context > room.context:
         raise Unusable(
-            f"{found.name} does not fit on {options.gpu / GIB:g} GiB with a context of {context or KEEPS} tokens: "
+            f"{found.name} does not fit on {gpu / GIB:g} GiB with a context of {context or KEEPS} tokens: "
             f"there is room for {room.tokens}. `cellar-vllm fit` shows the arithmetic."
         )
-    return command.Server(**common, context=context, sequences=_sequences(room), share=share)
 
 
 def _brings(options: argparse.Namespace, name: str) -> bool:
@@ -229,18 +268,33 @@ def _gibs(size: float) -> str:
 
 
 def _gib(text: str) -> float:
+    """Bytes. A number that is printed on boxes is taken for what the driver reports of the smallest such card."""
+    words = text.lower().replace(" ", "")
+    unit = GIB / 1024 if words.endswith("mib") else GIB
     try:
-        value = float(text.lower().removesuffix("gib").removesuffix("gb").strip())
+        value = float(words.removesuffix("mib").removesuffix("gib").removesuffix("gb"))
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of GiB, such as 24") from None
-    if not 1 <= value <= 4096:
-        raise argparse.ArgumentTypeError(f"{text} GiB is no card's memory")
-    return value * GIB
+        raise argparse.ArgumentTypeError(f"{text!r} is no card's memory, such as 24 or 23034MiB") from None
+    if not 1 * GIB <= value * unit <= 4096 * GIB:
+        raise argparse.ArgumentTypeError(f"{text} is no card's memory")
+    return (presets.cards().get(value, value) if unit == GIB else value) * unit
 
 
 def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
+    return int(text)
+
+
+def _context(text: str) -> int:
+    if _count(text) < KEEPS:
+        raise argparse.ArgumentTypeError(f"{text} tokens are of no use to anybody: {KEEPS} at least")
+    return int(text)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) < 65_536:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port")
     return int(text)
 
 

@@ -245,6 +245,23 @@ def test_a_model_server_that_is_not_there_yet_or_never_will_be_is_said_at_the_en
     assert says in done.stdout and bool(says) == bool(done.stdout)
 
 
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("key    # openssl rand", "key"),
+        ("a#b", "a#b"),
+        ("'a # b' # c", "a # b"),
+        ('"x"', "x"),
+        ("# nothing", ""),
+        ("", ""),
+    ],
+)
+def test_a_line_of_the_settings_is_read_as_compose_reads_it(written: str, read: str, copy: Path) -> None:
+    (copy / ".env").write_text(f"VLLM_API_KEY={written}\n")
+    done = hub(copy, "-c", "from pathlib import Path; from tools.hub import read_env; print(read_env(Path('.env')))")
+    assert done.stdout.strip() == str({"VLLM_API_KEY": read}), done.stderr
+
+
 def test_git_ignores_what_holds_secrets() -> None:
     names = [f"hub_config/compose/{name}" for name in (".env", "admin-password", "gateway.env", "tls/tls.key")]
     done = subprocess.run(["git", "check-ignore", *names], cwd=ROOT, capture_output=True, text=True)

@@ -42,7 +42,13 @@ def test_fit_shows_the_arithmetic(capsys: Capture) -> None:
     assert run(["fit", "--gpu", "24GB", "--model", "24gb"]) == 0
     out = capsys.readouterr().out
     assert "96 KiB a token" in out
-    assert "Longest context: 39" in out
+    assert "on 22 GiB" in out and "Longest context: 18" in out
+
+
+def test_what_is_printed_on_a_box_is_less_to_the_driver_and_its_own_number_is_taken_as_it_is(capsys: Capture) -> None:
+    for said, gib in (("24", "22"), ("80GB", "79.1"), ("23034MiB", "22.4941"), ("23.5 GiB", "23.5"), ("32", "32")):
+        run(["fit", "--gpu", said, "--model", "16gb-large"])
+        assert f" on {gib} GiB, of which" in capsys.readouterr().out
 
 
 def test_what_does_not_fit_is_said_with_what_would(capsys: Capture) -> None:
@@ -82,7 +88,7 @@ def test_what_cannot_be_done_is_refused_with_its_reason(
 @pytest.mark.parametrize(
     ("option", "value", "says"),
     [
-        ("--gpu", "big", "not a number of GiB"),
+        ("--gpu", "big", "no card's memory"),
         ("--gpus", "0", "not a whole number from 1"),
         ("--share", "92", "not a share"),
     ],
@@ -156,3 +162,40 @@ def test_serving_says_which_commit_the_folder_is_a_copy_of(small: Path, capsys: 
     record.write_text("b2cff646\netag\n1.0\n")
     assert run(asked) == 0
     assert "commit of the published weights: b2cff646" in capsys.readouterr().err
+
+
+def test_a_presets_command_is_shown_before_its_weights_are_here(capsys: Capture) -> None:
+    assert run(["serve", "--preset", "24gb", "--dry-run"]) == 0
+    out = capsys.readouterr().out
+    assert "vllm \\\n    serve \\\n    /models/Qwen3-Coder-30B-A3B-Instruct-AWQ" in out
+    assert "--tool-call-parser=qwen3_coder" in out or "--tool-call-parser=" in out
+    assert run(["serve", "--preset", "24gb"]) == 2
+    assert "--weights FOLDER" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--context", "131072"], "does not fit on 22 GiB with a context of 131072"),
+        (["--context", "5000000"], "was made for 262144 tokens at most"),
+        (["--gpu", "16"], "does not fit on 15.6 GiB"),
+    ],
+)
+def test_a_presets_context_is_counted_too(arguments: list[str], says: str, capsys: Capture) -> None:
+    assert run(["serve", "--preset", "24gb", "--dry-run", *arguments]) == 2
+    assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("option", "value"), [("--port", "-5"), ("--port", "99999999"), ("--context", "5")])
+def test_ports_and_contexts_that_are_none_are_refused(small: Path, option: str, value: str, capsys: Capture) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(["serve", "--weights", str(small), "--gpu", "24", "--dry-run", f"{option}={value}"])
+    assert ended.value.code == 2
+    assert f"argument {option}" in capsys.readouterr().err
+
+
+def test_a_format_of_tools_brings_the_switches_that_belong_to_it(small: Path, capsys: Capture) -> None:
+    assert run(["serve", "--weights", str(small), "--gpu", "24", "--tools", "hermes", "--dry-run"]) == 0
+    out = capsys.readouterr().out
+    for each in ("--enable-auto-tool-choice", "--tool-call-parser=hermes", "--tool-strict-level=parameter"):
+        assert each in out

@@ -96,8 +96,19 @@ def vllm_running(folder: Path, *options: str, context: int = CONTEXT, **env: str
     else:
         pytest.skip("vLLM for processors is missing: `python -m tools.vllm_cpu` makes it")
     asked = [*first, f"--context={context}", "--", *OPTIONS, *options]
-    with serving(folder, python, weights, asked, context, {"VLLM_CPU_KVCACHE_SPACE": "1", **env}) as served:
+    own = {"VLLM_CPU_KVCACHE_SPACE": "1", "PYTHONPATH": f"{ROOT / 'hub_config'}:{_named_vllm(folder)}"}
+    with serving(folder, python, weights, asked, context, own | env) as served:
         yield served
+
+
+def _named_vllm(folder: Path) -> Path:
+    """What says that the package `vllm` is installed: `vllm-cpu` has another name, by which `vllm serve`, which GPU
+    servers start, does not find its own version."""
+    version = vllm_cpu.VLLM.partition("==")[2]
+    described = folder / "named" / f"vllm-{version}.dist-info" / "METADATA"
+    described.parent.mkdir(parents=True, exist_ok=True)
+    described.write_text(f"Metadata-Version: 2.1\nName: vllm\nVersion: {version}+cpu\n")
+    return folder / "named"
 
 
 @contextmanager

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
-from cellar_vllm.command import ENVIRONMENT, Server
+from cellar_vllm.command import ENVIRONMENT, REFUSED, Server
 from cellar_vllm.presets import load
 
 from tools import vllm_cpu
@@ -30,9 +31,20 @@ for options in json.load(sys.stdin):
              "enable_log_requests", "enable_log_outputs", "trust_remote_code", "tool_call_parser", "tool_strict_level",
              "kv_cache_dtype", "tensor_parallel_size", "data_parallel_size")
     found.append({name: getattr(parsed, name) for name in names})
+names = [name for action in make_arg_parser(FlexibleArgumentParser())._actions for name in action.option_strings]
 known = [name for name in json.loads(sys.argv[1]) if name in envs.environment_variables]
-json.dump({"parsed": found, "known": known}, sys.stdout)
+json.dump({"parsed": found, "known": known, "names": names}, sys.stdout)
 """
+
+SUSPECT = re.compile(
+    "plugin|cls|class|trust|trace|events|transfer|middleware|profil|log-config|logging-config|log-req|log-out"
+    "|domain|local-media|tool-server|api-key|observ|io-proc|logits-proc"
+)
+"""Words in the names of options that may run code, call out, or write down what users ask."""
+HARMLESS = {
+    "--skip-mm-profiling",
+    "--max-lora-cls-labels",
+}
 
 
 @pytest.mark.timeout(120)
@@ -71,3 +83,5 @@ def test_every_option_and_variable_is_one_that_vllm_knows() -> None:
         "HF_HUB_DISABLE_TELEMETRY",
         "DO_NOT_TRACK",
     }
+    suspect = {name for name in found["names"] if SUSPECT.search(name) and not name.startswith("--no-")}
+    assert suspect - HARMLESS - set(REFUSED) == set()

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
 from tests.vllm.contract.conftest import Served
@@ -199,6 +200,19 @@ def test_text_in_the_middle_is_no_field_of_its_own(vllm: Served) -> None:
 
 def test_a_chat_model_has_no_embeddings(vllm: Served) -> None:
     assert vllm.post("/v1/embeddings", input="x").status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/invocations", "/generative_scoring", "/detokenize", "/scale_elastic_ep"])
+def test_where_it_would_answer_without_its_key_it_is_shut(vllm: Served, path: str) -> None:
+    body = {"model": vllm.model, "messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 4}
+    assert httpx.post(vllm.root + path, json=body, trust_env=False).status_code == 404
+    assert vllm.post(path, **body).status_code == 404
+
+
+def test_it_is_started_as_a_dry_run_says(vllm: Served) -> None:
+    assert vllm.process is not None
+    started = [word for child in psutil.Process(vllm.process.pid).children() for word in child.cmdline()]
+    assert started[1:4] == ["-m", "vllm.entrypoints.cli.main", "serve"]
 
 
 def test_neither_prompt_nor_answer_is_in_its_log(vllm: Served) -> None:

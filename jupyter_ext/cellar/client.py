@@ -116,10 +116,12 @@ class _TokenCount(msgspec.Struct):
 
 @dataclass
 class _Refused:
-    """An attempt without an answer; `again`: the server cannot have taken it; `left`: some of it may have gone out."""
+    """An attempt without an answer; `again`: the server cannot have taken it; `stale`: its socket was a kept one;
+    `left`: some of it may have gone out."""
 
     error: CellarError
     again: bool
+    stale: bool = False
     left: bool = True
     cause: BaseException | None = None
 
@@ -280,6 +282,8 @@ class ModelClient:
                 break
             left = left or answer.left
             delay = policy.delay(attempt, answer.error.retry_after) if answer.again else None
+            if answer.stale and method == "GET" and attempt == 0:
+                delay = 0.0  # it says nothing about the server, and looking twice harms nobody
             if delay is None:
                 if not left:
                     answer.error.detail = {**answer.error.detail, "unsent": 1}
@@ -317,7 +321,7 @@ class ModelClient:
             untaken = isinstance(cause, httpx.ConnectError | httpx.ConnectTimeout)
             stale = socket.reused and isinstance(cause, httpx.NetworkError | httpx.RemoteProtocolError)
             again = untaken or (stale and not self._gateway)
-            return _Refused(transport_error(cause), again=again, left=socket.left, cause=cause)
+            return _Refused(transport_error(cause), again, stale, left=socket.left, cause=cause)
         if response.is_success:
             return response
         try:

@@ -140,6 +140,16 @@ async def test_a_kept_socket_that_closed_before_a_byte_is_replaced(model: FakeVL
     assert [request.outcome for request in model.requests] == ["finished", "cut", "finished"]
 
 
+async def test_a_kept_socket_that_closed_says_nothing_of_the_servers_health(
+    model: FakeVLLM, client: ModelClient
+) -> None:
+    """vLLM closes a connection behind an answer of 500."""
+    for cuts, state in ((0, "up"), (1, "up"), (2, "down")):
+        assert await ended(client) == "Finish(reason='stop')"  # and its socket is kept
+        model.options.cuts_health = cuts
+        assert (await client.health()).state == state
+
+
 async def test_a_new_socket_that_closed_may_have_taken_the_question(model: FakeVLLM, client: ModelClient) -> None:
     model.use(Scenario(close_before_answer=True))
     assert await ended(client) == "ModelFailed"

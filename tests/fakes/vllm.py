@@ -52,6 +52,7 @@ class ServerOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     slow_tokenizer: bool = False  # each count waits for a release
     api_key: str = ""  # checked under /v1 only, as vLLM does
     health: int = 200
+    cuts_health: int = 0  # so many requests of /health find their connection closed
     me: dict[str, Any] | None = None  # what a gateway tells its user; None: it is no gateway
     llama: bool = (
         False  # answers /v1/models, /health and /tokenize as llama.cpp does; `health` 503 is its "Loading model"
@@ -230,6 +231,9 @@ class FakeVLLM:
         }
 
     async def _health(self, request: Request) -> None:
+        if self.options.cuts_health:
+            self.options.cuts_health -= 1
+            return request.cut()
         if not self.options.llama:
             return await request.answer(self.options.health, b"")
         loading = openai.error_body("Loading model", "unavailable_error", 503)

@@ -17,7 +17,19 @@ STATES = 2  # of each request: where it is, and the last one that the prefix cac
 # Models whose configuration may leave out in which order their layers come: every so-manieth keeps the whole context.
 EVERY = {"gemma2": 2, "gemma3": 6, "gemma3_text": 6, "cohere2": 4, "gpt_oss": 2, "olmo3": 4}
 # Names by which others tell of layers of several kinds, each in its own way.
-OTHERS = ("hybrid_override_pattern", "attn_layer_indices", "attn_type_list", "linear_attn_config", "block_configs")
+OTHERS = (
+    "hybrid_override_pattern",
+    "attn_layer_indices",
+    "attn_type_list",
+    "linear_attn_config",
+    "block_configs",
+    "global_head_dim",
+    "num_kv_shared_layers",
+    "compress_ratios",
+    "layer_group_size",
+)
+# Kinds that keep what is near, and where the configuration says how much that is.
+WINDOWS = {"sliding_attention": "sliding_window", "chunked_attention": "attention_chunk_size"}
 
 
 @dataclass(frozen=True)
@@ -35,11 +47,19 @@ def kept(text: Mapping[str, Any]) -> Kept:
     """`text`: the language part of config.json. KeyError, TypeError or ValueError where it does not say enough."""
     layers = int(text["num_hidden_layers"])
     kinds = text.get("layer_types") or text.get("layers_block_type")
-    if isinstance(kinds, list):
-        return _by_kinds(text, Counter(map(str, kinds)))
+    if isinstance(kinds, list) and not text.get("global_head_dim"):
+        own = max(0, len(kinds) - int(text.get("num_kv_shared_layers") or 0))  # the last ones read what others keep
+        return _by_kinds(text, Counter(map(str, kinds[:own])))
     if text.get("full_attention_interval"):
         whole = layers // int(text["full_attention_interval"])
         return _by_kinds(text, Counter({"full_attention": whole, "linear_attention": layers - whole}))
+    if text.get("attn_layer_period"):  # Jamba
+        whole = len(range(int(text.get("attn_layer_offset") or 0), layers, int(text["attn_layer_period"])))
+        return _by_kinds(text, Counter({"attention": whole, "mamba": layers - whole}))
+    if text.get("attention_chunk_size"):  # Llama 4
+        every = int(text.get("no_rope_layer_interval") or 4)
+        near = sum(map(bool, text.get("no_rope_layers") or [])) or layers - layers // every
+        return _by_kinds(text, Counter({"full_attention": layers - near, "chunked_attention": near}))
     other = next((name for name in OTHERS if text.get(name)), "")
     if other:
         return Kept(layers, unknown=f"its layers are of several kinds ({other}); all are counted as whole context")
@@ -58,10 +78,13 @@ def _windowed(text: Mapping[str, Any]) -> int:
 
 
 def _by_kinds(text: Mapping[str, Any], kinds: Counter[str]) -> Kept:
-    windowed, linear = kinds["sliding_attention"], kinds["linear_attention"]
+    near = next((kind for kind in WINDOWS if kinds[kind]), "")
+    windowed, linear = kinds[near], kinds["linear_attention"]
     whole = sum(kinds[kind] for kind in WHOLE)
-    window = int(text["sliding_window"]) if windowed else 0
-    known = {*WHOLE, "sliding_attention"}
+    window = int(text[WINDOWS[near]]) if windowed else 0
+    if window < 0:
+        raise ValueError(f"{WINDOWS[near]} is {window}")
+    known = {*WHOLE, near}
     state = 0
     if "linear_num_value_heads" in text:
         known.add("linear_attention")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -105,15 +106,50 @@ GPT_OSS = CONFIG | {
     "num_local_experts": 32,
     "layer_types": ["sliding_attention", "full_attention"] * 12,
 }
-GEMMA = CONFIG | {
-    "num_hidden_layers": 62,
-    "num_attention_heads": 32,
-    "num_key_value_heads": 16,
-    "head_dim": 128,
-    "max_position_embeddings": 131072,
-    "sliding_window": 1024,
+# The language part of published Gemma 3 models, with what it leaves out.
+ROPE = {"factor": 8.0, "rope_type": "linear"}
+GEMMA_4B = {
+    "hidden_size": 2560,
+    "intermediate_size": 10240,
     "model_type": "gemma3_text",
+    "num_hidden_layers": 34,
+    "rope_scaling": ROPE,
+    "sliding_window": 1024,
 }
+GEMMA_12B = GEMMA_4B | {
+    "hidden_size": 3840,
+    "intermediate_size": 15360,
+    "num_attention_heads": 16,
+    "num_hidden_layers": 48,
+    "num_key_value_heads": 8,
+}
+GEMMA = GEMMA_12B | {
+    "head_dim": 128,
+    "hidden_size": 5376,
+    "intermediate_size": 21504,
+    "num_attention_heads": 32,
+    "num_hidden_layers": 62,
+    "num_key_value_heads": 16,
+}
+# Published models whose layers are told in a way of their own: what stands for that, with other numbers around it.
+LLAMA_4 = CONFIG | {"num_hidden_layers": 48, "attention_chunk_size": 8192, "no_rope_layers": []}
+GEMMA_3N = CONFIG | {
+    "num_hidden_layers": 30,
+    "layer_types": (["sliding_attention"] * 4 + ["full_attention"]) * 6,
+    "sliding_window": 512,
+    "num_kv_shared_layers": 10,
+}
+JAMBA = CONFIG | {"num_hidden_layers": 32, "attn_layer_period": 8, "attn_layer_offset": 4}
+MINICPM_3 = CONFIG | {
+    "model_type": "minicpm3",
+    "hidden_size": 2560,
+    "num_attention_heads": 40,
+    "num_key_value_heads": 40,
+    "kv_lora_rank": 256,
+    "qk_nope_head_dim": 64,
+    "qk_rope_head_dim": 32,
+}
+DEEPSEEK = CONFIG | {"model_type": "deepseek_v3", "kv_lora_rank": 512, "qk_nope_head_dim": 128, "qk_rope_head_dim": 64}
 QWEN_NEXT = CONFIG | {
     "num_hidden_layers": 48,
     "num_attention_heads": 16,
@@ -141,6 +177,10 @@ QWEN_NEXT = CONFIG | {
         (CONFIG | {"sliding_window": 4096, "use_sliding_window": True, "max_window_layers": 21}, 21, 7, 4096),
         (CONFIG | {"sliding_window": 32768}, 28, 0, 0),
         (CONFIG | {"sliding_window": None}, 28, 0, 0),
+        (LLAMA_4, 12, 36, 8192),
+        (LLAMA_4 | {"no_rope_layers": [1, 0] * 24}, 24, 24, 8192),
+        (LLAMA_4 | {"layer_types": ["chunked_attention"] * 40 + ["full_attention"] * 8}, 8, 40, 8192),
+        (GEMMA_3N, 4, 16, 512),
     ],
 )
 def test_a_window_is_read_from_the_list_of_layers_or_from_what_stands_for_it(
@@ -184,6 +224,8 @@ def test_what_is_not_computed_is_said_and_nothing_known_is_refused(tmp_path: Pat
     kinds = ["full_attention"] * 4 + ["mamba"] * 20
     weights = read(folder(tmp_path / "m", CONFIG | {"layer_types": kinds}))
     assert (weights.layers, weights.unknown) == (4, "what 20 layers of the kind mamba keep is not counted")
+    jamba = read(folder(tmp_path / "j", JAMBA))
+    assert (jamba.layers, jamba.unknown) == (4, "what 28 layers of the kind mamba keep is not counted")
     other = read(folder(tmp_path / "n", CONFIG | {"hybrid_override_pattern": "M-M*"}))
     assert other.layers == 28 and "all are counted as whole context" in other.unknown
     with pytest.raises(
@@ -199,7 +241,7 @@ def test_heads_are_divided_evenly_among_cards_or_not_at_all(tmp_path: Path) -> N
         "m cannot be spread over 3 cards: it has 28 heads of attention and 4 heads of keys and values, which are "
         "divided evenly. Possible: 1, 2, 4."
     )
-    latent = read(folder(tmp_path / "n", CONFIG | {"kv_lora_rank": 512, "qk_rope_head_dim": 64}))
+    latent = read(folder(tmp_path / "n", DEEPSEEK))
     assert not spread(latent, 7)
 
 
@@ -213,15 +255,68 @@ def test_the_commit_is_what_the_download_wrote_down(tmp_path: Path) -> None:
 
 
 def test_a_latent_is_kept_once_for_all_heads_and_whole_on_every_card(tmp_path: Path) -> None:
-    config = CONFIG | {"kv_lora_rank": 512, "qk_rope_head_dim": 64, "num_hidden_layers": 27}
-    weights = read(folder(tmp_path / "m", config))
+    weights = read(folder(tmp_path / "m", DEEPSEEK | {"num_hidden_layers": 27}))
     assert weights.kv_bytes() == 27 * (512 + 64) * 2
     assert fit(weights, 80 * GIB, gpus=4).kv_bytes == 4 * weights.kv_bytes()
+
+
+def test_a_latent_is_counted_only_for_models_of_which_vllm_keeps_one(tmp_path: Path) -> None:
+    weights = read(folder(tmp_path / "m", MINICPM_3))
+    assert (weights.latent, weights.head_dim) == (0, 96)
+    assert weights.kv_bytes() == 28 * 2 * 40 * 96 * 2
+
+
+@pytest.mark.parametrize(
+    ("config", "shape"),
+    [(GEMMA_4B, (8, 4, 256, 5, 29)), (GEMMA_12B, (16, 8, 256, 8, 40)), (GEMMA, (32, 16, 128, 10, 52))],
+)
+def test_what_published_gemma_3_configurations_leave_out_is_known(
+    tmp_path: Path, config: dict[str, object], shape: tuple[int, ...]
+) -> None:
+    weights = read(folder(tmp_path / "m", {"model_type": "gemma3", "text_config": config}))
+    assert (weights.heads, weights.kv_heads, weights.head_dim, weights.layers, weights.windowed) == shape
+    assert (weights.context, weights.window, weights.unknown) == (131072, 1024, "")
+
+
+YARN = {"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32768}
+
+
+@pytest.mark.parametrize(
+    ("said", "context"),
+    [
+        ({"rope_scaling": YARN}, 32768),  # vLLM 0.32 does not multiply: the folder has to say 131072 beside it
+        ({"rope_scaling": YARN, "max_position_embeddings": 131072}, 131072),
+        ({"rope_scaling": {"type": "linear", "factor": 2.0}}, 65536),
+        ({"rope_scaling": {"rope_type": "dynamic", "factor": 3.0}}, 98304),
+        ({"rope_scaling": {"type": "linear", "factor": None}}, 32768),
+        ({"rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 1e6}}, 65536),
+        ({"rope_parameters": {"full_attention": {"rope_type": "linear", "factor": 2.0}}}, 65536),
+        ({"rope_scaling": {"type": "longrope", "short_factor": [1.0]}, "max_position_embeddings": 131072}, 131072),
+        ({"model_max_length": 65536}, 65536),
+        ({"seq_length": 8192}, 8192),
+    ],
+)
+def test_the_context_is_what_vllm_derives(tmp_path: Path, said: dict[str, object], context: int) -> None:
+    assert read(folder(tmp_path / "m", CONFIG | said)).context == context
+
+
+def test_a_folder_that_is_called_by_a_dot_has_its_own_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = folder(tmp_path / "small-coder", CONFIG)
+    (tmp_path / "current").symlink_to(made)
+    monkeypatch.chdir(made)
+    assert read(Path(".")).name == "small-coder"
+    assert read(tmp_path / "current").name == "current"
 
 
 def test_weights_that_are_there_in_two_forms_count_once(tmp_path: Path) -> None:
     made = folder(tmp_path / "m", CONFIG)
     (made / "consolidated.safetensors").write_bytes(b"0" * 5000)
+    assert read(made).size == 2000
+
+
+def test_an_adapter_beside_them_does_not_count(tmp_path: Path) -> None:
+    made = folder(tmp_path / "m", CONFIG)
+    (made / "adapter_model.safetensors").write_bytes(b"0" * 5000)
     assert read(made).size == 2000
 
 
@@ -233,6 +328,50 @@ def test_a_model_that_also_sees_is_read_at_its_language_part(tmp_path: Path) -> 
 
 def test_a_model_without_a_chat_template_is_no_chat_model(tmp_path: Path) -> None:
     assert not read(folder(tmp_path / "m", CONFIG, template=False)).chat
+
+
+def test_mistrals_own_tokenizer_needs_no_template_where_vllm_takes_it(tmp_path: Path) -> None:
+    made = folder(tmp_path / "m", CONFIG, template=False)
+    (made / "tekken.json").write_text("{}")
+    assert not read(made).chat  # vLLM takes it with weights in Mistral's own form only
+    (made / "consolidated.safetensors").write_bytes(b"")
+    assert read(made).chat
+
+
+def test_a_tokenizers_configuration_that_is_none_has_no_template(tmp_path: Path) -> None:
+    made = folder(tmp_path / "m", CONFIG)
+    (made / "tokenizer_config.json").write_text("[]")
+    assert not read(made).chat
+
+
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [
+        ("[]", "cannot be read: it is no table"),
+        ("null", "cannot be read: it is no table"),
+        (CONFIG | {"quantization_config": "fp8"}, "quantization_config is no table"),
+        (CONFIG | {"quantization_config": ["fp8"]}, "quantization_config is no table"),
+        (CONFIG | {"text_config": [1]}, "text_config is no table"),
+        (CONFIG | {"rope_scaling": [1]}, "rope_scaling is no table"),
+        (CONFIG | {"max_position_embeddings": float("inf")}, "max_position_embeddings is inf"),
+        (CONFIG | {"max_position_embeddings": 1e308}, "max_position_embeddings is 1e+308"),
+        (CONFIG | {"max_position_embeddings": -1}, "max_position_embeddings is -1"),
+        (CONFIG | {"max_position_embeddings": "32768"}, "max_position_embeddings is '32768'"),
+        (CONFIG | {"rope_scaling": {"type": "linear", "factor": -2.0}}, "the context is -65536.0"),
+        (CONFIG | {"num_attention_heads": -28}, "num_attention_heads is -28"),
+        (CONFIG | {"num_key_value_heads": -4}, "num_key_value_heads is -4"),
+        (CONFIG | {"num_hidden_layers": -1}, "num_hidden_layers is -1"),
+        (CONFIG | {"head_dim": float("nan")}, "head_dim is nan"),
+        (CONFIG | {"sliding_window": float("inf")}, "cannot convert float infinity to integer"),
+        (CONFIG | {"sliding_window": -4096}, "sliding_window is -4096"),
+        (CONFIG | {"hidden_size": 12}, "the size of a head is 0"),
+    ],
+)
+def test_a_configuration_of_no_model_is_refused_in_words(tmp_path: Path, config: object, says: str) -> None:
+    made = folder(tmp_path / "m", CONFIG)
+    (made / "config.json").write_text(config if isinstance(config, str) else json.dumps(config))
+    with pytest.raises(BadWeights, match=re.escape(says)):
+        read(made)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,8 @@ STOPPED, AGAIN, NEVER = 0, 1, 2
 """Exit statuses: it was told to stop; a new start may help; without a change it would fail again."""
 
 _SERVES = "Application startup complete."
+# How a line begins that tells of no end: "(EngineCore pid=1) WARNING 11-29 15:02:33 [...]", "INFO:     ...".
+_NO_END = re.compile(r"(?:\([^)]*\) )?(?:DEBUG|INFO|WARNING)\b")
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,24 @@ CAUSES = (
         "The card is too old for bf16: `-- --dtype=half`, or a card from Ampere on.",
     ),
     Cause(
+        r"No module named '?(vllm\b[\w.]*)",
+        "This Python has no whole vLLM ({0}): the environment that docs/models.md installs.",
+    ),
+    Cause(
+        r"NVIDIA driver on your system is too old|CUDA driver version is insufficient",
+        "The card's driver is too old for this vLLM: a newer driver, or the vLLM that was built for it.",
+    ),
+    Cause(
+        r"Failed to find C compiler",
+        "No C compiler is found, which vLLM needs when it starts: install gcc (in a container: an image with it).",
+    ),
+    Cause(
+        r"Could not find nvcc|nvcc['\"]?:? (?:command )?not found|CUDA_HOME environment variable",
+        "Something has to be compiled for the card and there is no nvcc: install the CUDA toolkit that this vLLM was "
+        "built with, and set CUDA_HOME.",
+    ),
+    Cause(r"No space left on device", "A disk is full, or /dev/shm: `df -h` names it."),
+    Cause(
         r"Failed to infer device type|No CUDA GPUs are available|Found no NVIDIA driver",
         "No GPU is found: `nvidia-smi` must show it, in the container, too.",
         AGAIN,
@@ -96,7 +116,7 @@ class Ending:
     def read(self, line: str) -> None:
         if _SERVES in line:
             self.served, self._words, self._status = True, "", AGAIN
-        if self._words:
+        if self._words or _NO_END.match(line):
             return
         for pattern, cause in _KNOWN:
             found = pattern.search(line)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ INDEX = "model.safetensors.index.json"
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "tekken.json", "vocab.json", "vocab.txt", "spiece.model")
 LONGEST_HEAD = 100_000_000  # bytes; the format's own limit
 POINTER = b"version https://git-lfs"
+NUMBERED = re.compile(r"(.*)-\d{5}-of-(\d{5})\.safetensors")
 AGAIN = "Copy it again and compare the sums (docs/models.md, Getting the weights)."
 
 
@@ -30,8 +32,7 @@ def check(folder: Path, *, tokenizer: bool = True) -> None:
         files = sorted(name for name in names if name.endswith(".safetensors"))
         if not files:
             return
-        if INDEX in names:
-            _nothing_is_missing(folder, names)
+        _nothing_is_missing(folder, names, _wanted(folder, names))
         for name in ("config.json", *TOKENIZERS, *files):
             if name in names:
                 _is_no_pointer(folder / name)
@@ -50,12 +51,19 @@ def check(folder: Path, *, tokenizer: bool = True) -> None:
         raise BadWeights(f"{folder} holds no tokenizer (tokenizer.json): it is not a whole copy. {AGAIN}")
 
 
-def _nothing_is_missing(folder: Path, names: set[str]) -> None:
+def _wanted(folder: Path, names: set[str]) -> set[str]:
+    """The files of weights that make a whole: by their index; without one by their own names (1 of 2, 2 of 2)."""
+    if INDEX not in names:
+        found = [numbered.groups() for name in names if (numbered := NUMBERED.fullmatch(name))]
+        return {f"{kind}-{each:05}-of-{of}.safetensors" for kind, of in found for each in range(1, int(of) + 1)}
     try:
-        wanted = set(json.loads((folder / INDEX).read_bytes())["weight_map"].values())
+        return set(map(str, json.loads((folder / INDEX).read_bytes())["weight_map"].values()))
     except (ValueError, KeyError, TypeError, AttributeError):
         raise BadWeights(f"{folder / INDEX} is damaged. {AGAIN}") from None
-    if missing := sorted(map(str, wanted - names)):
+
+
+def _nothing_is_missing(folder: Path, names: set[str], wanted: set[str]) -> None:
+    if missing := sorted(wanted - names):
         raise BadWeights(
             f"{folder} is not a whole copy: {len(missing)} of {len(wanted)} files of weights are missing, the first is "
             f"{missing[0]}. {AGAIN}"

@@ -56,6 +56,11 @@ def one_missing(weights: Path) -> None:
     (weights / SECOND).unlink()
 
 
+def one_missing_without_an_index(weights: Path) -> None:
+    (weights / INDEX).unlink()
+    (weights / SECOND).unlink()
+
+
 def no_tokenizer(weights: Path) -> None:
     (weights / "tokenizer.json").unlink()
 
@@ -74,6 +79,7 @@ def a_damaged_index(weights: Path) -> None:
         (another_kind, f"{SECOND} is damaged or cut short"),
         (a_pointer, f"{SECOND} is a pointer of Git LFS, not the file itself"),
         (one_missing, f"is not a whole copy: 1 of 2 files of weights are missing, the first is {SECOND}"),
+        (one_missing_without_an_index, f"1 of 2 files of weights are missing, the first is {SECOND}"),
         (no_tokenizer, "holds no tokenizer"),
         (a_damaged_index, f"{INDEX} is damaged"),
     ],

@@ -179,6 +179,22 @@ LONGER = (
         ("Model architectures ['FooForCausalLM'] are not supported for now.", "(['FooForCausalLM'])", NEVER),
         ("The repository /m contains custom code which must be executed", "brings code of its own", NEVER),
         ("RuntimeError: No CUDA GPUs are available", "No GPU is found", AGAIN),
+        ("ModuleNotFoundError: No module named 'vllm.entrypoints'", "has no whole vLLM (vllm.entrypoints)", NEVER),
+        ("/opt/python: No module named vllm", "has no whole vLLM (vllm)", NEVER),
+        (
+            "RuntimeError: The NVIDIA driver on your system is too old (found version 12020). Please update",
+            "The card's driver is too old",
+            NEVER,
+        ),
+        ("RuntimeError: Failed to find C compiler. Please specify via CC", "No C compiler is found", NEVER),
+        (
+            "RuntimeError: Could not find nvcc and default cuda_home='/usr/local/cuda' doesn't exist",
+            "there is no nvcc",
+            NEVER,
+        ),
+        ("/bin/sh: 1: /usr/local/cuda/bin/nvcc: not found", "there is no nvcc", NEVER),
+        ("OSError: CUDA_HOME environment variable is not set. Please set it", "there is no nvcc", NEVER),
+        ("OSError: [Errno 28] No space left on device: '/root/.cache/vllm'", "A disk is full", NEVER),
     ],
 )
 def test_what_vllm_writes_before_it_ends_becomes_a_sentence(line: str, says: str, status: int) -> None:
@@ -191,6 +207,36 @@ def test_what_vllm_writes_before_it_ends_becomes_a_sentence(line: str, says: str
         ending.read(each)
     words, ours = ending.told(1)
     assert says in words and ours == status
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "WARNING 11-29 15:02:30 [usage_lib.py:1] ",
+        "(APIServer pid=7) WARNING 11-29 15:02:30 [usage_lib.py:1] ",
+        "INFO 11-29 15:02:30 [usage_lib.py:1] ",
+        "(EngineCore pid=9) DEBUG 11-29 15:02:30 [usage_lib.py:1] ",
+        "INFO:     ",
+    ],
+)
+def test_what_is_only_a_warning_is_no_cause(before: str) -> None:
+    ending = Ending()
+    ending.read(f"{before}PermissionError: [Errno 13] Permission denied: '/root/.config/vllm/usage_stats.json'")
+    ending.read(
+        "(EngineCore pid=9) ERROR 11-29 15:02:33 [core.py:1510] ValueError: No available memory for the cache blocks"
+    )
+    assert "The weights leave no room" in ending.told(1)[0]
+
+
+def test_a_driver_that_pytorch_only_warns_of_is_the_cause_of_no_gpu() -> None:
+    ending = Ending()
+    ending.read(
+        "/lib/torch/cuda/__init__.py:180: UserWarning: CUDA initialization: The NVIDIA driver on your system is too "
+        "old (found version 12020). Please update your GPU driver"
+    )
+    ending.read("RuntimeError: Failed to infer device type")
+    words, status = ending.told(1)
+    assert "driver is too old" in words and status == NEVER
 
 
 def test_of_several_causes_the_first_is_the_root_and_none_of_the_start_counts_when_it_served() -> None:

@@ -93,7 +93,7 @@ async def test_stop_frees_the_gpu_within_a_second_while_it_writes_and_while_it_r
     reading.cancel()
     await asyncio.wait([reading])
     await stream.aclose()
-    assert await reached(vllm, RUNNING, 0, 1.5) < 1.5
+    assert await reached(vllm, RUNNING, 0, 5) <= 1
     (end,) = await gateway.ends()
     assert (end.outcome, end.estimated) == ("stopped", True)
     assert await gateway.left_open() == (0, 0)
@@ -113,7 +113,7 @@ async def test_whoever_waits_in_vllms_own_queue_leaves_it_by_stop(hub: Hub, gate
         await reached(vllm, WAITING, 1)
         waiting.cancel()
         await asyncio.wait([waiting])
-        assert await reached(vllm, WAITING, 0, 1.5) < 1.5
+        assert await reached(vllm, WAITING, 0, 5) <= 1
         assert vllm.metric(RUNNING) == 16
     (end,) = await gateway.ends()
     assert (end.outcome, end.completion) == ("stopped", 0)

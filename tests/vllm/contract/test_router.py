@@ -180,7 +180,7 @@ async def test_stop_frees_the_server_behind_the_router_within_a_second(
     client = gateway.cellar(hub.user("ann"))
     async with writing(client, vllm.model, "to be stopped"):
         server = (vllm, plain_vllm)[await asyncio.to_thread(_who_is_busy, (vllm, plain_vllm))]
-    assert await asyncio.to_thread(server.wait_for, RUNNING, 0, 1.5) < 1.5
+    assert await asyncio.to_thread(server.wait_for, RUNNING, 0, 5) <= 1
     (end,) = await gateway.ends()
     assert (end.outcome, end.estimated) == ("stopped", True)
 

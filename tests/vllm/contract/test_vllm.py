@@ -86,7 +86,7 @@ async def test_who_leaves_while_the_prompt_is_read_frees_the_server_within_a_sec
         await reached(vllm, RUNNING, 1)
         assert not task.done()
         task.cancel()
-        assert await reached(vllm, RUNNING, 0, 1.5) < 1.5
+        assert await reached(vllm, RUNNING, 0, 5) <= 1
 
 
 async def test_who_leaves_the_queue_is_never_read(vllm: Served) -> None:
@@ -94,7 +94,7 @@ async def test_who_leaves_the_queue_is_never_read(vllm: Served) -> None:
         await reached(vllm, RUNNING, 16)
         await reached(vllm, WAITING, 1)
         tasks[16].cancel()
-        assert await reached(vllm, WAITING, 0, 1.5) < 1.5
+        assert await reached(vllm, WAITING, 0, 5) <= 1
         assert vllm.metric(RUNNING) == 16
 
 

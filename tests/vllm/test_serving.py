@@ -194,7 +194,7 @@ LONGER = (
         ),
         ("/bin/sh: 1: /usr/local/cuda/bin/nvcc: not found", "there is no nvcc", NEVER),
         ("OSError: CUDA_HOME environment variable is not set. Please set it", "there is no nvcc", NEVER),
-        ("OSError: [Errno 28] No space left on device: '/root/.cache/vllm'", "A disk is full", NEVER),
+        ("OSError: [Errno 28] No space left on device: '/var/cache/vllm'", "A disk is full", NEVER),
     ],
 )
 def test_what_vllm_writes_before_it_ends_becomes_a_sentence(line: str, says: str, status: int) -> None:
@@ -221,7 +221,7 @@ def test_what_vllm_writes_before_it_ends_becomes_a_sentence(line: str, says: str
 )
 def test_what_is_only_a_warning_is_no_cause(before: str) -> None:
     ending = Ending()
-    ending.read(f"{before}PermissionError: [Errno 13] Permission denied: '/root/.config/vllm/usage_stats.json'")
+    ending.read(f"{before}PermissionError: [Errno 13] Permission denied: '/var/lib/vllm/usage_stats.json'")
     ending.read(
         "(EngineCore pid=9) ERROR 11-29 15:02:33 [core.py:1510] ValueError: No available memory for the cache blocks"
     )

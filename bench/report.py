@@ -62,4 +62,5 @@ class Section:
     """Those whose versions matter."""
 
     def text(self) -> str:
-        return "\n".join([f"## {self.title}", "", self.how, "", HEADER, *(row.line() for row in self.rows), ""])
+        table = [HEADER, *(row.line() for row in self.rows), ""] if self.rows else []
+        return "\n".join([f"## {self.title}", "", self.how, "", *table])

@@ -34,6 +34,8 @@ from tools import vllm_cpu
 
 PACKAGES = ("starlette", "uvicorn", "httpx", "aiohttp")
 TURNS = "Ten turns in the panel; where the context is too short for them, the oldest leave and the rest is read again."
+STOP = "From a closed connection until nothing runs by vLLM's metrics."
+CONTRACT = "The contract"
 SENSE = "tool_is_called or streamed_tool_call or json_schema"  # a random model fills a grammar without end
 PATIENCE = 600.0  # seconds, for loading, compiling, capturing graphs
 
@@ -68,20 +70,22 @@ def measure(plan: Plan) -> list[Section]:
             ready = Row("from the start until it answers", time.perf_counter() - began, "s")
             sections = [_memory(plan, folder, served, before, ready)]
             with vllm_serve.behind_gateway(home, served) as (gateway, token):
-                rows = _part("vllm bench serve", lambda: vllm_serve.compare(home, served, gateway, token, plan.load))
-                sections.append(Section("vllm bench serve", f"{plan.load}.", rows))
-                rows = _part("stop", lambda: stopping.rows(served, gateway, token))
-                sections.append(Section("Stop", "From a closed connection until nothing runs by vLLM's metrics.", rows))
-            rows = _part("prefix reuse", lambda: _prefix(served))
-            sections.append(Section("What of a conversation is read twice", TURNS, rows))
-    return [section for section in sections if section.rows]
+                speed = part(
+                    "vllm bench serve",
+                    f"{plan.load}.",
+                    lambda: vllm_serve.compare(home, served, gateway, token, plan.load),
+                )
+                stop = part("Stop", STOP, lambda: stopping.rows(served, gateway, token))
+            reuse = part("What of a conversation is read twice", TURNS, lambda: _prefix(served))
+    return [*sections, speed, stop, reuse]
 
 
 def _memory(plan: Plan, folder: Path, served: Served, before: Card | None, ready: Row) -> Section:
     assert served.log is not None
     now = card()
     used = now.used - before.used if now and before else None
-    rows = memory.rows(memory.read(served.log.read_text(errors="replace")), plan.fit(folder), used)
+    preset = None if plan.tiny else plan.wanted.weights.size
+    rows = memory.rows(memory.read(served.log.read_text(errors="replace")), plan.fit(folder), used, preset)
     version = httpx.get(f"{served.root}/version", trust_env=False).json()["version"]
     shape = f"the {'small' if plan.tiny else 'real'} shape of {plan.wanted.model}, random weights"
     return Section("Memory", f"vLLM {version}, {shape}; context {plan.context}.", [*rows, ready])
@@ -121,22 +125,38 @@ def contract(plan: Plan, learned: Path | None) -> Section:
     log.write_text(done.stdout + done.stderr)
     last = done.stdout.strip().rpartition("\n")[2]
     print(f"contract: {last} ({log})", flush=True)
-    counts = {what: int(count) for count, what in re.findall(r"(\d+) (passed|failed)", last)}
-    rows = [
-        Row("tests passed", counts.get("passed", 0), "times", detail=last),
-        Row("tests failed", counts.get("failed", 0), "times", 0),
-    ]
     left_out = "" if learned else "; those that want a model which has learned something are left out (--learned)"
-    return Section("The contract", f"tests/vllm/contract{left_out}.", rows)
+    return part(CONTRACT, f"tests/vllm/contract{left_out}.", lambda: contract_rows(done.returncode, last))
 
 
-def _part(name: str, measured: Callable[[], list[Row]]) -> list[Row]:
-    """No rows, and the reason said, where it could not be measured: what was measured before it stays."""
+def contract_rows(status: int, last: str) -> list[Row]:
+    """Of pytest's exit status and its last line. SystemExit: no tests were run."""
+    counts = {what: int(count) for count, what in re.findall(r"(\d+) (passed|failed|error)", last)}
+    bad = counts.get("failed", 0) + counts.get("error", 0)
+    if status != 0 and not bad:
+        raise SystemExit(f"pytest ended with {status}: {last}")
+    return [
+        Row("tests passed", counts.get("passed", 0), "times", detail=last),
+        Row("tests failed", bad, "times", 0),
+    ]
+
+
+def part(title: str, how: str, measured: Callable[[], list[Row]]) -> Section:
+    """No rows, and the reason, where it could not be measured: what was measured before it stays."""
     try:
-        return measured()
+        rows = measured()
+        if not rows:
+            raise SystemExit("it gave no figures")
+        return Section(title, how, rows)
     except (SystemExit, AssertionError, httpx.HTTPError) as problem:
-        print(f"{name} was not measured: {problem}", flush=True)
-        return []
+        why = f"{how} **Not measured**: {problem or type(problem).__name__}"
+        print(f"{title}: {why}", flush=True)
+        return Section(title, why, [])
+
+
+def failed(section: Section) -> bool:
+    """Whether it could not be measured, or is the contract and was not kept."""
+    return not section.rows or (section.title == CONTRACT and any(row.met is False for row in section.rows))
 
 
 def main(arguments: list[str]) -> int:
@@ -152,7 +172,10 @@ def main(arguments: list[str]) -> int:
     text = "\n".join([head, *(section.text() for section in sections)])
     (plan.out / "RESULTS.md").write_text(text)
     print(f"{text}\nwritten to {plan.out / 'RESULTS.md'}; the weights stay in {plan.out / 'weights'}", flush=True)
-    return 0
+    wrong = ", ".join(section.title for section in sections if failed(section))
+    if wrong:
+        print(f"failed or not measured: {wrong}", flush=True)
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":

@@ -34,15 +34,23 @@ def read(log: str) -> Said:
     return Said(**{name: float(each[-1].replace(",", "")) if each else None for name, each in found.items()})
 
 
-def rows(said: Said, room: Fit, used: float | None) -> list[Row]:
-    """`used`: bytes in use on the card by nvidia-smi, less what was in use before."""
+def rows(said: Said, room: Fit, used: float | None, preset: float | None = None) -> list[Row]:
+    """`used`: bytes in use on the card by nvidia-smi, less what was in use before.
+
+    `preset`: bytes of the published weights, which may be more than those made here: what others quantised leaves more
+    in 16 bits.
+    """
+    theirs, left = "", ""
+    if preset is not None:
+        theirs = f"; the published weights: {preset / GIB:.1f} GiB"
+        left = f"; beside the published weights: {(room.memory - preset - room.overhead) / GIB:.1f} GiB"
     itself = None
     if said.weights is not None and said.cache is not None:
         itself = room.memory / GIB - said.weights - said.cache
     pairs = [
-        ("weights on the card", said.weights, "GiB", f"fit: {room.weights.size / GIB:.1f} GiB"),
+        ("weights on the card", said.weights, "GiB", f"fit: {room.weights.size / GIB:.1f} GiB{theirs}"),
         ("vLLM itself: what it takes, less weights and cache", itself, "GiB", f"fit: {room.overhead / GIB:.1f} GiB"),
-        ("keys and values", said.cache, "GiB", f"fit: {room.room / GIB:.1f} GiB"),
+        ("keys and values", said.cache, "GiB", f"fit: {room.room / GIB:.1f} GiB{left}"),
         ("tokens of all requests together", said.tokens, "tokens", f"fit: {room.tokens} tokens"),
         ("CUDA graphs", said.graphs, "GiB", "fit: a part of what is vLLM itself"),
         ("in use by nvidia-smi", None if used is None else used / GIB, "GiB", f"asked: {room.memory / GIB:.1f} GiB"),

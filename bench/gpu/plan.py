@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from cellar_vllm import presets, weights
-from cellar_vllm.fit import LARGE, Fit, fit
+from cellar_vllm.fit import Fit, fit, reads
 from cellar_vllm.weights import GIB
 
 from bench.gpu import made, shapes
@@ -24,13 +24,16 @@ CPU_GIB = 1  # of keys and values
 
 
 class Plan:
-    """`options`: of the command line. SystemExit: there is no GPU, or no vLLM."""
+    """`options`: of the command line. SystemExit: there is no GPU, no vLLM, or no such role."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.card = card()
         self.tiny = options.shape == "tiny"
         self.preset = presets.find(options.preset)
-        self.wanted = self.preset.role(options.role)
+        try:
+            self.wanted = self.preset.role(options.role)
+        except presets.BadPreset as problem:
+            raise SystemExit(str(problem)) from None
         self.python = self._python(options.python)
         self.out: Path = options.out.resolve()
         self.more = list(options.options)
@@ -88,7 +91,8 @@ class Plan:
         if tiny:
             return [f"--gpu={self.card.memory / GIB:.1f}", taken, f"--context={TINY_CONTEXT}", "--", *TINY, *self.more]
         # Prompts are read in the steps of the preset's card.
-        steps = ["--max-num-batched-tokens=2048"] if self.card.memory >= LARGE > self.preset.gpu_gib * GIB else []
+        read = reads(self.preset.gpu_gib * GIB)
+        steps = [f"--max-num-batched-tokens={read}"] if reads(self.card.memory) > read else []
         return [f"--preset={self.preset.name}", f"--role={self.wanted.roles[0]}", taken, "--", *steps, *self.more]
 
     def fit(self, folder: Path) -> Fit:

@@ -15,10 +15,10 @@ from cellar_vllm.weights import GIB, Weights
 OVERHEAD = 1.5 * GIB
 SHARE = 0.92  # vLLM's own --gpu-memory-utilization
 BLOCK = 16  # tokens; the cache is given out in these
-# A prompt is read in steps of 2,048 tokens, 8,192 on a card from 70 GiB on (vLLM's --max-num-batched-tokens), of which
-# two are under way; what has left a window is given back only behind them.
-LARGE = 70 * GIB
-STEPS = 2
+# A prompt is read in steps of so many tokens on a card from so many bytes on, as vLLM 0.32 has it (engine/arg_utils.py,
+# get_batch_defaults). An A100 of 80 GB reads 2,048: here its kind is not known, and the larger step takes more.
+READS = ((160 * GIB, 16384), (70 * GIB, 8192), (0, 2048))
+STEPS = 2  # are under way; what has left a window is given back only behind them
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,12 @@ def fit(weights: Weights, gpu: float, *, gpus: int = 1, share: float = SHARE, kv
     With several cards the heads are divided among them; more cards than heads keep copies.
     """
     copies = gpus if weights.latent else max(1, gpus // weights.kv_heads)
-    step = STEPS * (8192 if gpu >= LARGE else 2048)
-    return Fit(weights, gpu * gpus * share, OVERHEAD * gpus, kv_number, copies, step)
+    return Fit(weights, gpu * gpus * share, OVERHEAD * gpus, kv_number, copies, STEPS * reads(gpu))
+
+
+def reads(gpu: float) -> int:
+    """Tokens of a prompt that are read at once on a card of so many bytes (vLLM's --max-num-batched-tokens)."""
+    return next(tokens for least, tokens in READS if gpu >= least)
 
 
 def spread(weights: Weights, gpus: int) -> str:
@@ -89,6 +93,11 @@ def _divides(weights: Weights, gpus: int) -> bool:
     return bool(even) and weights.heads % gpus == 0
 
 
-def least_gpu(weights: Weights, tokens: int, *, share: float = SHARE) -> float:
-    """Bytes of the smallest single card on which `tokens` of context fit."""
-    return (weights.size + OVERHEAD + weights.request_bytes(tokens)) / share
+def least_gpu(weights: Weights, tokens: int, *, gpus: int = 1, share: float = SHARE, kv_number: int = 2) -> float:
+    """Bytes of the smallest card on which `tokens` of context fit; of each, where the model is spread over several."""
+    for card, _ in reversed(READS):  # a larger one reads in larger steps, for which it needs more
+        room = fit(weights, card, gpus=gpus, share=share, kv_number=kv_number)
+        least = max(card, (weights.size + room.overhead + room.request_bytes(tokens)) / (gpus * share))
+        if reads(least) == reads(card):
+            break
+    return least

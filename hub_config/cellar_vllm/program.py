@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from cellar_vllm.weights import GIB, BadWeights, Weights, read
 CARD = "memory of one card: 24 for one sold as 24 GB, or what nvidia-smi says: 23034MiB"
 LENGTHS = (2048, 4096, 8192, 16384, 32768, 65536, 131072)  # tokens of one request, for the table of `fit`
 KEEPS = 1024  # tokens; a context below this is of no use to anybody
+LARGEST = 4096 * GIB  # no card has so much
 SPARE = 0.9  # of what fits by estimate, where no preset says how long a context shall be
 
 
@@ -89,8 +91,11 @@ def show_fit(options: argparse.Namespace) -> int:
     for line in _kept(weights):
         print(f"                                   {line}")
     if room.tokens < KEEPS:
-        need = least_gpu(weights, least, share=share) / GIB
-        print(f"It does not fit. With a context of {least} it needs a card of {need:.0f} GiB, or a smaller build of")
+        need = least_gpu(weights, least, gpus=options.gpus, share=share, kv_number=int(options.kv) // 8)
+        gib = f"{ceil(need / GIB)} GiB"
+        cards = f"{options.gpus} cards of {gib} each" if options.gpus > 1 else f"a card of {gib}"
+        needs = f"With a context of {least} it needs {cards}" if need < LARGEST else "It needs a larger --share"
+        print(f"It does not fit. {needs}, or a smaller build of")
         print("the same model: FP8 takes half of bf16, AWQ or GPTQ (4 bits) about a third.")
         return 1
     print(
@@ -176,7 +181,7 @@ def _server(options: argparse.Namespace) -> command.Server:
                 f"{'; '.join(differences)}. Without --preset, what is there is served (add --gpu)."
             )
         return _by_preset(options, wanted, found, options.weights)
-    if options.role != "completion" and not found.chat and not _brings(options, "--chat-template"):
+    if options.role != "completion" and not found.chat and not _talks(options):
         raise Unusable(
             f"{found.name} has no chat template: a base model completes text and answers no questions. Take the "
             "weights with Instruct in their name. To complete code only: --role completion; with a template of your "
@@ -238,6 +243,11 @@ def _fits(found: Weights, room: Fit, context: int, gpu: float) -> None:
         )
 
 
+def _talks(options: argparse.Namespace) -> bool:
+    """Whether options for vLLM itself stand for a chat template that the weights do not have."""
+    return _brings(options, "--chat-template") or _brings(options, "--tokenizer-mode")
+
+
 def _brings(options: argparse.Namespace, name: str) -> bool:
     """Whether an option is among those for vLLM itself."""
     return any(each.split("=", 1)[0].replace("_", "-") == name for each in options.options)
@@ -275,7 +285,7 @@ def _gib(text: str) -> float:
         value = float(words.removesuffix("mib").removesuffix("gib").removesuffix("gb"))
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is no card's memory, such as 24 or 23034MiB") from None
-    if not 1 * GIB <= value * unit <= 4096 * GIB:
+    if not 1 * GIB <= value * unit <= LARGEST:
         raise argparse.ArgumentTypeError(f"{text} is no card's memory")
     return (presets.cards().get(value, value) if unit == GIB else value) * unit
 

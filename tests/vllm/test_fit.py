@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from cellar_vllm.fit import fit, least_gpu, spread
+from cellar_vllm.fit import fit, least_gpu, reads, spread
 from cellar_vllm.presets import BadPreset, find, load
 from cellar_vllm.weights import GIB, BadWeights, Weights, read
 
@@ -70,6 +70,22 @@ def test_the_least_card_is_the_one_on_which_it_just_fits() -> None:
     least = least_gpu(QWEN_7B, 8192)
     assert fit(QWEN_7B, least).tokens == pytest.approx(8192, abs=16)
     assert fit(QWEN_7B, least - GIB).tokens < 8192
+
+
+@pytest.mark.parametrize("gpus", [1, 2, 4])
+@pytest.mark.parametrize("kv", [1, 2])
+@pytest.mark.parametrize("size", [14, 60, 66, 130, 139, 300])  # on either side of where steps become larger
+def test_the_least_card_knows_of_several_cards_of_the_cache_and_of_windows(gpus: int, kv: int, size: float) -> None:
+    weights = Weights("m", size * GIB, 30, 4, 128, 131072, windowed=30, window=1024)
+    least = least_gpu(weights, 32768, gpus=gpus, share=0.9, kv_number=kv)
+    assert fit(weights, least + 1, gpus=gpus, share=0.9, kv_number=kv).requests(32768) == 1
+    smaller = fit(weights, least * 0.999, gpus=gpus, share=0.9, kv_number=kv)
+    assert smaller.requests(32768) == 0 or smaller.step < fit(weights, least).step
+
+
+@pytest.mark.parametrize(("gib", "tokens"), [(22, 2048), (79.1, 8192), (139.8, 8192), (178, 16384)])
+def test_a_prompt_is_read_in_the_steps_of_vllm(gib: float, tokens: int) -> None:
+    assert reads(gib * GIB) == tokens
 
 
 def test_two_cards_share_weights_and_heads() -> None:

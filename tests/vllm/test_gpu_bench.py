@@ -15,7 +15,7 @@ from cellar_vllm.presets import LIKE, Serve, load
 from cellar_vllm.weights import GIB, Weights, read
 
 from bench.gpu import made, memory
-from bench.gpu.__main__ import main, parser
+from bench.gpu.__main__ import contract_rows, failed, main, parser, part
 from bench.gpu.card import Card, parse
 from bench.gpu.plan import Plan
 from bench.gpu.shapes import SHAPES, small
@@ -94,11 +94,48 @@ def test_what_vllm_says_of_its_memory_stands_beside_what_fit_computes() -> None:
     assert memory.rows(memory.read(""), Fit(weights, 0, 0), None) == []
 
 
+def test_where_made_weights_are_smaller_than_the_published_ones_both_stand_beside_the_numbers() -> None:
+    weights = Weights("m", 15.65 * GIB, layers=48, kv_heads=4, head_dim=128, context=262144)
+    found = {row.what: row.against for row in memory.rows(memory.read(LOG), fit(weights, 22 * GIB), None, 17 * GIB)}
+    assert found["weights on the card"] == "fit: 15.7 GiB; the published weights: 17.0 GiB"
+    assert found["keys and values"] == "fit: 3.1 GiB; beside the published weights: 1.7 GiB"
+
+
+def test_what_could_not_be_measured_stands_in_the_results_with_its_reason() -> None:
+    def measured() -> list[Row]:
+        raise SystemExit("Chromium is missing")
+
+    section = part("Stop", "From a closed connection.", measured)
+    assert failed(section)
+    assert section.text() == "## Stop\n\nFrom a closed connection. **Not measured**: Chromium is missing\n"
+    assert not failed(part("Stop", "", lambda: [Row("stop", 5, "ms", reach=1)]))  # slow, but measured
+    assert "**Not measured**: it gave no figures" in part("Stop", "", list).how
+
+
+@pytest.mark.parametrize(
+    ("status", "last", "bad", "count"),
+    [
+        (0, "12 passed, 1 skipped in 80.1s", False, 0),
+        (1, "2 failed, 10 passed in 80.1s", True, 2),
+        (1, "1 failed, 3 passed, 2 errors in 80.1s", True, 3),
+        (4, "ERROR: file or directory not found", True, None),
+        (2, "", True, None),
+    ],
+)
+def test_a_contract_that_failed_or_was_not_asked_is_a_failure(
+    status: int, last: str, bad: bool, count: int | None
+) -> None:
+    section = part("The contract", "tests/vllm/contract.", lambda: contract_rows(status, last))
+    assert failed(section) == bad
+    assert [row.value for row in section.rows if row.what == "tests failed"] == ([] if count is None else [count])
+
+
 @pytest.mark.parametrize(
     ("gib", "preset", "asked"),
     [
         (140.4, "24gb", ["--preset=24gb", "--role=chat", "--share=0.144", "--", "--max-num-batched-tokens=2048"]),
         (140.4, "80gb", ["--preset=80gb", "--role=chat", "--share=0.518", "--"]),
+        (178.0, "80gb", ["--preset=80gb", "--role=chat", "--share=0.408", "--", "--max-num-batched-tokens=8192"]),
         (22.0, "24gb", ["--preset=24gb", "--role=chat", "--share=0.92", "--"]),
     ],
 )
@@ -111,6 +148,11 @@ def test_of_a_larger_card_as_much_is_taken_as_the_presets_has(
     python.chmod(0o755)
     plan = Plan(parser().parse_args(["--preset", preset, "--python", str(python)]))
     assert plan.asked(tiny=False) == asked
+
+
+def test_a_preset_of_two_models_asks_which_in_words() -> None:
+    with pytest.raises(SystemExit, match="Say which with --role: chat, completion"):
+        main(["--preset", "16gb", "--shape", "tiny"])
 
 
 def test_without_a_gpu_or_without_vllm_it_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

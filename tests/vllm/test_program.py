@@ -55,6 +55,10 @@ def test_what_does_not_fit_is_said_with_what_would(capsys: Capture) -> None:
     assert run(["fit", "--gpu", "16", "--model", "24gb"]) == 1
     out = capsys.readouterr().out
     assert "It does not fit. With a context of 16384 it needs a card of 22 GiB" in out
+    assert run(["fit", "--gpu", "10", "--gpus", "2", "--model", "40gb"]) == 1
+    assert "With a context of 32768 it needs 2 cards of 20 GiB each" in capsys.readouterr().out
+    assert run(["fit", "--gpu", "24", "--share", "0.0001", "--model", "40gb"]) == 1
+    assert "It does not fit. It needs a larger --share" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,8 @@ def _wanted(folder: Path, names: set[str]) -> set[str]:
     """The files of weights that make a whole: by their index; without one by their own names (1 of 2, 2 of 2)."""
     if INDEX not in names:
         found = [numbered.groups() for name in names if (numbered := NUMBERED.fullmatch(name))]
-        return {f"{kind}-{each:05}-of-{of}.safetensors" for kind, of in found for each in range(1, int(of) + 1)}
+        first = 0 if any("-00000-of-" in name for name in names) else 1
+        return {f"{kind}-{first + each:05}-of-{of}.safetensors" for kind, of in found for each in range(int(of))}
     try:
         return set(map(str, json.loads((folder / INDEX).read_bytes())["weight_map"].values()))
     except (ValueError, KeyError, TypeError, AttributeError):

@@ -90,6 +90,12 @@ def test_what_is_not_whole_is_named(harm: Callable[[Path], None], says: str, wei
         check(weights)
 
 
+def test_files_that_are_counted_from_nought_are_whole_without_an_index(weights: Path) -> None:
+    (weights / INDEX).unlink()
+    (weights / SECOND).rename(weights / "model-00000-of-00002.safetensors")
+    check(weights)
+
+
 def test_a_tokenizer_may_come_from_elsewhere(weights: Path) -> None:
     no_tokenizer(weights)
     check(weights, tokenizer=False)

@@ -39,7 +39,15 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
     def start(program: str, *before: str) -> subprocess.Popen[str]:
         (module / "api_server.py").write_text(program)
         whole = [*before, *command]
-        process = subprocess.Popen(whole, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            whole,
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            # a suite that a shell has started with & ignores Ctrl-C, and so would what it starts
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
         started.append(process)
         return process
 

@@ -87,13 +87,13 @@ class Plan:
         """Options of `cellar-vllm serve`."""
         if self.card is None:
             return ["--gpu=8", f"--context={TINY_CONTEXT}", "--", *TINY, *self.more]
-        taken = f"--share={TINY_SHARE if tiny else self.share}"
+        taken = [f"--gpu={self.card.memory // 2**20:.0f}MiB", f"--share={TINY_SHARE if tiny else self.share}"]
         if tiny:
-            return [f"--gpu={self.card.memory / GIB:.1f}", taken, f"--context={TINY_CONTEXT}", "--", *TINY, *self.more]
+            return [*taken, f"--context={TINY_CONTEXT}", "--", *TINY, *self.more]
         # Prompts are read in the steps of the preset's card.
         read = reads(self.preset.gpu_gib * GIB)
         steps = [f"--max-num-batched-tokens={read}"] if reads(self.card.memory) > read else []
-        return [f"--preset={self.preset.name}", f"--role={self.wanted.roles[0]}", taken, "--", *steps, *self.more]
+        return [f"--preset={self.preset.name}", f"--role={self.wanted.roles[0]}", *taken, "--", *steps, *self.more]
 
     def fit(self, folder: Path) -> Fit:
         found = weights.read(folder)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from cellar_vllm.fit import Fit, fit
 from cellar_vllm.presets import LIKE, Serve, load
+from cellar_vllm.program import run
 from cellar_vllm.weights import GIB, Weights, read
 
 from bench.gpu import made, memory
@@ -133,10 +134,18 @@ def test_a_contract_that_failed_or_was_not_asked_is_a_failure(
 @pytest.mark.parametrize(
     ("gib", "preset", "asked"),
     [
-        (140.4, "24gb", ["--preset=24gb", "--role=chat", "--share=0.144", "--", "--max-num-batched-tokens=2048"]),
-        (140.4, "80gb", ["--preset=80gb", "--role=chat", "--share=0.518", "--"]),
-        (178.0, "80gb", ["--preset=80gb", "--role=chat", "--share=0.408", "--", "--max-num-batched-tokens=8192"]),
-        (22.0, "24gb", ["--preset=24gb", "--role=chat", "--share=0.92", "--"]),
+        (
+            140.4,
+            "24gb",
+            ["--preset=24gb", "--role=chat", "--gpu=143769MiB", "--share=0.144", "--", "--max-num-batched-tokens=2048"],
+        ),
+        (140.4, "80gb", ["--preset=80gb", "--role=chat", "--gpu=143769MiB", "--share=0.518", "--"]),
+        (
+            178.0,
+            "80gb",
+            ["--preset=80gb", "--role=chat", "--gpu=182272MiB", "--share=0.408", "--", "--max-num-batched-tokens=8192"],
+        ),
+        (22.0, "24gb", ["--preset=24gb", "--role=chat", "--gpu=22528MiB", "--share=0.92", "--"]),
     ],
 )
 def test_of_a_larger_card_as_much_is_taken_as_the_presets_has(
@@ -148,6 +157,7 @@ def test_of_a_larger_card_as_much_is_taken_as_the_presets_has(
     python.chmod(0o755)
     plan = Plan(parser().parse_args(["--preset", preset, "--python", str(python)]))
     assert plan.asked(tiny=False) == asked
+    assert run(["serve", "--dry-run", *asked]) == 0, "and it fits there as on the preset's own card"
 
 
 def test_a_preset_of_two_models_asks_which_in_words() -> None:

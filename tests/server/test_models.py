@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import certifi
@@ -84,6 +85,15 @@ async def test_each_text_is_counted_by_the_model_that_will_read_it(model: FakeVL
         ("fake-coder", "for the one"),
     ]
     await models.close()
+
+
+async def test_an_end_waits_for_no_count_and_leaves_none(model: FakeVLLM) -> None:
+    model.options.slow_tokenizer = True
+    models = Models(Cellar(base_url=model.url))
+    models.count_later(wire.Model(id="fake-coder", context_length=1_000, tokenizer=True), ("one", "two"))
+    await model.until(lambda it: bool(it.counted))
+    await models.close()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 async def test_a_model_of_the_settings_that_is_not_served_is_told_and_the_first_is_asked(

@@ -56,6 +56,11 @@ class Models:
         return await asyncio.to_thread(make_client, self._config)
 
     async def close(self) -> None:
+        """End what is under way, then the client that it asks with."""
+        tasks = [task for task in (self._making, self._refreshing, self._counting) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         if self._client is not None:
             await self._client.aclose()
 

@@ -41,7 +41,7 @@ def test_all_is_well_when_books_hub_clock_and_model_are(
 @pytest.mark.parametrize(
     ("change", "failed"),
     [
-        ({"VLLM_BASE_URL": "http://127.0.0.1:9/v1"}, "does not answer as a model server does"),
+        ({"VLLM_BASE_URL": "http://127.0.0.1:9/v1"}, "nobody answers there"),
         ({"CELLAR_HUB_API_URL": "http://127.0.0.1:9/hub/api"}, "the hub does not answer"),
         ({"CELLAR_DATABASE_URL": "postgresql+psycopg://nobody@127.0.0.1:9/none"}, "books"),
     ],

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.fakes.fixtures import unused_port
 from tests.hub.jupyter import NO_PROXY
@@ -183,6 +183,27 @@ def test_a_start_that_failed_says_so_and_offers_another_and_nothing_that_is_over
     expect(page.locator("#progress-message")).to_have_text("Waiting for JupyterLab")
     hub.let_fail()
     expect(page.locator("#start")).to_be_visible()
+
+
+def test_a_start_that_fails_while_the_page_asks_for_its_steps_is_told_all_the_same(
+    hub: PagesHub, page: Page, allow_console: Callable[[str], None]
+) -> None:
+    """JupyterHub refuses the steps in the moment between a start's failure and its end."""
+    allow_console("400")
+    allow_console("503")
+    refused = []
+
+    def refuse(route: Route) -> None:
+        refused.append(route.request.url)
+        route.fulfill(status=400, json={"status": 400, "message": "carol is not starting..."})
+
+    page.route("**/server/progress*", refuse)
+    hub.hold()
+    hub.log_in(page, "carol")
+    expect(page.locator("#cellar-starting")).to_contain_text("Your workspace is starting.")
+    hub.let_fail()
+    expect(page.locator("body")).to_contain_text("Your workspace ended while it started (exit code 3).")
+    assert refused
 
 
 def test_a_name_that_is_a_text_of_the_page_stays_a_name(hub: PagesHub, korean: Page) -> None:

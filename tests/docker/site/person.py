@@ -125,7 +125,7 @@ class Person:
 
     def run_cell(self, index: int) -> Locator:
         """The cell's output area."""
-        cell = self.page.locator(".jp-NotebookPanel .jp-Notebook .jp-Cell").nth(index)
+        cell = self.page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Notebook .jp-Cell").nth(index)
         prompt = cell.locator(".jp-InputPrompt")
         wait_until(lambda: self._started(cell, prompt), "the cell to be run")
         return cell.locator(".jp-Cell-outputArea")

@@ -120,6 +120,13 @@ def last_usage(person: Person) -> dict[str, Any]:
     return usage
 
 
+def answer_length(person: Person) -> int:
+    """Tokens at most; the workspace asks the gateway for its policy now and then, when its status is asked for."""
+    person.ask("GET", "cellar/api/status")
+    longest: int = person.ask("POST", "cellar/api/context/preview", {"text": "How long?"})["max_tokens"]
+    return longest
+
+
 def test_the_panel_answers_and_a_second_question_reads_only_what_is_new(ada: Person, vllm: VLLM) -> None:
     ada.page.goto(ada.url("lab"))
     ada.panel.wait_for_app()
@@ -144,6 +151,7 @@ def test_the_magics_answer_in_a_notebook(ada: Person, vllm: VLLM) -> None:
 
 def test_stop_in_the_panel_frees_vllm(site: Installation, ada: Person, vllm: VLLM) -> None:
     site.policy(LONG)
+    wait_until(lambda: answer_length(ada) > 16, "her workspace to know the new policy")
     ada.panel.show()
     ada.panel.ask("Tell me a very long story about the sea.")
     wait_until(lambda: vllm.metric(RUNNING) == 1, "the answer to run", timeout=60)

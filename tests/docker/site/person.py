@@ -118,14 +118,20 @@ class Person:
         self.ask("PUT", f"api/contents/{name}", {"type": "notebook", "format": "json", "content": content})
         self.page.goto(self.url(f"lab/tree/{name}"))
         self.panel.wait_for_app()
+        self._cells.first.locator(".cm-content").click()  # the line below tells of what has the focus
         # The indicator in the notebook says "idle" also before there is a kernel, and a cell that is run then brings
         # the question which kernel it shall be.
         kernel = self.page.locator(".jp-StatusBar-TextItem", has_text=re.compile(r"^Python 3.* \| Idle$"))
         expect(kernel.first).to_be_visible(timeout=60_000)
 
+    @property
+    def _cells(self) -> Locator:
+        """Of the notebook that is shown; others may be open behind it."""
+        return self.page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Notebook .jp-Cell")
+
     def run_cell(self, index: int) -> Locator:
         """The cell's output area."""
-        cell = self.page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Notebook .jp-Cell").nth(index)
+        cell = self._cells.nth(index)
         prompt = cell.locator(".jp-InputPrompt")
         wait_until(lambda: self._started(cell, prompt), "the cell to be run")
         return cell.locator(".jp-Cell-outputArea")

@@ -142,7 +142,7 @@ def test_the_panel_answers_and_a_second_question_reads_only_what_is_new(ada: Per
 
 
 def test_the_magics_answer_in_a_notebook(ada: Person, vllm: VLLM) -> None:
-    ada.open_notebook("vllm.ipynb", "%%ai\nSay hello.")
+    ada.open_notebook("magics.ipynb", "%%ai\nSay hello.")  # the one that is open already, if there is one
     card = ada.run_cell(0).locator(".jp-Cellar-card")
     expect(card).to_have_attribute("data-state", ENDED, timeout=ANSWER)
     expect(card).not_to_be_empty()

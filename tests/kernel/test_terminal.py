@@ -71,6 +71,16 @@ def test_the_named_model_is_asked(terminal: Terminal, model: FakeVLLM) -> None:
     assert model.requests[-1].body["model"] == "second"
 
 
+def test_where_another_model_is_served_meanwhile_that_one_is_asked(
+    terminal: Terminal, model: FakeVLLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cellar_jupyter.kernel.session.FRESH", 0.0)
+    for served in ("old", "new"):
+        model.options.models = [served]
+        terminal.run("%ai hello")
+        assert model.requests[-1].body["model"] == served
+
+
 def test_a_later_question_sees_the_earlier_ones_until_reset(terminal: Terminal, model: FakeVLLM) -> None:
     model.use(Scenario(text="Blue."))
     terminal.run("%ai my favourite colour?")

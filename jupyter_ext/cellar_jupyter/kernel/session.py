@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 JSON_ONLY = {"response_format": {"type": "json_object"}}
 """vLLM and llama.cpp hold the model to JSON with it; a server that does not know it refuses, and is asked without."""
+FRESH = 10.0
+"""Seconds that the list of models is taken as it is."""
 
 
 @dataclass
@@ -56,6 +59,7 @@ class Session:
         self._dialogue = Dialogue(environ)
         self._background = Background()
         self._models: list[wire.Model] = []
+        self._listed_at = 0.0
         self._endpoint = Endpoint()
         self._client: ModelClient | None = None
 
@@ -119,7 +123,7 @@ class Session:
         return answer, failure
 
     def describe_models(self, words: Words) -> str:
-        self._models = self._background.run(self._connect().models())
+        self._list(self._connect())
         lines = [words.say("models_title", url=self.url)]
         default = self._endpoint.model or next((model.id for model in self._models), "")
         for model in self._models:
@@ -156,11 +160,17 @@ class Session:
             completion=spent.completion,
         )
 
+    def _list(self, client: ModelClient) -> None:
+        self._models = self._background.run(client.models())
+        self._listed_at = time.monotonic()
+
     def _find_model(self, client: ModelClient, name: str | None) -> wire.Model:
-        """The named one, else CELLAR_MODEL, else the first; the list is asked again for a name it does not have."""
+        """The named one, else CELLAR_MODEL, else the first. The list is asked again for a name it does not have, and
+        now and then: a kernel lives for days, and another model may be served meanwhile."""
         name = name or self._endpoint.model or None
-        if not self._models or (name and all(model.id != name for model in self._models)):
-            self._models = self._background.run(client.models())
+        stale = time.monotonic() - self._listed_at > FRESH
+        if not self._models or stale or (name and all(model.id != name for model in self._models)):
+            self._list(client)
         if not self._models:
             raise Spoken("no_model")
         for model in self._models:

@@ -3,9 +3,12 @@ last file the installation goes on with it."""
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -37,7 +40,7 @@ for each in filter(str.isdecimal, os.listdir("/proc")):
 class VLLM:
     """The container, on the network that only gateway and model servers have."""
 
-    def __init__(self, site: Installation, base: str) -> None:
+    def __init__(self, site: Installation, base: str, weights: Path) -> None:
         self.site = site
         self.client = site.client
         self.image = f"{site.name}-vllm:test"
@@ -47,8 +50,8 @@ class VLLM:
         self.client.create_volume(self.home, labels={TEST: site.name})
         packages = next((vllm_cpu.home() / "env" / "lib").glob("python3.*/site-packages"))
         service = overlay.service(
-            VLLM_WEIGHTS=str(vllm_cpu.home()),
-            VLLM_MODEL=vllm_cpu.weights().name,
+            VLLM_WEIGHTS=str(weights.parent),
+            VLLM_MODEL=weights.name,
             VLLM_API_KEY=KEY,
             VLLM_SERVE="--gpu=8 --context=4096",
             VLLM_OPTIONS="--enforce-eager --block-size=32 --max-num-batched-tokens=256",
@@ -97,11 +100,28 @@ class VLLM:
         self.client.remove_image(self.image)
 
 
+def talkative(folder: Path) -> Path:
+    """The model without an end of its own: a small one may say little, and a test wants to do something meanwhile."""
+    weights = folder / vllm_cpu.weights().name
+    shutil.copytree(vllm_cpu.weights(), weights)
+    for name, changes in (
+        ("config.json", {"eos_token_id": 16}),
+        ("generation_config.json", {"eos_token_id": 16}),
+        ("tokenizer_config.json", {"eos_token": "<empty_output>"}),
+    ):
+        file = weights / name
+        file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+    folder.chmod(0o755)
+    return weights
+
+
 @pytest.fixture(scope="module")
-def vllm(site: Installation, base: str, two: tuple[Person, Person]) -> Iterator[VLLM]:
+def vllm(
+    site: Installation, base: str, two: tuple[Person, Person], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[VLLM]:
     if not vllm_cpu.there():
         pytest.skip("vLLM for processors is missing: `python -m tools.vllm_cpu` makes it")
-    made = VLLM(site, base)
+    made = VLLM(site, base, talkative(tmp_path_factory.mktemp("weights")))
     try:
         made.start()
         site.policy(SHORT)

@@ -76,7 +76,7 @@ class Served:
 
     def metric(self, name: str) -> float:
         """Sum over its engines."""
-        text = httpx.get(self.root + "/metrics", trust_env=False).text
+        text = httpx.get(self.root + "/metrics", trust_env=False, timeout=30).text
         return sum(map(float, re.findall(rf"^{re.escape(name)}\{{[^}}]*\}} (\S+)$", text, re.MULTILINE)))
 
     def wait_for(self, name: str, value: float, seconds: float) -> float:

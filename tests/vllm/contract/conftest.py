@@ -82,7 +82,18 @@ class Served:
     def wait_for(self, name: str, value: float, seconds: float) -> float:
         """Until a metric has that value; the seconds that took."""
         started = time.monotonic()
-        wait_until(lambda: self.metric(name) == value, f"{name} to be {value:g}", timeout=seconds)
+        seen: list[tuple[float, float]] = []
+
+        def has_it() -> bool:
+            found = self.metric(name)
+            seen.append((round(time.monotonic() - started, 1), found))
+            return found == value
+
+        try:
+            wait_until(has_it, f"{name} to be {value:g}", timeout=seconds)
+        except AssertionError as error:
+            error.add_note(f"(seconds, value) last seen: {seen[-10:]} of {len(seen)}")
+            raise
         return time.monotonic() - started
 
 

@@ -48,6 +48,10 @@ async def asking(vllm: Served, count: int, text: str = TALE, **fields: Any) -> A
     tasks = [asyncio.create_task(one(number)) for number in range(count)]
     try:
         yield tasks
+    except AssertionError as error:
+        ended = {task.get_name(): task.exception() or task.result() for task in tasks if task.done()}
+        error.add_note(f"of the {count} streams had ended: {ended}")
+        raise
     finally:
         for task in tasks:
             task.cancel()

@@ -40,8 +40,9 @@ def free_port() -> int:
         return port
 
 
-def wait_until(condition: Callable[[], Any], what: str, timeout: float = 30.0) -> Any:
-    """The first true value of `condition()`; AssertionError naming `what` after `timeout` seconds."""
+def wait_until(condition: Callable[[], Any], what: str, timeout: float = 30.0, every: float = 0.02) -> Any:
+    """The first true value of `condition()`, asked `every` so many seconds; AssertionError naming `what` after
+    `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while True:
         value = condition()
@@ -49,7 +50,7 @@ def wait_until(condition: Callable[[], Any], what: str, timeout: float = 30.0) -
             return value
         if time.monotonic() > deadline:
             raise AssertionError(f"waited {timeout:.0f} s for {what}")
-        time.sleep(0.02)  # a process, a port or a page cannot set an event here
+        time.sleep(every)  # a process, a port or a page cannot set an event here
 
 
 class Lab:

@@ -49,8 +49,9 @@ async def asking(vllm: Served, count: int, text: str = TALE, **fields: Any) -> A
     try:
         yield tasks
     except AssertionError as error:
-        ended = {task.get_name(): task.exception() or task.result() for task in tasks if task.done()}
-        error.add_note(f"of the {count} streams had ended: {ended}")
+        over = [task for task in tasks if task.done() and not task.cancelled()]
+        ended = {task.get_name(): task.exception() or task.result() for task in over}
+        error.add_note(f"of the {count} streams had ended by themselves: {ended}")
         raise
     finally:
         for task in tasks:

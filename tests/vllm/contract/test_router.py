@@ -174,13 +174,13 @@ async def test_a_conversation_stays_where_it_was_read_and_others_go_to_the_other
     assert router.log is not None and "sesame" not in router.log.read_text()
 
 
-async def test_stop_frees_the_server_behind_the_router(
+async def test_stop_frees_the_server_behind_the_router_within_a_second(
     hub: Hub, gateway: Gateway, vllm: Served, plain_vllm: Served
 ) -> None:
     client = gateway.cellar(hub.user("ann"))
     async with writing(client, vllm.model, "to be stopped"):
         server = (vllm, plain_vllm)[await asyncio.to_thread(_who_is_busy, (vllm, plain_vllm))]
-    await asyncio.to_thread(server.wait_for, RUNNING, 0, 5)  # two servers share this machine's processor
+    assert await asyncio.to_thread(server.wait_for, RUNNING, 0, 5) <= 1
     (end,) = await gateway.ends()
     assert (end.outcome, end.estimated) == ("stopped", True)
 

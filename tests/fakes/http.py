@@ -15,6 +15,9 @@ from http import HTTPStatus
 from typing import Any
 
 MAX_HEAD = 64 * 1024
+TURNS = 8
+"""Of the loop, until a connection that was taken in this one is known here: asyncio needs four. One that is forgotten
+is closed by nobody, and its client waits for an answer as long as it has patience."""
 
 
 class Request:
@@ -84,6 +87,8 @@ class HTTPServer:
     async def stop(self) -> None:
         if self._server is not None:
             self._server.close()
+            for _ in range(TURNS):
+                await asyncio.sleep(0)
         await self.hang_up()
 
     async def hang_up(self, spare: Request | None = None) -> None:

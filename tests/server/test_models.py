@@ -8,9 +8,11 @@ from pathlib import Path
 import certifi
 import pytest
 from cellar import wire
+from cellar.errors import ModelServerDown
 from cellar_jupyter.server.app import Cellar
 from cellar_jupyter.server.models import Models
 
+from tests.fakes.http import HTTPServer, Request
 from tests.fakes.vllm import FakeVLLM
 from tests.server.conftest import StartServer
 from tests.server.servers import Panel, until
@@ -94,6 +96,29 @@ async def test_an_end_waits_for_no_count_and_leaves_none(model: FakeVLLM) -> Non
     await model.until(lambda it: bool(it.counted))
     await models.close()
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_an_answer_says_that_the_server_is_up_whatever_an_older_look_finds() -> None:
+    asked, go = asyncio.Event(), asyncio.Event()
+
+    async def cut(request: Request) -> None:
+        asked.set()
+        await go.wait()
+        request.cut()
+
+    server = HTTPServer(cut)
+    models = Models(Cellar(base_url=f"http://127.0.0.1:{await server.start()}/v1"))
+    models.failed(ModelServerDown("gone"), "fake-coder")
+    look = models.refresh()
+    await asked.wait()
+    models.answered()
+    go.set()
+    await look
+    assert models.health.state == "up"
+    await models.refresh()
+    assert models.health.state == "down", "a look that began after the answer is believed"
+    await models.close()
+    await server.stop()
 
 
 async def test_a_model_of_the_settings_that_is_not_served_is_told_and_the_first_is_asked(

@@ -79,6 +79,7 @@ class Answering:
         except ModelServerError as error:
             self._models.failed(error, run.record.model)
             raise
+        self._models.answered()
         self._correct(run, model, prompt)
         self._models.count_later(model, prompt.texts)
         return reason

@@ -36,6 +36,7 @@ class Models:
         self._making: asyncio.Task[ModelClient] | None = None
         self._refreshing: asyncio.Task[None] | None = None
         self._known_at = 0.0
+        self._answered_at = 0.0
         self._counters: dict[str, TokenCounter] = {}
         self._counting: asyncio.Task[None] | None = None
         self._to_count: dict[tuple[str, str], None] = {}  # (model, text), in order
@@ -82,6 +83,7 @@ class Models:
         return self._refreshing
 
     async def _refresh(self) -> None:
+        began = time.monotonic()
         try:
             client = await self.client()
         except CellarError as error:  # a setting that cannot be used: the server is not even asked
@@ -94,6 +96,8 @@ class Models:
             health = await client.health()
             if health.state == "up":  # something lives there, but it lists no model: another address, or a wrong key
                 health = wire.ModelServer(state="down", message=_said(error))
+            if self._answered_at > began:
+                return  # it answered a question meanwhile: the next look asks again
             self.health = msgspec.structs.replace(health, tiny=self._config.tiny)
         self._known_at = time.monotonic()
 
@@ -166,6 +170,13 @@ class Models:
         if "up" in states or not states:
             return "up"
         return "loading" if "loading" in states else "down"
+
+    def answered(self) -> None:
+        """A turn was answered: the server is up, whatever is found by a look at it that began before."""
+        self._answered_at = time.monotonic()
+        if self.health.state != "up":
+            self.health = wire.ModelServer(state="up", tiny=self._config.tiny)
+            self._known_at = 0.0
 
     def failed(self, error: CellarError, model: str) -> None:
         """A turn saw the server fail: the next look asks again."""

@@ -236,15 +236,17 @@ class Cable:
         task = asyncio.current_task()
         assert task is not None
         self._joined.add(task)
-        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._to)
+        ends = [writer]
         try:
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._to)
+            ends.append(far_writer)
             await asyncio.gather(_carry(reader, far_writer), _carry(far_reader, writer))
         except asyncio.CancelledError:
-            pass  # cut
+            pass  # cut, perhaps before the far end was there
         finally:
             self._joined.discard(task)
-            for each in (writer, far_writer):
-                each.transport.abort()
+            for end in ends:
+                end.transport.abort()
 
 
 async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -93,24 +93,9 @@ def _pool() -> Any:
 
 
 @dataclass(frozen=True, kw_only=True)
-class GatewaySettings:
-    """`python -m cellar_hub.gateway`."""
+class BooksSettings:
+    """What everybody needs who keeps the books: the gateway and the console."""
 
-    listen: tuple[str, int] = setting(
-        "CELLAR_GATEWAY_LISTEN", ("0.0.0.0", 8080), parse_listen, "where users' requests are taken"
-    )
-    operations: tuple[str, int] = setting(
-        "CELLAR_GATEWAY_OPERATIONS",
-        ("0.0.0.0", 8090),
-        parse_listen,
-        "where /healthz, /metrics, /revoke and /forwarded are; no workspace may reach it",
-    )
-    name: str = setting(
-        "CELLAR_GATEWAY_NAME",
-        "gateway-1",
-        parse_text,
-        "of this process in the audit; each of several gateways has its own",
-    )
     data: Path = setting("CELLAR_DATA", Path("/var/lib/cellar"), parse_path, "directory for what is kept")
     database_url: str = setting(
         "CELLAR_DATABASE_URL",
@@ -118,24 +103,6 @@ class GatewaySettings:
         parse_text,
         "sqlite:///FILE or postgresql+psycopg://...; absent: SQLite in CELLAR_DATA",
         secret=True,
-    )
-    models: Path | None = setting(
-        "CELLAR_MODELS", None, parse_path, "file with the table of model servers (TOML or JSON)"
-    )
-    base_url: str = setting("VLLM_BASE_URL", "", parse_base_url, "the one model server, when there is no CELLAR_MODELS")
-    api_key: str = setting("VLLM_API_KEY", "", parse_key, "its key", secret=True)
-    max_inflight: int = setting("CELLAR_MAX_INFLIGHT", 32, parse_count(1, 4096), "requests at that one server at once")
-    gateways: int = setting(
-        "CELLAR_GATEWAYS", 1, parse_count(1, 64), "how many gateways run; each gets its share of the places"
-    )
-    priority: str = setting(
-        "CELLAR_PRIORITY", "off", parse_choice("on", "off"), "on: that server runs --scheduling-policy priority"
-    )
-    workers: tuple[str, ...] = setting(
-        "VLLM_ROUTER_WORKERS",
-        (),
-        parse_workers,
-        "addresses of the servers behind vllm-router, which VLLM_BASE_URL names; each tells its own metrics",
     )
     policy: Path | None = setting(
         "CELLAR_POLICY",
@@ -159,6 +126,55 @@ class GatewaySettings:
     reverse_proxies: int = _reverse_proxies()
     hub_api_url: str = setting("CELLAR_HUB_API_URL", "http://hub:8081/hub/api", parse_base_url, "JupyterHub's API")
     base_path: str = setting("CELLAR_BASE_PATH", "/", parse_base_path, "path under which the hub lives")
+    time_zone: ZoneInfo = setting(
+        "CELLAR_TIME_ZONE", ZoneInfo("UTC"), parse_zone, "in which days and months of quotas begin"
+    )
+    log_level: str = setting(
+        "CELLAR_LOG_LEVEL", "info", parse_choice("debug", "info", "warning", "error"), "what is logged"
+    )
+
+    @property
+    def database(self) -> str:
+        return self.database_url or f"sqlite:///{self.data / 'cellar.db'}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatewaySettings(BooksSettings):
+    """`python -m cellar_hub.gateway`."""
+
+    listen: tuple[str, int] = setting(
+        "CELLAR_GATEWAY_LISTEN", ("0.0.0.0", 8080), parse_listen, "where users' requests are taken"
+    )
+    operations: tuple[str, int] = setting(
+        "CELLAR_GATEWAY_OPERATIONS",
+        ("0.0.0.0", 8090),
+        parse_listen,
+        "where /healthz, /metrics, /revoke and /forwarded are; no workspace may reach it",
+    )
+    name: str = setting(
+        "CELLAR_GATEWAY_NAME",
+        "gateway-1",
+        parse_text,
+        "of this process in the audit; each of several gateways has its own",
+    )
+    models: Path | None = setting(
+        "CELLAR_MODELS", None, parse_path, "file with the table of model servers (TOML or JSON)"
+    )
+    base_url: str = setting("VLLM_BASE_URL", "", parse_base_url, "the one model server, when there is no CELLAR_MODELS")
+    api_key: str = setting("VLLM_API_KEY", "", parse_key, "its key", secret=True)
+    max_inflight: int = setting("CELLAR_MAX_INFLIGHT", 32, parse_count(1, 4096), "requests at that one server at once")
+    gateways: int = setting(
+        "CELLAR_GATEWAYS", 1, parse_count(1, 64), "how many gateways run; each gets its share of the places"
+    )
+    priority: str = setting(
+        "CELLAR_PRIORITY", "off", parse_choice("on", "off"), "on: that server runs --scheduling-policy priority"
+    )
+    workers: tuple[str, ...] = setting(
+        "VLLM_ROUTER_WORKERS",
+        (),
+        parse_workers,
+        "addresses of the servers behind vllm-router, which VLLM_BASE_URL names; each tells its own metrics",
+    )
     token: str = setting(
         "CELLAR_GATEWAY_TOKEN",
         "",
@@ -175,9 +191,6 @@ class GatewaySettings:
     )
     forwarders: int = setting(
         "CELLAR_FORWARDERS", 0, parse_count(0, 8), "how many forwarders run; docker-compose.intranet.yml sets it"
-    )
-    time_zone: ZoneInfo = setting(
-        "CELLAR_TIME_ZONE", ZoneInfo("UTC"), parse_zone, "in which days and months of quotas begin"
     )
     redis_url: str = setting(
         "CELLAR_REDIS_URL",
@@ -200,9 +213,6 @@ class GatewaySettings:
         "CELLAR_STOP_GRACE", 10.0, parse_seconds(0, 600), "seconds that running answers have at a shutdown"
     )
     ca_bundle: str = setting("CELLAR_CA_BUNDLE", "", parse_text, "PEM file for model servers with https")
-    log_level: str = setting(
-        "CELLAR_LOG_LEVEL", "info", parse_choice("debug", "info", "warning", "error"), "what is logged"
-    )
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> GatewaySettings:
@@ -212,9 +222,34 @@ class GatewaySettings:
             raise SettingsError("VLLM_BASE_URL", "must name the model server, or CELLAR_MODELS a table of them")
         return found
 
-    @property
-    def database(self) -> str:
-        return self.database_url or f"sqlite:///{self.data / 'cellar.db'}"
+
+@dataclass(frozen=True, kw_only=True)
+class ConsoleSettings(BooksSettings):
+    """`python -m cellar_hub.console`."""
+
+    listen: tuple[str, int] = setting(
+        "CELLAR_CONSOLE_LISTEN", ("0.0.0.0", 8070), parse_listen, "where the proxy finds the console"
+    )
+    token: str = setting(
+        "CELLAR_CONSOLE_TOKEN", REQUIRED, parse_secret, "the console's service token at the hub", secret=True
+    )
+    gateway_token: str = setting(
+        "CELLAR_GATEWAY_TOKEN", REQUIRED, parse_secret, "with which the gateway is told who is blocked", secret=True
+    )
+    gateway_operations: str = setting(
+        "CELLAR_GATEWAY_OPERATIONS_URL", "http://gateway:8090", parse_origin, "The gateway's second port"
+    )
+    subdomain_host: str = setting(
+        "CELLAR_SUBDOMAIN_HOST",
+        "",
+        parse_parent_origin,
+        "An origin for each workspace, below this one: https://hub.example.org (wildcard DNS and certificate)",
+    )
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> ConsoleSettings:
+        """Raises `SettingsError`."""
+        return read_settings(cls, env)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -267,6 +302,16 @@ class HubSettings:
         "http://gateway:8090",
         parse_origin,
         "The gateway's second port, for /revoke and /events",
+    )
+    console_url: str = setting(
+        "CELLAR_CONSOLE_URL", "http://console:8070", parse_origin, "Where the proxy finds the console"
+    )
+    console_token: str = setting(
+        "CELLAR_CONSOLE_TOKEN",
+        "",
+        parse_secret,
+        "The console's service token at the hub; empty: no console",
+        secret=True,
     )
     docker: str = setting(
         "DOCKER_HOST", "unix:///var/run/docker.sock", parse_text, "Where Docker's API is: the socket filter's socket"

@@ -115,6 +115,7 @@ TLS: list[Entry] = [
 ]
 CHANGED = {
     "CELLAR_ADMINS": "admin",
+    "CELLAR_POLICY": "/var/lib/cellar-policy/policy.toml",
     "CELLAR_WORKSPACE_IMAGES": "cellar-workspace:dev",
     "VLLM_BASE_URL": "http://model:8001/v1",
     "CELLAR_MAX_INFLIGHT": "2",

@@ -5,7 +5,9 @@ What each setting is for stands beside it. Nobody may log in unless an administr
 
 from __future__ import annotations
 
+import datetime
 import sys
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,6 +16,8 @@ from jupyterhub.services.service import Service
 
 from cellar_hub.login import Login
 from cellar_hub.pages import TEMPLATES, template_vars
+from cellar_hub.policy import Announced
+from cellar_hub.policyfile import PolicyFile
 from cellar_hub.reconnecting import database_options, keep_connected
 from cellar_hub.renaming import guard_names
 from cellar_hub.settings import HubSettings
@@ -69,8 +73,17 @@ def _hub(c: Any, settings: HubSettings) -> None:
     hub.last_activity_interval = 0  # what the proxy saw does not count: a forgotten page talks for ever
     hub.authenticate_prometheus = True
     hub.template_paths = [str(TEMPLATES)]  # English and Korean
-    hub.template_vars = template_vars()
+    hub.template_vars = template_vars() | {"cellar_announcements": announced(CellarSpawner.watch(settings).policy)}
     hub.log_level = settings.log_level.upper()
+
+
+def announced(policy: PolicyFile) -> Callable[[Any], tuple[Announced, ...]]:
+    """For pages: whoever looks (JupyterHub's user; None: nobody yet) -> what is to be told now."""
+
+    def to(user: Any) -> tuple[Announced, ...]:
+        return policy.current().announced(datetime.datetime.now(datetime.UTC), "users" if user else "all")
+
+    return to
 
 
 def _proxy(c: Any, settings: HubSettings) -> None:

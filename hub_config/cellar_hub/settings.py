@@ -108,7 +108,8 @@ class BooksSettings:
         "CELLAR_POLICY",
         None,
         parse_path,
-        "File with limits and destinations by group (TOML); read again when it changes",
+        "File with limits, destinations and announcements (TOML), read again when it changes; in the volume policy an"
+        " admin may change it from a page, in your own folder it is yours alone",
     )
     audit_keys: Path | None = setting(
         "CELLAR_AUDIT_KEYS",
@@ -335,7 +336,8 @@ class HubSettings:
         "CELLAR_POLICY",
         None,
         parse_path,
-        "File with limits and destinations by group (TOML); read again when it changes",
+        "File with limits, destinations and announcements (TOML), read again when it changes; in the volume policy an"
+        " admin may change it from a page, in your own folder it is yours alone",
     )
     forwarders: int = setting(
         "CELLAR_FORWARDERS", 0, parse_count(0, 8), "how many forwarders run; docker-compose.intranet.yml sets it"

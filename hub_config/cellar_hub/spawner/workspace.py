@@ -42,8 +42,8 @@ from cellar_hub.spawner.profiles import (
     offered,
     options_form,
     options_from_form,
-    profiles_of,
     share_gpus,
+    watched_profiles,
 )
 from cellar_hub.spawner.refusals import StartRefused
 
@@ -56,6 +56,15 @@ POLL = 0.2  # seconds
 LOOKS = 6  # for the log of a container that has ended
 
 
+class SiteFiles:
+    """What an administrator may change while the hub runs."""
+
+    def __init__(self, settings: HubSettings) -> None:
+        self.settings = settings
+        self.policy = PolicyFile(settings.policy)
+        self.profiles = watched_profiles(settings)
+
+
 class CellarSpawner(DockerSpawner):
     """See the module."""
 
@@ -64,7 +73,7 @@ class CellarSpawner(DockerSpawner):
 
     _executor: ThreadPoolExecutor | None = None
     _client: docker.APIClient | None = None
-    _policy: PolicyFile | None = None
+    _files: SiteFiles | None = None
     _gpu_lock = asyncio.Lock()
 
     def __init__(self, **kwargs: Any) -> None:
@@ -103,9 +112,18 @@ class CellarSpawner(DockerSpawner):
     @property
     def forwarding(self) -> Forwarding:
         settings: HubSettings = self.hub_settings
-        if CellarSpawner._policy is None:
-            CellarSpawner._policy = PolicyFile(settings.policy)
-        return Forwarding(self.client, self.networks, CellarSpawner._policy, settings.forwarders, settings.leases)
+        return Forwarding(self.client, self.networks, self.files.policy, settings.forwarders, settings.leases)
+
+    @classmethod
+    def watch(cls, settings: HubSettings) -> SiteFiles:
+        """The site's files, read from now on; raises SettingsError when one is broken now. Of one installation."""
+        if CellarSpawner._files is None or CellarSpawner._files.settings != settings:
+            CellarSpawner._files = SiteFiles(settings)
+        return CellarSpawner._files
+
+    @property
+    def files(self) -> SiteFiles:
+        return self.watch(self.hub_settings)
 
     async def _thread(self, work: Callable[..., T], *args: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self.executor, work, *args)
@@ -113,7 +131,9 @@ class CellarSpawner(DockerSpawner):
     # --- what a user may choose
 
     def _choices(self) -> tuple[Profile, ...]:
-        return offered(profiles_of(self.hub_settings), [group.name for group in self.user.groups])
+        groups = [group.name for group in self.user.groups]
+        allowed = self.files.policy.current().for_(self.user.name, groups)
+        return offered(self.files.profiles(), groups, allowed)
 
     @default("options_form")
     def _options_form_default(self) -> Callable[[CellarSpawner], str]:

@@ -15,10 +15,12 @@ import pytest
 import yaml
 from cellar.settings import SettingsError
 from cellar_hub.doctor.settings import ProxySettings
+from cellar_hub.policy import Allowed
+from cellar_hub.policyfile import check_text
 from cellar_hub.settings import ForwarderSettings, GatewaySettings, HubSettings, described
 from cellar_vllm.program import parser as cellar_vllm_parser
 
-from tools import env_example
+from tools import env_example, images
 from tools.env_example import COMPOSE, FIXED, PAGE, page, sections
 from tools.hub import GATEWAY_ENV, Stack, gateway_env, images_of, write_gateway_env, write_private
 
@@ -30,7 +32,6 @@ NEEDED = (
 )
 OF_VLLM = ("VLLM_API_KEY", "VLLM_MODEL", "VLLM_SERVE", "VLLM_2_MODEL", "VLLM_2_SERVE")
 SECRETS = dict.fromkeys((*env_example.SECRETS, *OF_VLLM), "0123456789abcdef")
-SECRETS["CELLAR_POLICY"] = "/etc/cellar/site/policy.toml"
 SIDES = ("proxy", "hub", "gateway", "socketfilter", "model")
 OF_OVERLAYS = ("postgres", "redis", "tls", "vllm", "vllm-2", "router")
 MANY = dict.fromkeys(("vllm", "vllm-2"), 4096)
@@ -241,6 +242,26 @@ def test_the_example_holds_no_secret() -> None:
     assert set(secrets) == {*NEEDED, "POSTGRES_PASSWORD", "POSTGRES_HUB_PASSWORD"}
 
 
+def test_the_policy_lies_in_a_volume_that_begins_with_the_images_file_and_limits_nobody() -> None:
+    where = "/var/lib/cellar-policy/policy.toml"
+    found = services() | services(overlay("intranet"))
+    readers = {
+        name: each for name, each in (services() | FORWARDERS).items() if name in ("hub", "gateway", *FORWARDERS)
+    }
+    assert len(readers) == 4
+    for name, each in readers.items():
+        assert each["environment"]["CELLAR_POLICY"] == f"${{CELLAR_POLICY:-{where}}}", name
+        assert "policy:/var/lib/cellar-policy:ro" in each["volumes"], name
+    others = {name for name, each in found.items() if "policy:" in str(each.get("volumes"))} - set(readers)
+    assert others <= {"admin"}, "nobody else"
+    folder = images.IMAGES / "hub"
+    assert "install -m 0640 -o cellar -g cellar /tmp/policy.toml /var/lib/cellar-policy/" in (
+        (folder / "Dockerfile").read_text()
+    )
+    policy = check_text((folder / "policy.toml").read_text(), "policy.toml")
+    assert (policy.for_("ann", []), policy.announcements) == (Allowed(), ())
+
+
 INTRANET = yaml.safe_load((COMPOSE / "docker-compose.intranet.yml").read_text())
 FORWARDERS = {name: each for name, each in INTRANET["services"].items() if name.startswith("forwarder-")}
 
@@ -257,7 +278,7 @@ def test_a_forwarder_is_hardened_as_the_services_are_and_has_a_number_of_its_own
 
 def test_forwarders_read_what_the_hub_writes_and_hold_neither_its_secrets_nor_its_data() -> None:
     for service in FORWARDERS.values():
-        assert service["volumes"][0] == "leases:/run/cellar-leases:ro" and len(service["volumes"]) == 2
+        assert service["volumes"][0] == "leases:/run/cellar-leases:ro" and len(service["volumes"]) == 3
         assert [each for each in service["environment"] if each.endswith("TOKEN")] == ["CELLAR_FORWARDER_TOKEN"]
         assert service["networks"] == ["control", "intranet"]
     numbers = {INTRANET["services"][side]["environment"]["CELLAR_FORWARDERS"] for side in ("hub", "gateway")}

@@ -22,6 +22,7 @@ TESTS = (
     "tests/hub/login/test_login.py::test_every_way_a_log_in_ends_is_in_the_audit",
     "tests/hub/login/test_login.py::test_a_name_that_no_database_takes_is_a_name_of_nobody",
     "tests/hub/spawner",
+    "tests/hub/test_announcements.py",
     "tests/hub/test_configure.py",
     "tests/hub/test_idle.py",
     "tests/hub/test_pages.py",

@@ -6,6 +6,7 @@ What each setting is for stands beside it. Nobody may log in unless an administr
 from __future__ import annotations
 
 import datetime
+import logging
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -74,7 +75,7 @@ def _hub(c: Any, settings: HubSettings) -> None:
     hub.authenticate_prometheus = True
     hub.template_paths = [str(TEMPLATES)]  # English and Korean
     hub.template_vars = template_vars() | {"cellar_announcements": announced(CellarSpawner.watch(settings).policy)}
-    hub.log_level = settings.log_level.upper()
+    hub.log_level = getattr(logging, settings.log_level.upper())  # JupyterHub does not know the word WARNING
 
 
 def announced(policy: PolicyFile) -> Callable[[Any], tuple[Announced, ...]]:

@@ -279,6 +279,18 @@ class HubSettings:
         "An origin for each workspace, below this one: https://hub.example.org (wildcard DNS and certificate)",
     )
     admins: tuple[str, ...] = setting("CELLAR_ADMINS", (), parse_words, "Names of the first administrators")
+    signup: str = setting(
+        "CELLAR_SIGNUP",
+        "on",
+        parse_choice("on", "off"),
+        "on: people may ask for a local account at the log-in page, and an administrator decides",
+    )
+    signups_waiting: int = setting(
+        "CELLAR_SIGNUPS_WAITING", 200, parse_count(0, 10_000), "How many of them may wait for that decision"
+    )
+    signups_of_one: int = setting(
+        "CELLAR_SIGNUPS_PER_ADDRESS", 50, parse_count(1, 10_000), "How many may ask from one address in a day"
+    )
     proxy_api: str = setting(
         "CELLAR_PROXY_API_URL",
         "http+unix://%2Frun%2Fcellar%2Fproxy.sock",

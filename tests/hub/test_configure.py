@@ -15,7 +15,7 @@ import pytest
 from cellar.settings import SettingsError
 from cellar_hub.configure import configure, culler
 from cellar_hub.culler import Culler, arbiter
-from cellar_hub.login import Login
+from cellar_hub.login import LocalLogin, Login
 from cellar_hub.renaming import without_unchanged_name
 from cellar_hub.settings import HubSettings
 from cellar_hub.spawner.workspace import CellarSpawner
@@ -93,6 +93,7 @@ def test_nobody_gets_in_who_was_not_let_in() -> None:
     c = configured()
     assert c.Authenticator.allow_all is False and c.Authenticator.allow_existing_users is True
     assert c.NativeAuthenticator.enable_signup is False and c.NativeAuthenticator.open_signup is False
+    assert c.JupyterHub.authenticator_class is LocalLogin
     assert c.Authenticator.admin_users == {"admin", "kim"}
 
 

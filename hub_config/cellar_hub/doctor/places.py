@@ -15,11 +15,11 @@ from urllib.parse import urljoin
 import httpx
 from cellar.settings import SettingsError
 
-from ..commands.hubapi import HubApi
 from ..destinations import Destination
 from ..forwarder.__main__ import own_networks
 from ..gateway.models import ModelRow, ModelTable, one_server, parse_models
 from ..gateway.transport import make_http, make_transport, make_verify
+from ..hubapi import HubApi
 from ..policyfile import PolicyFile
 from ..settings import ForwarderSettings, GatewaySettings, HubSettings
 from . import answers, clocks, databases, engine, streams, versions

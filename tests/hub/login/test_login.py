@@ -15,7 +15,9 @@ import pytest
 from cellar_hub.audit import Event
 from cellar_hub.commands.program import run
 from cellar_hub.login.attempts import NAMES
-from cellar_hub.login.native import CROWDED, UNTOLD
+from cellar_hub.login.entrance import PAUSE, UNTOLD
+from cellar_hub.login.refusals import CROWDED
+from cellar_hub.login.throttle import PAIR
 from cellar_hub.pages import in_language
 
 from tests.hub.commands.site import PASSWORD, Site
@@ -40,14 +42,16 @@ def log_in(site: Site, name: str, password: str, **headers: str) -> int:
     return status
 
 
-def ask_for_token(site: Site, name: str, password: str) -> int:
+def ask_for_token(site: Site, name: str, password: str, **headers: str) -> int:
     """By name and password, at the API."""
     body = {"auth": {"username": name, "password": password}}
-    return httpx.post(f"{site.url}/hub/api/users/{name}/tokens", json=body, timeout=30).status_code
+    answer = httpx.post(f"{site.url}/hub/api/users/{name}/tokens", json=body, headers=headers, timeout=30)
+    return answer.status_code
 
 
 def logins(site: Site, client: str) -> list[Event]:
-    return [each for each in site.events() if each.detail.get("client") == client]
+    found = [each for each in site.events() if each.detail.get("client") == client]
+    return [each for each in found if each.action.startswith("user.login.")]
 
 
 def until(site: Site, client: str, enough: Callable[[list[Event]], bool]) -> list[Event]:
@@ -110,16 +114,86 @@ def ascii_json(text: str) -> str:
     return '"' + "".join(f"\\u{ord(each):04x}" for each in text) + '"'
 
 
-def test_an_account_that_waits_refuses_the_right_password_too(site: Site) -> None:
+def test_wrong_passwords_make_the_next_one_wait_longer_each_time_with_the_name_kept(site: Site) -> None:
     site.add("lee")
     here = {"X-Forwarded-For": "192.0.2.2"}
-    assert [log_in(site, "lee", WRONG, **here) for _ in range(3)] == [403] * 3
-    assert log_in(site, "lee", PASSWORD, **here) == 403
+    assert [log_in(site, "lee", WRONG, **here) for _ in range(PAIR.free)] == [403] * PAIR.free
+    browser, refused = site.answer_to("lee", PASSWORD, **here)
+    assert refused.status_code == 429 and refused.headers["Retry-After"] == "1"
+    assert "Too many wrong passwords. Please try again in 1 seconds." in refused.text and 'value="lee"' in refused.text
+    browser.close()
     found = until(site, "192.0.2.2", lambda events: len(events) == 2)
     assert [(each.action, each.detail["reason"]) for each in found] == [
         ("user.login.failed", "wrong password"),
         ("user.login.refused", "too many wrong passwords"),
     ]
+    assert log_in(site, "lee", PASSWORD, **{"X-Forwarded-For": "192.0.2.20"}) == 302, "nobody else waits"
+    deadline = time.monotonic() + 20
+    while log_in(site, "lee", PASSWORD, **here) != 302:
+        assert time.monotonic() < deadline, "what was told is kept"
+
+
+def test_a_name_that_is_nobodys_waits_like_any_other(site: Site) -> None:
+    here = {"X-Forwarded-For": "192.0.2.21"}
+    assert [log_in(site, "who", WRONG, **here) for _ in range(PAIR.free)] == [403] * PAIR.free
+    browser, refused = site.answer_to("who", PASSWORD, **here)
+    browser.close()
+    assert refused.status_code == 429 and "try again in 1 seconds" in refused.text
+
+
+def test_a_refusal_takes_as_long_as_a_comparison(site: Site) -> None:
+    here = {"X-Forwarded-For": "192.0.2.22"}
+    for _ in range(PAIR.free):
+        log_in(site, "ann", WRONG, **here)
+    begun = time.monotonic()
+    assert log_in(site, "ann", WRONG, **here) == 429
+    assert time.monotonic() - begun >= PAUSE
+
+
+def test_the_api_that_makes_tokens_is_throttled_alike(site: Site) -> None:
+    site.add("max")
+    here = {"X-Forwarded-For": "192.0.2.23"}
+    assert [ask_for_token(site, "max", WRONG, **here) for _ in range(PAIR.free)] == [403] * PAIR.free
+    assert ask_for_token(site, "max", PASSWORD, **here) == 403
+    assert log_in(site, "max", PASSWORD, **here) == 429
+    reasons = [each.detail["reason"] for each in until(site, "192.0.2.23", lambda events: len(events) == 2)]
+    assert reasons == ["wrong password", "too many wrong passwords"]
+
+
+def test_what_was_counted_survives_a_hub_that_is_killed(site: Site) -> None:
+    site.add("zoe")
+    here = {"X-Forwarded-For": "192.0.2.24"}
+    for _ in range(PAIR.free):
+        log_in(site, "zoe", WRONG, **here)
+    for _ in range(4):  # each one in its time: 1, 2, 4 and 8 seconds at last
+        deadline = time.monotonic() + 20
+        while log_in(site, "zoe", WRONG, **here) != 403:
+            assert time.monotonic() < deadline
+    site.process.kill()
+    site.process.wait()
+    site.start_hub()
+    assert log_in(site, "zoe", PASSWORD, **here) == 429
+    assert site.command("users", "unblock", "zoe").returncode == 0
+    assert log_in(site, "zoe", PASSWORD, **here) == 302, "an administrator lifts it"
+
+
+def test_whoever_knows_a_name_does_not_lock_its_owner_out(site: Site) -> None:
+    site.add("owner")
+    home = {"X-Forwarded-For": "192.0.2.25"}
+    assert log_in(site, "owner", PASSWORD, **home) == 302
+    attackers = [{"X-Forwarded-For": f"192.0.3.{number}"} for number in range(1, 5)]
+
+    def attack(where: dict[str, str]) -> list[int]:
+        return [log_in(site, "owner", WRONG, **where) for _ in range(2 * PAIR.free)]
+
+    with ThreadPoolExecutor(4) as pool:
+        attacks = [pool.submit(attack, where) for where in attackers]
+        assert log_in(site, "owner", PASSWORD, **home) == 302
+        assert any(429 in each.result() for each in attacks)
+    assert log_in(site, "owner", PASSWORD, **home) == 302
+    browser, refused = site.answer_to("owner", PASSWORD, **{"X-Forwarded-For": "192.0.2.26"})
+    browser.close()
+    assert refused.status_code == 429 and int(refused.headers["Retry-After"]) <= 30
 
 
 def test_a_flood_is_refused_in_part_keeps_nobody_else_out_and_stays_small_in_the_audit(site: Site) -> None:
@@ -137,7 +211,8 @@ def test_a_flood_is_refused_in_part_keeps_nobody_else_out_and_stays_small_in_the
         assert log_in(site, "ann", PASSWORD, **{"X-Forwarded-For": "192.0.2.4"}) == 302
         statuses = [answer.result().status_code for answer in answers]
         refused = next(answer.result() for answer in answers if answer.result().status_code == 503)
-    assert set(statuses) == {403, 503} and CROWDED in refused.text
+    assert set(statuses) == {403, 503} and CROWDED.split("{")[0] in refused.text
+    assert 'value="nobody' in refused.text and refused.headers["Retry-After"]
     assert in_language(CROWDED, "ko")
     site.process.terminate()  # at its end the hub tells what it has counted
     site.process.wait()

@@ -20,7 +20,7 @@ from cellar_hub.policyfile import check_text
 from cellar_hub.settings import ForwarderSettings, GatewaySettings, HubSettings, described
 from cellar_vllm.program import parser as cellar_vllm_parser
 
-from tools import env_example, images
+from tools import configure_page, env_example, images
 from tools.env_example import COMPOSE, FIXED, PAGE, page, sections
 from tools.hub import GATEWAY_ENV, Stack, gateway_env, images_of, write_gateway_env, write_private
 
@@ -64,6 +64,14 @@ def configured(command: list[str], files: list[Path], env: dict[str, str]) -> su
 
 def test_the_example_of_settings_says_what_the_programs_say() -> None:
     assert PAGE.read_text() == page(), "python -m tools.env_example"
+
+
+def test_every_setting_is_on_the_page_of_settings_which_says_what_the_programs_say() -> None:
+    text = configure_page.PAGE.read_text()
+    assert text == configure_page.page(), "python -m tools.configure_page"
+    read = {variable for kind in configure_page.classes() for variable, _, _ in described(kind)}
+    assert len(configure_page.classes()) >= 5
+    assert [variable for variable in sorted(read) if f"| `{variable}` |" not in text] == []
 
 
 def test_every_variable_of_the_compose_files_is_in_the_example_and_the_other_way_round() -> None:

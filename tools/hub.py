@@ -401,6 +401,8 @@ def main(arguments: Sequence[str]) -> None:
         Stack(read_env()).down()
         step("Cellar Hub has ended. Users' files are in their volumes; `make hub` starts it again.")
         return
+    if (COMPOSE / ".restore").exists():
+        raise SystemExit("A restore did not come to its end: hub_config/compose/cellar-hub restore --undo")
     write_env()
     stack = Stack(read_env())
     check_env(ENV.read_text(), shown(ENV), _known(), "".join(path.read_text() for path in stack.files))

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 
+from cellar_hub.backup.staging import check_whole
 from cellar_hub.destinations import check_targets, share_out
 from cellar_hub.policyfile import PolicyFile
 from cellar_hub.settings import HubSettings
@@ -16,7 +17,8 @@ log = logging.getLogger("cellar.configure")
 
 def check_settings(settings: HubSettings) -> None:
     """Raises SettingsError for a wrong profile or policy file, for what the socket filter would refuse at each start,
-    and for a database's address that is none."""
+    for a database's address that is none, and in the midst of a restore."""
+    check_whole(settings.data)
     parse_url(settings.database_url, "CELLAR_HUB_DATABASE_URL")
     profiles = profiles_of(settings)
     check_bounds(profiles, settings)

@@ -18,6 +18,7 @@ from typing import Any
 import uvicorn
 from cellar.settings import SettingsError
 
+from cellar_hub.backup.staging import check_whole
 from cellar_hub.settings import GatewaySettings
 from cellar_hub.store import StoreDown
 
@@ -98,6 +99,7 @@ def main(env: Mapping[str, str]) -> int:
     """The exit status: 2 for a wrong setting, 1 for a database or port that is not there."""
     try:
         settings = GatewaySettings.from_env(env)
+        check_whole(settings.data)
         configure_logs(settings.log_level)
         house = House.open(settings, env)
         ports = bind(settings.listen), bind(settings.operations)

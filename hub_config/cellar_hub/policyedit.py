@@ -29,7 +29,7 @@ from cellar.settings import SettingsError
 from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import Array, InlineTable
 
-Path = tuple[str, ...]
+Keys = tuple[str, ...]
 Value = bool | int | str | list[str] | dict[str, Any]
 SOURCE = "The policy"
 
@@ -140,7 +140,7 @@ def _read(text: str) -> dict[str, Any]:
         raise SettingsError(SOURCE, f"is not TOML: {problem}") from None
 
 
-def path_of(table: str) -> Path:
+def path_of(table: str) -> Keys:
     """`groups.NAME` -> ("groups", NAME). Raises `SettingsError`."""
     kind, dot, name = table.partition(".")
     if (kind == "default" and not dot) or (kind in ("groups", "users") and name):
@@ -148,7 +148,7 @@ def path_of(table: str) -> Path:
     raise SettingsError(SOURCE, f"has no table {table[:80]!r}; there are default, groups.NAME and users.NAME")
 
 
-def _field(name: str) -> Path:
+def _field(name: str) -> Keys:
     kind, dot, rest = name.partition(".")
     return (kind, rest) if kind == "features" and dot else (name,)
 
@@ -182,7 +182,7 @@ def _apply(values: dict[str, Any], wanted: Change) -> None:
                 _set(values, (*path, "destinations"), keys)
 
 
-def _at(values: Any, path: Path, make: bool = False) -> Any:
+def _at(values: Any, path: Keys, make: bool = False) -> Any:
     """None where there is nothing."""
     for name in path:
         if make:
@@ -194,11 +194,11 @@ def _at(values: Any, path: Path, make: bool = False) -> Any:
     return values
 
 
-def _set(values: dict[str, Any], path: Path, value: Any) -> None:
+def _set(values: dict[str, Any], path: Keys, value: Any) -> None:
     _at(values, path[:-1], make=True)[path[-1]] = value
 
 
-def _remove(values: dict[str, Any], path: Path) -> None:
+def _remove(values: dict[str, Any], path: Keys) -> None:
     table = _at(values, path[:-1])
     if table is not None:
         table.pop(path[-1], None)
@@ -239,9 +239,9 @@ def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     return one.get("id") == other["id"] if "id" in other else _key(one) == _key(other)
 
 
-def _naming(values: Mapping[str, Any], key: str) -> list[tuple[Path, list[str]]]:
+def _naming(values: Mapping[str, Any], key: str) -> list[tuple[Keys, list[str]]]:
     """The tables that name this destination, and the others that they name."""
-    paths: list[Path] = [("default",)]
+    paths: list[Keys] = [("default",)]
     paths += [(kind, name) for kind in ("groups", "users") for name in values.get(kind, {})]
     found = []
     for path in paths:
@@ -284,7 +284,7 @@ class Section:
     lead: str
     body: str
     values: dict[str, Any] = field(default_factory=dict)
-    path: Path = ()
+    path: Keys = ()
     row: bool = False  # [[...]]
 
     @property
@@ -307,7 +307,7 @@ class Sheet:
     def text(self) -> str:
         return "".join(each.lead + each.body for each in self._sections)
 
-    def set(self, table: Path, key: Path, value: Value) -> None:
+    def set(self, table: Keys, key: Keys, value: Value) -> None:
         whole = (*table, *key)
         if key == ("features",):
             self.remove(table, key)
@@ -317,13 +317,13 @@ class Sheet:
         else:
             self._edit(section, lambda document: _put(document, whole, value))
 
-    def remove(self, table: Path, key: Path = ()) -> None:
+    def remove(self, table: Keys, key: Keys = ()) -> None:
         whole = (*table, *key)
         self._drop([each for each in self._sections if each.path[: len(whole)] == whole])
         while section := self._holding(whole, len(whole)):
             self._edit(section, partial(_cut, path=whole))
 
-    def add(self, path: Path) -> Section:
+    def add(self, path: Keys) -> Section:
         """After the last of its kind, or at the file's end; where all of a kind stand in one line, there."""
         inline = self._inline(path[0]) if len(path) > 1 else None
         if inline and isinstance(tomlkit.parse(inline.body)[path[0]], InlineTable):
@@ -352,7 +352,7 @@ class Sheet:
     def _inline(self, kind: str) -> Section | None:
         return next((each for each in self._sections if not each.path and kind in each.values), None)
 
-    def _holding(self, whole: Path, least: int) -> Section | None:
+    def _holding(self, whole: Keys, least: int) -> Section | None:
         """Where this is written; else where the table around it is, down to its first `least` names."""
         for length in range(len(whole), least - 1, -1):
             path = whole[:length]
@@ -365,7 +365,7 @@ class Sheet:
                 return max(found, key=lambda each: len(each.path))
         return None
 
-    def _insert(self, path: Path, row: bool) -> Section:
+    def _insert(self, path: Keys, row: bool) -> Section:
         header = ".".join(tomlkit.key(name).as_string() for name in path)
         body = f"[[{header}]]\n" if row else f"[{header}]\n"
         kin = [place for place, each in enumerate(self._sections) if each.path[:1] == path[:1]]
@@ -433,7 +433,7 @@ def _is_whole(piece: str) -> bool:
     return True
 
 
-def _header(body: str) -> tuple[bool, Path]:
+def _header(body: str) -> tuple[bool, Keys]:
     values: Any = tomllib.loads(body.split("\n", 1)[0])
     path: list[str] = []
     row = False
@@ -468,7 +468,7 @@ def _share(trail: str, is_last: bool) -> tuple[str, str]:
 # -- within one section, by tomlkit
 
 
-def _put(document: MutableMapping[str, Any], path: Path, value: Value) -> None:
+def _put(document: MutableMapping[str, Any], path: Keys, value: Value) -> None:
     *above, last = path
     table: Any = document
     for name in above:
@@ -500,7 +500,7 @@ def _item(value: Any) -> Any:
     return tomlkit.item(value)
 
 
-def _cut(document: MutableMapping[str, Any], path: Path) -> None:
+def _cut(document: MutableMapping[str, Any], path: Keys) -> None:
     *above, last = path
     tables: list[Any] = [document]
     for name in above:

@@ -15,6 +15,7 @@ SERIES = "5.5"
 MISSING = f"JupyterHub {SERIES} is not installed (pip reads PIP_INDEX_URL): nothing ran on the older JupyterHub"
 WANTED = (
     *(f"jupyterhub>={SERIES},<6", "dockerspawner>=14,<15", "jupyterhub-nativeauthenticator>=1.3"),
+    *("jupyterhub-ldapauthenticator>=2.0.2", "ldap3>=2.9.1", "oauthenticator>=17.4"),
     *("jupyterhub-idle-culler>=2", "httpx", "httpx-aiohttp>=0.2", "psycopg[binary]>=3.2", "msgspec", "h11", "pathspec"),
 )
 TESTS = (

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from jupyterhub.auth import Authenticator
 from jupyterhub.services.service import Service
 
-from cellar_hub.login import LocalLogin
+from cellar_hub.login.ways import set_login
 from cellar_hub.pages import TEMPLATES, template_vars
 from cellar_hub.policy import Announced
 from cellar_hub.policyfile import PolicyFile
@@ -96,14 +96,8 @@ def _proxy(c: Any, settings: HubSettings) -> None:
 
 
 def _logins(c: Any, settings: HubSettings) -> None:
-    c.JupyterHub.authenticator_class = LocalLogin
-    c.Login.hub_settings = settings
-    login = c.NativeAuthenticator
-    login.enable_signup = False  # nobody gets in whom no administrator has approved: the page for it is ours
-    login.open_signup = False
-    login.allowed_failed_logins = 0  # it locks accounts, in memory; ours makes wait, and remembers
+    set_login(c, settings)
     c.Authenticator.allow_all = False
-    c.Authenticator.allow_existing_users = True
     c.Authenticator.admin_users = set(settings.admins)
     c.Authenticator.delete_invalid_users = False
     c.Authenticator.enable_auth_state = False

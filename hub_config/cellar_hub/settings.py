@@ -25,7 +25,9 @@ from cellar_hub.values import (
     parse_count,
     parse_images,
     parse_key,
+    parse_ldap,
     parse_listen,
+    parse_name_of_file,
     parse_origin,
     parse_parent_origin,
     parse_path,
@@ -37,6 +39,7 @@ from cellar_hub.values import (
     parse_size,
     parse_text,
     parse_volumes,
+    parse_word,
     parse_words,
     parse_workers,
     parse_zone,
@@ -279,6 +282,83 @@ class HubSettings:
         "An origin for each workspace, below this one: https://hub.example.org (wildcard DNS and certificate)",
     )
     admins: tuple[str, ...] = setting("CELLAR_ADMINS", (), parse_words, "Names of the first administrators")
+    login: str = setting(
+        "CELLAR_LOGIN",
+        "local",
+        parse_choice("local", "pam", "ldap", "oidc"),
+        "Where passwords are: local (accounts of this hub), pam (of the machine), ldap, oidc (docs/login.md)",
+    )
+    login_names: tuple[str, ...] = setting(
+        "CELLAR_LOGIN_NAMES", (), parse_words, "Who is let in by name, where a directory has the passwords"
+    )
+    login_groups: tuple[str, ...] = setting(
+        "CELLAR_LOGIN_GROUPS", (), parse_words, "Whose members are let in: names of the directory's groups"
+    )
+    hub_groups: tuple[str, ...] = setting(
+        "CELLAR_HUB_GROUPS",
+        (),
+        parse_words,
+        "Groups of the directory that become groups of the hub, which has then no others; for policy and profiles",
+    )
+    pam_service: str = setting(
+        "CELLAR_PAM_SERVICE", "login", parse_name_of_file, "The file in /etc/pam.d that is asked"
+    )
+    ldap_server: str = setting(
+        "CELLAR_LDAP_SERVER", "", parse_ldap, "The directory: ldaps://HOST[:PORT], or ldap://HOST[:PORT] with StartTLS"
+    )
+    ldap_tls: str = setting(
+        "CELLAR_LDAP_TLS", "on", parse_choice("on", "off"), "off: passwords travel in clear text (ldap:// alone)"
+    )
+    ldap_ca: Path | None = setting(
+        "CELLAR_LDAP_CA", None, parse_path, "PEM file with the authority behind its certificate; empty: the system's"
+    )
+    ldap_user_dn: str = setting(
+        "CELLAR_LDAP_USER_DN",
+        "",
+        parse_text,
+        "Where somebody's entry is: uid={username},ou=people,dc=example,dc=org; or CELLAR_LDAP_USER_BASE",
+    )
+    ldap_user_base: str = setting(
+        "CELLAR_LDAP_USER_BASE",
+        "",
+        parse_text,
+        "Below which somebody's entry is looked for, when it has no fixed place",
+    )
+    ldap_user_attribute: str = setting(
+        "CELLAR_LDAP_USER_ATTRIBUTE", "uid", parse_word, "By which attribute; sAMAccountName in Active Directory"
+    )
+    ldap_bind_dn: str = setting("CELLAR_LDAP_BIND_DN", "", parse_text, "As whom the hub looks for it; empty: as nobody")
+    ldap_bind_password: str = setting(
+        "CELLAR_LDAP_BIND_PASSWORD", "", parse_text, "And with which password", secret=True
+    )
+    ldap_group_base: str = setting(
+        "CELLAR_LDAP_GROUP_BASE",
+        "",
+        parse_text,
+        "The entry right above the groups that are named in these settings: ou=groups,dc=example,dc=org",
+    )
+    oidc_name: str = setting(
+        "CELLAR_OIDC_NAME", "OpenID Connect", parse_text, "What the button at the log-in page says"
+    )
+    oidc_client: str = setting("CELLAR_OIDC_CLIENT_ID", "", parse_text, "The hub's name at the provider")
+    oidc_secret: str = setting("CELLAR_OIDC_CLIENT_SECRET", "", parse_key, "And its secret", secret=True)
+    oidc_authorize_url: str = setting(
+        "CELLAR_OIDC_AUTHORIZE_URL", "", parse_base_url, "authorization_endpoint in the provider's openid-configuration"
+    )
+    oidc_token_url: str = setting("CELLAR_OIDC_TOKEN_URL", "", parse_base_url, "token_endpoint there")
+    oidc_userinfo_url: str = setting("CELLAR_OIDC_USERINFO_URL", "", parse_base_url, "userinfo_endpoint there")
+    oidc_scopes: tuple[str, ...] = setting(
+        "CELLAR_OIDC_SCOPES", ("openid", "profile"), parse_words, "Scopes that are asked for"
+    )
+    oidc_username_claim: str = setting(
+        "CELLAR_OIDC_USERNAME_CLAIM",
+        "preferred_username",
+        parse_word,
+        "Claim that is the user's name, and never changes",
+    )
+    oidc_groups_claim: str = setting(
+        "CELLAR_OIDC_GROUPS_CLAIM", "groups", parse_word, "Claim that lists the user's groups"
+    )
     signup: str = setting(
         "CELLAR_SIGNUP",
         "on",

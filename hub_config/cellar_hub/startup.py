@@ -7,6 +7,7 @@ import logging
 
 from cellar_hub.backup.staging import check_whole
 from cellar_hub.destinations import check_targets, share_out
+from cellar_hub.login.ways import check_login
 from cellar_hub.policyfile import PolicyFile
 from cellar_hub.settings import HubSettings
 from cellar_hub.spawner.profiles import check_bounds, profiles_of
@@ -17,11 +18,12 @@ log = logging.getLogger("cellar.configure")
 
 def check_settings(settings: HubSettings) -> None:
     """Raises SettingsError for a wrong profile or policy file, for what the socket filter would refuse at each start,
-    for a database's address that is none, and in the midst of a restore."""
+    for what a kind of log-in lacks, for a database's address that is none, and in the midst of a restore."""
     check_whole(settings.data)
     parse_url(settings.database_url, "CELLAR_HUB_DATABASE_URL")
     profiles = profiles_of(settings)
     check_bounds(profiles, settings)
+    check_login(settings)
     check_destinations(settings)
     check_names(settings, {each.name for each in profiles})
 

@@ -93,7 +93,7 @@ def test_nobody_gets_in_who_was_not_let_in() -> None:
     c = configured()
     assert c.Authenticator.allow_all is False and c.Authenticator.allow_existing_users is True
     assert c.NativeAuthenticator.enable_signup is False and c.NativeAuthenticator.open_signup is False
-    assert c.JupyterHub.authenticator_class is LocalLogin
+    assert c.JupyterHub.authenticator_class is LocalLogin and c.Authenticator.manage_groups is False
     assert c.Authenticator.admin_users == {"admin", "kim"}
 
 

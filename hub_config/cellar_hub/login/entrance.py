@@ -40,7 +40,7 @@ from .book import Book
 from .checks import MOST_OF_ONE, THREADS, Checks, Crowded
 from .pages import LoginPage
 from .post import Post
-from .refusals import AWAY, CROWDED, NO_USER, TOO_MANY, WAITING, Refused
+from .refusals import AWAY, CROWDED, DIRECTORY_AWAY, NO_USER, TOO_MANY, WAITING, Refused
 from .remembered import Remembered
 from .throttle import Throttle
 
@@ -51,6 +51,10 @@ PAUSE = 0.5  # seconds that a refusal takes, as a comparison does
 CROWDED_SECONDS, AWAY_SECONDS = 5, 60
 NAMING = ("Failed login for", "PAM A", "username:", "Failed to bind", "Failed to lookup")
 """How lines begin in which others write down what was typed as a name, which may be a password."""
+
+
+class Away(Exception):
+    """Whoever has the passwords does not answer; in words of the audit."""
 
 
 class Login(Authenticator):  # type: ignore[misc]  # it ships no types
@@ -111,6 +115,9 @@ class Login(Authenticator):  # type: ignore[misc]  # it ships no types
         except Crowded:
             self.post.note("refused", subject, client, "too many at once")
             raise Refused(503, CROWDED, CROWDED_SECONDS) from None
+        except Away as away:
+            self.post.note("refused", name if self.is_known(name) else subject, client, str(away))
+            raise Refused(503, DIRECTORY_AWAY, AWAY_SECONDS) from None
         except SQLAlchemyError as error:
             self.db.rollback()
             self.post.note("refused", subject, client, "the hub's database is away")
@@ -192,6 +199,10 @@ class Login(Authenticator):  # type: ignore[misc]  # it ships no types
     def note_signup(self, handler: Any, name: str, refused: str = "") -> None:
         shown = name if not refused or self.is_known(name) else hidden(name, self._secret)
         self.post.note("signup", shown, self.address_of(handler), refused and f"refused: {refused}")
+
+    def note_refusal(self, handler: Any, reason: str) -> None:
+        """Of somebody who has no name yet."""
+        self.post.note("refused", "", self.address_of(handler), reason)
 
     def note_deed(self, handler: Any, deed: str, actor: str, name: str) -> None:
         self.post.tell(deed, actor, name, self.address_of(handler))

@@ -24,6 +24,29 @@ LONGEST_SHOWN = 255  # characters of what was typed as a name
 TRY_AGAIN = 60  # seconds, where nobody knows better
 
 
+def say(handler: Any, refused: Refused) -> None:
+    """The answer's status, and when to try again."""
+    handler.set_status(refused.status_code)
+    for header, value in refused.headers.items():
+        handler.set_header(header, value)
+
+
+async def render_login(handler: Any, problem: str) -> Any:
+    """The log-in page at another place than its own."""
+    login = handler.authenticator
+    return await handler.render_template(
+        "login.html",
+        next="",
+        username="",
+        login_error=problem,
+        login_url=handler.settings["login_url"],
+        authenticator_login_url=login.login_url(handler.hub.base_url),
+        authenticator=login,
+        custom_html="",
+        xsrf=handler.xsrf_token.decode("ascii"),
+    )
+
+
 class LoginPage(LoginHandler):  # type: ignore[misc]  # it ships no types
     async def post(self) -> None:
         # names without spaces around them; a password may begin or end with one
@@ -33,9 +56,7 @@ class LoginPage(LoginHandler):  # type: ignore[misc]  # it ships no types
         try:
             user = await self.login_user(typed)
         except Refused as refused:
-            self.set_status(refused.status_code)
-            for header, value in refused.headers.items():
-                self.set_header(header, value)
+            say(self, refused)
             self.finish(await self._render(login_error=refused.text, username=name))
             return
         if user is None:
@@ -61,9 +82,7 @@ class SignUpPage(BaseHandler):  # type: ignore[misc]  # it ships no types
             self.set_status(400)
             self.finish(await self._page(str(problem), name, note))
         except Refused as refused:
-            self.set_status(refused.status_code)
-            for header, value in refused.headers.items():
-                self.set_header(header, value)
+            say(self, refused)
             self.finish(await self._page(refused.text, name, note))
         else:
             self.finish(await self._page(is_done=True))

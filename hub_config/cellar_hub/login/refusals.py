@@ -10,6 +10,8 @@ TOO_MANY = "Too many wrong passwords. Please try again in {seconds} seconds."
 CROWDED = "Too many people log in at this moment. Please try again in {seconds} seconds."
 AWAY = "The hub's database does not answer. Please try again in {seconds} seconds."
 WAITING = "Your account waits for an administrator's approval."
+DIRECTORY_AWAY = "The directory does not answer. Please try again in {seconds} seconds."
+NOT_VOUCHED = "The log-in was not completed. Please try again."
 NO_USER = "You may not use this hub. Please ask its administrator."
 
 # where one asks for an account

@@ -91,6 +91,14 @@ class Throttle:
         is_known = self.knows(name, address, now)
         return Waits(math.ceil(told), told <= 0.0 or (is_known and of_pair <= 0.0))
 
+    def waits_at(self, address: str, now: float) -> int:
+        """Seconds, where nobody has a name."""
+        return math.ceil(self._left(_address(address), ADDRESS, now))
+
+    def failed_at(self, address: str, now: float) -> None:
+        self._count(_address(address), now)
+        self._bound(now)
+
     def knows(self, name: str, address: str, now: float) -> bool:
         """Whether the right password of this name came from there."""
         succeeded = self._read(_pair(name, address)).succeeded

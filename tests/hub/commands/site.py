@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import html
 import io
 import itertools
 import os
+import re
 import subprocess
 import sys
 import time
@@ -35,7 +37,10 @@ c.JupyterHub.template_paths = configured.JupyterHub.template_paths
 c.JupyterHub.template_vars = configured.JupyterHub.template_vars
 c.Login.hub_settings = configured.Login.hub_settings
 c.Login.most_waiting = 5
-c.Authenticator.allow_existing_users = True
+for name in ("NativeAuthenticator", "PAMAuthenticator", "LDAPAuthenticator", "GenericOAuthenticator"):
+    c[name] = configured[name]
+c.Authenticator.allow_existing_users = configured.Authenticator.allow_existing_users
+c.Authenticator.manage_groups = configured.Authenticator.manage_groups
 c.Authenticator.admin_users = {"admin"}
 c.Authenticator.auth_refresh_age = 1
 c.Authenticator.auth_refresh_strict = configured.Authenticator.get("auth_refresh_strict", False)
@@ -53,6 +58,12 @@ c.JupyterHub.services = [
 c.JupyterHub.load_roles = [{"name": "helper", "scopes": ["admin:users"], "services": ["helper"]}]
 """
 PASSWORD = "correct horse battery"
+
+
+def said(page: str) -> str:
+    """Why somebody did not get in; the catalogue in the page has all that could be said."""
+    found = re.search(r'class="login_error[^"]*"[^>]*>([^<]*)<', page)
+    return html.unescape(found[1]) if found else ""
 
 
 class Site:

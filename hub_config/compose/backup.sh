@@ -317,6 +317,12 @@ machine() { # the machine's files, with secrets that nobody has seen yet
         [ ! -d "$state/new/$folder" ] || find "$state/new/$folder" -type d -exec chmod 755 {} +
     done
     env=$state/new/env
+    for name in $(sed -n 's/^\([A-Z_]*\)=$/\1/p' "$here/.env.example"); do # what an older release did not have
+        if ! grep -q "^$name=." "$env"; then
+            sed -i "/^$name=/d" "$env"
+            printf '%s=unset\n' "$name" >>"$env"
+        fi
+    done
     for name in $(sed -n 's/^\(CELLAR_[A-Z_]*TOKEN\|CONFIGPROXY_AUTH_TOKEN\|POSTGRES_[A-Z_]*PASSWORD\)=..*/\1/p' "$env"); do
         made=$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')
         sed -i "s/^$name=.*/$name=$made/" "$env"

@@ -24,14 +24,19 @@ class Keeping:
 
     @classmethod
     def of(cls, site: Installation) -> Keeping:
+        """From now on the installation's settings are those of this folder."""
+        kept = cls.beside(site)
+        kept.take_over()
+        return kept
+
+    @classmethod
+    def beside(cls, site: Installation) -> Keeping:
         folder = site.folder / "compose"
-        shutil.copytree(COMPOSE, folder, ignore=shutil.ignore_patterns(".env*", "admin-password*", "*.env", ".restore"))
+        shutil.copytree(COMPOSE, folder, ignore=shutil.ignore_patterns(".env", "admin-password*", "*.env", ".restore"))
         env = folder / ".env"
         shutil.copy(site.stack.env, env)
         hub.write_gateway_env(folder / "gateway.env")
-        kept = cls(site, folder)
-        kept.take_over()
-        return kept
+        return cls(site, folder)
 
     def take_over(self) -> None:
         """The settings that stand in .env now."""

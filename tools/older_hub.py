@@ -20,6 +20,8 @@ WANTED = (
 )
 TESTS = (
     "tests/hub/commands",
+    *(f"tests/hub/login/test_{what}.py" for what in ("accounts_api", "book", "sessions", "signup")),
+    *(f"tests/hub/login/test_{what}.py" for what in ("ldap", "oidc", "pam")),
     "tests/hub/login/test_login.py::test_every_way_a_log_in_ends_is_in_the_audit",
     "tests/hub/login/test_login.py::test_a_name_that_no_database_takes_is_a_name_of_nobody",
     "tests/hub/spawner",

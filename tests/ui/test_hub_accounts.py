@@ -82,10 +82,11 @@ def test_the_page_is_in_korean_and_dark_where_the_browser_is(site: Site, korean:
 
 
 @pytest.mark.parametrize("width", [360, 1100])
-def test_the_page_can_be_read_on_a_phone_too(site: Site, page: Page, width: int) -> None:
+def test_the_pages_can_be_read_on_a_phone_too(site: Site, page: Page, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 740})
-    page.goto(f"{site.url}/hub/signup")
-    assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    for path in ("login", "signup"):
+        page.goto(f"{site.url}/hub/{path}")
+        assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"), path
     shot(page, f"hub-signup-{width}")
 
 
@@ -106,6 +107,7 @@ def test_a_token_is_made_shown_once_listed_and_taken_away(site: Site, browser: B
     row = page.locator(".token-row", has_text=f"for tests in {language}")
     expect(row).to_have_count(1)
     assert token not in page.content()
+    expect(row.locator(".time-col").last).to_have_text({"en": "in 3 months", "ko": "3개월 후"}[language])
     shot(page, f"hub-token-{language}")
     row.locator(".revoke-token-btn").click()
     expect(row).to_have_count(0)

@@ -135,7 +135,7 @@ def shot(page: Page, name: str) -> None:
 
 def english_in(page: Page) -> list[str]:
     """What of the page's visible text is made of Latin words, apart from names, logs and times."""
-    page.locator("pre, .note-col, .time-col").evaluate_all("found => found.forEach((each) => each.remove())")
+    page.locator("pre, .note-col").evaluate_all("found => found.forEach((each) => each.remove())")
     names = r"alice|bob|JupyterLab|CPU|MB|HTTP|JavaScript|Cellar|custom:llm:chat"
     lines = [re.sub(names, "", line).strip() for line in page.locator("body").inner_text().splitlines()]
     return [line for line in lines if re.search("[A-Za-z]{2,}", line)]

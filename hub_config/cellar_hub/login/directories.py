@@ -8,6 +8,7 @@ a group is out at the next log-in, a day later at most; `cellar-hub users block`
 
 from __future__ import annotations
 
+import asyncio
 import grp
 import os
 import pwd
@@ -57,6 +58,15 @@ class PamLogin(Directory, PAMAuthenticator):  # type: ignore[misc]  # it ships n
             return None
         typed = {"username": name, "password": fields["password"]}
         return self.completed(await PAMAuthenticator.authenticate(self, None, typed))
+
+    async def refresh_user(self, user: Any, handler: Any = None, **more: Any) -> Any:
+        """Also whether they may come in still: the machine's groups are asked without a password."""
+        if not await super().refresh_user(user, handler, **more):
+            return False
+        model = await asyncio.to_thread(self.completed, user.name)
+        if not await self.check_allowed(user.name, model):
+            return False
+        return {"name": user.name, "groups": model["groups"]} if self.manage_groups else True
 
     def groups_of(self, model: dict[str, Any]) -> set[str]:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sqlite3
 import ssl
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ from cellar_hub.audit import Event
 from cellar_hub.commands.program import run
 from cellar_hub.login.attempts import NAMES
 from cellar_hub.login.entrance import PAUSE, UNTOLD
-from cellar_hub.login.refusals import CROWDED
+from cellar_hub.login.refusals import AWAY, CROWDED
 from cellar_hub.login.throttle import PAIR
 from cellar_hub.pages import in_language
 
@@ -220,6 +221,49 @@ def test_a_flood_is_refused_in_part_keeps_nobody_else_out_and_stays_small_in_the
     found = until(site, "192.0.2.3", lambda events: counted(events) == many)
     assert len(found) <= 2 * NAMES + 4
     site.start_hub()
+
+
+def test_four_crowded_addresses_and_a_hundred_others_keep_nobody_out_of_where_they_work(site: Site) -> None:
+    site.add("worker")
+    work = {"X-Forwarded-For": "192.0.2.30"}
+    assert log_in(site, "worker", PASSWORD, **work) == 302
+    crowd = [f"192.0.4.{number % 4}" for number in range(60)] + [f"192.0.5.{number}" for number in range(100)]
+    body = {"auth": {"username": "worker", "password": WRONG}}
+
+    async def attack(client: httpx.AsyncClient, where: str) -> None:
+        headers = {"X-Forwarded-For": where}
+        assert (await client.post("/hub/api/users/worker/tokens", json=body, headers=headers)).status_code == 403
+
+    async def all_at_once() -> float:
+        limits = httpx.Limits(max_connections=200)
+        async with httpx.AsyncClient(base_url=site.url, timeout=60, limits=limits) as client:
+            attacks = [asyncio.create_task(attack(client, where)) for where in crowd]
+            await asyncio.wait(attacks, return_when=asyncio.FIRST_COMPLETED)
+            begun = time.monotonic()
+            right = {"auth": {"username": "worker", "password": PASSWORD}}
+            made = await client.post("/hub/api/users/worker/tokens", json=right, headers=work)
+            took = time.monotonic() - begun
+            assert made.status_code == 201 and not all(each.done() for each in attacks)
+            await asyncio.gather(*attacks)
+            return took
+
+    assert asyncio.run(all_at_once()) < 15, "not behind all of them"
+
+
+def test_a_database_that_does_not_answer_is_said_with_the_name_kept(site: Site) -> None:
+    here = {"X-Forwarded-For": "192.0.2.31"}
+    holding = sqlite3.connect(site.folder / "hub.sqlite", isolation_level=None)
+    holding.execute("begin exclusive")
+    try:
+        browser, refused = site.answer_to("ann", PASSWORD, **here)
+    finally:
+        holding.execute("rollback")
+        holding.close()
+    browser.close()
+    assert refused.status_code == 503 and refused.headers["Retry-After"] == "60"
+    assert said(refused.text) == AWAY.replace("{seconds}", "60") and 'value="ann"' in refused.text
+    assert log_in(site, "ann", PASSWORD, **here) == 302
+    assert site.until_events("192.0.2.31", 2)[0][2] == "the hub's database is away"
 
 
 def test_without_the_gateway_people_log_in_and_the_audit_hears_of_it_even_from_the_next_hub(

@@ -8,6 +8,7 @@ import secrets
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -90,6 +91,20 @@ def test_the_machines_groups_are_the_hubs_where_the_site_wants_that(site: Site, 
     inside, _, group = names
     log_in(site, inside, PASSWORD)
     assert site.ask("GET", f"/users/{inside}").json()["groups"] == [group]
+
+
+def test_who_leaves_the_group_is_out_before_the_next_log_in(site: Site, names: tuple[str, str, str]) -> None:
+    inside, _, group = names
+    browser, status = site.log_in(inside, PASSWORD)
+    assert status == 302 and browser.get("/hub/home").status_code == 200
+    run("gpasswd", "-d", inside, group)
+    deadline = time.monotonic() + 20
+    while browser.get("/hub/home").status_code == 200:
+        assert time.monotonic() < deadline, "the cookie goes on working"
+    browser.close()
+    assert log_in(site, inside, PASSWORD)[0] == 403
+    run("gpasswd", "-a", inside, group)
+    assert log_in(site, inside, PASSWORD)[0] == 302
 
 
 def test_wrong_passwords_make_wait_here_too_and_each_is_in_the_audit(site: Site, names: tuple[str, str, str]) -> None:

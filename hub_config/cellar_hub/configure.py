@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from jupyterhub.auth import Authenticator
 from jupyterhub.services.service import Service
 
+from cellar_hub.console import CONSOLE, SCOPES
 from cellar_hub.login.ways import set_login
 from cellar_hub.pages import TEMPLATES, template_vars
 from cellar_hub.policy import Announced
@@ -109,9 +110,10 @@ def _logins(c: Any, settings: HubSettings) -> None:
 
 def _rights(c: Any, settings: HubSettings) -> None:
     c.JupyterHub.custom_scopes = {LLM: {"description": "Ask the language models through the gateway"}}
-    # JupyterHub drops a scope that a token asks for and its user lacks, without a word: all users have these two
+    # JupyterHub drops a scope that a token asks for and its user lacks, without a word: all users have these
+    pages = [f"access:services!service={CONSOLE}"] if settings.console_token else []
     c.JupyterHub.load_roles = [
-        {"name": "user", "description": "Their own workspace, and the models", "scopes": ["self", LLM, ACCESS]},
+        {"name": "user", "description": "Their own workspace, and the models", "scopes": ["self", LLM, ACCESS, *pages]},
         {
             "name": "keeper",
             "description": "Keeps workspaces' networks, volumes and routes in order",
@@ -153,6 +155,18 @@ def _services(c: Any, settings: HubSettings) -> None:
         # no scope lets a service make somebody an administrator (`users add --admin`): JupyterHub asks for `admin`
         commands = {"name": "commands", "api_token": settings.commands_token, "admin": True, "display": False}
         services.append(commands)
+    if settings.console_token:
+        console: dict[str, Any] = {
+            "name": CONSOLE,
+            "url": settings.console_url,
+            "api_token": settings.console_token,
+            "display": False,  # pages/templates/page.html links to it
+            "oauth_no_confirm": True,
+            "oauth_client_allowed_scopes": list(SCOPES),
+        }
+        if Service.class_traits().get("timeout"):
+            console["timeout"] = 3
+        services.append(console)
     c.JupyterHub.services = [*services, gateway]  # in this order they are started
 
 

@@ -23,6 +23,11 @@ class PolicyFile:
     def current(self) -> Policy:
         return NO_POLICY if self._file is None else self._file.current()
 
+    def look(self) -> None:
+        """Now, and not within a second."""
+        if self._file is not None:
+            self._file.look()
+
 
 def read_policy(path: Path) -> Policy:
     """Raises `SettingsError`."""

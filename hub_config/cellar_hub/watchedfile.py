@@ -36,10 +36,11 @@ class WatchedFile(Generic[T]):
     def current(self) -> T:
         if time.monotonic() - self._looked_at > LOOK_EVERY:
             self._looked_at = time.monotonic()
-            self._look()
+            self.look()
         return self._value
 
-    def _look(self) -> None:
+    def look(self) -> None:
+        """Now: whoever has just written it wants to see it."""
         seen = _stamp(self._path)
         if seen == self._seen:
             return

@@ -26,7 +26,7 @@ from tools import hub, images
 
 BOOKS = ("usage", "audit")
 """Commands that run in the gateway's container; the others run in the hub's."""
-SERVICES = ("proxy", "hub", "gateway", "socketfilter", "model")
+SERVICES = ("proxy", "hub", "gateway", "console", "socketfilter", "model")
 SHORT = "[default]\nmax_tokens = 16\n"
 LONG = "[default]\nmax_tokens = 4096\nmax_waiting = 64\nmax_running = 64\n"
 """Policies. The embedded model does not end by itself, and a long answer takes it a minute on a busy machine."""

@@ -12,6 +12,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import httpx
@@ -69,7 +70,8 @@ def said(page: str) -> str:
 class Site:
     """A hub, a gateway that keeps the audit, and the command line beside them."""
 
-    def __init__(self, folder: Path, port: int = 0, **more: str) -> None:
+    def __init__(self, folder: Path, port: int = 0, books: Mapping[str, str] | None = None, **more: str) -> None:
+        """`books`: more settings of the gateway; `more`: of the hub."""
         self.url = f"http://127.0.0.1:{port or unused_port()}"
         self.env = (
             os.environ
@@ -93,7 +95,7 @@ class Site:
             "CELLAR_HUB_API_URL": self.url + "/hub/api",
             "CELLAR_GATEWAY_TOKEN": "g" * 32,
             "CELLAR_GATEWAY_OPERATIONS": f"127.0.0.1:{unused_port()}",
-        }
+        } | dict(books or {})
         self.gateway = GatewayProcess(self.books, folder / "gateway-log")
         self.gateway.start()
         self.env["CELLAR_GATEWAY_OPERATIONS_URL"] = self.gateway.operations

@@ -17,7 +17,7 @@ from cellar.settings import SettingsError
 from cellar_hub.doctor.settings import ProxySettings
 from cellar_hub.policy import Allowed
 from cellar_hub.policyfile import check_text
-from cellar_hub.settings import ForwarderSettings, GatewaySettings, HubSettings, described
+from cellar_hub.settings import ConsoleSettings, ForwarderSettings, GatewaySettings, HubSettings, described
 from cellar_vllm.program import parser as cellar_vllm_parser
 
 from tools import configure_page, env_example, images
@@ -27,12 +27,13 @@ from tools.hub import GATEWAY_ENV, Stack, gateway_env, images_of, write_gateway_
 BASE = COMPOSE / "docker-compose.yml"
 OVERLAYS = sorted(COMPOSE.glob("docker-compose.*.yml"))
 NEEDED = (
-    *("CONFIGPROXY_AUTH_TOKEN", "CELLAR_GATEWAY_TOKEN", "CELLAR_COMMANDS_TOKEN", "CELLAR_FORWARDER_TOKEN"),
+    *("CONFIGPROXY_AUTH_TOKEN", "CELLAR_GATEWAY_TOKEN", "CELLAR_COMMANDS_TOKEN", "CELLAR_CONSOLE_TOKEN"),
+    "CELLAR_FORWARDER_TOKEN",
     "DOCKER_GID",
 )
 OF_VLLM = ("VLLM_API_KEY", "VLLM_MODEL", "VLLM_SERVE", "VLLM_2_MODEL", "VLLM_2_SERVE")
 SECRETS = dict.fromkeys((*env_example.SECRETS, *OF_VLLM), "0123456789abcdef")
-SIDES = ("proxy", "hub", "gateway", "socketfilter", "model")
+SIDES = ("proxy", "hub", "gateway", "console", "socketfilter", "model")
 OF_OVERLAYS = ("postgres", "redis", "tls", "vllm", "vllm-2", "router")
 MANY = dict.fromkeys(("vllm", "vllm-2"), 4096)
 """Processes and threads of what needs more than others."""
@@ -82,7 +83,8 @@ def test_every_variable_of_the_compose_files_is_in_the_example_and_the_other_way
 
 
 @pytest.mark.parametrize(
-    ("service", "kind"), [("hub", HubSettings), ("gateway", GatewaySettings), ("proxy", ProxySettings)]
+    ("service", "kind"),
+    [("hub", HubSettings), ("gateway", GatewaySettings), ("console", ConsoleSettings), ("proxy", ProxySettings)],
 )
 def test_a_service_is_handed_every_setting_that_it_reads(service: str, kind: type[Any]) -> None:
     assert {variable for variable, _, _ in described(kind)} - set(services()[service]["environment"]) == set()
@@ -144,11 +146,13 @@ def test_hub_and_gateway_have_a_role_and_a_password_each_and_send_it_to_nobody_i
     urls = {
         "hub": found["hub"]["environment"]["CELLAR_HUB_DATABASE_URL"],
         "gateway": found["gateway"]["environment"]["CELLAR_DATABASE_URL"],
+        "console": found["console"]["environment"]["CELLAR_DATABASE_URL"],
     }
     where = "@postgres/{}?require_auth=scram-sha-256"
     assert urls == {
         "hub": "postgresql+psycopg://cellar_hub:${POSTGRES_HUB_PASSWORD}" + where.format("jupyterhub"),
         "gateway": "postgresql+psycopg://cellar_books:${POSTGRES_PASSWORD}" + where.format("cellar"),
+        "console": "postgresql+psycopg://cellar_books:${POSTGRES_PASSWORD}" + where.format("cellar"),
     }
 
 
@@ -261,7 +265,7 @@ def test_the_policy_lies_in_a_volume_that_begins_with_the_images_file_and_limits
         assert each["environment"]["CELLAR_POLICY"] == f"${{CELLAR_POLICY:-{where}}}", name
         assert "policy:/var/lib/cellar-policy:ro" in each["volumes"], name
     others = {name for name, each in found.items() if "policy:" in str(each.get("volumes"))} - set(readers)
-    assert others <= {"admin"}, "nobody else"
+    assert others <= {"console"}, "nobody else"
     folder = images.IMAGES / "hub"
     assert "install -m 0640 -o cellar -g cellar /tmp/policy.toml /var/lib/cellar-policy/" in (
         (folder / "Dockerfile").read_text()

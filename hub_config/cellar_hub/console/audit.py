@@ -1,0 +1,89 @@
+"""The audit: searched, paged by where the last row stood, and taken away as a file."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Generator
+from contextlib import closing
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+from tornado.iostream import StreamClosedError
+
+from cellar_hub.audit.entries import Entry, Place, Search, find_entries
+from cellar_hub.audit.export import export
+
+from .page import Page
+
+ROWS = 50
+FIELDS = ("user", "model", "subject", "request_id")
+
+
+def search_of(page: Page) -> Search:
+    """What the form says; times are the site's."""
+    zone = page.desk.settings.time_zone
+
+    def at(name: str) -> float | None:
+        try:
+            found = datetime.fromisoformat(page.field(name))
+        except ValueError:
+            return None
+        return (found if found.tzinfo else found.replace(tzinfo=zone)).timestamp()
+
+    said: dict[str, Any] = {name: page.field(name) or None for name in FIELDS}
+    return Search(since=at("since"), until=at("until"), events_only=page.field("kind") == "events", **said)
+
+
+def place_to_text(place: Place) -> str:
+    return base64.urlsafe_b64encode(msgspec.json.encode(place)).decode()
+
+
+def text_to_place(text: str) -> Place | None:
+    try:
+        return msgspec.json.decode(base64.urlsafe_b64decode(text), type=Place)
+    except (ValueError, msgspec.DecodeError):
+        return None
+
+
+class AuditPage(Page):
+    nav = "audit"
+
+    async def get(self) -> None:
+        search = search_of(self)
+        after = text_to_place(self.field("after", 500))
+        found: list[Entry] = await self.desk.read(lambda conn: find_entries(conn, search, after=after, limit=ROWS + 1))
+        asked = {name: self.field(name) for name in (*FIELDS, "since", "until", "kind") if self.field(name)}
+        self.show(
+            "audit.html",
+            entries=found[:ROWS],
+            asked=asked,
+            query=urlencode(asked),
+            after=place_to_text(found[ROWS - 1].place) if len(found) > ROWS else "",
+            is_first=after is None,
+        )
+
+
+class AuditExport(Page):
+    """Everything that matches, oldest first; that it was taken stands in the audit before the first byte leaves."""
+
+    async def get(self) -> None:
+        search = search_of(self)
+        form = "jsonl" if self.field("form") == "jsonl" else "csv"
+        asked = {name: str(value) for name, value in msgspec.structs.asdict(search).items() if value}
+        await self.desk.record(self.name, "audit.export", form, asked)
+        self.set_header("Content-Type", "text/csv; charset=utf-8" if form == "csv" else "application/jsonl")
+        self.set_header("Content-Disposition", f'attachment; filename="audit-{self.desk.today}.{form}"')
+        with closing(self._pieces(search, form)) as pieces:
+            while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
+                self.write(piece)
+                try:
+                    await self.flush()
+                except StreamClosedError:
+                    return
+
+    def _pieces(self, search: Search, form: Any) -> Generator[bytes, None, None]:
+        with self.desk.store.reading() as conn:
+            yield from export(conn, search, form)

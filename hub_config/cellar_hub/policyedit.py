@@ -119,7 +119,7 @@ def _change(text: str, wanted: Change) -> str:
     try:
         meant = deepcopy(before)
         _apply(meant, wanted)
-        if _tidy(meant) == _tidy(before) and not isinstance(wanted, AddTable):
+        if _tidy(meant) == _tidy(before) and not isinstance(wanted, AddTable | RemoveTable):
             return text
         sheet = Sheet(text)
         _write(sheet, wanted, before)
@@ -204,15 +204,18 @@ def _remove(values: dict[str, Any], path: Keys) -> None:
         table.pop(path[-1], None)
 
 
-def _tidy(values: Any) -> Any:
+def _tidy(values: dict[str, Any]) -> dict[str, Any]:
     """Without what means the same as nothing: no group, no feature, no announcement."""
-    found = {name: each for name, each in values.items() if each not in ([], {}) or name == "default"}
+    found = {name: _without_no_features(each) if name == "default" else each for name, each in values.items()}
     for kind in ("groups", "users"):
-        if isinstance(found.get(kind), dict):
-            found[kind] = {name: _without_no_features(each) for name, each in found[kind].items()}
-    if "default" in found:
-        found["default"] = _without_no_features(found["default"])
-    return found
+        tables = found.get(kind)
+        if isinstance(tables, dict):
+            found[kind] = _without_empty({name: _without_no_features(each) for name, each in tables.items()})
+    return _without_empty(found)
+
+
+def _without_empty(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: each for name, each in values.items() if each not in ([], {})}
 
 
 def _without_no_features(table: Any) -> Any:
@@ -311,7 +314,8 @@ class Sheet:
         whole = (*table, *key)
         if key == ("features",):
             self.remove(table, key)
-        section = self._holding(whole, len(table)) or self.add(table)
+        section = self._holding(whole, len(whole)) or self._apart(whole) or self._holding(whole, len(table))
+        section = section or self.add(table)
         if section.path == whole and isinstance(value, Mapping):
             self._edit(section, lambda document: _be(_at(document, whole, make=True), value))
         else:
@@ -364,6 +368,14 @@ class Sheet:
             if found:
                 return max(found, key=lambda each: len(each.path))
         return None
+
+    def _apart(self, whole: Keys) -> Section | None:
+        """A new section for a feature, where the others have headers of their own and no table holds them."""
+        around = whole[:-1]
+        if around[-1] != "features" or self._holding(around, len(around)):
+            return None
+        kin = any(each.path[:-1] == around for each in self._sections)
+        return self._insert(whole, row=False) if kin else None
 
     def _insert(self, path: Keys, row: bool) -> Section:
         header = ".".join(tomlkit.key(name).as_string() for name in path)

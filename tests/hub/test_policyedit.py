@@ -214,6 +214,8 @@ def test_every_way_to_write_it_can_be_changed(text: str) -> None:
         SetField(table="groups.r", field="destinations", value=["new.corp:22"]),
         PutAnnouncement(id="new", level="info", text="새 소식"),
         PutAnnouncement(id="move", level="error", text="y"),
+        SetField(table="default", field="features.search", value={"enabled": False}),
+        RemoveField(table="default", field="features.search"),
         RemoveField(table="default", field="tokens_per_day"),
     )
     policy = parse_policy(after, "p")
@@ -232,6 +234,12 @@ def test_every_way_to_write_it_can_be_changed(text: str) -> None:
     )
     left = tomllib.loads(bare)
     assert "default" not in left and not left.get("users") and "r" not in left.get("groups", {})
+
+
+@pytest.mark.parametrize("text", OTHER_WAYS.values(), ids=OTHER_WAYS.keys())
+def test_the_last_field_of_a_table_can_go(text: str) -> None:
+    after = change(text, RemoveField(table="groups.r", field="tools"), RemoveField(table="groups.r", field="features"))
+    assert not tomllib.loads(after).get("groups", {}).get("r")
 
 
 def test_any_order_of_changes_gives_what_they_mean() -> None:

@@ -41,6 +41,7 @@ c.Login.most_waiting = 5
 for name in ("NativeAuthenticator", "PAMAuthenticator", "LDAPAuthenticator", "GenericOAuthenticator"):
     c[name] = configured[name]
 c.Authenticator.allow_existing_users = configured.Authenticator.allow_existing_users
+c.LdapLogin.look_again = 0
 c.Authenticator.manage_groups = configured.Authenticator.manage_groups
 c.Authenticator.admin_users = {"admin"}
 c.Authenticator.auth_refresh_age = 1

@@ -11,6 +11,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import ldap3
+
 from tests.fakes.fixtures import unused_port
 
 SLAPD = shutil.which("slapd") or next((path for path in ("/usr/sbin/slapd",) if Path(path).exists()), None)
@@ -18,6 +20,7 @@ MISSING = "slapd is missing (apt-get install slapd): no test of LDAP ran"
 BASE = "dc=example,dc=org"
 PEOPLE, GROUPS = f"ou=people,{BASE}", f"ou=groups,{BASE}"
 PASSWORD, SEARCH_PASSWORD = "a real password of LDAP", "the hub's own password"
+ROOT_PASSWORD = "of-the-directory-itself"
 SEARCHER = f"cn=hub,{BASE}"
 CONFIG = """
 include /etc/ldap/schema/core.schema
@@ -31,6 +34,7 @@ TLSCertificateKeyFile {folder}/tls.key
 database mdb
 suffix "{base}"
 rootdn "cn=root,{base}"
+rootpw {root}
 directory {folder}/data
 access to attrs=userPassword by anonymous auth by * none
 access to * by users read by anonymous auth
@@ -88,7 +92,7 @@ class Slapd:
             check=True,
             capture_output=True,
         )
-        (folder / "slapd.conf").write_text(CONFIG.format(folder=folder, base=BASE))
+        (folder / "slapd.conf").write_text(CONFIG.format(folder=folder, base=BASE, root=ROOT_PASSWORD))
         (folder / "entries.ldif").write_text(entries())
         slapadd = [str(SLAPD), "-T", "add", "-f", str(folder / "slapd.conf"), "-l", str(folder / "entries.ldif")]
         subprocess.run(slapadd, check=True, capture_output=True)
@@ -104,6 +108,13 @@ class Slapd:
             port = int(self.plain.rpartition(":")[2])
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
                 return
+
+    def change_members(self, group: str, how: str, name: str) -> None:
+        """`how`: ldap3.MODIFY_ADD or ldap3.MODIFY_DELETE."""
+        server = ldap3.Server(self.plain, get_info=ldap3.NONE)
+        connection = ldap3.Connection(server, f"cn=root,{BASE}", ROOT_PASSWORD, auto_bind=True)
+        assert connection.modify(f"cn={group},{GROUPS}", {"member": [(how, [f"uid={name},{PEOPLE}"])]})
+        connection.unbind()
 
     def stop(self) -> None:
         self.process.terminate()

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import ldap3
 import pytest
 
 from tests.hub.commands.site import Site, said
@@ -72,6 +73,19 @@ def test_members_of_the_group_get_in_and_the_directorys_groups_are_the_hubs(by_s
         assert status == 403 and "Invalid username or password" in text
 
 
+def test_who_leaves_the_group_is_out_before_the_next_log_in(by_search: Site, slapd: Slapd) -> None:
+    browser, status = by_search.log_in("cho", PASSWORD)
+    assert status == 302 and browser.get("/hub/home").status_code == 200
+    slapd.change_members("staff", ldap3.MODIFY_DELETE, "cho")
+    deadline = time.monotonic() + 20
+    while browser.get("/hub/home").status_code == 200:
+        assert time.monotonic() < deadline, "the cookie goes on working"
+    browser.close()
+    assert log_in(by_search, "cho", PASSWORD)[0] == 403
+    slapd.change_members("staff", ldap3.MODIFY_ADD, "cho")
+    assert log_in(by_search, "cho", PASSWORD)[0] == 302
+
+
 @pytest.mark.parametrize("name", ["ann)(uid=*", "ann*", "ann,ou=people", "uid=ann", "a\x00nn", "ann\\2a"])
 def test_no_name_is_read_as_a_filter_or_a_place(by_search: Site, by_place: Site, name: str) -> None:
     for site in (by_search, by_place):
@@ -103,7 +117,10 @@ def test_wrong_passwords_make_wait_before_the_directory_is_asked(by_search: Site
 
 def test_a_directory_that_is_away_is_said_and_nobodys_fault(by_search: Site, slapd: Slapd) -> None:
     here = {"X-Forwarded-For": "192.0.2.79"}
+    there, status = by_search.log_in("ann", PASSWORD)
     slapd.stop()
+    assert status == 302 and there.get("/hub/home").status_code == 200, "nobody is thrown out"
+    there.close()
     browser, answer = by_search.answer_to("ann", PASSWORD, **here)
     browser.close()
     assert answer.status_code == 503 and said(answer.text).startswith("The directory does not answer")

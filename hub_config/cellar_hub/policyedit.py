@@ -229,8 +229,10 @@ def _kind(row: PutAnnouncement | PutDestination) -> str:
 
 
 def _row(wanted: PutAnnouncement | PutDestination) -> dict[str, Any]:
-    """As it is written: without what is not said."""
+    """As it is written: without what is not said, and with TOML's ends of a line, where browsers send others."""
     found = msgspec.structs.asdict(wanted)
+    if isinstance(wanted, PutAnnouncement):
+        found["text"] = wanted.text.replace("\r\n", "\n")
     return {name: each for name, each in found.items() if each is not None and not (name == "to" and each == "")}
 
 

@@ -181,6 +181,11 @@ def test_an_announcement_is_changed_in_its_place_with_its_schedule() -> None:
     assert "starts" not in back and back.endswith("# end of the file\n")
 
 
+def test_a_text_of_several_lines_comes_from_a_browser() -> None:
+    after = change(FILE, PutAnnouncement(id="lines", level="info", text="one\r\ntwo"))
+    assert parse_policy(after, "p").announcements[-1].text == "one\ntwo"
+
+
 OTHER_WAYS = {
     "inline": 'default = { models = ["a"], tokens_per_day = 1 }\ngroups = { r = { tools = true } }\n',
     "dotted": 'default.models = ["a"]\ndefault.tokens_per_day = 1\ngroups.r.tools = true\n',

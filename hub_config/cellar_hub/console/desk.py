@@ -12,7 +12,9 @@ import httpx
 from sqlalchemy import Connection
 
 from cellar_hub.audit import AuditLog, Event, Heads, Keys
+from cellar_hub.destinations import check_targets
 from cellar_hub.gateway.transport import make_http, make_transport, make_verify
+from cellar_hub.policy import Policy
 from cellar_hub.policybook import PolicyBook
 from cellar_hub.policyfile import PolicyFile
 from cellar_hub.settings import ConsoleSettings
@@ -35,12 +37,16 @@ class Desk:
         self.settings = settings
         self.store = store
         self.policy_file = policy
-        self.policy_book = PolicyBook(settings.policy)
+        self.policy_book = PolicyBook(settings.policy, self._check_policy)
         self._keys = keys
         self._heads = (
             Heads(settings.audit_heads, keys, settings.audit_syslog) if settings.audit_heads is not None else None
         )
         self._keeping: asyncio.Task[None] | None = None
+
+    def _check_policy(self, policy: Policy) -> None:
+        """What hub and forwarders refuse at their start must not be saved. Raises `SettingsError`."""
+        check_targets(policy.destinations, self.settings.pool, "The policy")
 
     @classmethod
     def open(cls, settings: ConsoleSettings) -> Desk:

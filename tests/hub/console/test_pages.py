@@ -182,6 +182,9 @@ def test_the_file_itself_is_edited_a_broken_one_refused_and_an_old_one_brought_b
     text = site.policy.read_text()
     broken = site.form(admin, "policy", based_on=based_on_of(page(admin, "policy")), text="[default]\nmax_tokens = 0\n")
     assert broken.status_code == 409 and "max_tokens = 0" in broken.text and site.policy.read_text() == text
+    inside = text + '\n[[destinations]]\nname = "a.corp"\nport = 1\nto = "10.213.0.1:1"\n'
+    refused = site.form(admin, "policy", based_on=based_on_of(page(admin, "policy")), text=inside)
+    assert refused.status_code == 409 and site.policy.read_text() == text, "no hub would start with it"
     wanted = text + "\n[groups.typed]\nmax_tokens = 512\n"
     saved = site.form(admin, "policy", based_on=based_on_of(page(admin, "policy")), text=wanted)
     assert "Saved." in saved.text and site.policy.read_text() == wanted
@@ -199,7 +202,7 @@ def test_what_people_write_is_shown_and_never_obeyed(site: ConsoleSite, admin: h
         admin,
         "announcements",
         based_on=based_on_of(page(admin, "announcements")),
-        text=evil,
+        text=evil + "\r\nand a second line",
         level="warning",
         audience="users",
     )

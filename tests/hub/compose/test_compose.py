@@ -274,6 +274,25 @@ def test_the_policy_lies_in_a_volume_that_begins_with_the_images_file_and_limits
     assert (policy.for_("ann", []), policy.announcements) == (Allowed(), ())
 
 
+@pytest.mark.parametrize(
+    ("named", "read"),
+    [
+        ("/etc/cellar/site/policy.toml", "/etc/cellar/site/policy.toml"),
+        ("", "/var/lib/cellar-policy/policy.toml"),
+    ],
+    ids=["a site that has one of its own", "a site that has none"],
+)
+def test_a_site_that_is_upgraded_keeps_its_policy(named: str, read: str) -> None:
+    for command in commands():
+        done = configured(command, [BASE, overlay("intranet")], SECRETS | {"CELLAR_POLICY": named})
+        found = yaml.safe_load(done.stdout)["services"]
+        told = {
+            name: each["environment"]["CELLAR_POLICY"] for name, each in found.items() if "CELLAR_POLICY" in str(each)
+        }
+        assert told == dict.fromkeys(("hub", "gateway", "console", *FORWARDERS), read)
+        assert all("/etc/cellar/site" in str(found[name]["volumes"]) for name in told)
+
+
 INTRANET = yaml.safe_load((COMPOSE / "docker-compose.intranet.yml").read_text())
 FORWARDERS = {name: each for name, each in INTRANET["services"].items() if name.startswith("forwarder-")}
 

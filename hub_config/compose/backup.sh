@@ -1,5 +1,5 @@
 #!/bin/sh
-# `cellar-hub backup` and `cellar-hub restore` (docs/operate.md), on the machine with the stack. It needs Docker and tar.
+# `cellar-hub backup` and `cellar-hub restore` (docs/operate.md), on the machine with the stack: by Docker, tar and flock.
 # What reads and writes volumes is cellar_hub/backup, in a container of the hub's image for each step, without a network.
 set -eu
 umask 077
@@ -116,6 +116,7 @@ backup() {
     hub=$(of hub)
     [ -n "$hub" ] || fail "there is no stack of the name $site here"
     image=$(docker inspect --format '{{.Image}}' "$hub")
+    remove_steps
     step plan "$@" </dev/null
     databases
     docker exec -e CELLAR_OPERATOR="${SUDO_USER:-$(id -un)}" "$(of gateway)" python -m cellar_hub.backup note "$@" ||
@@ -299,15 +300,20 @@ begin() { # all that going back needs, also after a kill -9
     done
     mv "$state.part" "$state"
 }
-stop() { # workspaces, what a script that was killed has left, and the services but PostgreSQL
+remove_steps() { # of a script that was killed
     # shellcheck disable=SC2046 # ids
-    set -- $(docker ps -aq --filter "label=org.cellar.site=$site" --filter label=org.cellar.kind) \
-        $(docker ps -aq --filter "label=org.cellar.backup=$site") \
-        $(docker ps -aq --filter "label=com.docker.compose.project=$site" --filter label=com.docker.compose.oneoff=True)
-    [ $# -eq 0 ] || docker rm -f "$@" >/dev/null
+    set -- $(docker ps -aq --filter "label=org.cellar.backup=$site")
+    [ $# -eq 0 ] || docker rm -f "$@" >/dev/null 2>&1 || true # it ends by itself at the same moment
+}
+stop() { # services but PostgreSQL, then workspaces, and what a script that was killed has left
     # shellcheck disable=SC2046 # ids
     set -- $(containers | sed -n '/^postgres /!s/.* //p')
     [ $# -eq 0 ] || docker stop "$@" >/dev/null
+    remove_steps
+    # shellcheck disable=SC2046 # ids
+    set -- $(docker ps -aq --filter "label=org.cellar.site=$site" --filter label=org.cellar.kind) \
+        $(docker ps -aq --filter "label=com.docker.compose.project=$site" --filter label=com.docker.compose.oneoff=True)
+    [ $# -eq 0 ] || docker rm -f "$@" >/dev/null
 }
 machine() { # the machine's files, with secrets that nobody has seen yet
     mkdir "$state/new"
@@ -454,6 +460,8 @@ clean() {
     rm -rf "$work"
     exit $status
 }
+exec 9<"$here"
+flock -n 9 || fail "another backup or restore of this site is under way"
 site=$(setting CELLAR_SITE cellar)
 identity=
 work=$(mktemp -d)

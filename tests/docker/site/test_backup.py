@@ -133,6 +133,27 @@ def test_a_full_disk_leaves_no_backup(kept: Keeping, ada: Person, tmp_path: Path
         subprocess.run(["umount", str(tmp_path)], check=True)
 
 
+def test_a_backup_that_is_killed_leaves_no_file_of_its_name_and_the_next_one_works(kept: Keeping, ada: Person) -> None:
+    target = kept.site.folder / "killed.tar"
+    part = target.with_name("killed.tar.part")
+    process = subprocess.Popen(
+        kept.command("backup", "--to", str(target), "--volumes"),
+        env=kept.env(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    wait_until(lambda: part.exists() or process.poll() is not None, "the backup to be written", timeout=60)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not target.exists()
+    kept.done("backup", "--to", str(target), "--volumes")
+    assert not part.exists()
+    with tarfile.open(target) as opened:
+        assert not [name for name in opened.getnames() if ".cellar-" in name]
+
+
 def test_a_site_that_is_lost_comes_back_whole_from_a_backup_that_was_made_under_load(
     kept: Keeping, ada: Person, key: tuple[str, Path], word: str
 ) -> None:

@@ -51,7 +51,7 @@ containers() { # of the stack: service and id
 }
 of() { containers | sed -n "s/^$1 //p" | head -n 1; }
 keepers() { # the containers of services that keep something, PostgreSQL apart
-    containers | grep -E '^(hub|gateway|console|admin)' | sed 's/.* //'
+    containers | grep -E '^(hub|gateway|console)' | sed 's/.* //'
 }
 used() { # the volumes they keep it in, each with its name in compose files
     for container in $(keepers); do
@@ -242,6 +242,7 @@ restore() {
     compose up -d --remove-orphans
     well hub
     well gateway
+    [ -z "$(of console)" ] || well console
     touch "$state/finished"
     trap 'clean' EXIT
     go_on

@@ -3,8 +3,8 @@
 In each volume, `.cellar-restore` holds `new` while a backup is unpacked, then `old` with what was there. Nothing else
 is touched until all of it is unpacked and agrees with its manifest. Then `switch` moves what is there to `old` and what
 is new into its place: renames within one file system, which a full disk does not stop. Killed at any moment, `undo`
-finds from the marks how far it was. `finish` removes `old`. From the moment at which all is unpacked until `ready`, hub
-and gateway refuse to start on the volume, whoever starts them.
+finds from the marks how far it was. `finish` removes `old`. From the moment at which all is unpacked until `ready`,
+hub, gateway and console refuse to start on the volume, whoever starts them.
 """
 
 from __future__ import annotations

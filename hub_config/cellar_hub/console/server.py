@@ -15,6 +15,7 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler, StaticFileHandler
 
+from cellar_hub.backup.staging import check_whole
 from cellar_hub.logs import configure_logs
 from cellar_hub.settings import ConsoleSettings
 from cellar_hub.store import StoreDown
@@ -148,6 +149,7 @@ def main(env: Mapping[str, str]) -> int:
     """The exit status: 2 for a wrong setting, 1 for a database or port that is not there."""
     try:
         settings = ConsoleSettings.from_env(env)
+        check_whole(settings.data)
         configure_logs(settings.log_level)
         logging.getLogger("tornado.application").setLevel(
             logging.ERROR

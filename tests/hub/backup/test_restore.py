@@ -19,6 +19,7 @@ from cellar_hub.backup.archive import check
 from cellar_hub.backup.manifest import Refused
 from cellar_hub.backup.renewal import renew_gateway, renew_hub
 from cellar_hub.commands.program import run
+from cellar_hub.console.server import main as console
 from cellar_hub.gateway.server import main as gateway
 from cellar_hub.settings import HubSettings
 from cellar_hub.startup import check_settings
@@ -181,6 +182,8 @@ def test_no_service_starts_in_the_midst_of_a_restore(
         with pytest.raises(SettingsError, match="midst of a restore"):
             check_settings(settings)
         assert gateway(changed.env | {"VLLM_BASE_URL": "http://127.0.0.1:1/v1"}) == 2
+        assert "midst of a restore" in capsys.readouterr().err
+        assert console(changed.env | {"CELLAR_CONSOLE_TOKEN": "0123456789abcdef"} | secrets) == 2
         assert "midst of a restore" in capsys.readouterr().err
     changed.each(staging.ready)
     check_settings(settings)

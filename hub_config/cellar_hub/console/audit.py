@@ -63,7 +63,24 @@ class AuditPage(Page):
             query=urlencode(asked),
             after=place_to_text(found[ROWS - 1].place) if len(found) > ROWS else "",
             is_first=after is None,
+            verified=self.desk.verifier.last,
         )
+
+
+class AuditVerify(Page):
+    """Whether no row was changed, left out or cut off."""
+
+    nav = "audit"
+
+    async def get(self) -> None:
+        """How far it is, for the page that waits for it."""
+        self.show("verified.html", verified=self.desk.verifier.last)
+
+    async def post(self) -> None:
+        if not self.desk.verifier.running:
+            await self.desk.record(self.name, "audit.verify")
+            self.desk.verifier.start(self.name)
+        self.redirect(self.settings["base"] + "audit", status=303)
 
 
 class AuditExport(Page):

@@ -23,6 +23,7 @@ from cellar_hub.store import Store
 from . import CONSOLE
 from .hub import HubPages
 from .live import Live
+from .verifying import Verifier
 
 T = TypeVar("T")
 
@@ -33,11 +34,14 @@ class Desk:
     hub: HubPages
     live: Live
 
-    def __init__(self, settings: ConsoleSettings, store: Store, keys: Keys, policy: PolicyFile) -> None:
+    def __init__(
+        self, settings: ConsoleSettings, store: Store, keys: Keys, policy: PolicyFile, verifier: Verifier
+    ) -> None:
         self.settings = settings
         self.store = store
         self.policy_file = policy
         self.policy_book = PolicyBook(settings.policy, self._check_policy)
+        self.verifier = verifier
         self._keys = keys
         self._heads = (
             Heads(settings.audit_heads, keys, settings.audit_syslog) if settings.audit_heads is not None else None
@@ -49,11 +53,12 @@ class Desk:
         check_targets(policy.destinations, self.settings.pool, "The policy")
 
     @classmethod
-    def open(cls, settings: ConsoleSettings) -> Desk:
-        """Blocks."""
+    def open(cls, settings: ConsoleSettings, env: Mapping[str, str]) -> Desk:
+        """`env`: what the settings were read from. Blocks."""
         keys = Keys.open(settings.audit_keys or settings.data / "audit-keys")
         policy = PolicyFile(settings.policy)
-        return cls(settings, Store.open(settings.database, name=CONSOLE), keys, policy)
+        verifier = Verifier(env, settings.audit_heads is not None)
+        return cls(settings, Store.open(settings.database, name=CONSOLE), keys, policy, verifier)
 
     async def start(self) -> None:
         """Raises `StoreDown`."""
@@ -68,6 +73,7 @@ class Desk:
 
     async def close(self) -> None:
         await self.live.stop()
+        await self.verifier.stop()
         if self._keeping is not None:
             self._keeping.cancel()
             await asyncio.gather(self._keeping, return_exceptions=True)

@@ -22,7 +22,7 @@ from cellar_hub.store import StoreDown
 
 from . import CONSOLE
 from .announcements import AnnouncementsPage
-from .audit import AuditExport, AuditPage
+from .audit import AuditExport, AuditPage, AuditVerify
 from .desk import Desk
 from .groups import GroupPage, GroupsPage
 from .me import LanguagePage, MePage
@@ -96,6 +96,7 @@ def make_app(desk: Desk) -> Application:
         ("usage/export", UsageExport),
         ("audit", AuditPage),
         ("audit/export", AuditExport),
+        ("audit/verify", AuditVerify),
         ("models", ModelsPage),
         ("me", MePage),
         ("language", LanguagePage),
@@ -154,7 +155,7 @@ def main(env: Mapping[str, str]) -> int:
         logging.getLogger("tornado.application").setLevel(
             logging.ERROR
         )  # below it stand sessions, and each plain request
-        desk = Desk.open(settings)
+        desk = Desk.open(settings, env)
     except SettingsError as problem:
         print(f"cellar console: {problem}", file=sys.stderr)  # noqa: T201
         return 2

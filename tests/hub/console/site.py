@@ -146,9 +146,9 @@ class ConsoleSite(Site):
         self.stop_console()
         super().end()
 
-    def form(self, browser: httpx.Client, path: str, **fields: str) -> httpx.Response:
-        """What a form of that page sends, and the page that comes of it."""
-        token = xsrf_of(browser.get(f"/services/console/{path}").text)
+    def form(self, browser: httpx.Client, path: str, page: str = "", **fields: str) -> httpx.Response:
+        """What a form of that page (or of another `page`) sends there, and the page that comes of it."""
+        token = xsrf_of(browser.get(f"/services/console/{page or path}").text)
         return browser.post(f"/services/console/{path}", data={"_xsrf": token, **fields})
 
     def browser(self, name: str, **headers: str) -> httpx.Client:

@@ -7,8 +7,10 @@ import contextlib
 import csv
 import datetime
 import io
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -232,6 +234,26 @@ def test_the_audit_is_searched_and_taken_away_and_that_is_in_it(site: ConsoleSit
     lines = admin.get("/services/console/audit/export?kind=events&subject=ann&form=jsonl").text.splitlines()
     assert any('"user.add"' in line for line in lines)
     assert deeds(site, "audit.export")[-1].detail["subject"] == "ann"
+
+
+def test_the_audit_is_verified_from_its_page_and_a_row_that_was_changed_is_named(
+    site: ConsoleSite, admin: httpx.Client
+) -> None:
+    assert "is being verified" in site.form(admin, "audit/verify", page="audit").text
+    until(lambda: "The audit is whole" in page(admin, "audit"), "the audit to be verified", 60)
+    assert "The audit is whole" in page(admin, "audit/verify")
+    with sqlite3.connect(Path(site.books["CELLAR_DATA"]) / "cellar.db") as database:
+        ((seq, record),) = database.execute("SELECT seq, record FROM cellar_audit WHERE chain = 'console' LIMIT 1")
+        database.execute("DROP TRIGGER cellar_audit_no_update")
+        change = "UPDATE cellar_audit SET record = ? WHERE chain = 'console' AND seq = ?"
+        database.execute(change, (record.replace("admin", "somebody"), seq))
+        database.commit()
+        site.form(admin, "audit/verify", page="audit")
+        until(lambda: "The audit is NOT whole" in page(admin, "audit"), "the change to be seen", 60)
+        assert f"console {seq}: changed" in page(admin, "audit")
+        database.execute(change, (record, seq))
+    database.close()
+    assert deeds(site, "audit.verify")[-1].actor == "admin"
 
 
 def test_pages_of_the_audit_follow_each_other_without_a_gap(site: ConsoleSite, admin: httpx.Client) -> None:

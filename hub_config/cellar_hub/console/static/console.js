@@ -23,6 +23,7 @@ for (const part of document.querySelectorAll("[data-live]")) {
         if (answer.ok) {
           const parsed = new DOMParser().parseFromString(await answer.text(), "text/html");
           part.replaceChildren(...parsed.body.childNodes);
+          if (part.dataset.until && !part.querySelector(part.dataset.until)) return location.reload();
           part.classList.remove("stale");
         } else {
           part.classList.add("stale");

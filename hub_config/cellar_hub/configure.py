@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from jupyterhub.auth import Authenticator
 from jupyterhub.services.service import Service
+from jupyterhub.utils import subdomain_hook_idna
 
 from cellar_hub.console import CONSOLE, SCOPES
 from cellar_hub.login.ways import set_login
@@ -75,8 +76,23 @@ def _hub(c: Any, settings: HubSettings) -> None:
     hub.last_activity_interval = 0  # what the proxy saw does not count: a forgotten page talks for ever
     hub.authenticate_prometheus = True
     hub.template_paths = [str(TEMPLATES)]  # English and Korean
-    hub.template_vars = template_vars() | {"cellar_announcements": announced(CellarSpawner.watch(settings).policy)}
+    hub.template_vars = template_vars() | {
+        "cellar_announcements": announced(CellarSpawner.watch(settings).policy),
+        "cellar_console": console_address(settings),
+    }
     hub.log_level = getattr(logging, settings.log_level.upper())  # JupyterHub does not know the word WARNING
+
+
+def console_address(settings: HubSettings) -> str:
+    """For browsers; empty when there is no console. With an origin for each workspace services have one, too."""
+    if not settings.console_token:
+        return ""
+    host = settings.subdomain_host
+    if host:
+        parts = urlsplit(host)
+        name = subdomain_hook_idna(CONSOLE, parts.hostname or "", "service")  # as JupyterHub names it by default
+        host = f"{parts.scheme}://{name}" + (f":{parts.port}" if parts.port else "")
+    return f"{host}{settings.base_path}services/{CONSOLE}/"
 
 
 def announced(policy: PolicyFile) -> Callable[[Any], tuple[Announced, ...]]:

@@ -171,3 +171,11 @@ def test_an_unchanged_name_is_taken_out_of_a_patch(body: bytes, left: dict[str, 
 @pytest.mark.parametrize("body", [b"", b"[]", b"nonsense", b'"kim"', b"\xff"])
 def test_a_body_that_is_no_patch_stays_as_it_is(body: bytes) -> None:
     assert without_unchanged_name(body, "kim") == body
+
+
+def test_the_hubs_pages_lead_to_the_console_where_it_is() -> None:
+    token = replace(SETTINGS, console_token="console-0123456789abcdef")
+    assert console_address(SETTINGS) == ""
+    assert console_address(token) == "/services/console/"
+    apart = replace(token, subdomain_host="https://hub.example.org:8443", base_path="/j/")
+    assert console_address(apart) == "https://console--service.hub.example.org:8443/j/services/console/"

@@ -102,6 +102,14 @@ def test_a_user_sees_their_own_page_and_nothing_of_others(site: ConsoleSite, ann
     assert refused.status_code == 403 and not deeds(site, "user.block")
 
 
+def test_the_hubs_own_pages_lead_there(site: ConsoleSite, admin: httpx.Client, ann: httpx.Client) -> None:
+    for browser, words in ((admin, "Console"), (ann, "My usage")):
+        home = browser.get("/hub/home").text
+        link = home.rpartition(f">{words}</a>")[0].rpartition('href="')[2].partition('"')[0]
+        assert link == "/services/console/" and browser.get(link).status_code == 200
+        assert "/hub/admin" not in home
+
+
 def test_a_form_from_another_page_changes_nothing(site: ConsoleSite, admin: httpx.Client, ann: httpx.Client) -> None:
     others = xsrf_of(page(ann, "me"))
     for token in ("", others, "2|aaaa|bbbb|1"):

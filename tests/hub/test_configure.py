@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from cellar.settings import SettingsError
-from cellar_hub.configure import configure, culler
+from cellar_hub.configure import configure, console_address, culler
 from cellar_hub.culler import Culler, arbiter
 from cellar_hub.login import LocalLogin, Login
 from cellar_hub.renaming import without_unchanged_name

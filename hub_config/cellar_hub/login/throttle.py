@@ -32,6 +32,7 @@ FORGET = HOUR  # seconds without a failure after which a counter begins anew
 KNOWN_FOR = 90 * DAY  # seconds that an address is known for a name after a log-in
 GRACE = 60.0  # seconds that a promise holds
 MOST = 50_000  # counters
+CREDIT = 5  # failures of an address that somebody new who gets in there makes good
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -44,7 +45,7 @@ class Rule(msgspec.Struct, frozen=True):
         return 0.0 if failures < self.free else min(self.longest, 2.0 ** min(failures - self.free, 30))
 
 
-ADDRESS = Rule(20, 60.0)
+ADDRESS = Rule(50, 30.0)
 PAIR = Rule(5, 300.0)
 NAME = Rule(10, 30.0)
 
@@ -127,7 +128,11 @@ class Throttle:
         self._bound(now)
 
     def succeeded(self, name: str, address: str, now: float) -> None:
-        """The counters of the address and of the name go on: who guesses may have an account of their own."""
+        """The counters of the address and of the name go on: who guesses may have an account of their own. But each
+        name is good once for an address: a class that begins behind one router makes mistakes, and gets in."""
+        if not self.knows(name, address, now):
+            place_of = self._keep(_address(address))
+            place_of.failures = max(0, place_of.failures - CREDIT)
         row = self._keep(_pair(name, address))
         row.failures, row.promised, row.succeeded = 0, 0.0, now
 

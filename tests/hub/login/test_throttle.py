@@ -83,10 +83,19 @@ def test_many_names_from_one_address_make_it_wait_and_no_other_address() -> None
     found = Throttle()
     for number in range(ADDRESS.free + 10):
         found.failed(f"name{number}", HERE, 0.0)
-    assert found.waits("ann", HERE, 0.0) == Waits(60, False)
+    assert found.waits("ann", HERE, 0.0) == Waits(30, False)
     assert found.waits("ann", THERE, 0.0) == Waits(0, True)
-    found.succeeded("mallory", HERE, 0.0)
-    assert not found.waits("ann", HERE, 0.0).may, "an own account makes nobody innocent"
+    for _ in range(10):
+        found.succeeded("mallory", HERE, 1.0)
+    assert not found.waits("ann", HERE, 1.0).may, "an own account makes nobody innocent"
+
+
+def test_a_class_that_begins_behind_one_router_makes_mistakes_and_gets_in() -> None:
+    found = Throttle()
+    for student in range(60):
+        wrong(found, f"student{student}", HERE, 3, 1.0 + student)
+        assert found.waits(f"student{student}", HERE, 1.0 + student).may, student
+        found.succeeded(f"student{student}", HERE, 1.0 + student)
 
 
 def test_passwords_that_are_compared_at_once_are_one_after_another() -> None:

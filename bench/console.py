@@ -15,12 +15,15 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import httpx
-from cellar_hub.audit import AuditLog, Keys, Opened, Settled
+import msgspec
+from cellar_hub.audit import Keys, Opened, Settled
+from cellar_hub.audit.chain import next_link
+from cellar_hub.audit.rows import columns_of, row_to_record
 from cellar_hub.store import Store
-from cellar_hub.store.tables import usage
-from sqlalchemy import Connection
+from cellar_hub.store.tables import audit, usage
 
 from bench.report import Row, Section, percentile
 from tests.hub.commands.site import PASSWORD
@@ -116,33 +119,30 @@ async def _fill(site: ConsoleSite) -> tuple[float, float]:
         ]
         await store.write(lambda tx, rows=rows: tx.execute(usage.insert(), rows))
     keys = Keys.open(folder / "audit-keys")
-    log = await store.write(lambda tx: AuditLog.open(tx, "bench", keys))
     end = time.time()
     begin = end - DAYS * 86_400
-    step = (end - begin) / (ROWS / 2)
-    number = 0
-    while number < ROWS // 2:
-        chunk = range(number, min(number + CHUNK // 2, ROWS // 2))
-
-        def write(tx: Connection, chunk: range = chunk) -> None:
-            for each in chunk:
-                at, request = begin + each * step, f"{each:032x}"
-                user = f"user{pick.randrange(USERS)}"
-                opened = Opened(
-                    request_id=request, at=at, user=user, groups=("staff",), model=pick.choice(MODELS), kind="chat"
-                )
-                settled = Settled(
-                    request_id=request, at=at + 2, status=200, outcome="complete", prompt=900, completion=200
-                )
-                log.append(tx, opened)
-                log.append(tx, settled)
-
-        await store.write(write)
-        number = chunk.stop
-        if number % 500_000 == 0:
-            _say(f"{2 * number:,} rows")
+    seq, mac = 0, ""
+    for start in range(0, ROWS // 2, CHUNK // 2):
+        links: list[dict[str, Any]] = []
+        for number in range(start, min(start + CHUNK // 2, ROWS // 2)):
+            for row in _request(pick, number, begin + number * (end - begin) / (ROWS / 2)):
+                link = next_link(keys, "bench", seq, mac, row_to_record(row))
+                seq, mac = link.seq, link.mac
+                links.append(msgspec.structs.asdict(link) | msgspec.structs.asdict(columns_of(row)))
+        await store.write(lambda tx, links=links: tx.execute(audit.insert(), links))
+        if start % 500_000 == 0:
+            _say(f"{2 * start:,} rows")
     await store.close()
     return begin, end
+
+
+def _request(pick: random.Random, number: int, at: float) -> tuple[Opened, Settled]:
+    """The two rows of one, as the gateway writes them."""
+    request, user, model = f"{number:032x}", f"user{pick.randrange(USERS)}", pick.choice(MODELS)
+    opened = Opened(request_id=request, at=at, user=user, groups=("staff",), model=model, kind="chat", mode="ask")
+    return opened, Settled(
+        request_id=request, at=at + 2, status=200, outcome="complete", prompt=900, completion=200, ttft_ms=150
+    )
 
 
 def _pages(site: ConsoleSite, first: float, last: float) -> list[Row]:

@@ -190,6 +190,13 @@ class Policy:
         tables = (self._default, *self._groups.values(), *self._users.values())
         return frozenset(name for table in tables for name in table.profiles or ())
 
+    def naming(self, destination: str) -> tuple[str, ...]:
+        """The tables that give this destination (NAME:PORT): `default`, `groups.NAME`, `users.NAME`."""
+        tables = {"default": self._default}
+        tables |= {f"groups.{name}": table for name, table in self._groups.items()}
+        tables |= {f"users.{name}": table for name, table in self._users.items()}
+        return tuple(name for name, table in tables.items() if destination in (table.destinations or ()))
+
     def announced(self, now: datetime.datetime, audience: Literal["all", "users"] = "users") -> tuple[Announced, ...]:
         """Those that count now; with "all", those that somebody may see who has not logged in."""
         return tuple(each for each in self.announcements if each.counts(now) and audience in ("users", each.audience))

@@ -149,7 +149,7 @@ class DefaultPage(PolicyPage):
     async def post(self) -> None:
         saved, form = await self.save_rules("default", self.field("based_on"))
         if saved:
-            self.done("groups/default", "Saved. It counts within seconds.")
+            self.done("policy/default", "Saved. It counts within seconds.")
         else:
             self.show("default.html", **await self.rules("default", form))
 

@@ -24,6 +24,7 @@ from . import CONSOLE
 from .announcements import AnnouncementsPage
 from .audit import AuditExport, AuditPage, AuditVerify
 from .desk import Desk
+from .destinations import DestinationsPage
 from .groups import GroupPage, GroupsPage
 from .me import LanguagePage, MePage
 from .models import ModelsPage
@@ -87,7 +88,8 @@ def make_app(desk: Desk) -> Application:
         ("users", UsersPage),
         ("users/([^/]+)", UserPage),
         ("groups", GroupsPage),
-        ("groups/default", DefaultPage),
+        ("policy/default", DefaultPage),
+        ("policy/destinations", DestinationsPage),
         ("groups/([^/]+)", GroupPage),
         ("policy", FilePage),
         ("policy/([0-9a-f]+)", RevisionPage),

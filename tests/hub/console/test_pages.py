@@ -23,7 +23,18 @@ from tests.hub.commands.site import PASSWORD
 from tests.hub.console.site import ConsoleSite, xsrf_of
 
 pytestmark = pytest.mark.timeout(240)
-ADMINS = ("overview", "users", "groups", "groups/default", "policy", "usage", "audit", "models", "announcements")
+ADMINS = (
+    "overview",
+    "users",
+    "groups",
+    "policy/default",
+    "policy/destinations",
+    "policy",
+    "usage",
+    "audit",
+    "models",
+    "announcements",
+)
 TODAY = datetime.datetime.now(datetime.UTC).date()
 
 
@@ -163,25 +174,25 @@ def test_of_two_who_change_the_policy_at_once_the_later_is_told_and_loses_nothin
     site: ConsoleSite, admin: httpx.Client
 ) -> None:
     site.add("other", "--admin")
-    seen = based_on_of(page(admin, "groups/default"))
+    seen = based_on_of(page(admin, "policy/default"))
     with contextlib.closing(site.browser("other")) as other:
-        first = site.form(other, "groups/default", action="rules", based_on=seen, tokens_per_month="2000000")
+        first = site.form(other, "policy/default", action="rules", based_on=seen, tokens_per_month="2000000")
     assert "Saved." in first.text
-    late = site.form(admin, "groups/default", action="rules", based_on=seen, requests_per_minute="77")
+    late = site.form(admin, "policy/default", action="rules", based_on=seen, requests_per_minute="77")
     assert late.status_code == 409 and "other has changed the policy meanwhile" in late.text
     assert 'value="77"' in late.text and "2_000_000" not in late.text
     assert "requests_per_minute" not in site.policy.read_text()
     again = {"_xsrf": xsrf_of(late.text), "action": "rules", "based_on": based_on_of(late.text)}
     form = again | {"requests_per_minute": "77", "tokens_per_month": "2000000"}
-    assert "Saved." in admin.post("/services/console/groups/default", data=form).text
+    assert "Saved." in admin.post("/services/console/policy/default", data=form).text
     assert "requests_per_minute = 77" in site.policy.read_text()
     assert [each.detail for each in deeds(site, "policy.change.failed")], "that it did not come to pass is said, too"
 
 
 def test_a_number_that_is_none_is_named_and_nothing_is_saved(site: ConsoleSite, admin: httpx.Client) -> None:
     before = site.policy.read_text()
-    seen = based_on_of(page(admin, "groups/default"))
-    answer = site.form(admin, "groups/default", action="rules", based_on=seen, max_tokens="many", max_running="3")
+    seen = based_on_of(page(admin, "policy/default"))
+    answer = site.form(admin, "policy/default", action="rules", based_on=seen, max_tokens="many", max_running="3")
     assert answer.status_code == 400 and "Longest answer, in tokens must be a whole number." in answer.text
     assert 'value="many"' in answer.text and site.policy.read_text() == before
 
@@ -356,6 +367,25 @@ def test_members_come_and_go_and_a_group_goes_with_its_rules(site: ConsoleSite, 
     assert "no longer" in site.form(admin, "groups/research", action="leave", user="ann").text
     assert "is gone" in site.form(admin, "groups/research", action="remove").text
     assert "research" not in site.policy.read_text() and "research" not in page(admin, "groups/new-one", 404)
+
+
+def test_a_destination_is_described_given_to_a_group_and_taken_away_from_all(
+    site: ConsoleSite, admin: httpx.Client
+) -> None:
+    def based_on() -> str:
+        return based_on_of(page(admin, "policy/destinations"))
+
+    path = "policy/destinations"
+    wrong = site.form(admin, path, based_on=based_on(), name="hub", port="5432")
+    assert wrong.status_code == 409 and "every workspace uses already" in wrong.text
+    assert site.form(admin, path, based_on=based_on(), name="db.corp", port="many").status_code == 400
+    assert "Saved." in site.form(admin, path, based_on=based_on(), name="db.corp", port="5432", to="10.9.9.9:6432").text
+    seen = based_on_of(page(admin, "policy/default"))
+    given = {"destinations_said": "yes", "destinations": "db.corp:5432"}
+    assert "Saved." in site.form(admin, "policy/default", action="rules", based_on=seen, **given).text
+    assert "everybody</a>" in page(admin, path) and "10.9.9.9:6432" in page(admin, path)
+    gone = site.form(admin, path, action="remove", key="db.corp:5432", based_on=based_on())
+    assert "Saved." in gone.text and "db.corp" not in site.policy.read_text()
 
 
 def test_a_gateway_that_is_away_is_said_and_what_the_books_know_is_shown(

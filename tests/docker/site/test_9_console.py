@@ -32,7 +32,10 @@ def save(admin: Person) -> None:
     expect(admin.page.get_by_role("status")).to_have_text("Saved. It counts within seconds.")
 
 
-def test_the_overview_shows_the_model_server_and_the_workspaces(site: Installation, admin: Person) -> None:
+def test_the_overview_shows_the_model_server_and_who_works(site: Installation, admin: Person, ada: Person) -> None:
+    ada.panel.show()
+    ada.panel.ask("Say hello.")
+    ada.panel.expect_state("complete", "length", seconds=120)
     open_console(admin, "models")
     expect(admin.page.get_by_role("main")).to_contain_text("http://model:8001/v1")
     expect(admin.page.locator(".state.good").first).to_have_text("up")

@@ -85,7 +85,8 @@ tokens_per_month = 1_000_000   # enough for most
 class ConsoleSite(Site):
     """`public` is where a browser finds it; `console` the pages' address. `admin` and `ann` have accounts."""
 
-    def __init__(self, folder: Path, **env: str) -> None:
+    def __init__(self, folder: Path, database: str = "", **env: str) -> None:
+        """`database`: of gateway and console; empty: SQLite. `env`: more settings of hub and console."""
         self.public = f"http://127.0.0.1:{unused_port()}"
         self.console = f"{self.public}/services/console"
         self._port = unused_port()
@@ -95,7 +96,7 @@ class ConsoleSite(Site):
         (folder / "policy").mkdir()
         (folder / "policy" / "policy.toml").write_text(POLICY)
         policy = {"CELLAR_POLICY": str(folder / "policy" / "policy.toml")}
-        super().__init__(folder, books=policy, **policy)
+        super().__init__(folder, books=policy | {"CELLAR_DATABASE_URL": database}, **policy)
         try:
             self.start_console()
             self.add("admin", "--admin")

@@ -105,7 +105,8 @@ def test_what_was_asked_and_answered_is_in_no_backup_in_the_clear(
         assert not path.with_name(f"{path.name}.part").exists()
     with tarfile.open(users) as opened:
         names = opened.getnames()
-    assert {"machine/env", "machine/site/policy.toml", "volumes/hub-data/jupyterhub.sqlite"} <= set(names)
+    assert {"machine/env", "machine/site/profiles.toml", "volumes/hub-data/jupyterhub.sqlite"} <= set(names)
+    assert "volumes/policy/policy.toml" in names
     assert {"volumes/gateway-data/audit-keys", "volumes/audit-heads/heads"} <= set(names)
     assert any(name.startswith(f"workspaces/{kept.site.name}-ws-ada.tar/") for name in names)
 

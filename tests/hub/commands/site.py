@@ -158,6 +158,17 @@ class Site:
         form = {"username": name, "password": password, "_xsrf": str(token)}
         return browser, browser.post("/hub/login", data=form)
 
+    def until_refused(self, name: str, seconds: int = 4, **headers: str) -> tuple[int, httpx.Response]:
+        """Wrong passwords until the next one must wait so long: how many were compared, and the refusal."""
+        deadline, tries = time.monotonic() + 60, 0
+        while True:
+            browser, answer = self.answer_to(name, "a wrong password", **headers)
+            browser.close()
+            if answer.status_code == 429 and int(answer.headers["Retry-After"]) >= seconds:
+                return tries, answer
+            tries += answer.status_code == 403
+            assert time.monotonic() < deadline, answer.status_code
+
     def ask(self, method: str, path: str, body: object = None) -> httpx.Response:
         """JupyterHub's API, as somebody who may do everything."""
         headers = {"Authorization": "token " + self.env["CELLAR_COMMANDS_TOKEN"]}

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
@@ -195,26 +196,23 @@ def test_the_pages_work_without_javascript(site: ConsoleSite, browser: Browser, 
     expect(page.get_by_role("status")).to_have_text("The group plain is gone.")
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("locale", ["en-US", "ko-KR"])
+@pytest.mark.parametrize(("locale", "scheme"), [("en-US", "light"), ("ko-KR", "dark")])
 def test_no_page_is_wider_than_its_window(
-    site: ConsoleSite, browser: Browser, contexts: list[BrowserContext], locale: str, scheme: str, width: int
+    site: ConsoleSite, browser: Browser, contexts: list[BrowserContext], locale: str, scheme: Literal["light", "dark"]
 ) -> None:
-    size = {"width": width, "height": 800}
-    contexts.append(browser.new_context(viewport=size, locale=locale, color_scheme=scheme))  # type: ignore[arg-type]
+    contexts.append(browser.new_context(locale=locale, color_scheme=scheme))
     desk = Desk(site, contexts[-1], "admin")
     folder = SHOTS / "console"
     folder.mkdir(parents=True, exist_ok=True)
     for path in PAGES:
         desk.open(path)
-        expect(desk.page.locator("h1")).to_be_visible()
-        wide = desk.page.evaluate("document.documentElement.scrollWidth")
-        desk.page.screenshot(
-            path=folder / f"{re.sub('[^a-z]', '-', path)}-{locale}-{scheme}-{width}.png", full_page=True
-        )
-        assert wide <= width, path
         assert desk.page.locator("html").get_attribute("lang") == locale[:2]
+        for width in (1280, 390):
+            desk.page.set_viewport_size({"width": width, "height": 800})
+            expect(desk.page.locator("h1")).to_be_visible()
+            name = f"{re.sub('[^a-z]', '-', path)}-{locale}-{scheme}-{width}.png"
+            desk.page.screenshot(path=folder / name, full_page=True)
+            assert desk.page.evaluate("document.documentElement.scrollWidth") <= width, path
     assert desk.complaints == []
 
 

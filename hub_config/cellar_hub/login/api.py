@@ -26,7 +26,7 @@ from cellar_hub.accounts import STATES, Unusable, check_password, parse_name
 
 from .book import Account, Book
 
-MOST = 500  # accounts in one answer
+MOST = 1000  # accounts in one answer
 LONGEST_NAME = 255  # characters that the hub's database keeps
 B = TypeVar("B")
 

@@ -118,6 +118,32 @@ def test_an_administrator_who_has_never_seen_it_does_their_errands(admin: Desk) 
     assert "policy.change" in Path(taken.value.path()).read_text()
 
 
+def test_who_signs_up_waits_is_approved_and_gets_in(
+    site: ConsoleSite, admin: Desk, browser: Browser, contexts: list[BrowserContext]
+) -> None:
+    contexts.append(browser.new_context(locale="ko-KR"))
+    page = contexts[-1].new_page()
+    page.goto(f"{site.public}/hub/signup")
+    page.locator("#username_input").fill("nari")
+    page.locator("#password_input").fill(PASSWORD)
+    page.locator("#again_input").fill(PASSWORD)
+    page.locator("#note_input").fill("Biology, <b>room 12</b>")
+    page.locator("#signup_submit").click()
+    expect(page.locator("#signup-done")).to_be_visible()
+    admin.open("users")
+    admin.page.get_by_role("link", name="1 people have signed up and wait for your approval").click()
+    row = admin.page.locator("tbody tr", has_text="nari")
+    expect(row).to_contain_text("Biology, <b>room 12</b>")
+    row.get_by_role("link", name="nari").click()
+    admin.page.get_by_role("button", name="Approve").click()
+    assert admin.flash() == "nari may log in."
+    page.goto(f"{site.public}/hub/login?next=/services/console/")
+    page.locator("#username_input").fill("nari")
+    page.locator("input[name=password]").first.fill(PASSWORD)
+    page.locator("#login_submit").click()
+    expect(page.get_by_role("heading", name="내 페이지")).to_be_visible()
+
+
 def test_a_group_is_made_given_a_model_and_members_and_an_announcement_goes_up(admin: Desk) -> None:
     page = admin.page
     admin.open("groups")

@@ -131,7 +131,9 @@ backup() {
     about >"$work/machine/about.json"
     if [ -n "$volumes" ]; then for volume in $(workspaces); do mount "$volume" "workspaces/$volume:ro"; done; fi
     unfinished=$to.part
-    tar -chf - -C "$work/machine" . | step pack "$@" >"$unfinished" || fail "there is no backup"
+    { tar -chf - -C "$work/machine" . || touch "$work/unread"; } | step pack "$@" >"$unfinished" ||
+        fail "there is no backup"
+    [ ! -e "$work/unread" ] || fail "a file of this machine could not be read (above): there is no backup"
     sync "$unfinished" 2>/dev/null || sync
     mv "$unfinished" "$to"
     unfinished=

@@ -121,6 +121,15 @@ def test_conversations_without_a_key_and_a_file_that_is_there_are_refused_by_nam
     assert target.read_text() == "mine"
 
 
+def test_a_file_beside_env_that_cannot_be_read_is_not_left_out_in_silence(kept: Keeping, ada: Person) -> None:
+    dangling = kept.site.files / "models.toml"
+    dangling.symlink_to("nowhere.toml")
+    done = kept.run("backup", "--to", str(kept.site.folder / "unread.tar"))
+    dangling.unlink()
+    assert done.returncode == 2 and "models.toml" in done.stderr
+    assert not list(kept.site.folder.glob("unread*"))
+
+
 def test_a_full_disk_leaves_no_backup(kept: Keeping, ada: Person, tmp_path: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root can mount a small disk")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from datetime import datetime
 from typing import Any, Literal
+from zoneinfo import ZoneInfo
 
 from cellar.settings import SettingsError
 from tornado.web import HTTPError
@@ -67,7 +68,9 @@ class AnnouncementsPage(PolicyPage):
         try:
             found = datetime.fromisoformat(text)
         except ValueError:
-            raise ValueError(self.words("{text} is no time", text=text[:40])) from None
+            found = datetime.min
+        if not 2000 <= found.year < 9999:  # beyond, a time has no counterpart in some zones
+            raise ValueError(self.words("{text} is no time", text=text[:40]))
         return found if found.tzinfo else found.replace(tzinfo=self.desk.settings.time_zone)
 
     async def _show(self, typed: dict[str, str] | None = None) -> None:
@@ -78,7 +81,7 @@ class AnnouncementsPage(PolicyPage):
         for each in self.desk.policy_file.current().announcements:
             when = "up" if each.counts(now) else "ended" if each.ends is not None and each.ends <= now else "waits"
             local = {
-                name: "" if moment is None else moment.astimezone(zone).strftime("%Y-%m-%dT%H:%M")
+                name: "" if moment is None else _local(moment, zone).strftime("%Y-%m-%dT%H:%M")
                 for name, moment in (("starts", each.starts), ("ends", each.ends))
             }
             rows.append({"said": each, "when": when, **local})
@@ -92,6 +95,14 @@ class AnnouncementsPage(PolicyPage):
             based_on=revision.id if revision else "",
             locked=await self.locked(),
         )
+
+
+def _local(moment: datetime, zone: ZoneInfo) -> datetime:
+    """As it is written where it is too near the end of all times for another zone."""
+    try:
+        return moment.astimezone(zone)
+    except OverflowError:
+        return moment
 
 
 def _typed(row: dict[str, Any] | None) -> dict[str, str]:

@@ -42,10 +42,12 @@ def place_to_text(place: Place) -> str:
 
 
 def text_to_place(text: str) -> Place | None:
+    """None for what none of our pages has said, and no database could take."""
     try:
-        return msgspec.json.decode(base64.urlsafe_b64decode(text), type=Place)
+        place = msgspec.json.decode(base64.urlsafe_b64decode(text), type=Place)
     except (ValueError, msgspec.DecodeError):
         return None
+    return place if 0 <= place.seq < 2**63 and place.chain.isprintable() else None
 
 
 class AuditPage(Page):

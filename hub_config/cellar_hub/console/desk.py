@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from datetime import date, datetime
 from typing import TypeVar
 
@@ -18,10 +19,10 @@ from cellar_hub.policy import Policy
 from cellar_hub.policybook import PolicyBook
 from cellar_hub.policyfile import PolicyFile
 from cellar_hub.settings import ConsoleSettings
-from cellar_hub.store import Store
+from cellar_hub.store import Store, StoreDown
 
 from . import CONSOLE
-from .hub import HubPages
+from .hub import HubPages, HubSays
 from .live import Live
 from .verifying import Verifier
 
@@ -90,6 +91,19 @@ class Desk:
         """Durable when it returns: what is done only after it is not done unseen. Raises `StoreDown`."""
         event = Event(at=time.time(), actor=actor, action=action, subject=subject, detail=dict(detail or {}))
         await self.store.write(lambda tx: self._audit.append(tx, event))
+
+    @asynccontextmanager
+    async def watching(
+        self, actor: str, action: str, subject: str = "", detail: Mapping[str, str | int] | None = None
+    ) -> AsyncIterator[None]:
+        """Tell it before it is done. What the hub refuses is told after it. Raises `StoreDown`."""
+        await self.record(actor, action, subject, detail)
+        try:
+            yield
+        except HubSays as says:
+            with suppress(StoreDown):
+                await self.record(actor, f"{action}.failed", subject, {**(detail or {}), "status": says.status})
+            raise
 
     @property
     def today(self) -> date:

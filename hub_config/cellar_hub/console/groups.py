@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from typing import Any
 
 from tornado.web import HTTPError
@@ -28,8 +29,8 @@ class GroupsPage(PolicyPage):
             self.error = self.words("A group needs a name.")
         else:
             try:
-                await self.desk.record(self.name, "group.add", name)
-                await self.ask_hub("POST", group_path(name))
+                async with self.desk.watching(self.name, "group.add", name):
+                    await self.ask_hub("POST", group_path(name))
             except HubSays as says:
                 self.error = self.words("The hub refused: {reason}", reason=says.reason)
             else:
@@ -69,8 +70,8 @@ class GroupPage(PolicyPage):
                 return await self._join(name)
             if action == "leave":
                 who = self.field("user")
-                await self.desk.record(self.name, "group.leave", who, {"group": name})
-                await self.ask_hub("DELETE", group_path(name, "users"), {"users": [who]})
+                async with self.desk.watching(self.name, "group.leave", who, {"group": name}):
+                    await self.ask_hub("DELETE", group_path(name, "users"), {"users": [who]})
                 return self.done(group_path(name)[1:], "{name} is in the group no longer.", name=who)
             if action == "remove":
                 return await self._remove(name)
@@ -81,26 +82,27 @@ class GroupPage(PolicyPage):
         raise HTTPError(400, "There is no such action.")
 
     async def _join(self, name: str) -> None:
-        users = [each for each in self.field("users", 5000).replace(",", " ").split() if each]
-        for user in users:
-            await self.desk.record(self.name, "group.join", user, {"group": name})
-        await self.ask_hub("POST", group_path(name, "users"), {"users": users})
+        users = list(dict.fromkeys(self.field("users", 5000).replace(",", " ").split()))
+        async with AsyncExitStack() as deeds:
+            for user in users:
+                await deeds.enter_async_context(self.desk.watching(self.name, "group.join", user, {"group": name}))
+            await self.ask_hub("POST", group_path(name, "users"), {"users": users})
         self.done(group_path(name)[1:], "{n} people are in the group now.", n=len(users))
 
     async def _remove(self, name: str) -> None:
         """The group at the hub, and its table of the policy: one that stayed would count again for a new one."""
         now = await self.revision()
-        await self.desk.record(self.name, "group.remove", name)
-        if now is not None and not await self.locked():
-            wanted = RemoveTable(table=f"groups.{name}")
-            text = change(now.text, wanted)
-            if text != now.text and not await self.save(text, now.id, f"groups.{name}", said([wanted])):
-                return await self._show(name)
-        try:
-            await self.ask_hub("DELETE", group_path(name))
-        except HubSays as says:
-            if says.status != 404:
-                raise
+        async with self.desk.watching(self.name, "group.remove", name):
+            if now is not None and not await self.locked():
+                wanted = RemoveTable(table=f"groups.{name}")
+                text = change(now.text, wanted)
+                if text != now.text and not await self.save(text, now.id, f"groups.{name}", said([wanted])):
+                    return await self._show(name)
+            try:
+                await self.ask_hub("DELETE", group_path(name))
+            except HubSays as says:
+                if says.status != 404:
+                    raise
         return self.done("groups", "The group {name} is gone.", name=name)
 
     async def _show(self, name: str, form: RulesForm | None = None) -> None:

@@ -64,11 +64,20 @@ class HubPages:
 
 
 def user_path(name: str, *more: str) -> str:
-    return "/users/" + "/".join(quote(each, safe="") for each in (name, *more))
+    """Raises HubSays for what is no name."""
+    return "/users/" + "/".join(map(_segment, (name, *more)))
 
 
 def group_path(name: str, *more: str) -> str:
-    return "/groups/" + "/".join(quote(each, safe="") for each in (name, *more))
+    """Raises HubSays for what is no name."""
+    return "/groups/" + "/".join(map(_segment, (name, *more)))
+
+
+def _segment(name: str) -> str:
+    """HTTP libraries resolve dots: `tokens/..` would be the user, and deleting the token deletes them."""
+    if name in ("", ".", ".."):
+        raise HubSays(404, "Not Found")
+    return quote(name, safe="")
 
 
 def epoch(text: str | None) -> float | None:

@@ -63,8 +63,8 @@ class MePage(Page):
                 message = "Your workspace is stopping."
             elif action == "revoke":
                 token = self.field("token")
-                await self.desk.record(self.name, "token.revoke", self.name, {"token": token})
-                await self.ask_hub("DELETE", user_path(self.name, "tokens", token))
+                async with self.desk.watching(self.name, "token.revoke", self.name, {"token": token}):
+                    await self.ask_hub("DELETE", user_path(self.name, "tokens", token))
                 message = "The token works no longer."
             else:
                 raise HTTPError(400, "There is no such action.")
@@ -108,4 +108,5 @@ class LanguagePage(Page):
             self.set_cookie(COOKIE, language, path=self.settings["base"], max_age=YEAR, httponly=True, samesite="Lax")
         back = self.field("back", 2000)
         base = self.settings["base"]
-        self.redirect(back if back.startswith(base) and "\\" not in back else base, status=303)
+        ours = back.startswith(base) and back.isprintable() and "\\" not in back
+        self.redirect(back if ours else base, status=303)

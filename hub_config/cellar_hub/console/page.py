@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from cellar.settings import SettingsError
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -46,6 +47,7 @@ def make_environment() -> Environment:
     )
     found.globals |= {"bars": charts.bars, "line": charts.line, "pages": MENU}
     found.filters["epoch"] = epoch
+    found.filters["segment"] = lambda name: quote(name, safe="")
     return found
 
 
@@ -71,6 +73,10 @@ class Page(HubOAuthenticated, RequestHandler):  # type: ignore[misc]  # jupyterh
         self.hub_auth: HubOAuth = self.settings["hub_auth"]
         self.error = ""
         self.told = ""  # said on this answer, and kept nowhere
+        self.words = Words(
+            chosen_language(self.request.headers.get("Accept-Language", ""), self.get_cookie(COOKIE)),
+            self.desk.settings.time_zone,
+        )
 
     def get_current_user(self) -> dict[str, Any] | None:
         """As `prepare` has learned it; nothing is asked here, where one cannot wait."""
@@ -78,10 +84,6 @@ class Page(HubOAuthenticated, RequestHandler):  # type: ignore[misc]  # jupyterh
         return found
 
     async def prepare(self) -> None:
-        self.words = Words(
-            chosen_language(self.request.headers.get("Accept-Language", ""), self.get_cookie(COOKIE)),
-            self.desk.settings.time_zone,
-        )
         if self.request.method == "POST":  # what changes something is decided by what the hub says now
             self.hub_auth.cache.clear()
         self._who = await self._identified()
@@ -154,11 +156,10 @@ class Page(HubOAuthenticated, RequestHandler):  # type: ignore[misc]  # jupyterh
         self.finish(self.rendered(template, **more))
 
     def rendered(self, template: str, **more: Any) -> str:
-        words: Words = getattr(self, "words", None) or Words("en", self.desk.settings.time_zone)
         environment: Environment = self.settings["environment"]
         return environment.get_template(template).render(
             {
-                "t": words,
+                "t": self.words,
                 "base": self.settings["base"],
                 "hub": self.settings["hub_base"],
                 "static_version": self.settings["static_version"],
@@ -197,10 +198,18 @@ class Page(HubOAuthenticated, RequestHandler):  # type: ignore[misc]  # jupyterh
 
     # -- when it fails ----------------------------------------------------------------------------------------------
 
+    def send_error(self, status_code: int = 500, **more: Any) -> None:
+        """A file that breaks off is no whole file: its reader has to see that, so the connection ends with it."""
+        if self._headers_written:
+            self.log_exception(*more.get("exc_info", (None, None, None)))
+            self.request.connection.stream.close()  # type: ignore[union-attr] # HTTP/1 has one
+        else:
+            super().send_error(status_code, **more)
+
     def write_error(self, status_code: int, **more: Any) -> None:
         """In the language of whoever looks; never what an exception says of its inside."""
         cause = more.get("exc_info", (None, None, None))[1]
-        words: Words = getattr(self, "words", None) or Words("en", self.desk.settings.time_zone)
+        words = self.words
         if isinstance(cause, StoreDown):
             status_code, text = 503, words("Cellar's database does not answer. Nothing was changed; please try again.")
         elif isinstance(cause, HubSays):
@@ -212,6 +221,8 @@ class Page(HubOAuthenticated, RequestHandler):  # type: ignore[misc]  # jupyterh
             )
         elif isinstance(cause, SettingsError):
             text = str(cause)
+        elif isinstance(cause, HTTPError) and "xsrf" in str(cause.log_message).lower():
+            text = words("This form is of another session. Load its page again, and send it once more.")
         elif isinstance(cause, HTTPError) and cause.log_message and status_code < 500:
             text = words(cause.log_message)
         elif status_code == 404:

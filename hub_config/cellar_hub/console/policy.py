@@ -85,21 +85,43 @@ class PolicyPage(Page):
             return False, form
         if not changes:
             return True, form
-        return await self.save(text, based_on, table, said(changes)), form
+        if await self.save(text, based_on, table, said(changes)):
+            return True, form
+        return False, await self._over_theirs(table, based_on, form)
+
+    async def _over_theirs(self, table: str, based_on: str, form: RulesForm) -> RulesForm:
+        """What was typed, over what somebody else has saved meanwhile: sent again, it takes nothing of theirs back."""
+        now = await self.revision()
+        history = await asyncio.to_thread(self.book.history)
+        seen = next((each for each in history if each.id == based_on), None)
+        if seen is None or now is None:
+            return form
+        try:
+            typed = changes_of(table, table_in(seen.text, table), form)
+            return form_of(table_in(change(now.text, *typed), table))
+        except SettingsError:
+            return form
 
     async def rules(self, table: str, form: RulesForm | None = None) -> dict[str, Any]:
         """What the form's template needs."""
-        now = await self.revision()
+        try:
+            now, locked = await self.revision(), await self.locked()
+            said_here = table_in(now.text, table) if now else {}
+        except SettingsError as problem:  # whoever comes to block somebody has to be able to
+            now, said_here = None, {}
+            locked = self.words(
+                "The policy file cannot be read, and the one before it counts. {problem}", problem=problem
+            )
         policy = self.desk.policy_file.current()
         newest = await self.desk.live.now()
         models = sorted(
             {model.id for server in newest.state.servers for model in server.models} if newest.state else ()
         )
         return {
-            "form": form or form_of(table_in(now.text, table) if now else {}),
+            "form": form or form_of(said_here),
             "labels": LABELS,
             "based_on": now.id if now else "",
-            "locked": await self.locked(),
+            "locked": locked,
             "choices": {
                 "models": models,
                 "modes": ["ask", "edit", "agent"],

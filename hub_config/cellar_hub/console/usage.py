@@ -20,6 +20,8 @@ from .page import Page
 ROWS = 50
 LONGEST = 366
 """Days."""
+EARLIEST = date(2000, 1, 1)
+"""Nobody has asked anything before."""
 PRESETS = (
     ("today", "Today"),
     ("yesterday", "Yesterday"),
@@ -48,9 +50,10 @@ def span_of(page: Page) -> Span:
 
 def _day(text: str) -> date | None:
     try:
-        return date.fromisoformat(text)
+        found = date.fromisoformat(text)
     except ValueError:
         return None
+    return max(found, EARLIEST)
 
 
 def by_of(page: Page) -> By:

@@ -14,7 +14,7 @@ from tornado.web import HTTPError
 from cellar_hub.accounts import Unusable, parse_name
 from cellar_hub.audit.entries import Entry, Search, find_entries
 from cellar_hub.hubapi import HubRefused
-from cellar_hub.people import People
+from cellar_hub.people import Added, People
 from cellar_hub.policy import Allowed
 from cellar_hub.usage.ledger import UsageNow, usage_now
 from cellar_hub.usage.report import Span, Sum, usage_by
@@ -45,9 +45,13 @@ class UsersPage(Page):
         typed, admin = self.field("name"), bool(self.field("admin"))
         try:
             name = parse_name(typed)
-            added = await with_people(self.desk, self.name, self.token, lambda people: people.add(name, admin=admin))
+            added = await with_people(self.desk, self.name, self.token, lambda people: _new(people, name, admin))
         except (HubRefused, Unusable) as says:
             self.error = self.words("The hub refused: {reason}", reason=str(says))
+            self.set_status(409)
+            return await self._show(typed)
+        if added is None:
+            self.error = self.words("{name} has an account already.", name=name)
             self.set_status(409)
             return await self._show(typed)
         if not added.password:
@@ -184,31 +188,31 @@ class UserPage(PolicyPage):
     # -- what is done -----------------------------------------------------------------------------------------------
 
     async def _start(self, name: str) -> tuple[str, dict[str, str]]:
-        await self.desk.record(self.name, "workspace.start", name)
-        await self.ask_hub("POST", user_path(name, "server"))
+        async with self.desk.watching(self.name, "workspace.start", name):
+            await self.ask_hub("POST", user_path(name, "server"))
         return "The workspace of {name} is starting.", {}
 
     async def _stop(self, name: str) -> tuple[str, dict[str, str]]:
-        await self.desk.record(self.name, "workspace.stop", name)
-        await self.ask_hub("DELETE", user_path(name, "server"))
+        async with self.desk.watching(self.name, "workspace.stop", name):
+            await self.ask_hub("DELETE", user_path(name, "server"))
         return "The workspace of {name} is stopping.", {}
 
     async def _join(self, name: str) -> tuple[str, dict[str, str]]:
         group = self.field("group")
-        await self.desk.record(self.name, "group.join", name, {"group": group})
-        await self.ask_hub("POST", group_path(group, "users"), {"users": [name]})
+        async with self.desk.watching(self.name, "group.join", name, {"group": group}):
+            await self.ask_hub("POST", group_path(group, "users"), {"users": [name]})
         return "{name} is in the group now.", {}
 
     async def _leave(self, name: str) -> tuple[str, dict[str, str]]:
         group = self.field("group")
-        await self.desk.record(self.name, "group.leave", name, {"group": group})
-        await self.ask_hub("DELETE", group_path(group, "users"), {"users": [name]})
+        async with self.desk.watching(self.name, "group.leave", name, {"group": group}):
+            await self.ask_hub("DELETE", group_path(group, "users"), {"users": [name]})
         return "{name} is in the group no longer.", {}
 
     async def _revoke(self, name: str) -> tuple[str, dict[str, str]]:
         token = self.field("token")
-        await self.desk.record(self.name, "token.revoke", name, {"token": token})
-        await self.ask_hub("DELETE", user_path(name, "tokens", token))
+        async with self.desk.watching(self.name, "token.revoke", name, {"token": token}):
+            await self.ask_hub("DELETE", user_path(name, "tokens", token))
         return "The token works no longer.", {}
 
     async def _approve(self, name: str) -> tuple[str, dict[str, str]]:
@@ -261,6 +265,11 @@ class UserPage(PolicyPage):
             if says.status == 404:
                 return None
             raise
+
+
+def _new(people: People, name: str, admin: bool) -> Added | None:
+    """None when there is one of that name: its owner would lose their password."""
+    return None if people.account(name) is not None else people.add(name, admin=admin)
 
 
 def server_of(user: dict[str, Any]) -> dict[str, Any] | None:

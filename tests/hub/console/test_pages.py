@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import csv
 import datetime
@@ -416,3 +417,82 @@ def test_a_hub_that_is_away_is_said_and_the_page_works_again_when_it_is_back(
             assert answer.status_code == 503 and "The hub does not answer." in answer.text
     site.start_hub()
     until(lambda: admin.get("/services/console/users").status_code == 200, "the page to work again", 60)
+
+
+def test_an_account_that_is_there_is_not_made_again(site: ConsoleSite, admin: httpx.Client) -> None:
+    site.add("there")
+    again = site.form(admin, "users", name="There")
+    assert again.status_code == 409 and "there has an account already." in again.text
+    assert logs_in(site, "there", PASSWORD), "its password is what it was"
+    assert [each.actor for each in site.events("there") if each.action == "user.add"] == ["kim (command line)"]
+
+
+def test_a_token_that_is_none_is_nobody_else_and_that_it_failed_is_in_the_audit(
+    site: ConsoleSite, admin: httpx.Client
+) -> None:
+    site.add("dotty")
+    for token in ("..", ".", "", "a999"):
+        assert site.form(admin, "users/dotty", action="revoke", token=token).status_code == 409
+    page(admin, "users/dotty")
+    assert site.form(admin, "users/dotty", action="join", group="no-such").status_code == 409
+    told = [each.action for each in site.events("dotty") if each.actor == "admin"]
+    assert told.count("token.revoke") == told.count("token.revoke.failed") == 4
+    assert told.count("group.join.failed") == 1
+
+
+def test_a_group_of_any_name_is_reached_by_its_link(site: ConsoleSite, admin: httpx.Client) -> None:
+    site.form(admin, "groups", name="left/right")
+    link = page(admin, "groups").partition(">left/right</a>")[0].rpartition('href="')[2].partition('"')[0]
+    assert '<h1 class="name">left/right</h1>' in admin.get(link).text
+
+
+def test_addresses_that_no_page_has_made_fail_in_words(admin: httpx.Client) -> None:
+    for place in ('{"at":1,"chain":"x","seq":' + 40 * "9" + "}", '{"at":1,"chain":"\\u0000","seq":1}'):
+        page(admin, "audit?after=" + base64.urlsafe_b64encode(place.encode()).decode())
+    page(admin, "usage?last=0001-01-05")
+    for back in ("/services/console/\r\nX-Other: 1", "//example.org/"):
+        form = language(admin, "en") | {"back": back}
+        answer = admin.post("/services/console/language", data=form, follow_redirects=False)
+        assert (answer.status_code, answer.headers["location"]) == (303, "/services/console/")
+
+
+def test_a_form_of_another_session_is_refused_in_the_readers_language(site: ConsoleSite) -> None:
+    answer = httpx.post(f"{site.console}/groups", data={"name": "x"}, headers={"Accept-Language": "ko"})
+    assert answer.status_code == 403 and "다른 세션" in answer.text
+
+
+def test_an_announcement_of_all_times_is_refused_and_one_in_the_file_is_shown(
+    site: ConsoleSite, admin: httpx.Client
+) -> None:
+    based_on = based_on_of(page(admin, "announcements"))
+    for field in ({"starts": "0001-01-01T00:00"}, {"ends": "9999-12-31T23:59-14:00"}):
+        refused = site.form(admin, "announcements", text="for ever", based_on=based_on, **field)
+        assert refused.status_code == 400 and "is no time" in refused.text
+    before = site.policy.read_text()
+    try:
+        told = '\n[[announcements]]\nid = "ever"\nlevel = "info"\ntext = "always"\nends = 9999-12-31T23:59:00-14:00\n'
+        site.policy.write_text(before + told)
+        until(lambda: "9999-12-31 23:59" in page(admin, "announcements"), "the page to show it")
+    finally:
+        site.policy.write_text(before)
+
+
+def test_two_who_change_one_group_keep_both_changes(site: ConsoleSite, admin: httpx.Client) -> None:
+    site.form(admin, "groups", name="shared")
+    seen = based_on_of(page(admin, "groups/shared"))
+    first = site.form(admin, "groups/shared", action="rules", based_on=seen, tokens_per_day="777")
+    assert "Saved." in first.text
+    late = site.form(admin, "groups/shared", action="rules", based_on=seen, tokens_per_month="888")
+    assert late.status_code == 409 and 'value="777"' in late.text and 'value="888"' in late.text
+
+
+def test_somebody_is_blocked_while_the_policy_file_is_broken(site: ConsoleSite, admin: httpx.Client) -> None:
+    site.add("urgent")
+    before = site.policy.read_text()
+    try:
+        for broken in ("[[[", None):
+            site.policy.unlink() if broken is None else site.policy.write_text(broken)
+            assert "The policy file cannot be read" in page(admin, "users/urgent")
+        assert "urgent is blocked" in site.form(admin, "users/urgent", action="block").text
+    finally:
+        site.policy.write_text(before)

@@ -19,7 +19,10 @@ for (const part of document.querySelectorAll("[data-live]")) {
       try {
         const headers = { Accept: "text/html", "X-XSRFToken": document.querySelector("meta[name=xsrf]").content };
         const answer = await fetch(part.dataset.live, { headers, redirect: "error" });
-        if (answer.status === 403) return; // logged out: a reload leads to the log-in
+        if (answer.status === 403) {
+          part.classList.add("stale"); // logged out: a reload leads to the log-in
+          return;
+        }
         if (answer.ok) {
           const parsed = new DOMParser().parseFromString(await answer.text(), "text/html");
           part.replaceChildren(...parsed.body.childNodes);

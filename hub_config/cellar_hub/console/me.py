@@ -62,10 +62,7 @@ class MePage(Page):
                 await self.ask_hub("DELETE", path + "/server")
                 message = "Your workspace is stopping."
             elif action == "revoke":
-                token = self.field("token")
-                async with self.desk.watching(self.name, "token.revoke", self.name, {"token": token}):
-                    await self.ask_hub("DELETE", user_path(self.name, "tokens", token))
-                message = "The token works no longer."
+                message = await self.revoke_token(self.name, self.field("token"))
             else:
                 raise HTTPError(400, "There is no such action.")
         except HubSays as says:

@@ -21,7 +21,7 @@ from cellar_hub.store import StoreDown
 
 from . import ADMIN, charts
 from .desk import Desk
-from .hub import HubSays, epoch
+from .hub import HubSays, epoch, user_path
 from .words import COOKIE, LANGUAGES, Words, chosen_language
 
 FOLDER = Path(__file__).parent
@@ -126,6 +126,14 @@ class Page(HubOAuthenticated, RequestHandler):  # type: ignore[misc]  # jupyterh
     async def ask_hub(self, method: str, path: str, body: Any = None, **params: str | int) -> Any:
         """With the token of whoever looks. Raises HubSays."""
         return await self.desk.hub.ask(self.token, method, path, body, params or None)
+
+    async def revoke_token(self, name: str, token: str) -> str:
+        """What to say of it. Raises HubSays."""
+        async with self.desk.watching(self.name, "token.revoke", name, {"token": token}):
+            await self.ask_hub("DELETE", user_path(name, "tokens", token))
+        if await self.desk.forget_token(token):
+            return "The token works no longer."
+        return "The token is revoked; the gateway may believe it for 30 seconds more."
 
     # -- what they sent ---------------------------------------------------------------------------------------------
 

@@ -210,10 +210,7 @@ class UserPage(PolicyPage):
         return "{name} is in the group no longer.", {}
 
     async def _revoke(self, name: str) -> tuple[str, dict[str, str]]:
-        token = self.field("token")
-        async with self.desk.watching(self.name, "token.revoke", name, {"token": token}):
-            await self.ask_hub("DELETE", user_path(name, "tokens", token))
-        return "The token works no longer.", {}
+        return await self.revoke_token(name, self.field("token")), {}
 
     async def _approve(self, name: str) -> tuple[str, dict[str, str]]:
         await self._people(lambda people: people.approve(name))

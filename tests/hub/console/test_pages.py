@@ -336,8 +336,11 @@ def test_a_user_sees_and_revokes_their_tokens_and_nobody_elses(site: ConsoleSite
     headers = {"authorization": f"token {token}"}
     number = httpx.get(f"{site.url}/hub/api/user", headers=headers).json()["token_id"]
     assert f'value="{number}"' in page(ann, "me")
+    assert me(site, token)["user"] == "ann"
     assert "The token works no longer." in site.form(ann, "me", action="revoke", token=number).text
     assert httpx.get(f"{site.url}/hub/api/user", headers=headers).status_code == 403
+    asked = httpx.get(f"{site.gateway.url}/cellar/v1/me", headers={"authorization": f"Bearer {token}"}, timeout=30)
+    assert asked.status_code == 401, "the gateway, which had just believed it, was told"
     others = token_of(site, "admin")
     theirs = httpx.get(f"{site.url}/hub/api/user", headers={"authorization": f"token {others}"}).json()["token_id"]
     assert site.form(ann, "me", action="revoke", token=theirs).status_code == 409

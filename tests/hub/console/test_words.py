@@ -40,6 +40,8 @@ def _in_python() -> Iterator[str]:
                     yield from _constants(node.args[place])
             elif isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple) and path.name == "users.py":
                 yield from _constants(node.value.elts[0])
+            elif isinstance(node, ast.Return) and isinstance(node.value, ast.Constant) and path.name == "page.py":
+                yield from (text for text in _constants(node.value) if text)
             elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in ("message", "PASSWORD"):
                 yield from _constants(node.value)
 

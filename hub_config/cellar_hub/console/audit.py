@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 
 import msgspec
 from tornado.iostream import StreamClosedError
+from tornado.web import HTTPError
 
 from cellar_hub.audit.entries import Entry, Place, Search, find_entries
 from cellar_hub.audit.export import export
@@ -19,6 +20,10 @@ from cellar_hub.audit.export import export
 from .page import Page
 
 ROWS = 50
+MOST_EXPORTS = 2
+"""At once: each keeps one of the few connections with which pages read."""
+SLOWEST = 60.0
+"""Seconds for which a reader may take nothing of a file."""
 FIELDS = ("user", "model", "subject", "request_id")
 
 
@@ -88,7 +93,18 @@ class AuditVerify(Page):
 class AuditExport(Page):
     """Everything that matches, oldest first; that it was taken stands in the audit before the first byte leaves."""
 
+    under_way = 0
+
     async def get(self) -> None:
+        if AuditExport.under_way >= MOST_EXPORTS:
+            raise HTTPError(429, "Others are downloading the audit just now. Please try again in a moment.")
+        AuditExport.under_way += 1
+        try:
+            await self._send()
+        finally:
+            AuditExport.under_way -= 1
+
+    async def _send(self) -> None:
         search = search_of(self)
         form = "jsonl" if self.field("form") == "jsonl" else "csv"
         asked = {name: str(value) for name, value in msgspec.structs.asdict(search).items() if value}
@@ -99,7 +115,7 @@ class AuditExport(Page):
             while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
                 self.write(piece)
                 try:
-                    await self.flush()
+                    await asyncio.wait_for(self.flush(), SLOWEST)
                 except StreamClosedError:
                     return
 

@@ -241,7 +241,7 @@ class Page(HubOAuthenticated, RequestHandler):  # type: ignore[misc]  # jupyterh
         self.show("error.html", status=status_code, text=text)
 
     def log_exception(self, kind: Any, value: Any, trace: Any) -> None:
-        if isinstance(value, HTTPError | StoreDown | HubSays):
+        if isinstance(value, HTTPError | StoreDown | HubSays | TimeoutError):
             log.info("%s %s: %s", self.request.method, self.request.path, value)
         else:  # tornado's own words hold the query, in which people and what they searched for stand
             log.error("a page failed", exc_info=(kind, value, trace), extra={"path": self.request.path[:200]})

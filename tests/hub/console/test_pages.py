@@ -8,6 +8,7 @@ import contextlib
 import csv
 import datetime
 import io
+import socket
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -499,3 +500,33 @@ def test_somebody_is_blocked_while_the_policy_file_is_broken(site: ConsoleSite, 
         assert "urgent is blocked" in site.form(admin, "users/urgent", action="block").text
     finally:
         site.policy.write_text(before)
+
+
+def test_readers_of_the_audits_file_who_sleep_leave_the_pages_to_others(site: ConsoleSite, admin: httpx.Client) -> None:
+    page(admin, "groups")
+    cookies = "; ".join(f"{each.name}={each.value}" for each in admin.cookies.jar)
+    request = f"GET /services/console/audit/export HTTP/1.1\r\nHost: {site.own[7:]}\r\nCookie: {cookies}\r\n\r\n"
+    lengthen_audit(site)
+    with contextlib.ExitStack() as stack:
+        for number in range(6):
+            sleeper = stack.enter_context(socket.socket())
+            sleeper.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            sleeper.connect(("127.0.0.1", int(site.own.rpartition(":")[2])))
+            sleeper.sendall(request.encode())
+            status = sleeper.recv(15, socket.MSG_WAITALL)
+            assert status == (b"HTTP/1.1 200 OK" if number < 2 else b"HTTP/1.1 429 To")
+        for path in ("audit", "users", "me"):
+            page(admin, path)
+    until(
+        lambda: admin.get("/services/console/audit/export?subject=nobody").status_code == 200, "the sleepers to be gone"
+    )
+
+
+def lengthen_audit(site: ConsoleSite) -> None:
+    """By more rows than fit between a server and a client. None is signed, and none can be taken away again."""
+    columns = "row_type, request_id, user_name, subject, model, record, key_id, mac"
+    numbers = "with recursive n(i) as (values(1) union all select i + 1 from n where i < 100000)"
+    source = f"(select at, {columns} from cellar_audit where row_type = 'event' limit 1)"
+    rows = f"{numbers} select 'long', i, at - 1 - i * 1e-3, {columns} from n, {source}"
+    with contextlib.closing(sqlite3.connect(f"{site.books['CELLAR_DATA']}/cellar.db", timeout=30)) as books, books:
+        books.execute(f"insert into cellar_audit (chain, seq, at, {columns}) {rows}")

@@ -11,6 +11,8 @@ const theme = (() => {
 })();
 if (theme === "dark" || theme === "light") document.documentElement.dataset.theme = theme;
 
+document.querySelector(".menu [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" }); // on a phone
+
 // --- parts of a page that are asked for again and again, while somebody sees them
 for (const part of document.querySelectorAll("[data-live]")) {
   const every = Number(part.dataset.every) || 5000;

@@ -7,6 +7,7 @@ import logging
 import signal
 import sys
 from collections.abc import Mapping
+from importlib.metadata import version
 from typing import Any
 
 from cellar.settings import SettingsError
@@ -36,6 +37,7 @@ from .users import UserPage, UsersPage
 
 MAX_BODY = 5 * 1024 * 1024
 """Bytes of a form: a policy file is the largest."""
+VERSION = version("jupyter-cellar")
 SERVICE = f"services/{CONSOLE}/"
 
 log = logging.getLogger("cellar_hub.console")
@@ -54,7 +56,7 @@ class Alive(RequestHandler):
     def get(self) -> None:
         desk: Desk = self.settings["desk"]
         self.set_status(200 if desk.store.down is None else 503)
-        self.finish()
+        self.finish({"ok": desk.store.down is None, "version": VERSION})
 
 
 class Static(StaticFileHandler):

@@ -62,7 +62,12 @@ def of_hub(settings: HubSettings, env: Mapping[str, str]) -> Checks:
     yield "policy", lambda: _policy(settings.policy)
     yield "profiles", lambda: _profiles(settings)
     yield "isolation", lambda: engine.isolation(settings)
-    yield "gateway", lambda: versions.of_gateway(f"{settings.gateway_operations}/healthz")
+    yield "gateway", lambda: versions.of_service(f"{settings.gateway_operations}/healthz")
+    if settings.console_token:
+        yield (
+            "console",
+            lambda: versions.of_service(f"{settings.console_url}{settings.base_path}services/console/alive"),
+        )
     if settings.forwarders:
         yield "forwarders", lambda: engine.forwarders(settings)
 

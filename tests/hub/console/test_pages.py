@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 import pytest
 from cellar_hub.audit import Event
+from cellar_hub.doctor import versions
 from cellar_hub.store import Store
 from cellar_hub.store.tables import usage
 
@@ -113,6 +114,10 @@ def test_a_user_sees_their_own_page_and_nothing_of_others(site: ConsoleSite, ann
         assert "This page is for administrators." in page(ann, path, 403)
     refused = ann.post("/services/console/users/admin", data={"_xsrf": xsrf_of(text), "action": "block"})
     assert refused.status_code == 403 and not deeds(site, "user.block")
+
+
+def test_the_doctor_finds_it_and_its_release(site: ConsoleSite) -> None:
+    assert "as here" in versions.of_service(f"{site.own}/services/console/alive")
 
 
 def test_the_hubs_own_pages_lead_there(site: ConsoleSite, admin: httpx.Client, ann: httpx.Client) -> None:

@@ -137,6 +137,7 @@ class People:
             self.witness.tell(action, name, {"done": ", ".join(done)}, patience=2.0)
         except Unseen as unseen:
             sys.stderr.write(f"cellar-hub: this is NOT in the audit: {unseen}\n")
+            done.append("this is NOT in the audit")
 
     def _shut_out(self, name: str, done: list[str]) -> list[str]:
         """Tokens first: with one, a workspace could be started again. What the hub refuses is raised when the rest is

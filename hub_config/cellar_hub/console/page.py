@@ -219,7 +219,7 @@ class Page(HubOAuthenticated, RequestHandler):  # type: ignore[misc]  # jupyterh
         cause = more.get("exc_info", (None, None, None))[1]
         words = self.words
         if isinstance(cause, StoreDown):
-            status_code, text = 503, words("Cellar's database does not answer. Nothing was changed; please try again.")
+            status_code, text = 503, words("Cellar's database does not answer. Please try again in a moment.")
         elif isinstance(cause, HubSays):
             status_code = 503 if cause.status == 0 else 502
             text = (

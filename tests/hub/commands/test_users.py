@@ -208,6 +208,7 @@ def test_without_an_audit_nobody_is_let_in_and_somebody_is_kept_out_all_the_same
     assert run(["users", "block", "gus"], without) == 0
     said = capsys.readouterr()
     assert "NOT in the audit" in said.err and "may not log in any more" in said.out
+    assert "NOT in the audit" in said.out, "a page has no other place to say it"
     assert any(line.split()[:2] == ["gus", "blocked"] for line in listed(site))
     assert run(["users", "unblock", "gus"], without) == 2
     assert any(line.split()[:2] == ["gus", "blocked"] for line in listed(site))

@@ -314,6 +314,7 @@ def test_an_account_is_made_blocked_and_let_in_again(site: ConsoleSite, admin: h
     assert me(site, token)["user"] == "bob"
     blocked = site.form(admin, "users/bob", action="block")
     assert "bob is blocked" in blocked.text and "tokens taken away" in blocked.text
+    assert "Start the workspace" not in blocked.text
     refused = httpx.get(f"{site.gateway.url}/cellar/v1/me", headers={"authorization": f"Bearer {token}"}, timeout=30)
     assert refused.status_code == 401
     assert not logs_in(site, "bob", password)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import json
@@ -27,6 +28,8 @@ from .words import COOKIE, LANGUAGES, Words, chosen_language
 FOLDER = Path(__file__).parent
 BELIEVED = 5
 """Seconds for which the hub's word about a token counts when a page is only read."""
+PATIENCE = 10.0
+"""Seconds for which the hub may think about who somebody is; its own library would wait for five minutes."""
 MENU = ("overview", "users", "groups", "usage", "audit", "models", "announcements")
 """An administrator's pages."""
 POLICY = (
@@ -97,7 +100,9 @@ class Page(HubOAuthenticated, RequestHandler):  # type: ignore[misc]  # jupyterh
 
     async def _identified(self) -> dict[str, Any] | None:
         try:
-            found = await self.hub_auth.get_user(self, sync=False)
+            found = await asyncio.wait_for(self.hub_auth.get_user(self, sync=False), PATIENCE)
+        except TimeoutError:
+            raise HubSays(0, "no answer") from None
         except HTTPError as problem:
             raise HubSays(0 if problem.status_code >= 500 else problem.status_code, str(problem.log_message)) from None
         if found is None or found.get("kind", "user") != "user":

@@ -8,6 +8,7 @@ import contextlib
 import csv
 import datetime
 import io
+import signal
 import socket
 import sqlite3
 import time
@@ -413,6 +414,20 @@ def test_a_gateway_that_is_away_is_said_and_what_the_books_know_is_shown(
     finally:
         site.gateway.start()
     until(lambda: "The gateway does not answer" not in page(admin, "overview"), "the gateway to be back")
+
+
+def test_a_hub_that_hangs_is_said_within_seconds(site: ConsoleSite, admin: httpx.Client) -> None:
+    form = {"_xsrf": xsrf_of(page(admin, "groups")), "name": "before-it-hangs"}
+    done = admin.post("/services/console/groups", data=form, follow_redirects=False)
+    assert done.status_code == 303, "after a change, who somebody is is asked anew"
+    site.process.send_signal(signal.SIGSTOP)
+    try:
+        with httpx.Client(base_url=site.own, cookies=admin.cookies, timeout=20) as direct:
+            answer = direct.get("/services/console/me")
+    finally:
+        site.process.send_signal(signal.SIGCONT)
+    assert answer.status_code == 503 and "The hub does not answer." in answer.text
+    assert answer.elapsed.total_seconds() < 15
 
 
 def test_a_hub_that_is_away_is_said_and_the_page_works_again_when_it_is_back(

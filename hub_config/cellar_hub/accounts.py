@@ -9,6 +9,9 @@ from typing import Literal
 State = Literal["waiting", "allowed", "blocked"]
 """Signed up, and nobody has approved yet; may log in; does not get in whatever the password or a directory says."""
 
+Whose = Literal["theirs", "none"]
+"""Of files that an earlier user of a name has left: the new one's, or to be deleted."""
+
 STATES: tuple[State, ...] = ("waiting", "allowed", "blocked")
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9._@-]{0,62}[a-z0-9])?", re.ASCII)
 SHORTEST, LONGEST = 10, 72  # characters; bcrypt reads no more than 72 bytes

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import quote, urlencode
 
-from .accounts import Unusable
+from .accounts import Unusable, Whose
 from .hubapi import HubApi, HubRefused
 
 ACCOUNTS = "/cellar/accounts"
@@ -51,12 +51,14 @@ class People:
     def __init__(self, hub: HubApi, gateway: HubApi, witness: Witness) -> None:
         self.hub, self.gateway, self.witness = hub, gateway, witness
 
-    def add(self, name: str, password: str | None = None, admin: bool = False) -> Added:
+    def add(self, name: str, password: str | None = None, admin: bool = False, files: Whose | None = None) -> Added:
         """An account that may log in; one that was there gets the new password, and becomes an administrator's if
-        asked. Without a password the hub makes one, where passwords are the hub's."""
+        asked. Without a password the hub makes one, where passwords are the hub's. `files`: whose those are that an
+        earlier user of the name has left; without it the hub refuses with status 409 where there are some."""
         was_there = self.account(name) is not None
-        with self.witness.watching("user.add", name, admin="yes" if admin else "no"):
-            wanted = {"name": name, "admin": admin} | ({"password": password} if password else {})
+        said: dict[str, str] = {"files": files} if files else {}
+        with self.witness.watching("user.add", name, admin="yes" if admin else "no", **said):
+            wanted = {"name": name, "admin": admin} | ({"password": password} if password else {}) | said
             made = self.hub.ask("POST", ACCOUNTS, wanted)
         return Added(str(made["name"]), str(made.get("password", "")), was_there)
 
@@ -71,6 +73,11 @@ class People:
     def unblock(self, name: str) -> None:
         with self.witness.watching("user.unblock", name):
             self._set(name, "allowed")
+
+    def settle(self, name: str, files: Whose) -> None:
+        """Whose the files are that an earlier user of the name has left, of somebody who has an account already."""
+        with self.witness.watching("user.files", name, files=files):
+            self.hub.ask("PATCH", self._path(name), {"files": files})
 
     def block(self, name: str) -> list[str]:
         """Close the account, take every token away, stop the workspace; what was done."""
@@ -94,7 +101,7 @@ class People:
         return done
 
     def account(self, name: str) -> dict[str, Any] | None:
-        """name, state, since, note."""
+        """name, state, since, note, files."""
         try:
             found: dict[str, Any] = self.hub.ask("GET", self._path(name))
         except HubRefused as refused:

@@ -124,6 +124,28 @@ def test_a_stop_leaves_the_volume_and_nothing_else_and_the_gateway_is_told(hub: 
     assert hub.site.inside(own, "print('\"' + open('kept.txt').read() + '\"')") == "mine"
 
 
+def test_whoever_gets_the_name_of_somebody_who_was_removed_gets_their_files_by_an_administrators_word_alone(
+    hub: Hub,
+) -> None:
+    own, accounts = f"{hub.site.name}-ws-nora", "/cellar/accounts"
+    seen = "import os; print('true' if os.path.exists('secret.txt') else 'false')"
+    hub.start_server("nora")
+    hub.site.inside(own, "open('secret.txt', 'w').write('mine'); print(1)")
+    hub.stop_server("nora")
+    assert hub.call("DELETE", "/users/nora")[0] == 204
+    assert hub.call("POST", accounts, {"name": "nora"})[0] == 409
+    told = hub.start_server("nora")  # whom JupyterHub's own API has made again
+    assert told["failed"] and "an earlier user of your name" in told["message"]
+    assert hub.call("POST", accounts, {"name": "nora", "files": "theirs"})[0] == 201
+    assert hub.start_server("nora")["ready"] and hub.site.inside(own, seen) is True
+    assert hub.call("DELETE", f"{accounts}/nora")[0] == 204, "with the workspace"
+    assert hub.call("POST", accounts, {"name": "nora", "files": "none"})[0] == 201
+    assert hub.start_server("nora")["ready"] and hub.site.inside(own, seen) is False
+    hub.stop_server("nora")
+    assert hub.start_server("nora")["ready"], "with their own"
+    hub.stop_server("nora")
+
+
 @pytest.mark.parametrize("user", ["김철수", "x" * 255, "a.b_c@example.org", "{username}"])
 def test_a_user_of_any_name_gets_a_workspace_of_their_own(hub: Hub, user: str) -> None:
     assert hub.start_server(user)["ready"]

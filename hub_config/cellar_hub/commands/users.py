@@ -13,15 +13,20 @@ from typing import Any
 
 from cellar.settings import SettingsError
 
-from ..accounts import Unusable, check_password, parse_name
+from ..accounts import Unusable, Whose, check_password, parse_name
 from ..audit.rows import plain
-from ..hubapi import HubApi
-from ..people import People
+from ..hubapi import HubApi, HubRefused
+from ..people import Added, People
 from ..settings import HubSettings
 from .witness import Witness
 
 THERE = "had an account: it has a new password, and may log in."
 SAID = {"allowed": "may log in", "blocked": "blocked", "waiting": "waits for approval", None: "no account"}
+EARLIER = (
+    "there are files of an earlier {name}: say --same-person if they are this person's, or --new-person, which deletes"
+    " them"
+)
+SETTLED = {"theirs": "has the files of the earlier user of that name", "none": "begins without files"}
 KINDS = {
     "approve": "let somebody in who signed up",
     "block": "no log-in, workspace stopped, tokens gone",
@@ -60,11 +65,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add.add_argument("--admin", action="store_true", help="may administer the hub")
     add.add_argument("--password-stdin", action="store_true", help="read the password from standard input, one line")
     add.add_argument("--generate", action="store_true", help="make a password and print it")
+    _add_whose(add)
+    files = actions.add_parser("files", help="say whose the files are that an earlier user of the name has left")
+    files.add_argument("name", help="as cellar-hub users list shows it")
+    _add_whose(files)
     listed = actions.add_parser("list", help="users, whether they may log in, and whether their workspace runs")
     listed.add_argument("--names", action="store_true", help="names of those with an account, one a line")
     listed.add_argument("--waiting", action="store_true", help="those who signed up and wait, with what they wrote")
     for action, what in KINDS.items():
         actions.add_parser(action, help=what).add_argument("name", help="as cellar-hub users list shows it")
+
+
+def _add_whose(parser: argparse.ArgumentParser) -> None:
+    """Of files that an earlier user of the same name has left."""
+    whose = parser.add_mutually_exclusive_group(required=parser.prog.endswith(" files"))
+    same = "the files that an earlier user of the name has left are theirs"
+    whose.add_argument("--same-person", dest="files", action="store_const", const="theirs", help=same)
+    other = "the files that an earlier user of the name has left are deleted now"
+    whose.add_argument("--new-person", dest="files", action="store_const", const="none", help=other)
 
 
 def run(options: argparse.Namespace, env: Mapping[str, str]) -> int:
@@ -73,6 +91,9 @@ def run(options: argparse.Namespace, env: Mapping[str, str]) -> int:
     found = people(env)
     if options.action == "add":
         add(found, name, options)
+    elif options.action == "files":
+        found.settle(name, options.files)
+        print(f"{name}: {SETTLED[options.files]}.")
     elif options.action == "block":
         print(f"{name}: {', '.join(found.block(name))}.")
     elif options.action == "remove":
@@ -90,14 +111,24 @@ def run(options: argparse.Namespace, env: Mapping[str, str]) -> int:
 
 def add(found: People, name: str, options: argparse.Namespace) -> None:
     if found.accounts(limit=0)["kind"] != "local":
-        found.add(name, None, options.admin)
+        _asked(found, name, None, options)
         print(f"{name} may log in, with the directory's password.")
         return
-    done = found.add(name, read_password(options), options.admin)
+    done = _asked(found, name, read_password(options), options)
     print(
         f"{name} {THERE if done.was_there else 'may log in.'}"
         + (f" Password: {done.password}" if done.password else "")
     )
+
+
+def _asked(found: People, name: str, password: str | None, options: argparse.Namespace) -> Added:
+    whose: Whose | None = options.files
+    try:
+        return found.add(name, password, options.admin, whose)
+    except HubRefused as refused:
+        if refused.status == 409 and whose is None:
+            raise Unusable(EARLIER.format(name=name)) from None
+        raise
 
 
 def show(found: list[dict[str, Any]], options: argparse.Namespace) -> None:

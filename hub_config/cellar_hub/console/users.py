@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection
 from tornado.web import HTTPError
 
-from cellar_hub.accounts import Unusable, parse_name
+from cellar_hub.accounts import Unusable, Whose, parse_name
 from cellar_hub.audit.entries import Entry, Search, find_entries
 from cellar_hub.hubapi import HubRefused
 from cellar_hub.people import Added, People
@@ -42,14 +42,18 @@ class UsersPage(Page):
 
     async def post(self) -> None:
         """A new account."""
-        typed, admin = self.field("name"), bool(self.field("admin"))
+        typed, admin, whose = self.field("name"), bool(self.field("admin")), parse_whose(self.field("files"))
         try:
             name = parse_name(typed)
-            added = await with_people(self.desk, self.name, self.token, lambda people: _new(people, name, admin))
+            added = await with_people(self.desk, self.name, self.token, lambda people: _new(people, name, admin, whose))
         except (HubRefused, Unusable) as says:
-            self.error = self.words("The hub refused: {reason}", reason=str(says))
+            asks = whose is None and getattr(says, "status", 0) == 409
+            if asks:
+                self.error = self.words("There are files of an earlier user {name}: whose are they?", name=name)
+            else:
+                self.error = self.words("The hub refused: {reason}", reason=str(says))
             self.set_status(409)
-            return await self._show(typed)
+            return await self._show(typed, asks=asks, admin=admin)
         if added is None:
             self.error = self.words("{name} has an account already.", name=name)
             self.set_status(409)
@@ -59,7 +63,8 @@ class UsersPage(Page):
         self.told = self.words(PASSWORD, name=added.name, password=added.password)
         return await self._show()
 
-    async def _show(self, typed: str = "") -> None:
+    async def _show(self, typed: str = "", asks: bool = False, admin: bool = False) -> None:
+        """`asks`: whose the files are that an earlier user of that name has left."""
         part, state, number = self.field("q", 64).strip(), self.field("state"), self.number_field("page")
         waiting, blocked, found = await asyncio.gather(
             self.accounts("waiting"), self.accounts("blocked"), self._found(part, state, number)
@@ -96,6 +101,8 @@ class UsersPage(Page):
             blocked=blocked["total"],
             kind=waiting["kind"],
             typed=typed,
+            asks=asks,
+            admin=admin,
         )
 
     async def accounts(self, state: str) -> dict[str, Any]:
@@ -170,6 +177,7 @@ class UserPage(PolicyPage):
             "block": self._block,
             "remove": self._remove,
             "password": self._password,
+            "files": self._files,
         }.get(action)
         if does is None:
             raise HTTPError(400, "There is no such action.")
@@ -233,6 +241,15 @@ class UserPage(PolicyPage):
         added = await self._people(lambda people: people.add(name))
         return PASSWORD, {"password": added.password}
 
+    async def _files(self, name: str) -> tuple[str, dict[str, str]]:
+        """Whose those are that an earlier user of the name has left."""
+        whose = parse_whose(self.field("files"))
+        if whose is None:
+            raise HTTPError(400)
+        await self._people(lambda people: people.settle(name, whose))
+        message = "The files are those of {name} now." if whose == "theirs" else "{name} begins without files."
+        return message, {}
+
     async def _people(self, work: Callable[[People], T]) -> T:
         return await with_people(self.desk, self.name, self.token, work)
 
@@ -264,9 +281,13 @@ class UserPage(PolicyPage):
             raise
 
 
-def _new(people: People, name: str, admin: bool) -> Added | None:
+def parse_whose(value: str) -> Whose | None:
+    return "theirs" if value == "theirs" else "none" if value == "none" else None
+
+
+def _new(people: People, name: str, admin: bool, whose: Whose | None) -> Added | None:
     """None when there is one of that name: its owner would lose their password."""
-    return None if people.account(name) is not None else people.add(name, admin=admin)
+    return None if people.account(name) is not None else people.add(name, admin=admin, files=whose)
 
 
 def server_of(user: dict[str, Any]) -> dict[str, Any] | None:

@@ -16,18 +16,23 @@ from typing import Any, Literal, TypeVar
 
 import bcrypt
 import msgspec
+from docker.errors import DockerException
 from jupyterhub.apihandlers import APIHandler
 from jupyterhub.roles import assign_default_roles
 from jupyterhub.scopes import Scope
 from jupyterhub.utils import maybe_future
+from requests.exceptions import RequestException
 from tornado.web import HTTPError
 
-from cellar_hub.accounts import STATES, Unusable, check_password, parse_name
+from cellar_hub.accounts import STATES, Unusable, Whose, check_password, parse_name
+from cellar_hub.spawner.homes import Homes, InUse
 
 from .book import Account, Book
 
 MOST = 1000  # accounts in one answer
 LONGEST_NAME = 255  # characters that the hub's database keeps
+CHOOSE = 'Say whose they are: "files": "theirs" (of this person) or "none" (of somebody else: they are deleted)'
+NO_DOCKER = "Docker does not answer: nobody knows"
 B = TypeVar("B")
 
 
@@ -35,10 +40,12 @@ class NewAccount(msgspec.Struct, forbid_unknown_fields=True):
     name: str
     password: str | None = None
     admin: bool = False
+    files: Whose | None = None
 
 
 class Change(msgspec.Struct, forbid_unknown_fields=True):
-    state: Literal["allowed", "blocked"]
+    state: Literal["allowed", "blocked"] | None = None
+    files: Whose | None = None
 
 
 class AccountsHandler(APIHandler):  # type: ignore[misc]  # it ships no types
@@ -53,6 +60,11 @@ class AccountsHandler(APIHandler):  # type: ignore[misc]  # it ships no types
     def book(self) -> Book:
         book: Book = self.authenticator.book
         return book
+
+    @property
+    def homes(self) -> Homes:
+        homes: Homes = self.authenticator.homes
+        return homes
 
     def body(self, kind: type[B]) -> B:
         try:
@@ -73,6 +85,36 @@ class AccountsHandler(APIHandler):  # type: ignore[misc]  # it ships no types
         if user is not None and user.admin and not self.current_user.admin:
             raise HTTPError(403, "Only administrators change an administrator's account")
         return user
+
+    async def settle(self, name: str, whose: Whose | None, is_new: bool) -> bool:
+        """Whether files are to be given to the user of that name, who may have to be made before (`give`); what is
+        nobody's any more is deleted here. Raises HTTPError."""
+        found = await self.homes.files(name)
+        if whose is None:
+            if found == "earlier" and is_new:
+                raise HTTPError(409, "%s", f"There are files of an earlier {name}. {CHOOSE}")
+            return False
+        if found == "unknown":
+            raise HTTPError(503, "%s", f"{NO_DOCKER} whether there are files of an earlier {name}")
+        if found == "theirs" and whose == "none":
+            raise HTTPError(409, "%s", f"The files are {name}'s own: nothing is deleted")
+        if found != "earlier" or whose == "theirs":
+            return found == "earlier"
+        try:
+            await self.homes.remove(name)
+        except InUse:
+            raise HTTPError(409, "%s", f"A workspace of an earlier {name} is still there: again in a minute") from None
+        except (DockerException, RequestException):
+            raise HTTPError(503, "%s", f"{NO_DOCKER} whether the files of an earlier {name} are gone") from None
+        self.note("user.files.remove", name)
+        return False
+
+    async def give(self, name: str) -> None:
+        try:
+            await self.homes.give(name)
+        except (DockerException, RequestException):
+            raise HTTPError(503, "%s", f"{NO_DOCKER} which files are {name}'s") from None
+        self.note("user.files.give", name)
 
     def _name(self, given: str) -> str:
         """As the hub keeps it. Raises HTTPError."""
@@ -110,12 +152,15 @@ class AccountList(AccountsHandler):
             digest = await self._digest(wanted.password or made or "")
         elif wanted.password:
             raise HTTPError(400, "Passwords are the directory's here")
+        gives = await self.settle(name, wanted.files, self.book.find(name) is None)
         user = self.find_user(name) or self.user_from_username(name)
         if wanted.admin:
             user.admin = True
         assign_default_roles(self.db, entity=user)
         self.db.commit()
         await maybe_future(self.authenticator.add_user(user))
+        if gives:
+            await self.give(name)
         self.book.put(name, digest)
         self.authenticator.forget_failures(name)
         self.note("user.account.add", name)
@@ -137,13 +182,27 @@ class AccountList(AccountsHandler):
 
 
 class OneAccount(AccountsHandler):
-    def get(self, name: str) -> None:
-        self.say(msgspec.to_builtins(self._found(name)))
+    async def get(self, name: str) -> None:
+        found = self._found(name)
+        self.say(msgspec.to_builtins(found) | {"files": await self.homes.files(name)})
 
     async def patch(self, name: str) -> None:
         wanted = self.body(Change)
         user = self.may_change(name)
-        if wanted.state == "blocked":
+        if (wanted.state is None) == (wanted.files is None):
+            raise HTTPError(400, "No such body: it must say state or files")
+        if wanted.state is not None:
+            await self._set_state(name, user, wanted.state)
+        elif user is None:
+            self._found(name)
+            raise HTTPError(409, "%s", f"{name} is no user of the hub yet")
+        else:
+            if await self.settle(name, wanted.files, False):
+                await self.give(name)
+            self.say({"name": name, "files": await self.homes.files(name)})
+
+    async def _set_state(self, name: str, user: Any, state: str) -> None:
+        if state == "blocked":
             if user is not None and user.name == self.current_user.name:
                 raise HTTPError(400, "Nobody can block themselves")
             if user is None and self.authenticator.kind == "local":
@@ -158,8 +217,8 @@ class OneAccount(AccountsHandler):
             if user is None and self.authenticator.kind == "local":  # a sign-up: from now on the hub knows them
                 await maybe_future(self.authenticator.add_user(self.user_from_username(name)))
             self.authenticator.forget_failures(name)
-        self.note(f"user.account.{'block' if wanted.state == 'blocked' else 'allow'}", name)
-        self.say(msgspec.to_builtins(self._found(name)) | ({"left": _left(user)} if wanted.state == "blocked" else {}))
+        self.note(f"user.account.{'block' if state == 'blocked' else 'allow'}", name)
+        self.say(msgspec.to_builtins(self._found(name)) | ({"left": _left(user)} if state == "blocked" else {}))
 
     async def delete(self, name: str) -> None:
         user = self.may_change(name)

@@ -33,6 +33,7 @@ from traitlets import Integer
 
 from cellar_hub.address import client_address
 from cellar_hub.settings import HubSettings
+from cellar_hub.spawner.homes import Homes
 
 from .api import HANDLERS
 from .attempts import UNKNOWN, hidden
@@ -71,6 +72,7 @@ class Login(Authenticator):  # type: ignore[misc]  # it ships no types
         settings: HubSettings = self.hub_settings
         self._secret = own_secret(settings.data / NAMES_KEY)
         self.book = Book(self.db, self.kind == "local")
+        self.homes = Homes(self.db, settings)
         self.checks = Checks(self.at_once, of_one=self.most_waiting)
         self._remembered = Remembered(self.db)
         self.throttle = Throttle(self._remembered.rows())
@@ -185,6 +187,7 @@ class Login(Authenticator):  # type: ignore[misc]  # it ships no types
         """By JupyterHub's own API, too: nobody comes back who was removed, and nobody is known who is new."""
         super().delete_user(user)
         self.book.remove(user.name)
+        self.homes.forget(user.name)
         self.forget_failures(user.name)
 
     def forget_failures(self, name: str) -> None:

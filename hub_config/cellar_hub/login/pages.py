@@ -99,8 +99,11 @@ class SignUpPage(BaseHandler):  # type: ignore[misc]  # it ships no types
             if login.book.waiting() >= settings.signups_waiting:
                 raise Refused(503, FULL, 3600)
             digest = await login.checks.run(client, lambda: bcrypt.hashpw(password, bcrypt.gensalt()))
-            # checked again, as others came meanwhile; and no name is free that is to be an administrator's
-            is_free = account not in login.admin_users and login.book.waiting() < settings.signups_waiting
+            files = await login.homes.files(account)
+            # checked again, as others came meanwhile; and no name is free that is to be an administrator's, or that
+            # still has the files of somebody who was removed
+            is_free = account not in login.admin_users and files not in ("earlier", "theirs")
+            is_free = is_free and login.book.waiting() < settings.signups_waiting
             is_new = is_free and login.book.ask(account, digest, wish, client)
             login.remember()
         except Refused as refused:

@@ -32,7 +32,8 @@ from cellar_hub.resolver import near_url
 from cellar_hub.settings import HubSettings
 from cellar_hub.spawner.creation import PORT, Creation, environment
 from cellar_hub.spawner.forwarding import Forwarding
-from cellar_hub.spawner.names import GPUS, KIND, SITE, WORKSPACE, Names, is_ours
+from cellar_hub.spawner.homes import Homes
+from cellar_hub.spawner.names import GPUS, KIND, OWNER, SITE, WORKSPACE, Names, is_ours
 from cellar_hub.spawner.networks import Networks, PoolExhausted
 from cellar_hub.spawner.probe import untried
 from cellar_hub.spawner.profiles import (
@@ -191,7 +192,7 @@ class CellarSpawner(DockerSpawner):
             )
         self._step(15, "Preparing your files")
         await self._remove_container()
-        await self._thread(self._make_volume)
+        await self._make_volume()
         self._step(30, "Making a private network")
         await self._thread(self.networks.make, names)
         await self._open_destinations()
@@ -245,14 +246,23 @@ class CellarSpawner(DockerSpawner):
         self.image = label
         return found
 
-    def _make_volume(self) -> None:
+    async def _make_volume(self) -> None:
         """The user's volume. Docker gives a new one the owner and content of the image's directory at its first use, so
-        that nobody has to be root in between."""
-        own = self.names.own
+        that nobody has to be root in between. Raises StartRefused for one that is somebody else's."""
+        own, name = self.names.own, self.user.name
+        homes = Homes(self.db, self.hub_settings)
         try:
-            self.client.inspect_volume(own)
+            found = await self.docker("inspect_volume", own)
         except NotFound:
-            self.client.create_volume(own, labels=self.names.labels())
+            labels = self.names.labels() | {OWNER: homes.person(name)}
+            found = await self.docker("create_volume", own, labels=labels)
+        if not homes.may_have(name, (found.get("Labels") or {}).get(OWNER, "")):
+            self.log.error("%s does not start: its files are an earlier user's (docs/login.md)", self._log_name)
+            raise StartRefused(
+                "There are files of an earlier user of your name. Please tell your administrator, who says whether they"
+                " are yours.",
+                status=403,
+            )
 
     async def _gpus_in_use(self) -> list[str]:
         labels = [f"{SITE}={self.hub_settings.site}", f"{KIND}={WORKSPACE}", GPUS]

@@ -85,6 +85,7 @@ class Site:
                 "CELLAR_OPERATOR": "kim",
                 "CONFIGPROXY_AUTH_TOKEN": "p" * 32,
                 "CELLAR_WORKSPACE_IMAGES": "none",
+                "DOCKER_HOST": "tcp://127.0.0.1:9",  # nobody's: a test that asks it brings one (`engine`)
                 "CELLAR_DATA": str(folder),
             }
             | more

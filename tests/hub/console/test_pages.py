@@ -20,11 +20,14 @@ import httpx
 import pytest
 from cellar_hub.audit import Event
 from cellar_hub.doctor import versions
+from cellar_hub.spawner.names import OWNER
 from cellar_hub.store import Store
 from cellar_hub.store.tables import usage
 
+from tests.hub.commands.engine import Volumes
 from tests.hub.commands.site import PASSWORD
 from tests.hub.console.site import ConsoleSite, xsrf_of
+from tests.hub.jupyter import proxy_command
 
 pytestmark = pytest.mark.timeout(240)
 ADMINS = (
@@ -551,3 +554,29 @@ def lengthen_audit(site: ConsoleSite) -> None:
     rows = f"{numbers} select 'long', i, at - 1 - i * 1e-3, {columns} from n, {source}"
     with contextlib.closing(sqlite3.connect(f"{site.books['CELLAR_DATA']}/cellar.db", timeout=30)) as books, books:
         books.execute(f"insert into cellar_audit (chain, seq, at, {columns}) {rows}")
+
+
+def test_whose_an_earlier_users_files_are_is_asked_with_the_new_account_or_on_the_persons_page(
+    tmp_path: Path,
+) -> None:
+    if not proxy_command():
+        pytest.skip("configurable-http-proxy is missing, and there is no npm to install it")
+    with Volumes() as volumes, contextlib.ExitStack() as stack:
+        site = ConsoleSite(tmp_path, DOCKER_HOST=volumes.address)
+        stack.callback(site.end)
+        admin = stack.enter_context(contextlib.closing(site.browser("admin")))
+        for name in ("nora", "olaf", "ann"):
+            volumes.labels[f"cellar-ws-{name}"] = {OWNER: "2020-01-01T00:00:00"}
+        asked = site.form(admin, "users", name="nora")
+        assert asked.status_code == 409 and "There are files of an earlier user nora: whose are they?" in asked.text
+        assert 'value="nora"' in asked.text and '<select name="files" required>' in asked.text
+        assert site.form(admin, "users", name="nora", files="").status_code == 409
+        assert "nora may log in with the password" in site.form(admin, "users", name="nora", files="theirs").text
+        assert "olaf may log in with the password" in site.form(admin, "users", name="olaf", files="none").text
+        assert set(volumes.labels) == {"cellar-ws-nora", "cellar-ws-ann"}
+        assert "whose are they?" not in page(admin, "users/nora") and "whose are they?" in page(admin, "users/ann")
+        assert "ann begins without files." in site.form(admin, "users/ann", action="files", files="none").text
+        assert "whose are they?" not in page(admin, "users/ann") and set(volumes.labels) == {"cellar-ws-nora"}
+        assert site.form(admin, "users/ann", action="files", files="all").status_code == 400
+        told = [(each.subject, each.detail["files"]) for each in site.events() if each.detail.get("files")]
+        assert set(told) >= {("nora", "theirs"), ("olaf", "none"), ("ann", "none")}

@@ -13,8 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cellar_hub.spawner.names import OWNER, Names
 
+from tests.hub.commands.engine import Volumes
 from tests.hub.commands.site import Site, said
+from tests.hub.login.test_names import files, made
 
 pytestmark = pytest.mark.timeout(240)
 PASSWORD = "a real password of PAM"
@@ -47,10 +50,16 @@ def names() -> Iterator[tuple[str, str, str]]:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory, names: tuple[str, str, str]) -> Iterator[Site]:
+def volumes() -> Iterator[Volumes]:
+    with Volumes() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory, names: tuple[str, str, str], volumes: Volumes) -> Iterator[Site]:
     group = names[2]
     settings = {"CELLAR_LOGIN": "pam", "CELLAR_PAM_SERVICE": SERVICE.name, "CELLAR_LOGIN_GROUPS": group}
-    found = Site(tmp_path_factory.mktemp("hub"), **settings, CELLAR_HUB_GROUPS=group)
+    found = Site(tmp_path_factory.mktemp("hub"), **settings, CELLAR_HUB_GROUPS=group, DOCKER_HOST=volumes.address)
     yield found
     found.end()
 
@@ -59,6 +68,19 @@ def log_in(site: Site, name: str, password: str, **headers: str) -> tuple[int, s
     browser, answer = site.answer_to(name, password, **headers)
     browser.close()
     return answer.status_code, said(answer.text)
+
+
+def test_whoever_was_removed_and_comes_back_gets_in_and_their_files_by_an_administrators_word(
+    site: Site, names: tuple[str, str, str], volumes: Volumes
+) -> None:
+    inside = names[0]
+    assert log_in(site, inside, PASSWORD)[0] == 302
+    volumes.labels[Names("cellar", inside).own] = {OWNER: made(site, inside)}
+    assert files(site, inside) == "theirs"
+    assert site.command("users", "remove", inside).returncode == 0
+    assert log_in(site, inside, PASSWORD)[0] == 302 and files(site, inside) == "earlier"
+    done = site.command("users", "files", inside, "--same-person")
+    assert done.returncode == 0 and files(site, inside) == "theirs", done.stderr
 
 
 def test_members_of_the_group_get_in_with_their_own_password_and_nobody_else(

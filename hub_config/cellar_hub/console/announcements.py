@@ -74,7 +74,7 @@ class AnnouncementsPage(PolicyPage):
         return found if found.tzinfo else found.replace(tzinfo=self.desk.settings.time_zone)
 
     async def _show(self, typed: dict[str, str] | None = None) -> None:
-        revision = await self.revision()
+        revision = await self.shown_revision()
         now = datetime.now(self.desk.settings.time_zone)
         zone = self.desk.settings.time_zone
         rows: list[dict[str, Any]] = []

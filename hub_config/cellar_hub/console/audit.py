@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
-from collections.abc import Generator
-from contextlib import closing
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
 import msgspec
-from tornado.iostream import StreamClosedError
-from tornado.web import HTTPError
 
 from cellar_hub.audit.entries import Entry, Place, Search, find_entries
-from cellar_hub.audit.export import export
+from cellar_hub.audit.export import Format, export
 
+from .download import Download
 from .page import Page
 
 ROWS = 50
-MOST_EXPORTS = 2
-"""At once: each keeps one of the few connections with which pages read."""
-SLOWEST = 60.0
-"""Seconds for which a reader may take nothing of a file."""
 FIELDS = ("user", "model", "subject", "request_id")
 
 
@@ -90,35 +82,13 @@ class AuditVerify(Page):
         self.redirect(self.settings["base"] + "audit", status=303)
 
 
-class AuditExport(Page):
+class AuditExport(Download):
     """Everything that matches, oldest first; that it was taken stands in the audit before the first byte leaves."""
 
-    under_way = 0
-
     async def get(self) -> None:
-        if AuditExport.under_way >= MOST_EXPORTS:
-            raise HTTPError(429, "Others are downloading the audit just now. Please try again in a moment.")
-        AuditExport.under_way += 1
-        try:
-            await self._send()
-        finally:
-            AuditExport.under_way -= 1
-
-    async def _send(self) -> None:
         search = search_of(self)
-        form = "jsonl" if self.field("form") == "jsonl" else "csv"
+        form: Format = "jsonl" if self.field("form") == "jsonl" else "csv"
         asked = {name: str(value) for name, value in msgspec.structs.asdict(search).items() if value}
         await self.desk.record(self.name, "audit.export", form, asked)
-        self.set_header("Content-Type", "text/csv; charset=utf-8" if form == "csv" else "application/jsonl")
-        self.set_header("Content-Disposition", f'attachment; filename="audit-{self.desk.today}.{form}"')
-        with closing(self._pieces(search, form)) as pieces:
-            while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
-                self.write(piece)
-                try:
-                    await asyncio.wait_for(self.flush(), SLOWEST)
-                except StreamClosedError:
-                    return
-
-    def _pieces(self, search: Search, form: Any) -> Generator[bytes, None, None]:
-        with self.desk.store.reading() as conn:
-            yield from export(conn, search, form)
+        kind = "text/csv; charset=utf-8" if form == "csv" else "application/jsonl"
+        await self.send(lambda conn: export(conn, search, form), kind, f"audit-{self.desk.today}.{form}")

@@ -39,7 +39,7 @@ class DestinationsPage(PolicyPage):
         return self.done("policy/destinations", "Saved. It counts within seconds.")
 
     async def _show(self, typed: dict[str, str]) -> None:
-        revision = await self.revision()
+        revision = await self.shown_revision()
         policy = self.desk.policy_file.current()
         self.show(
             "destinations.html",

@@ -103,6 +103,8 @@ class GroupPage(PolicyPage):
             except HubSays as says:
                 if says.status != 404:
                     raise
+        if name in self.desk.policy_file.current().groups:
+            return self.done("groups", "The group {name} is gone; its rules stay in the policy file.", name=name)
         return self.done("groups", "The group {name} is gone.", name=name)
 
     async def _show(self, name: str, form: RulesForm | None = None) -> None:
@@ -117,7 +119,7 @@ class GroupPage(PolicyPage):
         members = sorted(group.get("users", ())) if group else []
         part = self.field("q", 64)
         found = [each for each in members if part in each]
-        rules = await self.rules(f"groups.{name}", form)
+        rules = await self.rules(f"groups.{name}", self.desk.policy_file.current().for_("", ()), form)
         self.show(
             "group.html",
             name=name,

@@ -68,6 +68,11 @@ def user_path(name: str, *more: str) -> str:
     return "/users/" + "/".join(map(_segment, (name, *more)))
 
 
+def account_path(name: str) -> str:
+    """Raises HubSays for what is no name."""
+    return "/cellar/accounts/" + _segment(name)
+
+
 def group_path(name: str, *more: str) -> str:
     """Raises HubSays for what is no name."""
     return "/groups/" + "/".join(map(_segment, (name, *more)))

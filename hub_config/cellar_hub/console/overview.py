@@ -45,6 +45,7 @@ class OverviewPage(Page):
             )
 
         by_day, by_user, total, users = await self.desk.read(look)
+        signups = await self.ask_hub("GET", "/cellar/accounts", state="waiting", limit=1)
         self.show(
             "overview.html",
             **await numbers(self),
@@ -52,6 +53,7 @@ class OverviewPage(Page):
             by_user=by_user,
             total=total,
             users_today=users,
+            signups=signups["total"],
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import difflib
+import json
 import tomllib
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from cellar.settings import SettingsError
 from tornado.web import HTTPError
 
+from cellar_hub.policy import NO_POLICY, Allowed
 from cellar_hub.policybook import Conflict, PolicyBook, Revision
 from cellar_hub.policyedit import change
 
@@ -18,6 +20,7 @@ from .page import Page
 from .rules import NotANumber, RulesForm, changes_of, form_of, form_sent, said
 
 LONGEST_TEXT = 4 * 1024 * 1024
+LONGEST_TABLE = 100_000
 SHOWN = 50
 """Revisions in the list."""
 
@@ -37,6 +40,16 @@ class PolicyPage(Page):
             return None
         return await asyncio.to_thread(self.book.read)
 
+    async def shown_revision(self) -> Revision | None:
+        """The same for a page that is shown all the same: `error` then says why there is none."""
+        try:
+            return await self.revision()
+        except SettingsError as problem:
+            self.error = self.error or self.words(
+                "The policy file cannot be read, and the one before it counts. {problem}", problem=problem
+            )
+            return None
+
     async def locked(self) -> str:
         """Why nothing can be saved here, in the reader's language; empty when it can."""
         why = await asyncio.to_thread(lambda: self.book.writable)
@@ -44,6 +57,8 @@ class PolicyPage(Page):
             return ""
         if self.desk.settings.policy is None:
             return self.words("This site has no policy file: CELLAR_POLICY is not set.")
+        if not self.book.path.is_file():
+            return self.words("The policy file is gone. What it said last counts until the services are started anew.")
         return self.words("The policy file of this site is managed elsewhere, and can only be read here.")
 
     async def save(self, text: str, based_on: str, subject: str, detail: Mapping[str, str | int]) -> bool:
@@ -87,23 +102,20 @@ class PolicyPage(Page):
             return True, form
         if await self.save(text, based_on, table, said(changes)):
             return True, form
-        return False, await self._over_theirs(table, based_on, form)
+        return False, await self._over_theirs(table, form)
 
-    async def _over_theirs(self, table: str, based_on: str, form: RulesForm) -> RulesForm:
+    async def _over_theirs(self, table: str, form: RulesForm) -> RulesForm:
         """What was typed, over what somebody else has saved meanwhile: sent again, it takes nothing of theirs back."""
         now = await self.revision()
-        history = await asyncio.to_thread(self.book.history)
-        seen = next((each for each in history if each.id == based_on), None)
-        if seen is None or now is None:
-            return form
         try:
-            typed = changes_of(table, table_in(seen.text, table), form)
-            return form_of(table_in(change(now.text, *typed), table))
-        except SettingsError:
-            return form
+            seen = json.loads(self.field("seen", LONGEST_TABLE))
+            typed = changes_of(table, seen, form)
+            return form_of(table_in(change(now.text, *typed), table)) if now else form
+        except (SettingsError, ValueError, TypeError, KeyError, AttributeError):
+            return form  # whoever sent it has no page of ours
 
-    async def rules(self, table: str, form: RulesForm | None = None) -> dict[str, Any]:
-        """What the form's template needs."""
+    async def rules(self, table: str, inherited: Allowed, form: RulesForm | None = None) -> dict[str, Any]:
+        """What the form's template needs. `inherited`: what counts where this table says nothing."""
         try:
             now, locked = await self.revision(), await self.locked()
             said_here = table_in(now.text, table) if now else {}
@@ -120,6 +132,15 @@ class PolicyPage(Page):
         return {
             "form": form or form_of(said_here),
             "labels": LABELS,
+            "seen": json.dumps(said_here),
+            "inherited": {
+                "tokens_per_day": inherited.quota.per_day,
+                "tokens_per_month": inherited.quota.per_month,
+                "requests_per_minute": inherited.requests_per_minute,
+                "max_tokens": inherited.max_tokens,
+                "max_running": inherited.max_running,
+                "max_waiting": inherited.max_waiting,
+            },
             "based_on": now.id if now else "",
             "locked": locked,
             "choices": {
@@ -166,14 +187,14 @@ class DefaultPage(PolicyPage):
     """What everybody may."""
 
     async def get(self) -> None:
-        self.show("default.html", **await self.rules("default"))
+        self.show("default.html", **await self.rules("default", NO_POLICY.for_("", ())))
 
     async def post(self) -> None:
         saved, form = await self.save_rules("default", self.field("based_on"))
         if saved:
             self.done("policy/default", "Saved. It counts within seconds.")
         else:
-            self.show("default.html", **await self.rules("default", form))
+            self.show("default.html", **await self.rules("default", NO_POLICY.for_("", ()), form))
 
 
 class FilePage(PolicyPage):
@@ -192,7 +213,7 @@ class FilePage(PolicyPage):
             await self._show(text)
 
     async def _show(self, typed: str | None = None) -> None:
-        now = await self.revision()
+        now = await self.shown_revision()
         history = await asyncio.to_thread(self.book.history) if now else []
         self.show(
             "policy.html",

@@ -20,7 +20,7 @@ from cellar_hub.usage.ledger import UsageNow, usage_now
 from cellar_hub.usage.report import Span, Sum, usage_by
 
 from .deeds import with_people
-from .hub import HubSays, epoch, group_path, user_path
+from .hub import HubSays, account_path, epoch, group_path, user_path
 from .overview import DAYS, day_bars
 from .page import Page
 from .policy import PolicyPage
@@ -128,7 +128,7 @@ class UserPage(PolicyPage):
 
     async def _show(self, name: str, form: RulesForm | None = None) -> None:
         account, user, tokens, groups = await asyncio.gather(
-            self._or_none(f"/cellar/accounts/{user_path(name)[7:]}"),
+            self._or_none(account_path(name)),
             self._or_none(user_path(name)),
             self._or_none(user_path(name, "tokens")),
             self.ask_hub("GET", "/groups"),
@@ -137,7 +137,8 @@ class UserPage(PolicyPage):
         if account is None and user is None:
             raise HTTPError(404)
         mine = sorted((user or {}).get("groups", ()))
-        allowed = self.desk.policy_file.current().for_(name, mine)
+        policy = self.desk.policy_file.current()
+        allowed = policy.for_(name, mine)
         now, recent, by_day, by_model = await self._books(name, allowed)
         self.show(
             "user.html",
@@ -156,7 +157,7 @@ class UserPage(PolicyPage):
             recent=recent,
             chart=day_bars(by_day, self._month, self.words),
             by_model=by_model,
-            **await self.rules(f"users.{name}", form),
+            **await self.rules(f"users.{name}", policy.for_("", mine), form),
         )
 
     async def post(self, name: str) -> None:
@@ -233,6 +234,9 @@ class UserPage(PolicyPage):
         return "{name} is blocked: {done}.", {"done": ", ".join(done)}
 
     async def _remove(self, name: str) -> tuple[str, dict[str, str]]:
+        account = await self._or_none(account_path(name))
+        if account is not None and account["state"] == "allowed":
+            raise Unusable(self.words("block {name} first", name=name))
         await self._people(lambda people: people.remove(name))
         return "The account of {name} is gone.", {}
 

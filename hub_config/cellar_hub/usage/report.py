@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import date
 from typing import Any, Literal
 
@@ -55,15 +55,28 @@ def usage_by(
     offset: int = 0,
 ) -> list[Sum]:
     """One sum for each group that has a row; `users`: of these alone. Ordered by `by`, or by tokens."""
-    columns = [_COLUMNS[each] for each in by]
-    rows = _within(select(*columns, *(func.sum(usage.c[each]).label(each) for each in _COUNTED)), span)
+    rows = _grouped(by, span)
     if users is not None:
         rows = rows.where(usage.c.user_name.in_(users))
-    order = [_TOKENS.desc(), *columns] if largest_first else columns
-    rows = rows.group_by(*columns).order_by(*order).limit(limit).offset(offset)
-    found = conn.execute(rows)
-    names = [*by, *_COUNTED]
-    return [Sum(**_typed(dict(zip(names, row, strict=True)))) for row in found]
+    if largest_first:
+        rows = rows.order_by(None).order_by(_TOKENS.desc(), *(_COLUMNS[each] for each in by))
+    return [_sum(by, row) for row in conn.execute(rows.limit(limit).offset(offset))]
+
+
+def usage_rows(conn: Connection, by: Sequence[By], span: Span) -> Iterator[Sum]:
+    """The same in the order of `by`, one after another: there may be millions."""
+    for row in conn.execution_options(yield_per=1000).execute(_grouped(by, span)):
+        yield _sum(by, row)
+
+
+def _grouped(by: Sequence[By], span: Span) -> Select[Any]:
+    columns = [_COLUMNS[each] for each in by]
+    rows = select(*columns, *(func.sum(usage.c[each]).label(each) for each in _COUNTED))
+    return _within(rows, span).group_by(*columns).order_by(*columns)
+
+
+def _sum(by: Sequence[By], row: Sequence[Any]) -> Sum:
+    return Sum(**_typed(dict(zip([*by, *_COUNTED], row, strict=True))))
 
 
 def added_up(sums: Iterable[Sum], by: By) -> list[Sum]:

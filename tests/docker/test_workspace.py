@@ -299,6 +299,17 @@ def test_a_start_that_a_killed_hub_left_is_ended_by_the_next_one(site: Site, wor
     assert hub.start_server("alice")["ready"]
 
 
+def test_nobody_is_removed_while_their_workspace_starts(site: Site, workspace_image: str) -> None:
+    hub = Hub(site, workspace_image, "10.199.19.0/26", STAND_IN="hang")
+    hub.start()
+    hub.call("POST", "/users/dave")
+    assert hub.call("POST", "/users/dave/server", {})[0] == 202
+    wait_for(lambda: site.containers(**{names.USER: "dave"}), 60, hub.log)
+    for path, status in (("/users/dave", 400), ("/cellar/accounts/dave", 409)):
+        assert hub.call("DELETE", path)[0] == status
+    assert hub.call("GET", "/users/dave")[0] == 200
+
+
 def test_a_container_that_no_server_of_the_hub_belongs_to_is_removed_by_the_keeper(hub: Hub) -> None:
     site = hub.site
     hub.start_server("frank")

@@ -184,7 +184,10 @@ class Login(Authenticator):  # type: ignore[misc]  # it ships no types
         return self.book.state(user.name) not in ("waiting", "blocked")
 
     def delete_user(self, user: Any) -> None:
-        """By JupyterHub's own API, too: nobody comes back who was removed, and nobody is known who is new."""
+        """By JupyterHub's own API, too: nobody comes back who was removed, and nobody is known who is new. Raises
+        HTTPError while a workspace starts or stops: it would live on beside the next user of that name."""
+        if any(spawner.pending for spawner in user.spawners.values()):
+            raise HTTPError(400, "%s", f"The workspace of {user.name} is on its way: again in a minute")
         super().delete_user(user)
         self.book.remove(user.name)
         self.homes.forget(user.name)

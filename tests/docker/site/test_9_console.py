@@ -10,6 +10,7 @@ from playwright.sync_api import expect
 from tests.docker.site.conftest import NewPerson
 from tests.docker.site.installation import SHORT, Installation
 from tests.docker.site.person import Person
+from tests.docker.site.test_5_network import answers
 from tests.ui.lab import wait_until
 
 
@@ -33,9 +34,7 @@ def save(admin: Person) -> None:
 
 
 def test_the_overview_shows_the_model_server_and_who_works(site: Installation, admin: Person, ada: Person) -> None:
-    ada.panel.show()
-    ada.panel.ask("Say hello.")
-    ada.panel.expect_state("complete", "length", seconds=120)
+    assert answers(site, "ada")
     open_console(admin, "models")
     expect(admin.page.get_by_role("main")).to_contain_text("http://model:8001/v1")
     expect(admin.page.locator(".state.good").first).to_have_text("up")

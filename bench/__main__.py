@@ -16,6 +16,7 @@ from contextlib import ExitStack
 from playwright.sync_api import Browser
 
 from bench import (
+    console,
     footprint,
     gateway,
     gateway_users,
@@ -81,6 +82,7 @@ SECTIONS: dict[str, Callable[[Place], Section]] = {
     "gateway-users": lambda _: _apart(gateway_users.section),
     "store": lambda _: _apart(hub_store.section),
     "login": lambda _: _apart(login.section),
+    "console": lambda _: _apart(console.section),
     "prefix": lambda _: prefix.section(),
     "vllm-serve": lambda _: _apart(vllm_serve.section),
     "networks": lambda _: _apart(networks.section),

@@ -22,13 +22,13 @@ Beside it lies gateway.env (make hub makes it, empty): the variables that key_va
 NAME=KEY a line, for the gateway and for nobody else.
 """
 SECRETS = (
-    *("CONFIGPROXY_AUTH_TOKEN", "CELLAR_GATEWAY_TOKEN", "CELLAR_COMMANDS_TOKEN", "CELLAR_FORWARDER_TOKEN"),
-    *("POSTGRES_PASSWORD", "POSTGRES_HUB_PASSWORD", "DOCKER_GID"),
+    *("CONFIGPROXY_AUTH_TOKEN", "CELLAR_GATEWAY_TOKEN", "CELLAR_COMMANDS_TOKEN", "CELLAR_CONSOLE_TOKEN"),
+    *("CELLAR_FORWARDER_TOKEN", "POSTGRES_PASSWORD", "POSTGRES_HUB_PASSWORD", "DOCKER_GID"),
 )
 FIXED = frozenset(
     {
         *("CELLAR_DATA", "CELLAR_PROXY_API_URL", "CELLAR_GATEWAY_OPERATIONS_URL", "DOCKER_HOST"),
-        *("CELLAR_HUB_URL", "CELLAR_GATEWAY_URL"),
+        *("CELLAR_HUB_URL", "CELLAR_GATEWAY_URL", "CELLAR_CONSOLE_URL", "CELLAR_CONSOLE_LISTEN"),
         *("CELLAR_GATEWAY_LISTEN", "CELLAR_GATEWAY_OPERATIONS", "CELLAR_AUDIT_HEADS", "CELLAR_HUB_API_URL"),
         *("CELLAR_FORWARDERS", "CELLAR_FORWARDER_NUMBER", "CELLAR_LEASES", "CELLAR_REPORT_URL"),
         *("CELLAR_PROXY_URL", "CELLAR_TLS_URL"),
@@ -42,6 +42,7 @@ MADE: list[Entry] = [
     ("CONFIGPROXY_AUTH_TOKEN", "", "Secret between hub and proxy, 16 characters at least"),
     ("CELLAR_GATEWAY_TOKEN", "", "Secret between hub and gateway, 16 characters at least"),
     ("CELLAR_COMMANDS_TOKEN", "", "Secret of the command line cellar-hub at the hub, 16 characters at least"),
+    ("CELLAR_CONSOLE_TOKEN", "", "Secret between hub and console, 16 characters at least"),
     ("CELLAR_FORWARDER_TOKEN", "", "Secret between forwarders and gateway, 16 characters at least"),
     (
         "POSTGRES_PASSWORD",
@@ -115,6 +116,7 @@ TLS: list[Entry] = [
 ]
 CHANGED = {
     "CELLAR_ADMINS": "admin",
+    "CELLAR_POLICY": "/var/lib/cellar-policy/policy.toml",
     "CELLAR_WORKSPACE_IMAGES": "cellar-workspace:dev",
     "VLLM_BASE_URL": "http://model:8001/v1",
     "CELLAR_MAX_INFLIGHT": "2",

@@ -40,6 +40,7 @@ SECRETS = (
     "CONFIGPROXY_AUTH_TOKEN",
     "CELLAR_GATEWAY_TOKEN",
     "CELLAR_COMMANDS_TOKEN",
+    "CELLAR_CONSOLE_TOKEN",
     "CELLAR_FORWARDER_TOKEN",
     "POSTGRES_PASSWORD",
     "POSTGRES_HUB_PASSWORD",
@@ -353,7 +354,7 @@ def start(stack: Stack, build: bool = True) -> None:
     host = "127.0.0.1" if listen in ("0.0.0.0", "::") else listen
     path = stack.settings.get("CELLAR_BASE_PATH") or "/"
     wait_until_ready(stack, f"http://{host}:{port}{path}")
-    for service in ("gateway", *sorted(OVERLAY_SERVICES & set(stack.overlays))):
+    for service in ("gateway", "console", *sorted(OVERLAY_SERVICES & set(stack.overlays))):
         wait_until_well(stack, service)
     name = make_first_admin(stack)
     url = stack.settings.get("CELLAR_PUBLIC_URL") or f"http://{host}:{port}"
@@ -401,6 +402,8 @@ def main(arguments: Sequence[str]) -> None:
         Stack(read_env()).down()
         step("Cellar Hub has ended. Users' files are in their volumes; `make hub` starts it again.")
         return
+    if (COMPOSE / ".restore").exists():
+        raise SystemExit("A restore did not come to its end: hub_config/compose/cellar-hub restore --undo")
     write_env()
     stack = Stack(read_env())
     check_env(ENV.read_text(), shown(ENV), _known(), "".join(path.read_text() for path in stack.files))

@@ -131,6 +131,12 @@ def ensure_redis(outcome: Outcome) -> None:
         outcome.missing.append("Redis (apt-get install redis-server): the tests of limits shared by gateways")
 
 
+def ensure_directory(outcome: Outcome) -> None:
+    """OpenLDAP's server, for the tests of log-in; each starts one of its own."""
+    if shutil.which("slapd") is None and not Path("/usr/sbin/slapd").exists():
+        apt_install(outcome, ["slapd"])
+
+
 # --- parts
 
 
@@ -229,6 +235,7 @@ def everything(outcome: Outcome) -> None:
     ensure_browser(outcome)
     ensure_postgresql(outcome)
     ensure_redis(outcome)
+    ensure_directory(outcome)
     apt_install(outcome, [*engine.packages(), *vllm_cpu.packages()])
     build(outcome)
     check(outcome)

@@ -5,15 +5,22 @@ What each setting is for stands beside it. Nobody may log in unless an administr
 
 from __future__ import annotations
 
+import datetime
+import logging
 import sys
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
 from jupyterhub.auth import Authenticator
 from jupyterhub.services.service import Service
+from jupyterhub.utils import subdomain_hook_idna
 
-from cellar_hub.login import Login
+from cellar_hub.console import CONSOLE, SCOPES
+from cellar_hub.login.ways import set_login
 from cellar_hub.pages import TEMPLATES, template_vars
+from cellar_hub.policy import Announced
+from cellar_hub.policyfile import PolicyFile
 from cellar_hub.reconnecting import database_options, keep_connected
 from cellar_hub.renaming import guard_names
 from cellar_hub.settings import HubSettings
@@ -69,8 +76,32 @@ def _hub(c: Any, settings: HubSettings) -> None:
     hub.last_activity_interval = 0  # what the proxy saw does not count: a forgotten page talks for ever
     hub.authenticate_prometheus = True
     hub.template_paths = [str(TEMPLATES)]  # English and Korean
-    hub.template_vars = template_vars()
-    hub.log_level = settings.log_level.upper()
+    hub.template_vars = template_vars() | {
+        "cellar_announcements": announced(CellarSpawner.watch(settings).policy),
+        "cellar_console": console_address(settings),
+    }
+    hub.log_level = getattr(logging, settings.log_level.upper())  # JupyterHub does not know the word WARNING
+
+
+def console_address(settings: HubSettings) -> str:
+    """For browsers; empty when there is no console. With an origin for each workspace services have one, too."""
+    if not settings.console_token:
+        return ""
+    host = settings.subdomain_host
+    if host:
+        parts = urlsplit(host)
+        name = subdomain_hook_idna(CONSOLE, parts.hostname or "", "service")  # as JupyterHub names it by default
+        host = f"{parts.scheme}://{name}" + (f":{parts.port}" if parts.port else "")
+    return f"{host}{settings.base_path}services/{CONSOLE}/"
+
+
+def announced(policy: PolicyFile) -> Callable[[Any], tuple[Announced, ...]]:
+    """For pages: whoever looks (JupyterHub's user; None: nobody yet) -> what is to be told now."""
+
+    def to(user: Any) -> tuple[Announced, ...]:
+        return policy.current().announced(datetime.datetime.now(datetime.UTC), "users" if user else "all")
+
+    return to
 
 
 def _proxy(c: Any, settings: HubSettings) -> None:
@@ -82,17 +113,8 @@ def _proxy(c: Any, settings: HubSettings) -> None:
 
 
 def _logins(c: Any, settings: HubSettings) -> None:
-    c.JupyterHub.authenticator_class = Login
-    c.Login.hub_settings = settings
-    login = c.NativeAuthenticator
-    login.enable_signup = False  # accounts are made by an administrator
-    login.open_signup = False
-    login.minimum_password_length = 10
-    login.check_common_password = True
-    login.allowed_failed_logins = 10
-    login.seconds_before_next_try = 60  # short: who knows a name could lock its owner out
+    set_login(c, settings)
     c.Authenticator.allow_all = False
-    c.Authenticator.allow_existing_users = True
     c.Authenticator.admin_users = set(settings.admins)
     c.Authenticator.delete_invalid_users = False
     c.Authenticator.enable_auth_state = False
@@ -104,9 +126,10 @@ def _logins(c: Any, settings: HubSettings) -> None:
 
 def _rights(c: Any, settings: HubSettings) -> None:
     c.JupyterHub.custom_scopes = {LLM: {"description": "Ask the language models through the gateway"}}
-    # JupyterHub drops a scope that a token asks for and its user lacks, without a word: all users have these two
+    # JupyterHub drops a scope that a token asks for and its user lacks, without a word: all users have these
+    pages = [f"access:services!service={CONSOLE}"] if settings.console_token else []
     c.JupyterHub.load_roles = [
-        {"name": "user", "description": "Their own workspace, and the models", "scopes": ["self", LLM, ACCESS]},
+        {"name": "user", "description": "Their own workspace, and the models", "scopes": ["self", LLM, ACCESS, *pages]},
         {
             "name": "keeper",
             "description": "Keeps workspaces' networks, volumes and routes in order",
@@ -148,6 +171,18 @@ def _services(c: Any, settings: HubSettings) -> None:
         # no scope lets a service make somebody an administrator (`users add --admin`): JupyterHub asks for `admin`
         commands = {"name": "commands", "api_token": settings.commands_token, "admin": True, "display": False}
         services.append(commands)
+    if settings.console_token:
+        console: dict[str, Any] = {
+            "name": CONSOLE,
+            "url": settings.console_url,
+            "api_token": settings.console_token,
+            "display": False,  # pages/templates/page.html links to it
+            "oauth_no_confirm": True,
+            "oauth_client_allowed_scopes": list(SCOPES),
+        }
+        if Service.class_traits().get("timeout"):
+            console["timeout"] = 3
+        services.append(console)
     c.JupyterHub.services = [*services, gateway]  # in this order they are started
 
 

@@ -28,6 +28,7 @@ FIXED_NAMES = frozenset(
     {
         *("hub", "proxy", "gateway", "bastion", "forwarder", "localhost"),
         *("model", "vllm", "vllm-2", "router", "postgres", "redis", "hub-control", "gateway-control"),
+        *("console", "console-control"),
     }
 )
 """What workspaces call the services of the hub, and themselves, and what these call each other. The socket filter has

@@ -2,74 +2,41 @@
 
 from __future__ import annotations
 
-import logging
-import os
-import time
 from pathlib import Path
 
 from cellar.settings import SettingsError
 
 from cellar_hub.policy import NO_POLICY, Policy, parse_policy
-
-LOOK_EVERY = 1.0
-MAX_BYTES = 4 * 1024 * 1024
-
-log = logging.getLogger(__name__)
+from cellar_hub.watchedfile import WatchedFile, read_text
 
 
 class PolicyFile:
-    """`current()` is cheap: the file's times are looked at once a second. Raises `SettingsError` only when made."""
+    """`current()` is cheap. Raises `SettingsError` only when made."""
 
     def __init__(self, path: Path | None) -> None:
-        self._path = path
-        self._seen: tuple[int, int, int] | None = None
-        self._looked_at = time.monotonic()
-        self.ok = True
-        self._policy = NO_POLICY
-        if path is not None:
-            self._seen = _stamp(path)
-            self._policy = _read(path)
+        self._file = None if path is None else WatchedFile(path, read_policy, "the policy")
+
+    @property
+    def ok(self) -> bool:
+        return self._file is None or self._file.ok
 
     def current(self) -> Policy:
-        if self._path is not None and time.monotonic() - self._looked_at > LOOK_EVERY:
-            self._looked_at = time.monotonic()
-            self._look(self._path)
-        return self._policy
+        return NO_POLICY if self._file is None else self._file.current()
 
-    def _look(self, path: Path) -> None:
-        seen = _stamp(path)
-        if seen == self._seen:
-            return
-        self._seen = seen
-        try:
-            self._policy = _read(path)
-        except SettingsError as problem:
-            self.ok = False
-            log.error("the policy stays as it was: %s", problem)
-        else:
-            self.ok = True
-            log.info("the policy was read again")
+    def look(self) -> None:
+        """Now, and not within a second."""
+        if self._file is not None:
+            self._file.look()
 
 
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
-
-
-def _read(path: Path) -> Policy:
+def read_policy(path: Path) -> Policy:
+    """Raises `SettingsError`."""
     name = f"CELLAR_POLICY ({path})"
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-        if len(data) > MAX_BYTES:
-            raise SettingsError(name, "is too large")
-        if not data.strip():  # a full disk or an editor at work, and not the wish to lift every limit
-            raise SettingsError(name, "is empty; one that sets no limits has the line [default]")
-        return parse_policy(data.decode(), name)
-    except OSError as problem:
-        raise SettingsError(name, f"cannot be read: {problem.strerror}") from None
-    except UnicodeDecodeError:
-        raise SettingsError(name, "is not UTF-8") from None
+    return check_text(read_text(path, name), name)
+
+
+def check_text(text: str, name: str) -> Policy:
+    """What a policy file holds. Raises `SettingsError` that begins with `name`."""
+    if not text.strip():  # a full disk or an editor at work, and not the wish to lift every limit
+        raise SettingsError(name, "is empty; one that sets no limits has the line [default]")
+    return parse_policy(text, name)

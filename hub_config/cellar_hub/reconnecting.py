@@ -89,6 +89,11 @@ def _say_who_is_away() -> None:
     BaseHandler._resolve_roles_and_scopes = resolved
 
 
+def note_written(session: Session) -> None:
+    """By a statement that was no object's: the session does not see those by itself."""
+    session.info[_WROTE] = True
+
+
 def _before_a_statement(state: ORMExecuteState) -> None:
     session = state.session
     if session.in_transaction() and not session.info.get(_WROTE) and _is_lost(session):
@@ -97,7 +102,7 @@ def _before_a_statement(state: ORMExecuteState) -> None:
 
 
 def _after_a_flush(session: Session, _: Any) -> None:
-    session.info[_WROTE] = True
+    note_written(session)
 
 
 def _after_a_transaction(session: Session, transaction: SessionTransaction) -> None:

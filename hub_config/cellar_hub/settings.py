@@ -25,7 +25,9 @@ from cellar_hub.values import (
     parse_count,
     parse_images,
     parse_key,
+    parse_ldap,
     parse_listen,
+    parse_name_of_file,
     parse_origin,
     parse_parent_origin,
     parse_path,
@@ -37,6 +39,7 @@ from cellar_hub.values import (
     parse_size,
     parse_text,
     parse_volumes,
+    parse_word,
     parse_words,
     parse_workers,
     parse_zone,
@@ -93,7 +96,54 @@ def _pool() -> Any:
 
 
 @dataclass(frozen=True, kw_only=True)
-class GatewaySettings:
+class BooksSettings:
+    """What everybody needs who keeps the books: the gateway and the console."""
+
+    data: Path = setting("CELLAR_DATA", Path("/var/lib/cellar"), parse_path, "directory for what is kept")
+    database_url: str = setting(
+        "CELLAR_DATABASE_URL",
+        "",
+        parse_text,
+        "sqlite:///FILE or postgresql+psycopg://...; absent: SQLite in CELLAR_DATA",
+        secret=True,
+    )
+    policy: Path | None = setting(
+        "CELLAR_POLICY",
+        None,
+        parse_path,
+        "File with limits, destinations and announcements (TOML), read again when it changes; in the volume policy an"
+        " admin may change it from a page, in your own folder it is yours alone",
+    )
+    audit_keys: Path | None = setting(
+        "CELLAR_AUDIT_KEYS",
+        None,
+        parse_path,
+        "file with the audit's keys, made at first; absent: audit-keys in CELLAR_DATA",
+    )
+    audit_heads: Path | None = setting(
+        "CELLAR_AUDIT_HEADS", None, parse_path, "file on another volume for the heads of the audit's chains"
+    )
+    audit_syslog: str = setting(
+        "CELLAR_AUDIT_SYSLOG", "", parse_text, "where those heads go too: a socket like /dev/log, or HOST:PORT (UDP)"
+    )
+    pool: ipaddress.IPv4Network = _pool()
+    reverse_proxies: int = _reverse_proxies()
+    hub_api_url: str = setting("CELLAR_HUB_API_URL", "http://hub:8081/hub/api", parse_base_url, "JupyterHub's API")
+    base_path: str = setting("CELLAR_BASE_PATH", "/", parse_base_path, "path under which the hub lives")
+    time_zone: ZoneInfo = setting(
+        "CELLAR_TIME_ZONE", ZoneInfo("UTC"), parse_zone, "in which days and months of quotas begin"
+    )
+    log_level: str = setting(
+        "CELLAR_LOG_LEVEL", "info", parse_choice("debug", "info", "warning", "error"), "what is logged"
+    )
+
+    @property
+    def database(self) -> str:
+        return self.database_url or f"sqlite:///{self.data / 'cellar.db'}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatewaySettings(BooksSettings):
     """`python -m cellar_hub.gateway`."""
 
     listen: tuple[str, int] = setting(
@@ -110,14 +160,6 @@ class GatewaySettings:
         "gateway-1",
         parse_text,
         "of this process in the audit; each of several gateways has its own",
-    )
-    data: Path = setting("CELLAR_DATA", Path("/var/lib/cellar"), parse_path, "directory for what is kept")
-    database_url: str = setting(
-        "CELLAR_DATABASE_URL",
-        "",
-        parse_text,
-        "sqlite:///FILE or postgresql+psycopg://...; absent: SQLite in CELLAR_DATA",
-        secret=True,
     )
     models: Path | None = setting(
         "CELLAR_MODELS", None, parse_path, "file with the table of model servers (TOML or JSON)"
@@ -137,28 +179,6 @@ class GatewaySettings:
         parse_workers,
         "addresses of the servers behind vllm-router, which VLLM_BASE_URL names; each tells its own metrics",
     )
-    policy: Path | None = setting(
-        "CELLAR_POLICY",
-        None,
-        parse_path,
-        "File with limits and destinations by group (TOML); read again when it changes",
-    )
-    audit_keys: Path | None = setting(
-        "CELLAR_AUDIT_KEYS",
-        None,
-        parse_path,
-        "file with the audit's keys, made at first; absent: audit-keys in CELLAR_DATA",
-    )
-    audit_heads: Path | None = setting(
-        "CELLAR_AUDIT_HEADS", None, parse_path, "file on another volume for the heads of the audit's chains"
-    )
-    audit_syslog: str = setting(
-        "CELLAR_AUDIT_SYSLOG", "", parse_text, "where those heads go too: a socket like /dev/log, or HOST:PORT (UDP)"
-    )
-    pool: ipaddress.IPv4Network = _pool()
-    reverse_proxies: int = _reverse_proxies()
-    hub_api_url: str = setting("CELLAR_HUB_API_URL", "http://hub:8081/hub/api", parse_base_url, "JupyterHub's API")
-    base_path: str = setting("CELLAR_BASE_PATH", "/", parse_base_path, "path under which the hub lives")
     token: str = setting(
         "CELLAR_GATEWAY_TOKEN",
         "",
@@ -175,9 +195,6 @@ class GatewaySettings:
     )
     forwarders: int = setting(
         "CELLAR_FORWARDERS", 0, parse_count(0, 8), "how many forwarders run; docker-compose.intranet.yml sets it"
-    )
-    time_zone: ZoneInfo = setting(
-        "CELLAR_TIME_ZONE", ZoneInfo("UTC"), parse_zone, "in which days and months of quotas begin"
     )
     redis_url: str = setting(
         "CELLAR_REDIS_URL",
@@ -200,9 +217,6 @@ class GatewaySettings:
         "CELLAR_STOP_GRACE", 10.0, parse_seconds(0, 600), "seconds that running answers have at a shutdown"
     )
     ca_bundle: str = setting("CELLAR_CA_BUNDLE", "", parse_text, "PEM file for model servers with https")
-    log_level: str = setting(
-        "CELLAR_LOG_LEVEL", "info", parse_choice("debug", "info", "warning", "error"), "what is logged"
-    )
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> GatewaySettings:
@@ -212,9 +226,34 @@ class GatewaySettings:
             raise SettingsError("VLLM_BASE_URL", "must name the model server, or CELLAR_MODELS a table of them")
         return found
 
-    @property
-    def database(self) -> str:
-        return self.database_url or f"sqlite:///{self.data / 'cellar.db'}"
+
+@dataclass(frozen=True, kw_only=True)
+class ConsoleSettings(BooksSettings):
+    """`python -m cellar_hub.console`."""
+
+    listen: tuple[str, int] = setting(
+        "CELLAR_CONSOLE_LISTEN", ("0.0.0.0", 8070), parse_listen, "where the proxy finds the console"
+    )
+    token: str = setting(
+        "CELLAR_CONSOLE_TOKEN", REQUIRED, parse_secret, "the console's service token at the hub", secret=True
+    )
+    gateway_token: str = setting(
+        "CELLAR_GATEWAY_TOKEN", REQUIRED, parse_secret, "with which the gateway is told who is blocked", secret=True
+    )
+    gateway_operations: str = setting(
+        "CELLAR_GATEWAY_OPERATIONS_URL", "http://gateway:8090", parse_origin, "The gateway's second port"
+    )
+    subdomain_host: str = setting(
+        "CELLAR_SUBDOMAIN_HOST",
+        "",
+        parse_parent_origin,
+        "An origin for each workspace, below this one: https://hub.example.org (wildcard DNS and certificate)",
+    )
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> ConsoleSettings:
+        """Raises `SettingsError`."""
+        return read_settings(cls, env)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -243,6 +282,95 @@ class HubSettings:
         "An origin for each workspace, below this one: https://hub.example.org (wildcard DNS and certificate)",
     )
     admins: tuple[str, ...] = setting("CELLAR_ADMINS", (), parse_words, "Names of the first administrators")
+    login: str = setting(
+        "CELLAR_LOGIN",
+        "local",
+        parse_choice("local", "pam", "ldap", "oidc"),
+        "Where passwords are: local (accounts of this hub), pam (of the machine), ldap, oidc (docs/login.md)",
+    )
+    login_names: tuple[str, ...] = setting(
+        "CELLAR_LOGIN_NAMES", (), parse_words, "Who is let in by name, where a directory has the passwords"
+    )
+    login_groups: tuple[str, ...] = setting(
+        "CELLAR_LOGIN_GROUPS", (), parse_words, "Whose members are let in: names of the directory's groups"
+    )
+    hub_groups: tuple[str, ...] = setting(
+        "CELLAR_HUB_GROUPS",
+        (),
+        parse_words,
+        "Groups of the directory that become groups of the hub, which has then no others; for policy and profiles",
+    )
+    pam_service: str = setting(
+        "CELLAR_PAM_SERVICE", "login", parse_name_of_file, "The file in /etc/pam.d that is asked"
+    )
+    ldap_server: str = setting(
+        "CELLAR_LDAP_SERVER", "", parse_ldap, "The directory: ldaps://HOST[:PORT], or ldap://HOST[:PORT] with StartTLS"
+    )
+    ldap_tls: str = setting(
+        "CELLAR_LDAP_TLS", "on", parse_choice("on", "off"), "off: passwords travel in clear text (ldap:// alone)"
+    )
+    ldap_ca: Path | None = setting(
+        "CELLAR_LDAP_CA", None, parse_path, "PEM file with the authority behind its certificate; empty: the system's"
+    )
+    ldap_user_dn: str = setting(
+        "CELLAR_LDAP_USER_DN",
+        "",
+        parse_text,
+        "Where somebody's entry is: uid={username},ou=people,dc=example,dc=org; or CELLAR_LDAP_USER_BASE",
+    )
+    ldap_user_base: str = setting(
+        "CELLAR_LDAP_USER_BASE",
+        "",
+        parse_text,
+        "Below which somebody's entry is looked for, when it has no fixed place",
+    )
+    ldap_user_attribute: str = setting(
+        "CELLAR_LDAP_USER_ATTRIBUTE", "uid", parse_word, "By which attribute; sAMAccountName in Active Directory"
+    )
+    ldap_bind_dn: str = setting("CELLAR_LDAP_BIND_DN", "", parse_text, "As whom the hub looks for it; empty: as nobody")
+    ldap_bind_password: str = setting(
+        "CELLAR_LDAP_BIND_PASSWORD", "", parse_text, "And with which password", secret=True
+    )
+    ldap_group_base: str = setting(
+        "CELLAR_LDAP_GROUP_BASE",
+        "",
+        parse_text,
+        "The entry right above the groups that are named in these settings: ou=groups,dc=example,dc=org",
+    )
+    oidc_name: str = setting(
+        "CELLAR_OIDC_NAME", "OpenID Connect", parse_text, "What the button at the log-in page says"
+    )
+    oidc_client: str = setting("CELLAR_OIDC_CLIENT_ID", "", parse_text, "The hub's name at the provider")
+    oidc_secret: str = setting("CELLAR_OIDC_CLIENT_SECRET", "", parse_key, "And its secret", secret=True)
+    oidc_authorize_url: str = setting(
+        "CELLAR_OIDC_AUTHORIZE_URL", "", parse_base_url, "authorization_endpoint in the provider's openid-configuration"
+    )
+    oidc_token_url: str = setting("CELLAR_OIDC_TOKEN_URL", "", parse_base_url, "token_endpoint there")
+    oidc_userinfo_url: str = setting("CELLAR_OIDC_USERINFO_URL", "", parse_base_url, "userinfo_endpoint there")
+    oidc_scopes: tuple[str, ...] = setting(
+        "CELLAR_OIDC_SCOPES", ("openid", "profile"), parse_words, "Scopes that are asked for"
+    )
+    oidc_username_claim: str = setting(
+        "CELLAR_OIDC_USERNAME_CLAIM",
+        "preferred_username",
+        parse_word,
+        "Claim that is the user's name, and never changes",
+    )
+    oidc_groups_claim: str = setting(
+        "CELLAR_OIDC_GROUPS_CLAIM", "groups", parse_word, "Claim that lists the user's groups"
+    )
+    signup: str = setting(
+        "CELLAR_SIGNUP",
+        "on",
+        parse_choice("on", "off"),
+        "on: people may ask for a local account at the log-in page, and an administrator decides",
+    )
+    signups_waiting: int = setting(
+        "CELLAR_SIGNUPS_WAITING", 200, parse_count(0, 10_000), "How many of them may wait for that decision"
+    )
+    signups_of_one: int = setting(
+        "CELLAR_SIGNUPS_PER_ADDRESS", 50, parse_count(1, 10_000), "How many may ask from one address in a day"
+    )
     proxy_api: str = setting(
         "CELLAR_PROXY_API_URL",
         "http+unix://%2Frun%2Fcellar%2Fproxy.sock",
@@ -268,6 +396,16 @@ class HubSettings:
         parse_origin,
         "The gateway's second port, for /revoke and /events",
     )
+    console_url: str = setting(
+        "CELLAR_CONSOLE_URL", "http://console:8070", parse_origin, "Where the proxy finds the console"
+    )
+    console_token: str = setting(
+        "CELLAR_CONSOLE_TOKEN",
+        "",
+        parse_secret,
+        "The console's service token at the hub; empty: no console",
+        secret=True,
+    )
     docker: str = setting(
         "DOCKER_HOST", "unix:///var/run/docker.sock", parse_text, "Where Docker's API is: the socket filter's socket"
     )
@@ -290,7 +428,8 @@ class HubSettings:
         "CELLAR_POLICY",
         None,
         parse_path,
-        "File with limits and destinations by group (TOML); read again when it changes",
+        "File with limits, destinations and announcements (TOML), read again when it changes; in the volume policy an"
+        " admin may change it from a page, in your own folder it is yours alone",
     )
     forwarders: int = setting(
         "CELLAR_FORWARDERS", 0, parse_count(0, 8), "how many forwarders run; docker-compose.intranet.yml sets it"

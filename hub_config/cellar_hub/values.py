@@ -203,3 +203,32 @@ def parse_absolute(value: str, variable: str) -> str:
     if not re.fullmatch(r"/[A-Za-z0-9._/-]+", value, re.ASCII) or ".." in value:
         raise SettingsError(variable, "must be an absolute path")
     return value.rstrip("/")
+
+
+def parse_word(value: str, variable: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}", value, re.ASCII):
+        raise SettingsError(variable, "must be one word of letters, digits and _ . : -")
+    return value
+
+
+def parse_name_of_file(value: str, variable: str) -> str:
+    """Of one in a certain folder."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", value, re.ASCII):
+        raise SettingsError(variable, "must be the name of a file: letters, digits and _ . -")
+    return value
+
+
+def parse_ldap(value: str, variable: str) -> str:
+    """An address of a directory, always with its port."""
+    problem = "must be ldaps://HOST[:PORT] or ldap://HOST[:PORT]"
+    try:
+        parts = urlsplit(value)
+        port = parts.port
+    except ValueError:
+        raise SettingsError(variable, problem) from None
+    if parts.scheme not in ("ldap", "ldaps") or not parts.hostname or parts.path.rstrip("/") or parts.query:
+        raise SettingsError(variable, problem)
+    if parts.username is not None:
+        raise SettingsError(variable, "must not hold a user: CELLAR_LDAP_BIND_DN is for that")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{parts.scheme}://{host}:{port or (636 if parts.scheme == 'ldaps' else 389)}"

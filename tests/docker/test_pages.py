@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -76,6 +77,39 @@ def test_a_start_that_fails_shows_the_log_and_runs_none_of_it(site: Site, worksp
     expect(page.locator("#start")).to_be_visible()
     shot(page, "start-failed-again")
     assert dialogs == []
+
+
+def test_what_is_offered_changes_with_policy_and_profiles_while_the_hub_runs(
+    site: Site, workspace_image: str, page: Page
+) -> None:
+    profiles = (
+        '[a]\ntitle = "A"\ncpus = 0.5\nmemory = "256M"\n[b]\ntitle = "B"\ngroups = []\ncpus = 1\nmemory = "300M"\n'
+    )
+    files = {"CELLAR_PROFILES": "/data/profiles.toml", "CELLAR_POLICY": "/data/policy.toml"}
+    hub = Hub(site, workspace_image, "10.199.20.192/26", TEST_PASSWORD=PASSWORD, **files)
+    hub.write("profiles.toml", profiles)
+    hub.write("policy.toml", '[users.alice]\nprofiles = ["a", "b"]\n')
+    hub.start()
+    log_in(page, hub, "alice")
+    spawn = f"http://{hub.site.address(hub.id, hub.site.net)}:8081/hub/spawn"
+
+    def offered(titles: list[str]) -> None:
+        deadline = time.monotonic() + 20
+        while (found := page.locator("fieldset label strong").all_inner_texts()) != titles:
+            assert time.monotonic() < deadline, found
+            page.goto(spawn)
+
+    expect(page.locator("fieldset label strong")).to_have_text(["A", "B"])
+    hub.write("profiles.toml", profiles.replace('"A"', '"Other"'))
+    offered(["Other", "B"])
+    hub.write("profiles.toml", profiles + '[c]\ntitle = "C"\ncpus = 1\nmemory = "300M"\n')
+    hub.write("policy.toml", '[users.alice]\nprofiles = ["b", "c"]\n')
+    offered(["B", "C"])
+    hub.write("profiles.toml", "[broken")
+    page.click("input[type=submit], button[type=submit]")
+    hub.wait_until_ready("alice")
+    own = site.client.inspect_container(f"{site.name}-ws-alice")
+    assert own["HostConfig"]["NanoCpus"] == 10**9 or own["HostConfig"]["CpuQuota"] == 100_000
 
 
 def test_profiles_are_offered_by_group_and_the_chosen_one_starts(site: Site, workspace_image: str, page: Page) -> None:

@@ -124,6 +124,28 @@ def test_a_stop_leaves_the_volume_and_nothing_else_and_the_gateway_is_told(hub: 
     assert hub.site.inside(own, "print('\"' + open('kept.txt').read() + '\"')") == "mine"
 
 
+def test_whoever_gets_the_name_of_somebody_who_was_removed_gets_their_files_by_an_administrators_word_alone(
+    hub: Hub,
+) -> None:
+    own, accounts = f"{hub.site.name}-ws-nora", "/cellar/accounts"
+    seen = "import os; print('true' if os.path.exists('secret.txt') else 'false')"
+    hub.start_server("nora")
+    hub.site.inside(own, "open('secret.txt', 'w').write('mine'); print(1)")
+    hub.stop_server("nora")
+    assert hub.call("DELETE", "/users/nora")[0] == 204
+    assert hub.call("POST", accounts, {"name": "nora"})[0] == 409
+    told = hub.start_server("nora")  # whom JupyterHub's own API has made again
+    assert told["failed"] and "an earlier user of your name" in told["message"]
+    assert hub.call("POST", accounts, {"name": "nora", "files": "theirs"})[0] == 201
+    assert hub.start_server("nora")["ready"] and hub.site.inside(own, seen) is True
+    assert hub.call("DELETE", f"{accounts}/nora")[0] == 204, "with the workspace"
+    assert hub.call("POST", accounts, {"name": "nora", "files": "none"})[0] == 201
+    assert hub.start_server("nora")["ready"] and hub.site.inside(own, seen) is False
+    hub.stop_server("nora")
+    assert hub.start_server("nora")["ready"], "with their own"
+    hub.stop_server("nora")
+
+
 @pytest.mark.parametrize("user", ["김철수", "x" * 255, "a.b_c@example.org", "{username}"])
 def test_a_user_of_any_name_gets_a_workspace_of_their_own(hub: Hub, user: str) -> None:
     assert hub.start_server(user)["ready"]
@@ -275,6 +297,17 @@ def test_a_start_that_a_killed_hub_left_is_ended_by_the_next_one(site: Site, wor
     hub.start(STAND_IN="")
     wait_for(lambda: not site.containers(**{names.KIND: "workspace"}) and not site.networks(), 90, hub.log)
     assert hub.start_server("alice")["ready"]
+
+
+def test_nobody_is_removed_while_their_workspace_starts(site: Site, workspace_image: str) -> None:
+    hub = Hub(site, workspace_image, "10.199.19.0/26", STAND_IN="hang")
+    hub.start()
+    hub.call("POST", "/users/dave")
+    assert hub.call("POST", "/users/dave/server", {})[0] == 202
+    wait_for(lambda: site.containers(**{names.USER: "dave"}), 60, hub.log)
+    for path, status in (("/users/dave", 400), ("/cellar/accounts/dave", 409)):
+        assert hub.call("DELETE", path)[0] == status
+    assert hub.call("GET", "/users/dave")[0] == 200
 
 
 def test_a_container_that_no_server_of_the_hub_belongs_to_is_removed_by_the_keeper(hub: Hub) -> None:

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 from cellar.settings import SettingsError
-from cellar_hub.configure import configure, culler
+from cellar_hub.configure import configure, console_address, culler
 from cellar_hub.culler import Culler, arbiter
-from cellar_hub.login import Login
+from cellar_hub.login import LocalLogin, Login
 from cellar_hub.renaming import without_unchanged_name
 from cellar_hub.settings import HubSettings
 from cellar_hub.spawner.workspace import CellarSpawner
@@ -93,6 +93,7 @@ def test_nobody_gets_in_who_was_not_let_in() -> None:
     c = configured()
     assert c.Authenticator.allow_all is False and c.Authenticator.allow_existing_users is True
     assert c.NativeAuthenticator.enable_signup is False and c.NativeAuthenticator.open_signup is False
+    assert c.JupyterHub.authenticator_class is LocalLogin and c.Authenticator.manage_groups is False
     assert c.Authenticator.admin_users == {"admin", "kim"}
 
 
@@ -170,3 +171,11 @@ def test_an_unchanged_name_is_taken_out_of_a_patch(body: bytes, left: dict[str, 
 @pytest.mark.parametrize("body", [b"", b"[]", b"nonsense", b'"kim"', b"\xff"])
 def test_a_body_that_is_no_patch_stays_as_it_is(body: bytes) -> None:
     assert without_unchanged_name(body, "kim") == body
+
+
+def test_the_hubs_pages_lead_to_the_console_where_it_is() -> None:
+    token = replace(SETTINGS, console_token="console-0123456789abcdef")
+    assert console_address(SETTINGS) == ""
+    assert console_address(replace(token, subdomain_host="")) == "/services/console/"
+    apart = replace(token, subdomain_host="https://hub.example.org:8443", base_path="/j/")
+    assert console_address(apart) == "https://console--service.hub.example.org:8443/j/services/console/"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 
 import certifi
@@ -137,6 +138,19 @@ async def test_a_model_of_the_settings_that_is_not_served_is_told_and_the_first_
             ("setting-no_model-gone", "warning")
         ]
         assert (await panel.finished("hello"))["state"] == "complete"
+
+
+async def test_what_an_administrator_announces_is_told_until_it_ends(a_server: StartServer, model: FakeVLLM) -> None:
+    window = {"spent": {}, "resets_at": 1893456000.0}
+    told = {"id": "a", "level": "error", "text": "<b>Friday</b>", "dismissible": False, "ends": time.time() + 3600}
+    over = {"id": "b", "level": "info", "text": "over", "ends": time.time() - 1}
+    model.options.me = {"user": "kim", "day": window, "month": window, "announcements": [told, over]}
+    async with a_server(base_url=model.url, gateway=True).panel() as panel:
+
+        async def seen() -> bool:
+            return (await panel.http.get("status")).json().get("announcements") == [told]
+
+        await until(seen)
 
 
 async def test_whether_the_models_to_chat_with_are_there_is_no_matter_of_the_others(

@@ -173,6 +173,37 @@ def test_an_announcement_is_shown_until_it_is_dismissed(panel: Panel, page: Page
     expect(shown).to_have_count(0)
 
 
+def test_announcements_come_and_go_without_a_reload_and_what_was_read_comes_back_with_another_text(
+    panel: Panel, page: Page, model: Any
+) -> None:
+    told: list[dict[str, Any]] = []
+
+    def announce(route: Route) -> None:
+        answer = route.fetch()
+        route.fulfill(response=answer, json=answer.json() | {"announcements": told})
+
+    page.route("**/cellar/api/status*", announce)
+    page.add_init_script(
+        "const every = window.setInterval;"
+        "window.setInterval = (act, ms, ...more) => every(act, ms === 60000 ? 200 : ms, ...more)"
+    )
+    panel.open("lab")
+    shown = banner(panel, "announcement-m1")
+    expect(shown).to_have_count(0)
+    told.append({"id": "m1", "level": "info", "text": "<b>Friday</b>"})
+    expect(shown).to_contain_text("<b>Friday</b>")
+    panel.button("Dismiss", shown).click()
+    expect(shown).to_have_count(0)
+    told[0] = told[0] | {"text": "Saturday"}
+    expect(shown).to_contain_text("Saturday")
+    panel.button("Dismiss", shown).click()
+    told[0] = told[0] | {"dismissible": False}
+    expect(shown).to_contain_text("Saturday")
+    expect(panel.button("Dismiss", shown)).to_have_count(0)
+    told.clear()
+    expect(shown).to_have_count(0)
+
+
 def test_the_model_picker_shows_the_context_length_and_remembers_the_choice(
     new_lab: Callable[..., Lab], page: Page, model: Any
 ) -> None:

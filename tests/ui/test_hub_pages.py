@@ -14,10 +14,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from cellar_hub.policybook import PolicyBook
+from cellar_hub.policyedit import Change, PutAnnouncement, RemoveAnnouncement, change
 from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.fakes.fixtures import unused_port
 from tests.hub.jupyter import NO_PROXY
+from tests.ui.test_panel_looks import CONTRAST
 
 PASSWORD = "a-password-of-tests"
 SCREENSHOTS = os.environ.get("CELLAR_SCREENSHOTS")
@@ -67,6 +70,8 @@ class PagesHub:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self.policy = folder / "policy.toml"
+        self.policy.write_text("[default]\n")
         self.base = f"http://127.0.0.1:{unused_port()}"
         env = {
             "PATH": os.environ["PATH"],
@@ -76,6 +81,7 @@ class PagesHub:
             "CELLAR_GATEWAY_TOKEN": "g" * 32,
             "CONFIGPROXY_AUTH_TOKEN": "p" * 32,
             "CELLAR_WORKSPACE_IMAGES": "none",
+            "CELLAR_POLICY": str(self.policy),
         }
         (folder / "config.py").write_text(NO_PROXY + CONFIG)
         with (folder / "log").open("wb") as log:
@@ -92,6 +98,11 @@ class PagesHub:
 
     def let_fail(self) -> None:
         (self._folder / "go").touch()
+
+    def announce(self, *changes: Change) -> None:
+        book = PolicyBook(self.policy)
+        seen = book.read()
+        book.save(change(seen.text, *changes), based_on=seen.id, by="admin")
 
     def log_in(self, page: Page, name: str, password: str = PASSWORD) -> None:
         page.goto(f"{self.base}/hub/login")
@@ -124,7 +135,7 @@ def shot(page: Page, name: str) -> None:
 
 def english_in(page: Page) -> list[str]:
     """What of the page's visible text is made of Latin words, apart from names, logs and times."""
-    page.locator("pre, .note-col, .time-col").evaluate_all("found => found.forEach((each) => each.remove())")
+    page.locator("pre, .note-col").evaluate_all("found => found.forEach((each) => each.remove())")
     names = r"alice|bob|JupyterLab|CPU|MB|HTTP|JavaScript|Cellar|custom:llm:chat"
     lines = [re.sub(names, "", line).strip() for line in page.locator("body").inner_text().splitlines()]
     return [line for line in lines if re.search("[A-Za-z]{2,}", line)]
@@ -213,3 +224,46 @@ def test_a_name_that_is_a_text_of_the_page_stays_a_name(hub: PagesHub, korean: P
     korean.goto(f"{hub.base}/hub/home")
     expect(korean.locator("#login_widget > span, #login_widget")).to_contain_text(["home"])
     expect(korean.locator(".nav-link").first).to_have_text("홈")
+
+
+def shown(hub: PagesHub, page: Page, path: str, number: int) -> list[str]:
+    """What is announced on a page, as soon as it is so many."""
+    told = page.locator(".cellar-announcement span")
+    deadline = time.monotonic() + 20
+    while True:
+        page.goto(f"{hub.base}/hub/{path}")
+        expect(page.locator("#jupyterhub-logo")).to_be_visible()
+        if told.count() == number or time.monotonic() > deadline:
+            return told.all_inner_texts()
+
+
+def test_what_an_administrator_announces_is_told_on_every_page_until_it_is_taken_back(
+    hub: PagesHub, browser: Browser, page: Page, korean: Page
+) -> None:
+    html = "Home <b onclick=alert(1)>bold</b>\nand a second line"
+    hub.announce(
+        PutAnnouncement(id="a", level="info", text=html, audience="all"),
+        PutAnnouncement(id="b", level="warning", text="Home"),
+        PutAnnouncement(id="c", level="error", text="큰 모델이 금요일에 옮겨집니다."),
+    )
+    without = browser.new_context(java_script_enabled=False)
+    plain = without.new_page()
+    assert shown(hub, plain, "login", 1) == [html], "who has not logged in is told what is for all, without JavaScript"
+    without.close()
+    hub.hold()
+    for somebody, name, words in (
+        (page, "dora", ["Notice", "Warning", "Important"]),
+        (korean, "emil", ["알림", "주의", "중요"]),
+    ):
+        hub.log_in(somebody, name)
+        for path in ("home", "token", f"spawn-pending/{name}"):
+            assert shown(hub, somebody, path, 3) == [html, "Home", "큰 모델이 금요일에 옮겨집니다."], path
+        boxes = somebody.locator(".cellar-announcement")
+        expect(boxes.locator("strong")).to_have_text(words)
+        looks = [each.evaluate("each => getComputedStyle(each).backgroundColor") for each in boxes.all()]
+        assert len(set(looks)) == 3, "a level has its colour"
+        assert all(each.evaluate(CONTRAST) >= 4.5 for each in boxes.locator("*").all())
+        shot(somebody, f"hub-announcements-{name}")
+    hub.let_fail()
+    hub.announce(*(RemoveAnnouncement(id=each) for each in "abc"))
+    assert shown(hub, page, "home", 0) == []

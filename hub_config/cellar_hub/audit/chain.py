@@ -6,6 +6,7 @@ ring. Against one who has the key, or who cuts the newest rows off, heads are ke
 row was the last at some moment, and what its MAC was.
 
 What retention removes leaves a seal: a signed statement of which rows are gone, and with which MAC the next goes on.
+What a restored backup had not yet is a loss: the same, said by whoever restored it.
 """
 
 from __future__ import annotations
@@ -47,8 +48,25 @@ class Seal(msgspec.Struct, frozen=True, tag="seal", tag_field="statement"):
     at: float
 
 
+class Lost(msgspec.Struct, frozen=True, tag="lost", tag_field="statement"):
+    """The rows from `first_seq` to `last_seq` at least went when somebody put a backup of before in the database's
+    place. The chain goes on behind them: `previous_mac`, `last_mac` as of a seal."""
+
+    chain: str
+    first_seq: int
+    last_seq: int
+    previous_mac: str
+    last_mac: str
+    at: float
+    by: str
+    backup: str  # when it was made, UTC
+
+
+Statement = Head | Seal | Lost
+
+
 class Signed(msgspec.Struct, frozen=True):
-    """A head or a seal, as JSON, with its MAC: a line of the second place, or a row of the table of seals."""
+    """A head, a seal or a loss, as JSON, with its MAC: a line of the second place, or a row of the table of seals."""
 
     record: str
     key_id: str
@@ -59,7 +77,7 @@ class Forged(Exception):
     """A statement whose MAC is not that of its key."""
 
 
-_statements: msgspec.json.Decoder[Head | Seal] = msgspec.json.Decoder(Head | Seal)
+_statements: msgspec.json.Decoder[Statement] = msgspec.json.Decoder(Statement)
 
 
 def next_link(keys: Keys, chain: str, seq: int, previous_mac: str, record: str) -> Link:
@@ -73,12 +91,12 @@ def link_holds(keys: Keys, link: Link, previous_mac: str) -> bool:
     return keys.holds("row", _message(link.chain, link.seq, previous_mac, link.record), link.key_id, link.mac)
 
 
-def sign_statement(keys: Keys, statement: Head | Seal) -> Signed:
+def sign_statement(keys: Keys, statement: Statement) -> Signed:
     record = msgspec.json.encode(statement)
     return Signed(record.decode(), keys.current, keys.sign(_purpose(statement), record))
 
 
-def parse_statement(keys: Keys, signed: Signed) -> Head | Seal:
+def parse_statement(keys: Keys, signed: Signed) -> Statement:
     """Raises Forged, UnknownKey."""
     try:
         statement = _statements.decode(signed.record)
@@ -90,8 +108,14 @@ def parse_statement(keys: Keys, signed: Signed) -> Head | Seal:
     return statement
 
 
-def _purpose(statement: Head | Seal) -> Purpose:
-    return "head" if isinstance(statement, Head) else "seal"
+def _purpose(statement: Statement) -> Purpose:
+    match statement:
+        case Head():
+            return "head"
+        case Seal():
+            return "seal"
+        case Lost():
+            return "lost"
 
 
 def _message(chain: str, seq: int, previous_mac: str, record: str) -> bytes:

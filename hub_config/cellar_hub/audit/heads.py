@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 from cellar.settings import SettingsError
 
-from cellar_hub.audit.chain import Forged, Head, Seal, Signed, parse_statement, sign_statement
+from cellar_hub.audit.chain import Forged, Head, Lost, Seal, Signed, Statement, parse_statement, sign_statement
 from cellar_hub.audit.keys import Keys, UnknownKey, sync_folder
 from cellar_hub.audit.log import AuditLog
 
@@ -38,9 +38,9 @@ class Heads:
         self._syslog = parse_syslog(syslog) if syslog else None
         self._written: dict[str, int] = {}  # the last `seq` by chain
 
-    def write(self, *statements: Head | Seal) -> None:
+    def write(self, *statements: Statement) -> None:
         """Append and fsync; then syslog. A head that was written before is left out. Raises OSError."""
-        new = [s for s in statements if isinstance(s, Seal) or self._written.get(s.chain) != s.seq]
+        new = [s for s in statements if not isinstance(s, Head) or self._written.get(s.chain) != s.seq]
         lines = [msgspec.json.encode(sign_statement(self._keys, statement)) for statement in new]
         if not lines:
             return
@@ -113,16 +113,20 @@ class _Syslog(SysLogHandler):
 
 
 class Known(msgspec.Struct):
-    """What the second place says. `heads`: MACs by chain and `seq`. `problems`: lines that are not ours."""
+    """What the second place says. `heads`: MACs by chain and `seq`. `losses`: by chain, number and MAC of the row
+    before. `problems`: lines that are not ours."""
 
     path: Path | None
     heads: dict[str, dict[int, str]]
     seals: set[Seal]
     problems: list[str]
+    losses: dict[tuple[str, int, str], Lost] = {}
 
-    def add(self, statement: Head | Seal) -> None:
+    def add(self, statement: Statement) -> None:
         if isinstance(statement, Seal):
             self.seals.add(statement)
+        elif isinstance(statement, Lost):
+            self.losses[statement.chain, statement.first_seq - 1, statement.previous_mac] = statement
         elif statement.seq:
             # what was said first stays: who has the key, and may append here, could say something else later
             self.heads.setdefault(statement.chain, {}).setdefault(statement.seq, statement.mac)
@@ -137,13 +141,16 @@ class Known(msgspec.Struct):
         return self.path is None or seal in self.seals or seal in read_heads(self.path, keys).seals
 
 
-def read_heads(path: Path, keys: Keys) -> Known:
-    """Raises OSError. A last line without its end is one that was being written when the power went; it is left out."""
+def read_heads(path: Path, keys: Keys, most: int | None = None) -> Known:
+    """Raises OSError. A last line without its end is one that was being written when the power went; it is left out.
+    `most`: bytes of the file that are read."""
     known = Known(path, {}, set(), [])
     unknown: set[str] = set()
+    read = 0
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
-            if not line.endswith(b"\n"):
+            read += len(line)
+            if not line.endswith(b"\n") or (most is not None and read > most):
                 break
             try:
                 statement = parse_statement(keys, _lines.decode(line))

@@ -24,7 +24,7 @@ from cellar.settings import SettingsError
 SETTING = "CELLAR_AUDIT_KEYS"
 BYTES = 32
 
-Purpose = Literal["text", "row", "head", "seal"]
+Purpose = Literal["text", "row", "head", "seal", "lost"]
 
 
 class UnknownKey(Exception):
@@ -71,6 +71,23 @@ class Keys:
             os.replace(_write_beside(path, _encode(keys)), path)
             sync_folder(path.parent)
         return keys
+
+    @classmethod
+    def merge(cls, path: Path, other: Path) -> bool:
+        """Take over what another state of this ring has more, and sign with its key. False, and nothing done, when it
+        is a ring of something else, or none: they have no key in common."""
+        try:
+            ours, theirs = _read(path), _read(other)
+        except (SettingsError, OSError):
+            return False
+        if ours._secrets.keys().isdisjoint(theirs._secrets):
+            return False
+        if not theirs._secrets.keys() <= ours._secrets.keys():
+            with _locked(path.parent):
+                whole = cls(theirs.current, ours._secrets | theirs._secrets)
+                os.replace(_write_beside(path, _encode(whole)), path)
+                sync_folder(path.parent)
+        return True
 
     @property
     def ids(self) -> list[str]:

@@ -10,7 +10,7 @@ import msgspec
 from sqlalchemy import Connection, func, select
 from sqlalchemy import Row as SqlRow
 
-from cellar_hub.audit.chain import Forged, Link, Seal, Signed, link_holds, parse_statement
+from cellar_hub.audit.chain import Forged, Link, Lost, Seal, Signed, link_holds, parse_statement
 from cellar_hub.audit.heads import Known, read_heads
 from cellar_hub.audit.keys import Keys, UnknownKey
 from cellar_hub.audit.rows import Event, Interrupted, Opened, Settled, columns_of, parse_record
@@ -34,7 +34,8 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 class ChainReport(msgspec.Struct):
-    """One chain. `sealed`: rows that retention has deleted. `unsettled`: requests that were opened and have no end."""
+    """One chain. `sealed`: rows that retention has deleted. `unsettled`: requests that were opened and have no end.
+    `lost`: what went when a backup was restored, as the one who did it has said; no problem, and told each time."""
 
     chain: str
     rows: int = 0
@@ -42,6 +43,7 @@ class ChainReport(msgspec.Struct):
     first_seq: int = 0
     last_seq: int = 0
     unsettled: int = 0
+    lost: list[Lost] = []
     problems: list[Problem] = []
     more_problems: int = 0
 
@@ -110,7 +112,10 @@ def _verify_chain(conn: Connection, keys: Keys, chain: str, known: Known) -> Cha
     for row in checked_rows(conn, keys, report, known, seq, mac):
         _follow(opened, row.record)
         report.rows += 1
-        report.last_seq = row.seq
+        report.last_seq, mac = row.seq, row.mac
+    if (lost := known.losses.get((chain, report.last_seq, mac))) is not None:  # nothing was written since
+        report.lost.append(lost)
+        report.last_seq = lost.last_seq
     report.unsettled = len(opened)
     newest = max(known.heads.get(chain, {}), default=0)
     if newest > report.last_seq == 0:
@@ -127,6 +132,10 @@ def checked_rows(
     heads = known.heads.get(report.chain, {})
     unknown: set[str] = set()
     for row in walk(conn, report.chain, seq):
+        lost = known.losses.get((report.chain, seq, mac))
+        if lost is not None and row.seq == lost.last_seq + 1:
+            report.lost.append(lost)
+            seq, mac = lost.last_seq, lost.last_mac
         if row.seq != seq + 1:
             report.add(row.seq, "missing", f"rows {seq + 1} to {row.seq - 1} are missing")
         elif row.key_id in unknown:  # told once for a key that is not in the ring, not for each row

@@ -70,13 +70,22 @@ def _verify(options: argparse.Namespace, site: Site) -> int:
 def _show(report: Report) -> None:
     for chain in report.chains:
         print(f"{chain.chain}: {chain.rows} rows, {chain.sealed} sealed, {chain.unsettled} without an end")
+        for lost in chain.lost:
+            when = datetime.fromtimestamp(lost.at, UTC).isoformat(timespec="seconds")
+            print(f"LOST in {chain.chain}: rows {lost.first_seq} to {lost.last_seq} at least, on {when}: {lost.by}")
+            print(f"     restored a backup that was made before them, on {lost.backup}")
     for problem in report.problems:
         where = f"{problem.chain or 'heads'}{f', row {problem.seq}' if problem.seq is not None else ''}"
         print(f"PROBLEM in {where}: {problem.code}: {problem.text}")
     more = sum(chain.more_problems for chain in report.chains)
     if more:
         print(f"and {more} more")
-    print("The audit is whole." if report.ok else f"The audit is NOT whole: {len(report.problems) + more} problems.")
+    if not report.ok:
+        print(f"The audit is NOT whole: {len(report.problems) + more} problems.")
+    elif any(chain.lost for chain in report.chains):
+        print("The audit is whole but for what was lost when a backup was restored.")
+    else:
+        print("The audit is whole.")
 
 
 def _export(options: argparse.Namespace, site: Site) -> int:

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, datetime
 
+from ..accounts import Unusable
 from ..settings import GatewaySettings, read_settings
 from ..store import Store
 from ..usage.ledger import usage_of_days
-from .accounts import Unusable
 
 
 def settings_of(env: Mapping[str, str]) -> GatewaySettings:

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 
 from cellar.settings import SettingsError
 
+from ..accounts import Unusable
 from ..doctor import Failed
 from ..doctor.places import checks
+from ..hubapi import HubRefused
 from ..store import StoreDown
-from .accounts import Unusable
-from .hubapi import HubRefused
 
 NOWHERE = "check is asked where a service of Cellar Hub runs; on its machine: hub_config/compose/cellar-hub check"
 

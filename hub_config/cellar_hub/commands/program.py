@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 
 from cellar.settings import SettingsError
 
+from ..accounts import Unusable
+from ..hubapi import HubRefused
 from ..store import StoreDown
 from . import audit, books, checks, users
-from .accounts import Unusable
-from .hubapi import HubRefused
 
 
 def parser() -> argparse.ArgumentParser:

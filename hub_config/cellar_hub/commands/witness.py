@@ -11,15 +11,12 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 
-from .hubapi import HubApi, HubRefused
+from ..hubapi import HubApi, HubRefused
+from ..people import Unseen
 
 PATIENCE = 30.0
 """Seconds that a gateway may take to answer: it starts beside the hub."""
 PAUSE = 0.5
-
-
-class Unseen(HubRefused):
-    """The audit cannot take it."""
 
 
 class Witness:

@@ -10,18 +10,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import partial
+from pathlib import Path
 from urllib.parse import urljoin
 
 import httpx
 from cellar.settings import SettingsError
 
-from ..commands.hubapi import HubApi
 from ..destinations import Destination
 from ..forwarder.__main__ import own_networks
 from ..gateway.models import ModelRow, ModelTable, one_server, parse_models
 from ..gateway.transport import make_http, make_transport, make_verify
+from ..hubapi import HubApi
 from ..policyfile import PolicyFile
 from ..settings import ForwarderSettings, GatewaySettings, HubSettings
+from ..spawner.profiles import check_bounds, profiles_of
 from . import answers, clocks, databases, engine, streams, versions
 from .findings import Check
 from .settings import ProxySettings
@@ -57,8 +59,15 @@ def of_hub(settings: HubSettings, env: Mapping[str, str]) -> Checks:
     yield "Docker", lambda: engine.engine(settings.docker)
     for label, image in settings.images.items():
         yield f"image {label}", partial(engine.image, settings, image)
+    yield "policy", lambda: _policy(settings.policy)
+    yield "profiles", lambda: _profiles(settings)
     yield "isolation", lambda: engine.isolation(settings)
-    yield "gateway", lambda: versions.of_gateway(f"{settings.gateway_operations}/healthz")
+    yield "gateway", lambda: versions.of_service(f"{settings.gateway_operations}/healthz")
+    if settings.console_token:
+        yield (
+            "console",
+            lambda: versions.of_service(f"{settings.console_url}{settings.base_path}services/console/alive"),
+        )
     if settings.forwarders:
         yield "forwarders", lambda: engine.forwarders(settings)
 
@@ -66,6 +75,7 @@ def of_hub(settings: HubSettings, env: Mapping[str, str]) -> Checks:
 def of_gateway(settings: GatewaySettings, env: Mapping[str, str]) -> Checks:
     hub = HubApi(settings.hub_api_url, settings.token, settings.pool)
     yield "books", lambda: databases.books(settings.database)
+    yield "policy", lambda: _policy(settings.policy)
     yield "hub, as the gateway sees it", lambda: versions.of_hub(hub.ask("GET", "/")["version"])
     yield "clock", lambda: clocks.of_hub(settings.hub_api_url)
     if settings.database.startswith("postgresql"):
@@ -81,6 +91,21 @@ def of_gateway(settings: GatewaySettings, env: Mapping[str, str]) -> Checks:
         wanted = [each.model for each in table.rows if each.model and each.server == server]
         yield name, partial(_as_the_gateway_asks, settings, partial(streams.of_model, row, wanted))
         yield f"clock of {name}", partial(_as_the_gateway_asks, settings, partial(clocks.of_model_server, server))
+
+
+def _policy(path: Path | None) -> str:
+    """As it stands on the disk: a running service goes on with the last good one."""
+    policy = PolicyFile(path).current()
+    if path is None:
+        return "CELLAR_POLICY is not set; nobody is limited"
+    parts = ((policy.groups, "groups"), (policy.users, "users"), (policy.announcements, "announcements"))
+    return ", ".join(f"{len(each)} {name}" for each, name in parts)
+
+
+def _profiles(settings: HubSettings) -> str:
+    found = profiles_of(settings)
+    check_bounds(found, settings)
+    return ", ".join(each.name for each in found)
 
 
 def _rows(table: ModelTable) -> list[ModelRow]:

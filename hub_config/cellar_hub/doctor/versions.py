@@ -20,12 +20,12 @@ def here() -> str:
     return ", ".join(f"{name} {version(name)}" for name in HERE)
 
 
-def of_gateway(url: str) -> str:
-    """`url`: its /healthz. It and the hub come from one image."""
+def of_service(url: str) -> str:
+    """`url`: where gateway or console say that they live. They and the hub come from one image."""
     try:
         theirs = str(json.loads(get(url)[1]).get("version", ""))
     except ValueError:
-        raise Failed(f"{url} does not answer as a gateway does") from None
+        raise Failed(f"{url} does not answer as a service of the hub does") from None
     if theirs != version(CELLAR):
         raise Failed(
             f"is {f'Cellar {theirs}' if theirs else 'of an older release'}, and the hub is Cellar {version(CELLAR)}."

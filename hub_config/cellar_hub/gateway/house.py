@@ -168,7 +168,11 @@ class House:
         return self.policy_file.current()
 
     def queue(self, row: ModelRow) -> FairQueue:
-        return self._queues[row.server.base_url]
+        return self.queue_at(row.server.base_url)
+
+    def queue_at(self, url: str) -> FairQueue:
+        """Of the model server with that address."""
+        return self._queues[url]
 
     def models_of(self, identity: Identity, allowed: Allowed) -> list[tuple[str, ModelRow]]:
         """What this user may ask, in the table's order."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable
 
 from cellar.me import Me, ServedModel
@@ -48,7 +49,7 @@ def me(
             )
             for name, row in models
         ),
-        announcements=policy.announcements,
+        announcements=tuple(each.told() for each in policy.announced(datetime.datetime.now(datetime.UTC))),
         destinations=tuple(
             Reachable(name=each.name, port=each.port, ready=each not in without) for each in allowed.destinations
         ),

@@ -1,5 +1,5 @@
-"""The second port, which no workspace can reach: health, metrics, and what is told to the gateway: by the hub's side
-revocations, log-ins and what an administrator did, by forwarders workspaces' connections.
+"""The second port, which no workspace can reach: health, metrics, state, and what is told to the gateway: by the hub's
+side revocations, log-ins and what an administrator did, by forwarders workspaces' connections.
 
 Design note. The hub has neither the books nor the audit's keys, on purpose: whoever takes it over rewrites no record.
 So an action of `cellar-hub users`, which runs beside the hub, is told to the gateway, and stands in its chain.
@@ -28,6 +28,7 @@ from .door import read_body, token_of
 from .house import House
 from .refused import Refused, bad_request, not_available, unauthorized
 from .revocations import Revocation
+from .state import state_of
 
 VERSION = version("jupyter-cellar")
 MAX_BODY = 16 * 1024
@@ -59,6 +60,14 @@ def make_operations(house: House) -> Starlette:
     async def metrics(_: Request) -> Response:
         house.observe()
         return Response(house.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
+    async def state(request: Request) -> Response:
+        """For the console; no workspace reaches this port, and the token says that it is the hub's side who asks."""
+        try:
+            _check_token(house.settings.token, "CELLAR_GATEWAY_TOKEN", request)
+        except Refused as refused:
+            return Response(refused.body(), refused.status, media_type="application/json")
+        return Response(msgspec.json.encode(state_of(house, VERSION)), media_type="application/json")
 
     async def revoke(request: Request) -> Response:
         """`unheard`: so many other gateways believe what they know until it is too old."""
@@ -103,6 +112,7 @@ def make_operations(house: House) -> Starlette:
         routes=[
             Route("/healthz", healthz, methods=["GET"]),
             Route("/metrics", metrics, methods=["GET"]),
+            Route("/state", state, methods=["GET"]),
             Route("/revoke", revoke, methods=["POST"]),
             Route("/forwarded", forwarded, methods=["POST"]),
             Route("/events", deed, methods=["POST"]),
@@ -134,15 +144,20 @@ async def _reports(house: House, request: Request) -> tuple[Report, ...]:
 
 async def _told(request: Request, kind: type[T], limit: int, token: str, variable: str) -> T:
     """A body of at most `limit` bytes, from whoever bears the token that is set as `variable`. Raises `Refused`."""
-    if not token:
-        raise not_available(f"{variable} is not set: nobody is known by it")
-    if not hmac.compare_digest(token_of(request.scope).encode("utf-8", "replace"), token.encode()):
-        raise unauthorized(f"Only who bears {variable} may say that")
+    _check_token(token, variable, request)
     body = await read_body(request.scope, request.receive, limit)
     try:
         return msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, UnicodeError):
         raise bad_request(f"The body must be JSON with {', '.join(kind.__struct_fields__)}") from None  # type: ignore[attr-defined] # structs
+
+
+def _check_token(token: str, variable: str, request: Request) -> None:
+    """Raises `Refused`."""
+    if not token:
+        raise not_available(f"{variable} is not set: nobody is known by it")
+    if not hmac.compare_digest(token_of(request.scope).encode("utf-8", "replace"), token.encode()):
+        raise unauthorized(f"Only who bears {variable} may say that")
 
 
 def _event_of(report: Report) -> Event:

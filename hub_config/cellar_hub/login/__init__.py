@@ -1,5 +1,6 @@
 """Who gets in, and that each attempt is in the audit."""
 
-from .native import Login
+from .entrance import Login
+from .native import LocalLogin
 
-__all__ = ["Login"]
+__all__ = ["LocalLogin", "Login"]

@@ -21,20 +21,27 @@ NAMES = 20  # that are nobody's, fail from one address, and are counted apart
 
 UNKNOWN = "unknown:"  # how a name begins that is nobody's
 SUCCEEDED = "succeeded"
-Outcome = Literal["succeeded", "failed", "refused"]
-"""Let in; a wrong name or password; or not let in whatever the password was."""
+Outcome = Literal["succeeded", "failed", "refused", "signup"]
+"""Let in; a wrong name or password; or not let in whatever the password was. And who asked for an account."""
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
-    """`count` attempts, the first of them `at`, in seconds of the epoch. `id` is the same when it is sent again."""
+    """`count` attempts, the first of them `at`, in seconds of the epoch. `id` is the same when it is sent again.
+    Or what `actor` did to an account: `deed`."""
 
     id: str
     at: float
-    outcome: Outcome
+    outcome: Outcome = "succeeded"
     subject: str
     client: str
-    reason: str
-    count: int
+    reason: str = ""
+    count: int = 1
+    deed: str = ""
+    actor: str = ""
+
+    @property
+    def action(self) -> str:
+        return self.deed or ("user.signup" if self.outcome == "signup" else f"user.login.{self.outcome}")
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -80,6 +87,12 @@ class Attempts:
         else:
             self._open[kind] = minute.and_one(now)
         return is_new
+
+    def did(self, deed: str, actor: str, subject: str, client: str, now: float) -> None:
+        """Told at once and one by one: administrators do it, and not many a minute."""
+        self._number += 1
+        name = f"{self._mark}-{self._number}"
+        self._unsent.append(Told(id=name, at=now, deed=deed, actor=actor, subject=subject, client=client))
 
     def due(self, now: float, end: bool = False) -> list[Told]:
         """What may be sent now, oldest first; at the `end` also what is still being counted."""
@@ -141,6 +154,6 @@ def hidden(name: str, secret: str) -> str:
     """What is kept of a name that is nobody's: the same for the same name, and no more. People type their password into
     the field above it, and whoever reads the audit would find it there, beside the name that they typed a moment later.
     A plain hash would be guessed as quickly as a password is; this one's key is not where the audit is. No name of an
-    account has a colon (`commands.accounts.parse_name`)."""
+    account has a colon (`accounts.parse_name`)."""
     key = hmac.digest(secret.encode(), b"cellar log-in name", "sha256")
     return UNKNOWN + hmac.digest(key, name.encode("utf-8", "surrogatepass"), hashlib.sha256).hex()[:16]

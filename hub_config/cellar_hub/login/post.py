@@ -53,6 +53,12 @@ class Post:
             self._log.log(level, "log-in %s: %s from %s %s", outcome, subject, client, reason)
             self._news.set()
 
+    def tell(self, deed: str, actor: str, subject: str, client: str) -> None:
+        """What somebody did to an account."""
+        self._attempts.did(deed, actor, subject, client, time.time())
+        self._log.info("%s: %s by %s from %s", deed, subject, actor, client)
+        self._news.set()
+
     async def keep_telling(self) -> None:
         """Until cancelled: then it tells what is being counted, if the gateway is there."""
         self._restore()
@@ -98,8 +104,8 @@ class Post:
     async def _send(self, told: Told) -> bool:
         detail: dict[str, str | int] = {"client": told.client, "count": told.count, "report": told.id}
         event = {
-            "action": f"user.login.{told.outcome}",
-            "actor": (told.outcome == SUCCEEDED and told.subject) or "hub",
+            "action": told.action,
+            "actor": told.actor or (told.outcome == SUCCEEDED and told.subject) or "hub",
             "subject": told.subject,
             "detail": detail | ({"reason": told.reason} if told.reason else {}),
             "at": told.at,
@@ -118,9 +124,8 @@ class Post:
             if error.code not in NEVER:
                 self._log.debug("%s: %s", self._url, error)
                 return False
-            self._log.error(
-                "the gateway will not take a log-in (%s): %s", told.id, error
-            )  # and those after it must go on
+            # those after it must go on, and this log is all that is left of it
+            self._log.error("the gateway will not take %s: %s", json.dumps(event), error)
         except OSError as error:
             self._log.debug("%s: %s", self._url, error)
             return False

@@ -13,7 +13,10 @@ SERVICE_LABEL = "org.cellar.service"
 KINDS = ("workspace", "probe")
 SERVICES = ("hub", "proxy", "gateway", "bastion", "forwarder")
 """Containers of the compose file that may be attached to workspaces' networks, each under its own name."""
-OTHERS = ("model", "vllm", "vllm-2", "router", "postgres", "redis", "hub-control", "gateway-control")
+OTHERS = (
+    *("model", "vllm", "vllm-2", "router", "postgres", "redis"),
+    *("console", "hub-control", "gateway-control", "console-control"),
+)
 """What services call each other on networks of their own: no workspace's network may lead there, or elsewhere by such a
 name."""
 FORWARDER = "forwarder"

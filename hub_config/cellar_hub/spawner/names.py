@@ -18,6 +18,7 @@ KIND = "org.cellar.kind"  # workspace or probe
 SERVICE = "org.cellar.service"  # on containers of the compose file: hub, proxy, gateway, ...
 FORWARDER = "org.cellar.forwarder"  # a forwarder's number, from 1
 USER = "org.cellar.user"  # as JupyterHub knows it
+OWNER = "org.cellar.owner"  # on volumes: when the hub made the user whose files they are (`homes`)
 SERVER = "org.cellar.server"  # name of a named server; "" for the default one
 PROFILE = "org.cellar.profile"
 GPUS = "org.cellar.gpus"  # device ids with commas

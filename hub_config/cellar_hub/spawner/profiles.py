@@ -8,7 +8,7 @@
 
     [large]
     title = "Large, with a GPU"
-    groups = ["research"]           # for members only; absent: for everybody
+    groups = ["research"]           # for members only; absent: for everybody; []: for whom the policy names it
     cpus = 8
     memory = "32G"
     pids = 4096                     # absent: CELLAR_WORKSPACE_PIDS
@@ -16,22 +16,26 @@
     gpus = ["0", "1"]               # device ids or UUIDs that this profile's workspaces share out
     gpus_each = 1                   # how many one workspace gets, for itself alone
 
-`cpus` and `memory` must stand in every profile: a workspace without limits takes the machine from everybody.
+`cpus` and `memory` must stand in every profile: a workspace without limits takes the machine from everybody. The policy
+(`cellar_hub.policy`) opens profiles to more people by `profiles`, and says what somebody by name may choose.
 """
 
 from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 from typing import Any
 
 from cellar.settings import SettingsError
 
+from cellar_hub.policy import Allowed
 from cellar_hub.settings import HubSettings
 from cellar_hub.values import parse_size
+from cellar_hub.watchedfile import WatchedFile
 
 MIB, GIB = 1024**2, 1024**3
 LEAST_MEMORY = 128 * MIB
@@ -77,6 +81,21 @@ def profiles_of(settings: HubSettings) -> tuple[Profile, ...]:
         raise SettingsError("CELLAR_PROFILES", "has no profile")
     source = str(settings.profiles)
     return tuple(_profile(name, table, settings, source) for name, table in tables.items())
+
+
+def watched_profiles(settings: HubSettings) -> Callable[[], tuple[Profile, ...]]:
+    """What there is, by the file as it is whenever this is called. One that is broken by then, or that the socket
+    filter would refuse, changes nothing but the log; raises SettingsError when it is so now."""
+
+    def read(path: Path) -> tuple[Profile, ...]:
+        found = profiles_of(settings)
+        check_bounds(found, settings)
+        return found
+
+    if settings.profiles is None:
+        only = profiles_of(settings)
+        return lambda: only
+    return WatchedFile(settings.profiles, read, "the list of profiles").current
 
 
 _KINDS: dict[str, type | tuple[type, ...]] = {
@@ -162,10 +181,17 @@ def _where(profile: Profile, key: str, settings: HubSettings) -> str:
     return f"CELLAR_PROFILES ({settings.profiles}): {profile.name}.{key}"
 
 
-def offered(profiles: Sequence[Profile], groups: Iterable[str]) -> tuple[Profile, ...]:
-    """What a user of these groups may choose, in the file's order."""
+def offered(profiles: Sequence[Profile], groups: Iterable[str], allowed: Allowed | None = None) -> tuple[Profile, ...]:
+    """What a user of these groups, to whom the policy allows this, may choose, in the file's order."""
     of = set(groups)
-    return tuple(profile for profile in profiles if profile.groups is None or profile.groups & of)
+    policy = allowed or Allowed()
+    if policy.only_profiles is not None:
+        return tuple(profile for profile in profiles if profile.name in policy.only_profiles)
+    return tuple(
+        profile
+        for profile in profiles
+        if profile.groups is None or profile.groups & of or profile.name in policy.profiles
+    )
 
 
 def choose(choices: Sequence[Profile], options: Mapping[str, Any]) -> Profile:

@@ -32,7 +32,8 @@ from cellar_hub.resolver import near_url
 from cellar_hub.settings import HubSettings
 from cellar_hub.spawner.creation import PORT, Creation, environment
 from cellar_hub.spawner.forwarding import Forwarding
-from cellar_hub.spawner.names import GPUS, KIND, SITE, WORKSPACE, Names, is_ours
+from cellar_hub.spawner.homes import Homes
+from cellar_hub.spawner.names import GPUS, KIND, OWNER, SITE, WORKSPACE, Names, is_ours
 from cellar_hub.spawner.networks import Networks, PoolExhausted
 from cellar_hub.spawner.probe import untried
 from cellar_hub.spawner.profiles import (
@@ -42,8 +43,8 @@ from cellar_hub.spawner.profiles import (
     offered,
     options_form,
     options_from_form,
-    profiles_of,
     share_gpus,
+    watched_profiles,
 )
 from cellar_hub.spawner.refusals import StartRefused
 
@@ -56,6 +57,15 @@ POLL = 0.2  # seconds
 LOOKS = 6  # for the log of a container that has ended
 
 
+class SiteFiles:
+    """What an administrator may change while the hub runs."""
+
+    def __init__(self, settings: HubSettings) -> None:
+        self.settings = settings
+        self.policy = PolicyFile(settings.policy)
+        self.profiles = watched_profiles(settings)
+
+
 class CellarSpawner(DockerSpawner):
     """See the module."""
 
@@ -64,7 +74,7 @@ class CellarSpawner(DockerSpawner):
 
     _executor: ThreadPoolExecutor | None = None
     _client: docker.APIClient | None = None
-    _policy: PolicyFile | None = None
+    _files: SiteFiles | None = None
     _gpu_lock = asyncio.Lock()
 
     def __init__(self, **kwargs: Any) -> None:
@@ -103,9 +113,18 @@ class CellarSpawner(DockerSpawner):
     @property
     def forwarding(self) -> Forwarding:
         settings: HubSettings = self.hub_settings
-        if CellarSpawner._policy is None:
-            CellarSpawner._policy = PolicyFile(settings.policy)
-        return Forwarding(self.client, self.networks, CellarSpawner._policy, settings.forwarders, settings.leases)
+        return Forwarding(self.client, self.networks, self.files.policy, settings.forwarders, settings.leases)
+
+    @classmethod
+    def watch(cls, settings: HubSettings) -> SiteFiles:
+        """The site's files, read from now on; raises SettingsError when one is broken now. Of one installation."""
+        if CellarSpawner._files is None or CellarSpawner._files.settings != settings:
+            CellarSpawner._files = SiteFiles(settings)
+        return CellarSpawner._files
+
+    @property
+    def files(self) -> SiteFiles:
+        return self.watch(self.hub_settings)
 
     async def _thread(self, work: Callable[..., T], *args: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self.executor, work, *args)
@@ -113,7 +132,9 @@ class CellarSpawner(DockerSpawner):
     # --- what a user may choose
 
     def _choices(self) -> tuple[Profile, ...]:
-        return offered(profiles_of(self.hub_settings), [group.name for group in self.user.groups])
+        groups = [group.name for group in self.user.groups]
+        allowed = self.files.policy.current().for_(self.user.name, groups)
+        return offered(self.files.profiles(), groups, allowed)
 
     @default("options_form")
     def _options_form_default(self) -> Callable[[CellarSpawner], str]:
@@ -171,7 +192,7 @@ class CellarSpawner(DockerSpawner):
             )
         self._step(15, "Preparing your files")
         await self._remove_container()
-        await self._thread(self._make_volume)
+        await self._make_volume()
         self._step(30, "Making a private network")
         await self._thread(self.networks.make, names)
         await self._open_destinations()
@@ -225,14 +246,23 @@ class CellarSpawner(DockerSpawner):
         self.image = label
         return found
 
-    def _make_volume(self) -> None:
+    async def _make_volume(self) -> None:
         """The user's volume. Docker gives a new one the owner and content of the image's directory at its first use, so
-        that nobody has to be root in between."""
-        own = self.names.own
+        that nobody has to be root in between. Raises StartRefused for one that is somebody else's."""
+        own, name = self.names.own, self.user.name
+        homes = Homes(self.db, self.hub_settings)
         try:
-            self.client.inspect_volume(own)
+            found = await self.docker("inspect_volume", own)
         except NotFound:
-            self.client.create_volume(own, labels=self.names.labels())
+            labels = self.names.labels() | {OWNER: homes.person(name)}
+            found = await self.docker("create_volume", own, labels=labels)
+        if not homes.may_have(name, (found.get("Labels") or {}).get(OWNER, "")):
+            self.log.error("%s does not start: its files are an earlier user's (docs/login.md)", self._log_name)
+            raise StartRefused(
+                "There are files of an earlier user of your name. Please tell your administrator, who says whether they"
+                " are yours.",
+                status=403,
+            )
 
     async def _gpus_in_use(self) -> list[str]:
         labels = [f"{SITE}={self.hub_settings.site}", f"{KIND}={WORKSPACE}", GPUS]

@@ -106,9 +106,13 @@ class Policy(Sent):
 
 
 class Announcement(Sent):
+    """`text` is plain text. `ends`: seconds of the epoch, after which it is not shown; None: it is."""
+
     id: str
     level: Literal["info", "warning", "error"]
     text: str
+    ends: float | None = None
+    dismissible: bool = True
 
 
 class Status(Sent):

@@ -155,7 +155,8 @@ class Workspace:
             text = "Conversations cannot be written to disk; they are kept in memory until they can."
             told.append(wire.Announcement(id="unsaved", level="error", text=text))
         if self.models.me is not None:
-            told += self.models.me.announcements
+            now = time.time()
+            told += [each for each in self.models.me.announcements if each.ends is None or now < each.ends]
         return tuple(told)
 
 

@@ -211,13 +211,23 @@ function announcements(
   dismiss: (id: string) => void
 ): IBanner[] {
   return (state.status?.announcements ?? [])
-    .filter(each => !dismissed.has(each.id))
+    .filter(each => each.dismissible === false || !dismissed.has(said(each)))
     .map(each => ({
       key: `announcement-${each.id}`,
       level: each.level,
       text: announced(trans, each.id, each.text),
-      dismiss: () => dismiss(each.id)
+      dismiss:
+        each.dismissible === false ? undefined : () => dismiss(said(each))
     }));
+}
+
+/** What was read when this was read: with another text it is shown again. */
+function said(each: { id: string; text: string }): string {
+  let hash = 0;
+  for (const unit of each.text) {
+    hash = (Math.imul(hash, 31) + (unit.codePointAt(0) ?? 0)) | 0;
+  }
+  return `${each.id} ${(hash >>> 0).toString(36)}`;
 }
 
 /** The server's own announcements in the user's language; an administrator's as it was written. */
@@ -272,8 +282,10 @@ function noticeBanner(props: IBannersProps, state: IChatState): IBanner[] {
 
 /** Milliseconds between two looks at a server that is not ready. */
 const LOOK = 10_000;
+/** Milliseconds between two looks for what an admin has to say. */
+const LISTEN = 60_000;
 
-/** As long as something is wrong and the page is seen, look whether it still is. */
+/** As long as the page is seen, look whether something is wrong, or still is. */
 function useWatch(store: ChatStore, state: IChatState): void {
   const { status, statusError } = state;
   const wrong =
@@ -281,14 +293,14 @@ function useWatch(store: ChatStore, state: IChatState): void {
     status?.model_server.state !== 'up' ||
     status.announcements?.some(each => each.id === 'unsaved') === true;
   React.useEffect(() => {
-    if (!wrong) {
-      return;
-    }
-    const timer = setInterval(() => {
-      if (!document.hidden) {
-        void store.refreshStatus();
-      }
-    }, LOOK);
+    const timer = setInterval(
+      () => {
+        if (!document.hidden) {
+          void store.refreshStatus();
+        }
+      },
+      wrong ? LOOK : LISTEN
+    );
     return () => clearInterval(timer);
   }, [store, wrong]);
 }
@@ -307,7 +319,7 @@ function useLost(since: number | null): boolean {
   return lost;
 }
 
-/** Ids of announcements that were read, kept by this browser. */
+/** Which announcements were read, kept by this browser. */
 function useDismissed(
   scope: string
 ): [ReadonlySet<string>, (id: string) => void] {

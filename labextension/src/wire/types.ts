@@ -348,6 +348,10 @@ export interface IStatus {
     id: string;
     level: 'info' | 'warning' | 'error';
     text: string;
+    /** seconds of the epoch; the server leaves out one that has ended */
+    ends?: number;
+    /** absent: it is */
+    dismissible?: boolean;
   }[];
 }
 

@@ -61,8 +61,8 @@ def _missing(reason: str) -> None:
 
 
 @pytest.fixture(scope="package")
-def site(client: docker.APIClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    """The running installation. Images that are not current are built first; BUILD=0 takes them as they are."""
+def built() -> Iterator[list[str]]:
+    """The images. Those that are not current are built first; BUILD=0 takes them as they are."""
     build = os.environ.get("BUILD") != "0"
     with pytest.MonkeyPatch.context() as clean:  # nothing of the person's own settings
         for name in list(os.environ):
@@ -76,8 +76,16 @@ def site(client: docker.APIClient, tmp_path_factory: pytest.TempPathFactory) -> 
             names = [images.build(name) if build else f"cellar-{name}:dev" for name in images.NAMES]
         except images.Missing as problem:
             _missing(f"an image is missing: {problem}")
-        with running(client, tmp_path_factory.mktemp("hub"), names) as made:
-            yield made
+        yield names
+
+
+@pytest.fixture(scope="package")
+def site(
+    client: docker.APIClient, built: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Installation]:
+    """The running installation."""
+    with running(client, tmp_path_factory.mktemp("hub"), built) as made:
+        yield made
 
 
 NewPerson = Callable[..., Person]

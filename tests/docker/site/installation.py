@@ -26,7 +26,7 @@ from tools import hub, images
 
 BOOKS = ("usage", "audit")
 """Commands that run in the gateway's container; the others run in the hub's."""
-SERVICES = ("proxy", "hub", "gateway", "socketfilter", "model")
+SERVICES = ("proxy", "hub", "gateway", "console", "socketfilter", "model")
 SHORT = "[default]\nmax_tokens = 16\n"
 LONG = "[default]\nmax_tokens = 4096\nmax_waiting = 64\nmax_running = 64\n"
 """Policies. The embedded model does not end by itself, and a long answer takes it a minute on a busy machine."""
@@ -35,6 +35,13 @@ ME = """
 import json, os, urllib.request as r
 ask = r.Request("http://gateway:8080/cellar/v1/me", headers={"Authorization": "Bearer " + os.environ["VLLM_API_KEY"]})
 print(r.urlopen(ask, timeout=20).read().decode())
+"""
+SAVE_POLICY = """
+import os, sys
+from pathlib import Path
+from cellar_hub.policybook import PolicyBook
+book = PolicyBook(Path(os.environ["CELLAR_POLICY"]))
+book.save(sys.argv[1], based_on=book.read().id, by="tests")
 """
 HUNGRY = """
 FROM {image}
@@ -88,7 +95,6 @@ class Installation:
         self.files.chmod(0o755)
         (self.files / "profiles.toml").write_text(PROFILES)
         self._policy = SHORT
-        self._write_policy(SHORT)
         env = self.folder / ".env"
         hub.write_env(env)
         values = {
@@ -103,13 +109,13 @@ class Installation:
             "CELLAR_MAX_WAIT": "3600",  # a small machine may well need minutes for the fifty requests of a test
             "CELLAR_SITE_FILES": str(self.files),
             "CELLAR_PROFILES": "/etc/cellar/site/profiles.toml",
-            "CELLAR_POLICY": "/etc/cellar/site/policy.toml",
             **self.more,
         }
         with env.open("a") as out:
             out.writelines(f"{name}={value}\n" for name, value in values.items())
         self.stack = hub.Stack(hub.read_env(env), env, self.folder / "admin-password")
         self._make_hub()
+        self._write_policy(SHORT)
         self.passwords["admin"] = self.stack.password.read_text().strip()
 
     def _make_hub(self) -> None:
@@ -230,10 +236,8 @@ class Installation:
         self.client.update_container(self.service("model"), cpu_period=CPU_PERIOD, cpu_quota=quota)
 
     def _write_policy(self, text: str) -> None:
-        unfinished = self.files / "policy.toml.part"
-        unfinished.write_text(text)
-        unfinished.chmod(0o644)
-        unfinished.replace(self.files / "policy.toml")
+        """As a page of the console does it."""
+        self.run_inside(self.service("console"), SAVE_POLICY, text)
 
     def usage(self, user: str) -> int:
         """Tokens of this month, as the gateway's books say."""

@@ -72,7 +72,7 @@ def _of_docker(site: Installation, users: set[str]) -> list[str]:
         if len(on) != 4 or not services < on:
             found.append(f"on {name} are {len(on)}, of {len(services & on)} services")
     routes = set(site.inside(site.service("hub"), ROUTES))
-    wanted = {"/", "/services/cellar", *(f"/user/{user}" for user in users)}
+    wanted = {"/", "/services/cellar", "/services/console", *(f"/user/{user}" for user in users)}
     return [*found, *(f"route {each}" for each in routes ^ wanted)]
 
 

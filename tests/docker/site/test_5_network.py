@@ -179,7 +179,7 @@ import asyncio, json, os, socket, sys
 from ipaddress import IPv4Network
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
-from cellar_hub.commands.hubapi import HubApi, HubRefused
+from cellar_hub.hubapi import HubApi, HubRefused
 from cellar_hub.gateway.shared import connections
 from cellar_hub.resolver import near_url
 pool, said = IPv4Network(sys.argv[1]), {"the building": socket.gethostbyname("redis")}

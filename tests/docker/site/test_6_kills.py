@@ -20,11 +20,11 @@ from tests.docker.site.test_5_network import answers
 from tests.ui.lab import wait_until
 from tools.env_example import COMPOSE
 
-SURVIVES = {"hub", "proxy", "socketfilter"}
+SURVIVES = {"hub", "proxy", "socketfilter", "console"}
 """Services through which an answer in a workspace does not go."""
 
 
-@pytest.mark.parametrize("service", ["gateway", "hub", "proxy", "model", "socketfilter"])
+@pytest.mark.parametrize("service", ["gateway", "hub", "proxy", "model", "socketfilter", "console"])
 def test_workspaces_live_on_and_nothing_is_left_over_when_a_service_is_killed(
     site: Installation, two: tuple[Person, Person], service: str, long_answers: None
 ) -> None:
@@ -112,7 +112,12 @@ def test_the_doctor_finds_everything_well(site: Installation, two: tuple[Person,
     command = [str(COMPOSE / "cellar-hub"), "check"]
     done = subprocess.run(command, env=os.environ | {"CELLAR_SITE": site.name}, capture_output=True, text=True)
     assert (done.returncode, done.stdout.count("Everything works together.")) == (0, 3), done.stdout + done.stderr
-    for line in ("image standard: sha256:", "streaming through the proxy: ", "gateway: answers, Cellar "):
+    for line in (
+        "image standard: sha256:",
+        "streaming through the proxy: ",
+        "gateway: answers, Cellar ",
+        "console: answers, Cellar ",
+    ):
         assert f"ok    {line}" in done.stdout
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import secrets
 
+import pyrage
 import pytest
 from playwright.sync_api import expect
 
 from tests.docker.site.installation import LONG as LONG_POLICY
 from tests.docker.site.installation import SHORT, Installation
+from tests.docker.site.keeping import Keeping
 from tests.docker.site.person import Person
 from tests.docker.site.stream import LONG, Stream
 from tests.docker.site.traces import files_of, hub_side, in_layers, in_logs, in_volumes, in_words
@@ -64,3 +66,14 @@ def test_no_layer_of_a_container_has_it(site: Installation, canary: str) -> None
 
 def test_no_metric_no_audit_row_and_no_answer_of_the_hub_has_it(site: Installation, ada: Person, canary: str) -> None:
     assert in_words(site, canary) == []
+
+
+def test_no_backup_has_it_unless_it_is_asked_for_and_then_encrypted(site: Installation, canary: str) -> None:
+    keeping = Keeping.beside(site)
+    key = pyrage.x25519.Identity.generate()
+    closed = ("--volumes", "--conversations", "--recipient", str(key.to_public()))
+    for name, options in (("site", ()), ("users", ("--volumes",)), ("all", closed)):
+        target = site.folder / f"{name}.tar"
+        keeping.done("backup", "--to", str(target), *options)
+        assert canary.encode() not in target.read_bytes(), name
+    assert canary.encode() in pyrage.decrypt(target.read_bytes(), [key]), "it is looked for where it can be found"

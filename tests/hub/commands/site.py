@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import html
 import io
+import itertools
 import os
+import re
 import subprocess
 import sys
+import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import httpx
@@ -21,8 +26,6 @@ from tests.hub.jupyter import NO_PROXY
 
 CONFIG = """
 import os
-from cellar_hub.login import Login
-
 from cellar_hub.configure import configure
 from cellar_hub.settings import HubSettings
 from traitlets.config import Config
@@ -30,43 +33,63 @@ from traitlets.config import Config
 configured = Config()
 configure(configured, HubSettings.from_env(os.environ))
 c = get_config()
-c.JupyterHub.authenticator_class = Login
+c.JupyterHub.authenticator_class = configured.JupyterHub.authenticator_class
+c.JupyterHub.template_paths = configured.JupyterHub.template_paths
+c.JupyterHub.template_vars = configured.JupyterHub.template_vars
 c.Login.hub_settings = configured.Login.hub_settings
 c.Login.most_waiting = 5
-c.Authenticator.allow_existing_users = True
+for name in ("NativeAuthenticator", "PAMAuthenticator", "LDAPAuthenticator", "GenericOAuthenticator"):
+    c[name] = configured[name]
+c.Authenticator.allow_existing_users = configured.Authenticator.allow_existing_users
+c.LdapLogin.look_again = 0
+c.Authenticator.manage_groups = configured.Authenticator.manage_groups
 c.Authenticator.admin_users = {"admin"}
 c.Authenticator.auth_refresh_age = 1
 c.Authenticator.auth_refresh_strict = configured.Authenticator.get("auth_refresh_strict", False)
-c.NativeAuthenticator.allowed_failed_logins = 3
-c.NativeAuthenticator.seconds_before_next_try = 3600
 c.JupyterHub.proxy_class = NoProxy
 c.JupyterHub.hub_bind_url = os.environ["HUB_URL"]
 c.JupyterHub.db_url = os.environ["CELLAR_HUB_DATABASE_URL"]
 c.JupyterHub.cookie_secret_file = "cookie-secret"
+c.JupyterHub.cookie_max_age_days = configured.JupyterHub.cookie_max_age_days
+c.JupyterHub.token_expires_in_max_seconds = configured.JupyterHub.token_expires_in_max_seconds
+c.JupyterHub.redirect_to_server = False
 c.JupyterHub.log_level = 30
 c.JupyterHub.services = [
     service for service in configured.JupyterHub.services if service["name"] == "commands"
-]
+] + [{"name": "helper", "api_token": "h" * 32}]
+c.JupyterHub.load_roles = [{"name": "helper", "scopes": ["admin:users"], "services": ["helper"]}]
 """
 PASSWORD = "correct horse battery"
+
+
+def said(page: str) -> str:
+    """Why somebody did not get in; the catalogue in the page has all that could be said."""
+    found = re.search(r'class="login_error[^"]*"[^>]*>([^<]*)<', page)
+    return html.unescape(found[1]) if found else ""
 
 
 class Site:
     """A hub, a gateway that keeps the audit, and the command line beside them."""
 
-    def __init__(self, folder: Path) -> None:
-        self.url = f"http://127.0.0.1:{unused_port()}"
-        self.env = os.environ | {
-            "HUB_URL": self.url,
-            "CELLAR_HUB_API_URL": self.url + "/hub/api",
-            "CELLAR_HUB_DATABASE_URL": f"sqlite:///{folder}/hub.sqlite",
-            "CELLAR_COMMANDS_TOKEN": "c" * 32,
-            "CELLAR_GATEWAY_TOKEN": "g" * 32,
-            "CELLAR_OPERATOR": "kim",
-            "CONFIGPROXY_AUTH_TOKEN": "p" * 32,
-            "CELLAR_WORKSPACE_IMAGES": "none",
-            "CELLAR_DATA": str(folder),
-        }
+    def __init__(self, folder: Path, port: int = 0, books: Mapping[str, str] | None = None, **more: str) -> None:
+        """`books`: more settings of the gateway; `more`: of the hub."""
+        self.url = f"http://127.0.0.1:{port or unused_port()}"
+        self.env = (
+            os.environ
+            | {
+                "HUB_URL": self.url,
+                "CELLAR_HUB_API_URL": self.url + "/hub/api",
+                "CELLAR_HUB_DATABASE_URL": f"sqlite:///{folder}/hub.sqlite",
+                "CELLAR_COMMANDS_TOKEN": "c" * 32,
+                "CELLAR_GATEWAY_TOKEN": "g" * 32,
+                "CELLAR_OPERATOR": "kim",
+                "CONFIGPROXY_AUTH_TOKEN": "p" * 32,
+                "CELLAR_WORKSPACE_IMAGES": "none",
+                "DOCKER_HOST": "tcp://127.0.0.1:9",  # nobody's: a test that asks it brings one (`engine`)
+                "CELLAR_DATA": str(folder),
+            }
+            | more
+        )
         self.books = {
             "VLLM_BASE_URL": "http://127.0.0.1:9/v1",
             "CELLAR_DATA": str(folder / "books"),
@@ -74,12 +97,13 @@ class Site:
             "CELLAR_HUB_API_URL": self.url + "/hub/api",
             "CELLAR_GATEWAY_TOKEN": "g" * 32,
             "CELLAR_GATEWAY_OPERATIONS": f"127.0.0.1:{unused_port()}",
-        }
+        } | dict(books or {})
         self.gateway = GatewayProcess(self.books, folder / "gateway-log")
         self.gateway.start()
         self.env["CELLAR_GATEWAY_OPERATIONS_URL"] = self.gateway.operations
         (folder / "config.py").write_text(NO_PROXY + CONFIG)
         self.log = folder / "log"
+        self._places = itertools.count(1)
         self.folder = folder
         self.start_hub()
 
@@ -123,8 +147,37 @@ class Site:
 
     def log_in(self, name: str, password: str, **headers: str) -> tuple[httpx.Client, int]:
         """A browser after the log-in form was sent, and the answer's status: 302 is in."""
+        browser, answer = self.answer_to(name, password, **headers)
+        return browser, answer.status_code
+
+    def answer_to(self, name: str, password: str, **headers: str) -> tuple[httpx.Client, httpx.Response]:
+        """Each is somewhere else, where `headers` do not say where it is: what one does must not make another wait."""
+        headers.setdefault("X-Forwarded-For", "198.18.{}.{}".format(*divmod(next(self._places), 250)))
         browser = httpx.Client(base_url=self.url, timeout=30, headers=headers)
         browser.get("/hub/login")
         token = next(cookie.value for cookie in browser.cookies.jar if cookie.name == "_xsrf")
         form = {"username": name, "password": password, "_xsrf": str(token)}
-        return browser, browser.post("/hub/login", data=form).status_code
+        return browser, browser.post("/hub/login", data=form)
+
+    def until_refused(self, name: str, seconds: int = 4, **headers: str) -> tuple[int, httpx.Response]:
+        """Wrong passwords until the next one must wait so long: how many were compared, and the refusal."""
+        deadline, tries = time.monotonic() + 60, 0
+        while True:
+            browser, answer = self.answer_to(name, "a wrong password", **headers)
+            browser.close()
+            if answer.status_code == 429 and int(answer.headers["Retry-After"]) >= seconds:
+                return tries, answer
+            tries += answer.status_code == 403
+            assert time.monotonic() < deadline, answer.status_code
+
+    def ask(self, method: str, path: str, body: object = None) -> httpx.Response:
+        """JupyterHub's API, as somebody who may do everything."""
+        headers = {"Authorization": "token " + self.env["CELLAR_COMMANDS_TOKEN"]}
+        return httpx.request(method, f"{self.url}/hub/api{path}", headers=headers, json=body, timeout=30)
+
+    def until_events(self, client: str, count: int) -> list[tuple[str, str, str]]:
+        """Action, subject and reason of what the audit says of an address, when there are so many."""
+        deadline = time.monotonic() + 30
+        while len(found := [each for each in self.events() if each.detail.get("client") == client]) < count:
+            assert time.monotonic() < deadline, found
+        return [(each.action, each.subject, str(each.detail.get("reason", ""))) for each in found]

@@ -30,6 +30,7 @@ def test_all_is_well_when_books_hub_clock_and_model_are(
     assert [line.split(":")[0] for line in said[:-1]] == [
         "ok    versions",
         "ok    books",
+        "ok    policy",
         "ok    hub, as the gateway sees it",
         "ok    clock",
         "ok    model server http",
@@ -63,6 +64,19 @@ def test_a_model_server_that_is_cut_off_in_the_middle_is_told(
     assert "FAIL  model server" in capsys.readouterr().out
 
 
+def test_a_policy_is_judged_as_it_stands_on_the_disk(
+    env: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A gateway that runs goes on with the last good one, and only its log says so."""
+    path = tmp_path / "policy.toml"
+    path.write_text("[groups.a]\n[users.ann]\ntools = true\n")
+    run(["check"], env | {"CELLAR_POLICY": str(path)})
+    assert "ok    policy: 1 groups, 1 users, 0 announcements" in capsys.readouterr().out
+    path.write_text("[users.Ann]\ntools = true\n")
+    assert run(["check"], env | {"CELLAR_POLICY": str(path)}) == 1
+    assert f"FAIL  policy: CELLAR_POLICY ({path}) has [users.Ann]" in capsys.readouterr().out
+
+
 def test_a_wrong_setting_ends_it_with_its_name(env: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["check"], env | {"CELLAR_MAX_INFLIGHT": "many"}) == 2
     assert capsys.readouterr().err.startswith("cellar-hub: CELLAR_MAX_INFLIGHT")
@@ -86,7 +100,7 @@ def test_in_the_hubs_place_nothing_that_is_away_ends_the_doctor(
     failed = [line.partition(": ")[0] for line in said.splitlines() if line.startswith("FAIL")]
     names = ("hub", "hub's database", "clock", "clock of the hub's database", "Docker", "image data", "isolation")
     assert failed == [f"FAIL  {name}" for name in (*names, "gateway")]
-    assert "pass-0123" not in said and said.endswith("8 of 9 checks failed.\n")
+    assert "pass-0123" not in said and said.endswith("8 of 11 checks failed.\n")
 
 
 def test_where_no_service_runs_it_says_where_it_is_asked(capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,23 +15,25 @@ import pytest
 import yaml
 from cellar.settings import SettingsError
 from cellar_hub.doctor.settings import ProxySettings
-from cellar_hub.settings import ForwarderSettings, GatewaySettings, HubSettings, described
+from cellar_hub.policy import Allowed
+from cellar_hub.policyfile import check_text
+from cellar_hub.settings import ConsoleSettings, ForwarderSettings, GatewaySettings, HubSettings, described
 from cellar_vllm.program import parser as cellar_vllm_parser
 
-from tools import env_example
+from tools import configure_page, env_example, images
 from tools.env_example import COMPOSE, FIXED, PAGE, page, sections
 from tools.hub import GATEWAY_ENV, Stack, gateway_env, images_of, write_gateway_env, write_private
 
 BASE = COMPOSE / "docker-compose.yml"
 OVERLAYS = sorted(COMPOSE.glob("docker-compose.*.yml"))
 NEEDED = (
-    *("CONFIGPROXY_AUTH_TOKEN", "CELLAR_GATEWAY_TOKEN", "CELLAR_COMMANDS_TOKEN", "CELLAR_FORWARDER_TOKEN"),
+    *("CONFIGPROXY_AUTH_TOKEN", "CELLAR_GATEWAY_TOKEN", "CELLAR_COMMANDS_TOKEN", "CELLAR_CONSOLE_TOKEN"),
+    "CELLAR_FORWARDER_TOKEN",
     "DOCKER_GID",
 )
 OF_VLLM = ("VLLM_API_KEY", "VLLM_MODEL", "VLLM_SERVE", "VLLM_2_MODEL", "VLLM_2_SERVE")
 SECRETS = dict.fromkeys((*env_example.SECRETS, *OF_VLLM), "0123456789abcdef")
-SECRETS["CELLAR_POLICY"] = "/etc/cellar/site/policy.toml"
-SIDES = ("proxy", "hub", "gateway", "socketfilter", "model")
+SIDES = ("proxy", "hub", "gateway", "console", "socketfilter", "model")
 OF_OVERLAYS = ("postgres", "redis", "tls", "vllm", "vllm-2", "router")
 MANY = dict.fromkeys(("vllm", "vllm-2"), 4096)
 """Processes and threads of what needs more than others."""
@@ -65,6 +67,14 @@ def test_the_example_of_settings_says_what_the_programs_say() -> None:
     assert PAGE.read_text() == page(), "python -m tools.env_example"
 
 
+def test_every_setting_is_on_the_page_of_settings_which_says_what_the_programs_say() -> None:
+    text = configure_page.PAGE.read_text()
+    assert text == configure_page.page(), "python -m tools.configure_page"
+    read = {variable for kind in configure_page.classes() for variable, _, _ in described(kind)}
+    assert len(configure_page.classes()) >= 5
+    assert [variable for variable in sorted(read) if f"| `{variable}` |" not in text] == []
+
+
 def test_every_variable_of_the_compose_files_is_in_the_example_and_the_other_way_round() -> None:
     text = "".join(path.read_text() for path in (BASE, *OVERLAYS))
     used = set(re.findall(r"\$\{([A-Z0-9_]+)", text))
@@ -73,7 +83,8 @@ def test_every_variable_of_the_compose_files_is_in_the_example_and_the_other_way
 
 
 @pytest.mark.parametrize(
-    ("service", "kind"), [("hub", HubSettings), ("gateway", GatewaySettings), ("proxy", ProxySettings)]
+    ("service", "kind"),
+    [("hub", HubSettings), ("gateway", GatewaySettings), ("console", ConsoleSettings), ("proxy", ProxySettings)],
 )
 def test_a_service_is_handed_every_setting_that_it_reads(service: str, kind: type[Any]) -> None:
     assert {variable for variable, _, _ in described(kind)} - set(services()[service]["environment"]) == set()
@@ -135,11 +146,13 @@ def test_hub_and_gateway_have_a_role_and_a_password_each_and_send_it_to_nobody_i
     urls = {
         "hub": found["hub"]["environment"]["CELLAR_HUB_DATABASE_URL"],
         "gateway": found["gateway"]["environment"]["CELLAR_DATABASE_URL"],
+        "console": found["console"]["environment"]["CELLAR_DATABASE_URL"],
     }
     where = "@postgres/{}?require_auth=scram-sha-256"
     assert urls == {
         "hub": "postgresql+psycopg://cellar_hub:${POSTGRES_HUB_PASSWORD}" + where.format("jupyterhub"),
         "gateway": "postgresql+psycopg://cellar_books:${POSTGRES_PASSWORD}" + where.format("cellar"),
+        "console": "postgresql+psycopg://cellar_books:${POSTGRES_PASSWORD}" + where.format("cellar"),
     }
 
 
@@ -241,6 +254,45 @@ def test_the_example_holds_no_secret() -> None:
     assert set(secrets) == {*NEEDED, "POSTGRES_PASSWORD", "POSTGRES_HUB_PASSWORD"}
 
 
+def test_the_policy_lies_in_a_volume_that_begins_with_the_images_file_and_limits_nobody() -> None:
+    where = "/var/lib/cellar-policy/policy.toml"
+    found = services() | services(overlay("intranet"))
+    readers = {
+        name: each for name, each in (services() | FORWARDERS).items() if name in ("hub", "gateway", *FORWARDERS)
+    }
+    assert len(readers) == 4
+    for name, each in readers.items():
+        assert each["environment"]["CELLAR_POLICY"] == f"${{CELLAR_POLICY:-{where}}}", name
+        assert "policy:/var/lib/cellar-policy:ro" in each["volumes"], name
+    others = {name for name, each in found.items() if "policy:" in str(each.get("volumes"))} - set(readers)
+    assert others <= {"console"}, "nobody else"
+    folder = images.IMAGES / "hub"
+    assert "install -m 0640 -o cellar -g cellar /tmp/policy.toml /var/lib/cellar-policy/" in (
+        (folder / "Dockerfile").read_text()
+    )
+    policy = check_text((folder / "policy.toml").read_text(), "policy.toml")
+    assert (policy.for_("ann", []), policy.announcements) == (Allowed(), ())
+
+
+@pytest.mark.parametrize(
+    ("named", "read"),
+    [
+        ("/etc/cellar/site/policy.toml", "/etc/cellar/site/policy.toml"),
+        ("", "/var/lib/cellar-policy/policy.toml"),
+    ],
+    ids=["a site that has one of its own", "a site that has none"],
+)
+def test_a_site_that_is_upgraded_keeps_its_policy(named: str, read: str) -> None:
+    for command in commands():
+        done = configured(command, [BASE, overlay("intranet")], SECRETS | {"CELLAR_POLICY": named})
+        found = yaml.safe_load(done.stdout)["services"]
+        told = {
+            name: each["environment"]["CELLAR_POLICY"] for name, each in found.items() if "CELLAR_POLICY" in str(each)
+        }
+        assert told == dict.fromkeys(("hub", "gateway", "console", *FORWARDERS), read)
+        assert all("/etc/cellar/site" in str(found[name]["volumes"]) for name in told)
+
+
 INTRANET = yaml.safe_load((COMPOSE / "docker-compose.intranet.yml").read_text())
 FORWARDERS = {name: each for name, each in INTRANET["services"].items() if name.startswith("forwarder-")}
 
@@ -257,7 +309,7 @@ def test_a_forwarder_is_hardened_as_the_services_are_and_has_a_number_of_its_own
 
 def test_forwarders_read_what_the_hub_writes_and_hold_neither_its_secrets_nor_its_data() -> None:
     for service in FORWARDERS.values():
-        assert service["volumes"][0] == "leases:/run/cellar-leases:ro" and len(service["volumes"]) == 2
+        assert service["volumes"][0] == "leases:/run/cellar-leases:ro" and len(service["volumes"]) == 3
         assert [each for each in service["environment"] if each.endswith("TOKEN")] == ["CELLAR_FORWARDER_TOKEN"]
         assert service["networks"] == ["control", "intranet"]
     numbers = {INTRANET["services"][side]["environment"]["CELLAR_FORWARDERS"] for side in ("hub", "gateway")}

@@ -67,11 +67,11 @@ async def test_a_gateway_of_another_release_fails_and_an_older_one_that_tells_no
 ) -> None:
     url, said = gateway
     with pytest.raises(Failed, match=r"^is of an older release, and the hub is Cellar"):
-        await asyncio.to_thread(versions.of_gateway, url)
+        await asyncio.to_thread(versions.of_service, url)
     said["version"] = "0.0.9"
     with pytest.raises(Failed, match=r"^is Cellar 0\.0\.9, and the hub is Cellar .* start the stack again"):
-        await asyncio.to_thread(versions.of_gateway, url)
+        await asyncio.to_thread(versions.of_service, url)
     said["version"] = CELLAR
-    assert await asyncio.to_thread(versions.of_gateway, url) == f"answers, Cellar {CELLAR} as here"
+    assert await asyncio.to_thread(versions.of_service, url) == f"answers, Cellar {CELLAR} as here"
     with pytest.raises(Failed, match="answers 404"):
-        await asyncio.to_thread(versions.of_gateway, url + "/nothing")
+        await asyncio.to_thread(versions.of_service, url + "/nothing")

@@ -18,8 +18,9 @@ def test_the_examples_of_models_and_policy_are_good() -> None:
     models, policy = TOML
     table = parse_models(models, "docs", {"VLLM_LARGE_KEY": "key"})
     assert [name for name, _ in table.served({})] == ["coder-large", "embed"]
-    allowed = parse_policy(policy, "docs").for_("ann", ["research"])
-    assert allowed.models == {"coder-small", "coder-large"} and allowed.quota.per_day == 1_000_000
+    member, ann = (parse_policy(policy, "docs").for_(name, ["research"]) for name in ("kim", "ann"))
+    assert member.models == ann.models == {"coder-small", "coder-large"}
+    assert (member.quota.per_day, ann.quota.per_day) == (1_000_000, 50_000)
 
 
 def test_every_metric_is_in_the_manual() -> None:

@@ -42,7 +42,7 @@ async def test_the_openai_client_works_unchanged(hub: Hub, gateway: Gateway, mod
 
 
 async def test_the_openai_client_understands_our_refusals(hub: Hub, make_gateway: MakeGateway, model: FakeVLLM) -> None:
-    gateway = await make_gateway(policy="[default]\ntokens_per_day = 10\nmodes = []")
+    gateway = await make_gateway(policy="[default]\ntokens_per_day = 10\n")
     url = gateway.url + "/v1"
     async with openai.AsyncOpenAI(base_url=url, api_key="forged", max_retries=0) as client:
         with pytest.raises(openai.AuthenticationError):

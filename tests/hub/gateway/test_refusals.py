@@ -11,6 +11,7 @@ import httpx
 import pytest
 from cellar.errors import Forbidden, ModelNotFound, QueueFull, QuotaExceeded, RateLimited, Unauthorized
 from cellar.refusals import refusal
+from cellar_hub import watchedfile
 from cellar_hub.audit import Opened
 from cellar_hub.gateway import app
 
@@ -166,14 +167,14 @@ async def test_policy_decides_models_modes_tools_and_length(
 
 
 async def test_a_changed_policy_counts_without_a_restart_and_a_broken_one_changes_nothing(
-    hub: Hub, make_gateway: MakeGateway, model: FakeVLLM
+    hub: Hub, make_gateway: MakeGateway, model: FakeVLLM, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(watchedfile, "LOOK_EVERY", 0.0)
     gateway: Gateway = await make_gateway(policy="[default]\nmax_tokens = 10")
     path = gateway.house.settings.policy
     assert path is not None
 
     async def cap() -> int:
-        gateway.house.policy_file._looked_at = 0.0
         found = (await gateway.client(hub.user("ann")).get("/cellar/v1/me")).json()["max_tokens"]
         return int(found)
 

@@ -26,7 +26,7 @@ async def settle() -> None:
 
 
 async def test_a_flood_from_one_address_lets_another_go_first() -> None:
-    checks, gate, order = Checks(threads=1), Gate(), list[str]()
+    checks, gate, order = Checks(at_once=1), Gate(), list[str]()
 
     async def log_in(client: str) -> None:
         await checks.run(client, lambda: True)
@@ -44,8 +44,8 @@ async def test_a_flood_from_one_address_lets_another_go_first() -> None:
 
 
 async def test_too_many_that_wait_are_refused_of_one_address_and_of_all() -> None:
-    checks, gate = Checks(threads=1, most=3, of_one=2), Gate()
-    running = [asyncio.create_task(checks.run("10.0.0.1", gate)) for _ in range(3)]
+    checks, gate = Checks(at_once=1, most=2, of_one=1), Gate()
+    running = [asyncio.create_task(checks.run("10.0.0.1", gate)) for _ in range(2)]
     await settle()
     with pytest.raises(Crowded):
         await checks.run("10.0.0.1", lambda: True)
@@ -54,12 +54,48 @@ async def test_too_many_that_wait_are_refused_of_one_address_and_of_all() -> Non
     with pytest.raises(Crowded):
         await checks.run("10.0.0.3", lambda: True)
     gate.go.set()
-    assert await asyncio.gather(*running) == [True] * 4
+    assert await asyncio.gather(*running) == [True] * 3
     assert await checks.run("10.0.0.1", lambda: False) is False
 
 
+async def test_a_full_house_of_a_few_addresses_has_a_place_for_a_newcomer() -> None:
+    checks, gate = Checks(at_once=1, most=8, of_one=4), Gate()
+    first = asyncio.create_task(checks.run("10.0.0.1", gate))
+    await settle()
+    crowd = [asyncio.create_task(checks.run(f"10.0.0.{1 + number % 2}", lambda: True)) for number in range(8)]
+    await settle()
+    newcomer = asyncio.create_task(checks.run("10.0.0.9", lambda: True))
+    await settle()
+    assert sum(each.done() and isinstance(each.exception(), Crowded) for each in crowd) == 1
+    with pytest.raises(Crowded):
+        await checks.run("10.0.0.1", lambda: True)
+    gate.go.set()
+    assert await newcomer and await first
+    await asyncio.gather(*crowd, return_exceptions=True)
+
+
+async def test_whoever_is_known_goes_before_a_flood_of_many_addresses() -> None:
+    checks, gate, order = Checks(at_once=1, most=20), Gate(), list[str]()
+
+    async def log_in(client: str, known: bool = False) -> None:
+        async with checks.turn(client, known):
+            order.append(client)
+
+    first = asyncio.create_task(checks.run("10.0.0.1", gate))
+    await settle()
+    flood = [asyncio.create_task(log_in(f"10.1.0.{number}")) for number in range(20)]
+    await settle()
+    with pytest.raises(Crowded):
+        await log_in("10.2.0.1")
+    known = asyncio.create_task(log_in("10.2.0.2", known=True))
+    await settle()
+    gate.go.set()
+    await asyncio.gather(first, known, *flood, return_exceptions=True)
+    assert order[0] == "10.2.0.2" and len(order) == 20
+
+
 async def test_who_leaves_gives_the_place_up() -> None:
-    checks, gate = Checks(threads=1), Gate()
+    checks, gate = Checks(at_once=1), Gate()
     running = asyncio.create_task(checks.run("a", gate))
     await settle()
     leaving = [asyncio.create_task(checks.run(client, lambda: True)) for client in ("a", "b", "b")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sqlite3
 import ssl
 import time
 from collections.abc import Callable, Iterator
@@ -15,10 +16,12 @@ import pytest
 from cellar_hub.audit import Event
 from cellar_hub.commands.program import run
 from cellar_hub.login.attempts import NAMES
-from cellar_hub.login.native import CROWDED, UNTOLD
+from cellar_hub.login.entrance import PAUSE, UNTOLD
+from cellar_hub.login.refusals import AWAY, CROWDED
+from cellar_hub.login.throttle import PAIR
 from cellar_hub.pages import in_language
 
-from tests.hub.commands.site import PASSWORD, Site
+from tests.hub.commands.site import PASSWORD, Site, said
 from tests.hub.compose.nginx import is_here, serving
 from tests.hub.test_proxy import proxy_before
 
@@ -40,14 +43,16 @@ def log_in(site: Site, name: str, password: str, **headers: str) -> int:
     return status
 
 
-def ask_for_token(site: Site, name: str, password: str) -> int:
+def ask_for_token(site: Site, name: str, password: str, **headers: str) -> int:
     """By name and password, at the API."""
     body = {"auth": {"username": name, "password": password}}
-    return httpx.post(f"{site.url}/hub/api/users/{name}/tokens", json=body, timeout=30).status_code
+    answer = httpx.post(f"{site.url}/hub/api/users/{name}/tokens", json=body, headers=headers, timeout=30)
+    return answer.status_code
 
 
 def logins(site: Site, client: str) -> list[Event]:
-    return [each for each in site.events() if each.detail.get("client") == client]
+    found = [each for each in site.events() if each.detail.get("client") == client]
+    return [each for each in found if each.action.startswith("user.login.")]
 
 
 def until(site: Site, client: str, enough: Callable[[list[Event]], bool]) -> list[Event]:
@@ -110,16 +115,90 @@ def ascii_json(text: str) -> str:
     return '"' + "".join(f"\\u{ord(each):04x}" for each in text) + '"'
 
 
-def test_an_account_that_waits_refuses_the_right_password_too(site: Site) -> None:
+def test_wrong_passwords_make_the_next_one_wait_longer_each_time_with_the_name_kept(site: Site) -> None:
     site.add("lee")
     here = {"X-Forwarded-For": "192.0.2.2"}
-    assert [log_in(site, "lee", WRONG, **here) for _ in range(3)] == [403] * 3
-    assert log_in(site, "lee", PASSWORD, **here) == 403
+    tries, refused = site.until_refused("lee", **here)
+    assert tries == PAIR.free + 2, "a second and two were over soon"
+    assert (
+        said(refused.text) == f"Too many wrong passwords. Please try again in {refused.headers['Retry-After']} seconds."
+    )
+    assert 'value="lee"' in refused.text
+    assert log_in(site, "lee", PASSWORD, **here) == 429, "the right one waits, too"
     found = until(site, "192.0.2.2", lambda events: len(events) == 2)
     assert [(each.action, each.detail["reason"]) for each in found] == [
         ("user.login.failed", "wrong password"),
         ("user.login.refused", "too many wrong passwords"),
     ]
+    assert log_in(site, "lee", PASSWORD, **{"X-Forwarded-For": "192.0.2.20"}) == 302, "nobody else waits"
+    deadline = time.monotonic() + 20
+    while log_in(site, "lee", PASSWORD, **here) != 302:
+        assert time.monotonic() < deadline, "what was told is kept"
+
+
+def test_a_name_that_is_nobodys_waits_like_any_other(site: Site) -> None:
+    tries, refused = site.until_refused("who", **{"X-Forwarded-For": "192.0.2.21"})
+    assert tries == PAIR.free + 2 and said(refused.text).startswith("Too many wrong passwords.")
+
+
+def test_a_refusal_takes_as_long_as_a_comparison(site: Site) -> None:
+    here = {"X-Forwarded-For": "192.0.2.22"}
+    site.until_refused("ann", **here)
+    begun = time.monotonic()
+    assert log_in(site, "ann", WRONG, **here) == 429
+    assert time.monotonic() - begun >= PAUSE
+
+
+def test_the_api_that_makes_tokens_is_throttled_alike(site: Site) -> None:
+    site.add("max")
+    here = {"X-Forwarded-For": "192.0.2.23"}
+    assert [ask_for_token(site, "max", WRONG, **here) for _ in range(PAIR.free)] == [403] * PAIR.free
+    tries, _ = site.until_refused("max", **here)
+    assert tries <= 2, "counted together"
+    assert ask_for_token(site, "max", PASSWORD, **here) == 403
+    reasons = [each.detail["reason"] for each in until(site, "192.0.2.23", lambda events: len(events) == 2)]
+    assert reasons == ["wrong password", "too many wrong passwords"]
+
+
+def fail_once(site: Site, name: str, where: dict[str, str]) -> None:
+    """When it may."""
+    deadline = time.monotonic() + 60
+    while log_in(site, name, WRONG, **where) != 403:
+        assert time.monotonic() < deadline
+
+
+def test_what_was_counted_survives_a_hub_that_is_killed(site: Site) -> None:
+    site.add("zoe")
+    here = {"X-Forwarded-For": "192.0.2.24"}
+    for _ in range(PAIR.free + 1):
+        fail_once(site, "zoe", here)
+    site.process.kill()
+    site.process.wait()
+    site.start_hub()
+    fail_once(site, "zoe", here)
+    fail_once(site, "zoe", here)
+    assert log_in(site, "zoe", PASSWORD, **here) == 429, "8 seconds; without a memory there were two failures"
+    assert site.command("users", "unblock", "zoe").returncode == 0
+    assert log_in(site, "zoe", PASSWORD, **here) == 302, "an administrator lifts it"
+
+
+def test_whoever_knows_a_name_does_not_lock_its_owner_out(site: Site) -> None:
+    site.add("owner")
+    home = {"X-Forwarded-For": "192.0.2.25"}
+    assert log_in(site, "owner", PASSWORD, **home) == 302
+    attackers = [{"X-Forwarded-For": f"192.0.3.{number}"} for number in range(1, 5)]
+
+    def attack(where: dict[str, str]) -> list[int]:
+        return [log_in(site, "owner", WRONG, **where) for _ in range(2 * PAIR.free)]
+
+    with ThreadPoolExecutor(4) as pool:
+        attacks = [pool.submit(attack, where) for where in attackers]
+        assert log_in(site, "owner", PASSWORD, **home) == 302
+        assert any(429 in each.result() for each in attacks)
+    assert log_in(site, "owner", PASSWORD, **home) == 302
+    browser, refused = site.answer_to("owner", PASSWORD, **{"X-Forwarded-For": "192.0.2.26"})
+    browser.close()
+    assert refused.status_code == 429 and int(refused.headers["Retry-After"]) <= 30
 
 
 def test_a_flood_is_refused_in_part_keeps_nobody_else_out_and_stays_small_in_the_audit(site: Site) -> None:
@@ -137,13 +216,57 @@ def test_a_flood_is_refused_in_part_keeps_nobody_else_out_and_stays_small_in_the
         assert log_in(site, "ann", PASSWORD, **{"X-Forwarded-For": "192.0.2.4"}) == 302
         statuses = [answer.result().status_code for answer in answers]
         refused = next(answer.result() for answer in answers if answer.result().status_code == 503)
-    assert set(statuses) == {403, 503} and CROWDED in refused.text
+    assert set(statuses) == {403, 503} and said(refused.text).startswith(CROWDED.split("{")[0])
+    assert 'value="nobody' in refused.text and refused.headers["Retry-After"]
     assert in_language(CROWDED, "ko")
     site.process.terminate()  # at its end the hub tells what it has counted
     site.process.wait()
     found = until(site, "192.0.2.3", lambda events: counted(events) == many)
     assert len(found) <= 2 * NAMES + 4
     site.start_hub()
+
+
+def test_four_crowded_addresses_and_a_hundred_others_keep_nobody_out_of_where_they_work(site: Site) -> None:
+    site.add("worker")
+    work = {"X-Forwarded-For": "192.0.2.30"}
+    assert log_in(site, "worker", PASSWORD, **work) == 302
+    crowd = [f"192.0.4.{number % 4}" for number in range(60)] + [f"192.0.5.{number}" for number in range(100)]
+    body = {"auth": {"username": "worker", "password": WRONG}}
+
+    async def attack(client: httpx.AsyncClient, where: str) -> None:
+        headers = {"X-Forwarded-For": where}
+        assert (await client.post("/hub/api/users/worker/tokens", json=body, headers=headers)).status_code == 403
+
+    async def all_at_once() -> float:
+        limits = httpx.Limits(max_connections=200)
+        async with httpx.AsyncClient(base_url=site.url, timeout=60, limits=limits) as client:
+            attacks = [asyncio.create_task(attack(client, where)) for where in crowd]
+            await asyncio.wait(attacks, return_when=asyncio.FIRST_COMPLETED)
+            begun = time.monotonic()
+            right = {"auth": {"username": "worker", "password": PASSWORD}}
+            made = await client.post("/hub/api/users/worker/tokens", json=right, headers=work)
+            took = time.monotonic() - begun
+            assert made.status_code == 201
+            await asyncio.gather(*attacks)
+            return took
+
+    assert asyncio.run(all_at_once()) < 15, "not behind all of them"
+
+
+def test_a_database_that_does_not_answer_is_said_with_the_name_kept(site: Site) -> None:
+    here = {"X-Forwarded-For": "192.0.2.31"}
+    holding = sqlite3.connect(site.folder / "hub.sqlite", isolation_level=None)
+    holding.execute("begin exclusive")
+    try:
+        browser, refused = site.answer_to("ann", PASSWORD, **here)
+    finally:
+        holding.execute("rollback")
+        holding.close()
+    browser.close()
+    assert refused.status_code == 503 and refused.headers["Retry-After"] == "60"
+    assert said(refused.text) == AWAY.replace("{seconds}", "60") and 'value="ann"' in refused.text
+    assert log_in(site, "ann", PASSWORD, **here) == 302
+    assert site.until_events("192.0.2.31", 2)[0][2] == "the hub's database is away"
 
 
 def test_without_the_gateway_people_log_in_and_the_audit_hears_of_it_even_from_the_next_hub(

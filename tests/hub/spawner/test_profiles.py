@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 from cellar.settings import SettingsError
+from cellar_hub import watchedfile
+from cellar_hub.policy import Allowed, parse_policy
 from cellar_hub.settings import HubSettings
 from cellar_hub.socketfilter.policy import policy_from_env
 from cellar_hub.spawner.profiles import (
@@ -19,6 +21,7 @@ from cellar_hub.spawner.profiles import (
     options_from_form,
     profiles_of,
     share_gpus,
+    watched_profiles,
 )
 
 NEEDED = {
@@ -110,6 +113,55 @@ def test_a_profile_is_offered_to_its_groups(settings: HubSettings) -> None:
     profiles = profiles_of(settings)
     assert [each.name for each in offered(profiles, [])] == ["standard"]
     assert [each.name for each in offered(profiles, ["ml", "x"])] == ["standard", "large"]
+
+
+def test_the_policy_opens_profiles_to_more_and_says_what_one_person_may_choose(settings: HubSettings) -> None:
+    profiles = profiles_of(settings)
+    tables = {"groups.guests": '["large", "unknown"]', "users.ann": '["large"]', "users.kim": "[]"}
+    text = "".join(f"[{table}]\nprofiles = {names}\n" for table, names in tables.items())
+    policy = parse_policy(text, "p")
+
+    def names(user: str, *groups: str) -> list[str]:
+        return [each.name for each in offered(profiles, groups, policy.for_(user, groups))]
+
+    assert names("x") == ["standard"]
+    assert names("x", "guests") == ["standard", "large"]
+    assert names("ann") == ["large"] and names("kim", "ml") == []
+    assert offered(profiles, ["ml"], Allowed()) == offered(profiles, ["ml"])
+
+
+def test_a_profile_for_no_group_is_for_whom_the_policy_names(tmp_path: Path) -> None:
+    file = tmp_path / "profiles.toml"
+    file.write_text(FILE.replace('groups = ["research", "ml"]', "groups = []"))
+    profiles = profiles_of(replace(SETTINGS, profiles=file))
+    assert [each.name for each in offered(profiles, ["research"])] == ["standard"]
+    given = Allowed(profiles=frozenset({"large"}))
+    assert [each.name for each in offered(profiles, [], given)] == ["standard", "large"]
+
+
+def test_profiles_are_read_again_when_they_change_and_a_broken_file_changes_nothing(
+    settings: HubSettings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(watchedfile, "LOOK_EVERY", 0.0)
+    file = settings.profiles
+    assert file is not None
+    within = replace(settings, filter_gpus=("all",))
+    current = watched_profiles(within)
+    assert [each.cpus for each in current()] == [2, 0.5]
+    file.write_text(FILE.replace("cpus = 2", "cpus = 3"))
+    assert [each.cpus for each in current()] == [3, 0.5]
+    for broken, said in (
+        ("[a", "cannot be read"),
+        (FILE.replace("cpus = 2", "cpus = 999"), "MAX_CPUS"),
+        ("", "no profile"),
+    ):
+        file.write_text(broken)
+        assert [each.cpus for each in current()] == [3, 0.5]
+        assert "the list of profiles stays as it was" in caplog.text and said in caplog.text
+    file.unlink()
+    assert [each.cpus for each in current()] == [3, 0.5]
+    with pytest.raises(SettingsError):
+        watched_profiles(within)
 
 
 def test_only_an_offered_profile_can_be_chosen_and_nothing_else_of_the_options_counts(settings: HubSettings) -> None:

@@ -3,7 +3,7 @@
   "use strict";
   const LANGUAGES = ["en", "ko"];
   const ATTRIBUTES = ["title", "aria-label", "alt", "placeholder"];
-  const LEFT = "pre, code, script, style, textarea, .notranslate, [translate=no], #react-admin-hook, #login_widget > span";
+  const LEFT = "pre, code, script, style, textarea, .note-col, .notranslate, [translate=no], #react-admin-hook, #login_widget > span";
 
   const wanted = (navigator.languages || [navigator.language]).map((each) => each.slice(0, 2).toLowerCase());
   const language = wanted.find((each) => LANGUAGES.includes(each)) || "en";

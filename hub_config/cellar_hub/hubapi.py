@@ -1,4 +1,4 @@
-"""JupyterHub's API as the command line asks it: a few calls, one token, plain errors."""
+"""JupyterHub's API as the command line and the admin's pages ask it: a few calls, one token, plain errors."""
 
 from __future__ import annotations
 

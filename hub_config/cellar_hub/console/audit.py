@@ -1,0 +1,94 @@
+"""The audit: searched, paged by where the last row stood, and taken away as a file."""
+
+from __future__ import annotations
+
+import base64
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+
+from cellar_hub.audit.entries import Entry, Place, Search, find_entries
+from cellar_hub.audit.export import Format, export
+
+from .download import Download
+from .page import Page
+
+ROWS = 50
+FIELDS = ("user", "model", "subject", "request_id")
+
+
+def search_of(page: Page) -> Search:
+    """What the form says; times are the site's."""
+    zone = page.desk.settings.time_zone
+
+    def at(name: str) -> float | None:
+        try:
+            found = datetime.fromisoformat(page.field(name))
+        except ValueError:
+            return None
+        return (found if found.tzinfo else found.replace(tzinfo=zone)).timestamp()
+
+    said: dict[str, Any] = {name: page.field(name) or None for name in FIELDS}
+    return Search(since=at("since"), until=at("until"), events_only=page.field("kind") == "events", **said)
+
+
+def place_to_text(place: Place) -> str:
+    return base64.urlsafe_b64encode(msgspec.json.encode(place)).decode()
+
+
+def text_to_place(text: str) -> Place | None:
+    """None for what none of our pages has said, and no database could take."""
+    try:
+        place = msgspec.json.decode(base64.urlsafe_b64decode(text), type=Place)
+    except (ValueError, msgspec.DecodeError):
+        return None
+    return place if 0 <= place.seq < 2**63 and place.chain.isprintable() else None
+
+
+class AuditPage(Page):
+    nav = "audit"
+
+    async def get(self) -> None:
+        search = search_of(self)
+        after = text_to_place(self.field("after", 500))
+        found: list[Entry] = await self.desk.read(lambda conn: find_entries(conn, search, after=after, limit=ROWS + 1))
+        asked = {name: self.field(name) for name in (*FIELDS, "since", "until", "kind") if self.field(name)}
+        self.show(
+            "audit.html",
+            entries=found[:ROWS],
+            asked=asked,
+            query=urlencode(asked),
+            after=place_to_text(found[ROWS - 1].place) if len(found) > ROWS else "",
+            is_first=after is None,
+            verified=self.desk.verifier.last,
+        )
+
+
+class AuditVerify(Page):
+    """Whether no row was changed, left out or cut off."""
+
+    nav = "audit"
+
+    async def get(self) -> None:
+        """How far it is, for the page that waits for it."""
+        self.show("verified.html", verified=self.desk.verifier.last)
+
+    async def post(self) -> None:
+        if not self.desk.verifier.running:
+            await self.desk.record(self.name, "audit.verify")
+            self.desk.verifier.start(self.name)
+        self.redirect(self.settings["base"] + "audit", status=303)
+
+
+class AuditExport(Download):
+    """Everything that matches, oldest first; that it was taken stands in the audit before the first byte leaves."""
+
+    async def get(self) -> None:
+        search = search_of(self)
+        form: Format = "jsonl" if self.field("form") == "jsonl" else "csv"
+        asked = {name: str(value) for name, value in msgspec.structs.asdict(search).items() if value}
+        await self.desk.record(self.name, "audit.export", form, asked)
+        kind = "text/csv; charset=utf-8" if form == "csv" else "application/jsonl"
+        await self.send(lambda conn: export(conn, search, form), kind, f"audit-{self.desk.today}.{form}")

@@ -1,0 +1,261 @@
+"""The policy as pages: a form for everybody's, a group's and a person's table, the file itself, what it was before."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import json
+import tomllib
+from collections.abc import Mapping
+from typing import Any
+
+from cellar.settings import SettingsError
+from tornado.web import HTTPError
+
+from cellar_hub.policy import NO_POLICY, Allowed
+from cellar_hub.policybook import Conflict, PolicyBook, Revision
+from cellar_hub.policyedit import change
+
+from .page import Page
+from .rules import NotANumber, RulesForm, changes_of, form_of, form_sent, said
+
+LONGEST_TEXT = 4 * 1024 * 1024
+LONGEST_TABLE = 100_000
+SHOWN = 50
+"""Revisions in the list."""
+
+
+class PolicyPage(Page):
+    """Pages that show the policy and change it."""
+
+    nav = "groups"
+
+    @property
+    def book(self) -> PolicyBook:
+        return self.desk.policy_book
+
+    async def revision(self) -> Revision | None:
+        """What is there now; None when there is no file. Raises SettingsError when it cannot be read."""
+        if self.desk.settings.policy is None:
+            return None
+        return await asyncio.to_thread(self.book.read)
+
+    async def shown_revision(self) -> Revision | None:
+        """The same for a page that is shown all the same: `error` then says why there is none."""
+        try:
+            return await self.revision()
+        except SettingsError as problem:
+            self.error = self.error or self.words(
+                "The policy file cannot be read, and the one before it counts. {problem}", problem=problem
+            )
+            return None
+
+    async def locked(self) -> str:
+        """Why nothing can be saved here, in the reader's language; empty when it can."""
+        why = await asyncio.to_thread(lambda: self.book.writable)
+        if not why:
+            return ""
+        if self.desk.settings.policy is None:
+            return self.words("This site has no policy file: CELLAR_POLICY is not set.")
+        if not self.book.path.is_file():
+            return self.words("The policy file is gone. What it said last counts until the services are started anew.")
+        return self.words("The policy file of this site is managed elsewhere, and can only be read here.")
+
+    async def save(self, text: str, based_on: str, subject: str, detail: Mapping[str, str | int]) -> bool:
+        """Whether it is the policy now; else `error` says why not. It is in the audit before it counts."""
+        try:
+            await self.desk.record(self.name, "policy.change", subject, detail)
+            await asyncio.to_thread(self.book.save, text, based_on=based_on, by=self.name)
+        except Conflict as conflict:
+            self.error = self.words(
+                "{who} has changed the policy meanwhile. Nothing of yours is saved yet: what you typed stands below. "
+                "Look at what is there now, and save again.",
+                who=conflict.now.by or self.words("Somebody"),
+            )
+        except SettingsError as problem:
+            self.error = self.words("Not saved: {problem}", problem=str(problem))
+        else:
+            self.desk.policy_file.look()
+            return True
+        await self.desk.record(self.name, "policy.change.failed", subject)
+        self.set_status(409)
+        return False
+
+    async def save_rules(self, table: str, based_on: str) -> tuple[bool, RulesForm]:
+        """What the form of a table says. (saved, the form as it was sent)."""
+        form = form_sent(lambda name: self.field(name, 2000), self.get_arguments)
+        now = await self.revision()
+        if now is None:
+            raise HTTPError(409, "This site has no policy file: CELLAR_POLICY is not set.")
+        try:
+            changes = changes_of(table, table_in(now.text, table), form)
+            text = change(now.text, *changes)
+        except NotANumber as problem:
+            self.error = self.words("{field} must be a whole number.", field=self.words(LABELS[problem.name]))
+            self.set_status(400)
+            return False, form
+        except SettingsError as problem:
+            self.error = self.words("Not saved: {problem}", problem=str(problem))
+            self.set_status(409)
+            return False, form
+        if not changes:
+            return True, form
+        if await self.save(text, based_on, table, said(changes)):
+            return True, form
+        return False, await self._over_theirs(table, form)
+
+    async def _over_theirs(self, table: str, form: RulesForm) -> RulesForm:
+        """What was typed, over what somebody else has saved meanwhile: sent again, it takes nothing of theirs back."""
+        now = await self.revision()
+        try:
+            seen = json.loads(self.field("seen", LONGEST_TABLE))
+            typed = changes_of(table, seen, form)
+            return form_of(table_in(change(now.text, *typed), table)) if now else form
+        except (SettingsError, ValueError, TypeError, KeyError, AttributeError):
+            return form  # whoever sent it has no page of ours
+
+    async def rules(self, table: str, inherited: Allowed, form: RulesForm | None = None) -> dict[str, Any]:
+        """What the form's template needs. `inherited`: what counts where this table says nothing."""
+        try:
+            now, locked = await self.revision(), await self.locked()
+            said_here = table_in(now.text, table) if now else {}
+        except SettingsError as problem:  # whoever comes to block somebody has to be able to
+            now, said_here = None, {}
+            locked = self.words(
+                "The policy file cannot be read, and the one before it counts. {problem}", problem=problem
+            )
+        policy = self.desk.policy_file.current()
+        newest = await self.desk.live.now()
+        models = sorted(
+            {model.id for server in newest.state.servers for model in server.models} if newest.state else ()
+        )
+        return {
+            "form": form or form_of(said_here),
+            "labels": LABELS,
+            "seen": json.dumps(said_here),
+            "inherited": {
+                "tokens_per_day": inherited.quota.per_day,
+                "tokens_per_month": inherited.quota.per_month,
+                "requests_per_minute": inherited.requests_per_minute,
+                "max_tokens": inherited.max_tokens,
+                "max_running": inherited.max_running,
+                "max_waiting": inherited.max_waiting,
+            },
+            "based_on": now.id if now else "",
+            "locked": locked,
+            "choices": {
+                "models": models,
+                "modes": ["ask", "edit", "agent"],
+                "destinations": [each.key for each in policy.destinations],
+                "profiles": sorted(policy.profiles),
+            },
+        }
+
+
+LABELS = {
+    "models": "Models",
+    "modes": "Modes of the panel",
+    "destinations": "Reachable in the building",
+    "profiles": "Profiles of workspaces, beside those open to all",
+    "tokens_per_day": "Tokens a day",
+    "tokens_per_month": "Tokens a month",
+    "requests_per_minute": "Requests a minute",
+    "max_tokens": "Longest answer, in tokens",
+    "max_running": "Questions at the model at once",
+    "max_waiting": "Questions in the queue",
+    "attach_files": "Attach files",
+    "export": "Export conversations",
+    "images": "Pictures",
+    "search": "Search the workspace",
+}
+"""Of fields of the policy."""
+
+
+def table_in(text: str, table: str) -> dict[str, Any]:
+    """`default`, `groups.NAME` or `users.NAME` of a policy's text; empty when it says nothing. Raises SettingsError."""
+    try:
+        values: Any = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as problem:
+        raise SettingsError("CELLAR_POLICY", f"is not TOML: {problem}") from None
+    kind, _, name = table.partition(".")
+    found = values.get(kind, {})
+    table_found: dict[str, Any] = found.get(name, {}) if name else found
+    return table_found
+
+
+class DefaultPage(PolicyPage):
+    """What everybody may."""
+
+    async def get(self) -> None:
+        self.show("default.html", **await self.rules("default", NO_POLICY.for_("", ())))
+
+    async def post(self) -> None:
+        saved, form = await self.save_rules("default", self.field("based_on"))
+        if saved:
+            self.done("policy/default", "Saved. It counts within seconds.")
+        else:
+            self.show("default.html", **await self.rules("default", NO_POLICY.for_("", ()), form))
+
+
+class FilePage(PolicyPage):
+    """The policy file as it is written, for whoever would rather type, and its history."""
+
+    async def get(self) -> None:
+        await self._show()
+
+    async def post(self) -> None:
+        text = str(self.get_argument("text", "", strip=False)).replace("\r\n", "\n")
+        if len(text) > LONGEST_TEXT:
+            raise HTTPError(413, "The policy file is too large.")
+        if await self.save(text, self.field("based_on"), "file", {"lines": text.count("\n")}):
+            self.done("policy", "Saved. It counts within seconds.")
+        else:
+            await self._show(text)
+
+    async def _show(self, typed: str | None = None) -> None:
+        now = await self.shown_revision()
+        history = await asyncio.to_thread(self.book.history) if now else []
+        self.show(
+            "policy.html",
+            now_there=now,
+            text=typed if typed is not None else now.text if now else "",
+            differs=_difference(now.text, typed) if now and typed is not None else (),
+            history=history[:SHOWN],
+            locked=await self.locked(),
+        )
+
+
+class RevisionPage(PolicyPage):
+    """One revision of the policy: what it changed, and going back to it."""
+
+    async def get(self, number: str) -> None:
+        history = await asyncio.to_thread(self.book.history)
+        place = next((place for place, each in enumerate(history) if each.id == number), None)
+        if place is None:
+            raise HTTPError(404)
+        before = history[place + 1].text if place + 1 < len(history) else ""
+        self.show(
+            "revision.html",
+            revision=history[place],
+            is_now=place == 0,
+            now_there=history[0],
+            differs=_difference(before, history[place].text),
+            locked=await self.locked(),
+        )
+
+    async def post(self, number: str) -> None:
+        """Back to it."""
+        history = await asyncio.to_thread(self.book.history)
+        revision = next((each for each in history if each.id == number), None)
+        if revision is None:
+            raise HTTPError(404)
+        if await self.save(revision.text, self.field("based_on"), "file", {"back_to": number}):
+            self.done("policy", "The policy is again what it was then.")
+        else:
+            await self.get(number)
+
+
+def _difference(before: str, after: str) -> list[tuple[str, str]]:
+    """Lines of a unified difference, each with its sign."""
+    lines = difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=2)
+    return [(line[:1], line[1:]) for line in list(lines)[2:]]

@@ -1,0 +1,30 @@
+"""What the log-in page says to whoever does not get in, and when to try again. The texts stand in the catalogue of the
+hub's pages, too, in both languages."""
+
+from __future__ import annotations
+
+from tornado.web import HTTPError
+
+WRONG = "Invalid username or password"
+TOO_MANY = "Too many wrong passwords. Please try again in {seconds} seconds."
+CROWDED = "Too many people log in at this moment. Please try again in {seconds} seconds."
+AWAY = "The hub's database does not answer. Please try again in {seconds} seconds."
+WAITING = "Your account waits for an administrator's approval."
+DIRECTORY_AWAY = "The directory does not answer. Please try again in {seconds} seconds."
+NOT_VOUCHED = "The log-in was not completed. Please try again."
+NO_USER = "You may not use this hub. Please ask its administrator."
+
+# where one asks for an account
+OFTEN = "Too many people asked for an account from your network today. Please ask the administrator."
+FULL = "Too many people wait for approval. Please ask the administrator."
+TWO_PASSWORDS = "the two passwords differ"
+ODD_PASSWORD = "this password is easily guessed: take another"
+
+
+class Refused(HTTPError):
+    """`text` with the seconds after which to try again, where there are some. The API that makes tokens says 403."""
+
+    def __init__(self, status: int, text: str, seconds: int = 0) -> None:
+        self.text = text.replace("{seconds}", str(seconds))
+        super().__init__(status, "%s", self.text)
+        self.headers = {"Retry-After": str(seconds)} if seconds else {}

@@ -1,0 +1,196 @@
+"""What administrators do to people's accounts: the same at the command line and on the pages, in the same order, with
+the same words in the audit.
+
+What lets somebody in stands in the audit before it is done, or is not done. Whoever must be kept out is kept out first,
+and told of afterwards. Synchronous.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+from urllib.parse import quote, urlencode
+
+from .accounts import Unusable, Whose
+from .hubapi import HubApi, HubRefused
+
+ACCOUNTS = "/cellar/accounts"
+PAGE = 500  # accounts that are asked for at once
+ROUNDS = 5  # of taking tokens away
+
+
+class Unseen(HubRefused):
+    """The audit cannot take it."""
+
+
+class Witness(Protocol):
+    """Who tells the audit, and knows who acts."""
+
+    def tell(self, action: str, subject: str, detail: dict[str, str], patience: float | None = None) -> None:
+        """Returns when it is durable. `patience` in seconds. Raises Unseen."""
+
+    def watching(self, action: str, subject: str, **detail: str) -> AbstractContextManager[None]:
+        """Tell it before it is done: nothing is done unseen. A failure is told after it. Raises Unseen."""
+
+
+@dataclass(frozen=True)
+class Added:
+    """`password`: one that the hub made, to be told once; else empty. `was_there`: there was such an account before."""
+
+    name: str
+    password: str
+    was_there: bool
+
+
+class People:
+    """`gateway`: its second port, which is told whose tokens are worthless. All methods raise HubRefused."""
+
+    def __init__(self, hub: HubApi, gateway: HubApi, witness: Witness) -> None:
+        self.hub, self.gateway, self.witness = hub, gateway, witness
+
+    def add(self, name: str, password: str | None = None, admin: bool = False, files: Whose | None = None) -> Added:
+        """An account that may log in; one that was there gets the new password, and becomes an administrator's if
+        asked. Without a password the hub makes one, where passwords are the hub's. `files`: whose those are that an
+        earlier user of the name has left; without it the hub refuses with status 409 where there are some."""
+        was_there = self.account(name) is not None
+        said: dict[str, str] = {"files": files} if files else {}
+        with self.witness.watching("user.add", name, admin="yes" if admin else "no", **said):
+            wanted = {"name": name, "admin": admin} | ({"password": password} if password else {}) | said
+            made = self.hub.ask("POST", ACCOUNTS, wanted)
+        return Added(str(made["name"]), str(made.get("password", "")), was_there)
+
+    def approve(self, name: str) -> None:
+        """Of somebody who signed up. Raises Unusable when nobody of that name waits."""
+        found = self.account(name)
+        if found is None or found["state"] != "waiting":
+            raise Unusable(f"{name} does not wait for approval" + (f": {found['state']}" if found else ""))
+        with self.witness.watching("user.approve", name):
+            self._set(name, "allowed")
+
+    def unblock(self, name: str) -> None:
+        with self.witness.watching("user.unblock", name):
+            self._set(name, "allowed")
+
+    def settle(self, name: str, files: Whose) -> None:
+        """Whose the files are that an earlier user of the name has left, of somebody who has an account already."""
+        with self.witness.watching("user.files", name, files=files):
+            self.hub.ask("PATCH", self._path(name), {"files": files})
+
+    def block(self, name: str) -> list[str]:
+        """Close the account, take every token away, stop the workspace; what was done."""
+        self._set(name, "blocked")
+        done = ["may not log in any more"]
+        try:
+            return self._shut_out(name, done)
+        except HubRefused as refused:
+            done.append(str(refused))
+            raise
+        finally:
+            self._tell("user.block", name, done)
+
+    def remove(self, name: str) -> list[str]:
+        """A sign-up that is turned down, or an account with all that the hub keeps of them; what was done. Their files
+        stay for as long as the site keeps those of users who are gone."""
+        with self.witness.watching("user.remove", name):
+            self.hub.ask("DELETE", self._path(name))
+        done = ["removed"]
+        self._revoke(name, done)
+        return done
+
+    def account(self, name: str) -> dict[str, Any] | None:
+        """name, state, since, note, files."""
+        try:
+            found: dict[str, Any] = self.hub.ask("GET", self._path(name))
+        except HubRefused as refused:
+            if refused.status == 404:
+                return None
+            raise
+        return found
+
+    def accounts(self, state: str = "", name_filter: str = "", offset: int = 0, limit: int = 100) -> dict[str, Any]:
+        """total, kind, accounts: some of them, by name."""
+        query = urlencode({"state": state, "name_filter": name_filter, "offset": offset, "limit": limit})
+        found: dict[str, Any] = self.hub.ask("GET", f"{ACCOUNTS}?{query}")
+        return found
+
+    def listed(self) -> list[dict[str, Any]]:
+        """All users of the hub and all who have an account, by name: JupyterHub's model of them, with `account`: the
+        state of their account, or None."""
+        found: dict[str, dict[str, Any]] = {
+            user["name"]: user | {"account": None, "note": ""} for user in self.hub.users()
+        }
+        for each in self._all_accounts():
+            name = each["name"]
+            found[name] = found.get(name, {"name": name}) | {"account": each["state"], "note": each["note"]}
+        return [found[name] for name in sorted(found)]
+
+    def _all_accounts(self) -> Iterator[dict[str, Any]]:
+        offset = 0
+        while page := self.accounts(offset=offset, limit=PAGE)["accounts"]:
+            yield from page
+            offset += len(page)
+
+    def _path(self, name: str) -> str:
+        return f"{ACCOUNTS}/{quote(name, safe='')}"
+
+    def _set(self, name: str, state: str) -> None:
+        self.hub.ask("PATCH", self._path(name), {"state": state})
+
+    def _tell(self, action: str, name: str, done: list[str]) -> None:
+        try:
+            self.witness.tell(action, name, {"done": ", ".join(done)}, patience=2.0)
+        except Unseen as unseen:
+            sys.stderr.write(f"cellar-hub: this is NOT in the audit: {unseen}\n")
+            done.append("this is NOT in the audit")
+
+    def _shut_out(self, name: str, done: list[str]) -> list[str]:
+        """Tokens first: with one, a workspace could be started again. What the hub refuses is raised when the rest is
+        done."""
+        refusals: list[HubRefused] = []
+        taken = 0
+        user = self._user(name)
+        for _ in range(ROUNDS if user else 0):  # a program may make new ones, for as long as the hub believes its token
+            tokens = (self.hub.ask("GET", f"{self.hub.user(name)}/tokens") or {}).get("api_tokens", [])
+            if not tokens:
+                break
+            for token in tokens:
+                taken += self._try(refusals, f"{self.hub.user(name)}/tokens/{token['id']}")
+        done.append(f"{taken} tokens taken away")
+        for server in (user and self.hub.ask("GET", self.hub.user(name)).get("servers")) or {}:
+            if self._try(refusals, f"{self.hub.user(name)}/{f'servers/{server}' if server else 'server'}"):
+                done.append(f"workspace {server or '(the only one)'} is being stopped")
+        self._revoke(name, done)
+        if refusals:
+            raise refusals[0]
+        return done
+
+    def _user(self, name: str) -> dict[str, Any] | None:
+        """None: the hub knows them not, or not yet."""
+        try:
+            found: dict[str, Any] = self.hub.ask("GET", self.hub.user(name))
+        except HubRefused as refused:
+            if refused.status == 404:
+                return None
+            raise
+        return found
+
+    def _revoke(self, name: str, done: list[str]) -> None:
+        try:
+            told = self.gateway.ask("POST", "/revoke", {"user": name}) or {}
+            if unheard := told.get("unheard"):
+                done.append(f"{unheard} of the gateways did not hear it, and believe tokens for 30 seconds more")
+        except HubRefused as refused:
+            done.append(f"the gateway was not told ({refused}) and believes tokens for 30 seconds more")
+
+    def _try(self, refusals: list[HubRefused], path: str) -> bool:
+        """Whether what is at `path` goes, or has gone meanwhile."""
+        try:
+            self.hub.ask("DELETE", path)
+        except HubRefused as refused:
+            if refused.status != 404:
+                refusals.append(refused)
+                return False
+        return True

@@ -1,0 +1,600 @@
+"""The console's pages, at a real hub: who sees what, what changes, and that each change is in the audit."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import csv
+import datetime
+import io
+import signal
+import socket
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from cellar_hub.audit import Event
+from cellar_hub.doctor import versions
+from cellar_hub.spawner.names import OWNER
+from cellar_hub.store import Store
+from cellar_hub.store.tables import usage
+
+from tests.hub.commands.engine import Volumes
+from tests.hub.commands.site import PASSWORD
+from tests.hub.console.site import ConsoleSite, xsrf_of
+from tests.hub.jupyter import proxy_command
+
+pytestmark = pytest.mark.timeout(240)
+ADMINS = (
+    "overview",
+    "users",
+    "groups",
+    "policy/default",
+    "policy/destinations",
+    "policy",
+    "usage",
+    "audit",
+    "models",
+    "announcements",
+)
+TODAY = datetime.datetime.now(datetime.UTC).date()
+
+
+@pytest.fixture(scope="module")
+def admin(site: ConsoleSite) -> Iterator[httpx.Client]:
+    with contextlib.closing(site.browser("admin")) as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def ann(site: ConsoleSite) -> Iterator[httpx.Client]:
+    with contextlib.closing(site.browser("ann")) as browser:
+        yield browser
+
+
+def page(browser: httpx.Client, path: str, status: int = 200) -> str:
+    answer = browser.get(f"/services/console/{path}")
+    assert answer.status_code == status, answer.text[-1500:]
+    return answer.text
+
+
+def until(condition: Callable[[], Any], what: str, seconds: float = 20) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, what
+        time.sleep(0.1)  # another process reads a file when it looks the next time
+    return found
+
+
+def spend(site: ConsoleSite, user: str, tokens: int, day: datetime.date = TODAY, model: str = "coder") -> None:
+    store = Store.open(f"sqlite:///{site.books['CELLAR_DATA']}/cellar.db")
+    row = {"user_name": user, "day": day, "model": model, "prompt": tokens, "completion": 0}
+
+    async def write() -> None:
+        await store.write(lambda tx: tx.execute(usage.insert(), row | {"cached": 0, "requests": 1, "estimated": 0}))
+        await store.close()
+
+    asyncio.run(write())
+
+
+def deeds(site: ConsoleSite, action: str) -> list[Event]:
+    return [each for each in site.events() if each.action == action]
+
+
+def test_nobody_sees_a_page_without_the_hubs_log_in(site: ConsoleSite) -> None:
+    for path in (*ADMINS, "me", "users/ann", "usage/export", "audit/export", "overview/live"):
+        answer = httpx.get(f"{site.console}/{path}", follow_redirects=False)
+        assert answer.status_code == 302 and "/hub/api/oauth2/authorize" in answer.headers["location"], path
+        by_script = httpx.get(f"{site.console}/{path}", headers={"Sec-Fetch-Mode": "cors"}, follow_redirects=False)
+        assert by_script.status_code == 403
+    assert httpx.post(f"{site.console}/users/ann", data={"action": "block"}).status_code == 403
+
+
+def test_an_administrator_sees_every_page_in_both_languages(site: ConsoleSite, admin: httpx.Client) -> None:
+    for path in (*ADMINS, "me", "users/ann", "overview/live"):
+        assert "<h" in page(admin, path)
+    with contextlib.closing(site.browser("admin", **{"Accept-Language": "ko-KR,ko;q=0.9"})) as korean:
+        assert "<h1>개요</h1>" in page(korean, "overview")
+        sent = korean.post("/services/console/language", data=language(korean, "en"))
+    assert sent.status_code == 200 and "<h1>Overview</h1>" in sent.text
+
+
+def language(browser: httpx.Client, name: str) -> dict[str, str]:
+    return {"_xsrf": xsrf_of(page(browser, "overview")), "language": name, "back": "/services/console/overview"}
+
+
+def test_a_user_sees_their_own_page_and_nothing_of_others(site: ConsoleSite, ann: httpx.Client) -> None:
+    spend(site, "ann", 4_321)
+    spend(site, "admin", 98_765)
+    text = page(ann, "me")
+    assert "4,321" in text and "of 1,000,000 tokens" in text and "98,765" not in text
+    assert page(ann, "").count("<h1>My page</h1>") == 1
+    for path in (*ADMINS, "users/ann", "users/admin", "usage/export", "audit/export", "overview/live"):
+        assert "This page is for administrators." in page(ann, path, 403)
+    refused = ann.post("/services/console/users/admin", data={"_xsrf": xsrf_of(text), "action": "block"})
+    assert refused.status_code == 403 and not deeds(site, "user.block")
+
+
+def test_the_doctor_finds_it_and_its_release(site: ConsoleSite) -> None:
+    assert "as here" in versions.of_service(f"{site.own}/services/console/alive")
+
+
+def test_the_hubs_own_pages_lead_there(site: ConsoleSite, admin: httpx.Client, ann: httpx.Client) -> None:
+    for browser, words in ((admin, "Console"), (ann, "My usage")):
+        home = browser.get("/hub/home").text
+        link = home.rpartition(f">{words}</a>")[0].rpartition('href="')[2].partition('"')[0]
+        assert link == "/services/console/" and browser.get(link).status_code == 200
+        assert "/hub/admin" not in home
+
+
+def test_a_form_from_another_page_changes_nothing(site: ConsoleSite, admin: httpx.Client, ann: httpx.Client) -> None:
+    others = xsrf_of(page(ann, "me"))
+    for token in ("", others, "2|aaaa|bbbb|1"):
+        answer = admin.post("/services/console/groups", data={"name": "forged", "_xsrf": token})
+        assert answer.status_code == 403
+    assert "forged" not in page(admin, "groups")
+
+
+def test_no_page_may_be_framed_or_run_what_is_not_ours(admin: httpx.Client) -> None:
+    for path in ("overview", "me", "nothing-here"):
+        headers = admin.get(f"/services/console/{path}").headers
+        assert "frame-ancestors 'none'" in headers["content-security-policy"]
+        assert "unsafe" not in headers["content-security-policy"]
+        assert headers["x-frame-options"] == "DENY" and headers["cache-control"] == "no-store"
+
+
+def test_a_quota_for_one_person_counts_at_the_gateway_within_seconds_and_is_in_the_audit(
+    site: ConsoleSite, admin: httpx.Client
+) -> None:
+    site.add("quentin")
+    token = token_of(site, "quentin")
+    based_on = based_on_of(page(admin, "users/quentin"))
+    done = site.form(admin, "users/quentin", action="rules", based_on=based_on, tokens_per_day="50,000")
+    assert "Saved." in done.text
+    until(lambda: me(site, token)["day"]["limit"] == 50_000, "the gateway to know the new limit")
+    assert me(site, token)["month"]["limit"] == 1_000_000, "what is not said there is everybody's"
+    assert "# enough for most" in site.policy.read_text()
+    (deed,) = [each for each in deeds(site, "policy.change") if each.subject == "users.quentin"]
+    assert deed.actor == "admin" and "50000" in str(deed.detail)
+
+
+def token_of(site: ConsoleSite, name: str) -> str:
+    answer = httpx.post(
+        f"{site.url}/hub/api/users/{name}/tokens", json={"auth": {"username": name, "password": PASSWORD}}, timeout=30
+    )
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["token"])
+
+
+def me(site: ConsoleSite, token: str) -> Any:
+    answer = httpx.get(f"{site.gateway.url}/cellar/v1/me", headers={"authorization": f"Bearer {token}"}, timeout=30)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def based_on_of(text: str) -> str:
+    return text.partition('name="based_on" value="')[2].partition('"')[0]
+
+
+def test_of_two_who_change_the_policy_at_once_the_later_is_told_and_loses_nothing_typed(
+    site: ConsoleSite, admin: httpx.Client
+) -> None:
+    site.add("other", "--admin")
+    seen = based_on_of(page(admin, "policy/default"))
+    with contextlib.closing(site.browser("other")) as other:
+        first = site.form(other, "policy/default", action="rules", based_on=seen, tokens_per_month="2000000")
+    assert "Saved." in first.text
+    late = site.form(admin, "policy/default", action="rules", based_on=seen, requests_per_minute="77")
+    assert late.status_code == 409 and "other has changed the policy meanwhile" in late.text
+    assert 'value="77"' in late.text and "2_000_000" not in late.text
+    assert "requests_per_minute" not in site.policy.read_text()
+    again = {"_xsrf": xsrf_of(late.text), "action": "rules", "based_on": based_on_of(late.text)}
+    form = again | {"requests_per_minute": "77", "tokens_per_month": "2000000"}
+    assert "Saved." in admin.post("/services/console/policy/default", data=form).text
+    assert "requests_per_minute = 77" in site.policy.read_text()
+    assert [each.detail for each in deeds(site, "policy.change.failed")], "that it did not come to pass is said, too"
+
+
+def test_a_number_that_is_none_is_named_and_nothing_is_saved(site: ConsoleSite, admin: httpx.Client) -> None:
+    before = site.policy.read_text()
+    seen = based_on_of(page(admin, "policy/default"))
+    answer = site.form(admin, "policy/default", action="rules", based_on=seen, max_tokens="many", max_running="3")
+    assert answer.status_code == 400 and "Longest answer, in tokens must be a whole number." in answer.text
+    assert 'value="many"' in answer.text and site.policy.read_text() == before
+
+
+def test_the_file_itself_is_edited_a_broken_one_refused_and_an_old_one_brought_back(
+    site: ConsoleSite, admin: httpx.Client
+) -> None:
+    text = site.policy.read_text()
+    broken = site.form(admin, "policy", based_on=based_on_of(page(admin, "policy")), text="[default]\nmax_tokens = 0\n")
+    assert broken.status_code == 409 and "max_tokens = 0" in broken.text and site.policy.read_text() == text
+    inside = text + '\n[[destinations]]\nname = "a.corp"\nport = 1\nto = "10.213.0.1:1"\n'
+    refused = site.form(admin, "policy", based_on=based_on_of(page(admin, "policy")), text=inside)
+    assert refused.status_code == 409 and site.policy.read_text() == text, "no hub would start with it"
+    wanted = text + "\n[groups.typed]\nmax_tokens = 512\n"
+    saved = site.form(admin, "policy", based_on=based_on_of(page(admin, "policy")), text=wanted)
+    assert "Saved." in saved.text and site.policy.read_text() == wanted
+    was = saved.text.split("/services/console/policy/")[2].partition('"')[0]
+    assert "What changed then" in page(admin, f"policy/{was}")
+    back = site.form(admin, f"policy/{was}", based_on=based_on_of(page(admin, f"policy/{was}")))
+    assert "again what it was then" in back.text and site.policy.read_text() == text
+
+
+def test_what_people_write_is_shown_and_never_obeyed(site: ConsoleSite, admin: httpx.Client) -> None:
+    evil = "<script>alert(1)</script>'\"><img src=x onerror=alert(1)>"
+    made = site.form(admin, "groups", name=evil)
+    assert made.status_code == 200, made.text[-800:]
+    said = site.form(
+        admin,
+        "announcements",
+        based_on=based_on_of(page(admin, "announcements")),
+        text=evil + "\r\nand a second line",
+        level="warning",
+        audience="users",
+    )
+    assert "It is up as its times say." in said.text
+    spend(site, evil, 10)
+    until(lambda: "&lt;script&gt;" in page(admin, "announcements"), "the announcement to be listed")
+    searched = ("users", "audit?user=" + evil, "usage?user=" + evil, f"users?q={evil}")
+    for path in ("groups", "usage", "overview", "announcements", "audit", *searched):
+        text = page(admin, path)
+        assert "<script>alert" not in text and "<img src=x" not in text, path
+
+
+def test_what_a_spreadsheet_would_take_for_a_formula_is_text_in_the_file(
+    site: ConsoleSite, admin: httpx.Client
+) -> None:
+    spend(site, "=HYPERLINK(1)", 10, model="+cmd")
+    answer = admin.get("/services/console/usage/export?span=today")
+    assert answer.headers["content-type"] == "text/csv; charset=utf-8"
+    rows = list(csv.DictReader(io.StringIO(answer.text.removeprefix("\ufeff"))))
+    assert ("'=HYPERLINK(1)", "'+cmd") in [(row["user"], row["model"]) for row in rows]
+    assert deeds(site, "usage.export")[-1].actor == "admin"
+
+
+def test_the_audit_is_searched_and_taken_away_and_that_is_in_it(site: ConsoleSite, admin: httpx.Client) -> None:
+    assert "user.add" in page(admin, "audit?kind=events&subject=ann")
+    assert "Nothing is found." in page(admin, "audit?user=nobody-of-that-name")
+    lines = admin.get("/services/console/audit/export?kind=events&subject=ann&form=jsonl").text.splitlines()
+    assert any('"user.add"' in line for line in lines)
+    assert deeds(site, "audit.export")[-1].detail["subject"] == "ann"
+
+
+def test_the_audit_is_verified_from_its_page_and_a_row_that_was_changed_is_named(
+    site: ConsoleSite, admin: httpx.Client
+) -> None:
+    assert "is being verified" in site.form(admin, "audit/verify", page="audit").text
+    until(lambda: "The audit is whole" in page(admin, "audit"), "the audit to be verified", 60)
+    assert "The audit is whole" in page(admin, "audit/verify")
+    with sqlite3.connect(Path(site.books["CELLAR_DATA"]) / "cellar.db") as database:
+        ((seq, record),) = database.execute("SELECT seq, record FROM cellar_audit WHERE chain = 'console' LIMIT 1")
+        database.execute("DROP TRIGGER cellar_audit_no_update")
+        change = "UPDATE cellar_audit SET record = ? WHERE chain = 'console' AND seq = ?"
+        database.execute(change, (record.replace("admin", "somebody"), seq))
+        database.commit()
+        site.form(admin, "audit/verify", page="audit")
+        until(lambda: "The audit is NOT whole" in page(admin, "audit"), "the change to be seen", 60)
+        assert f"console {seq}: changed" in page(admin, "audit")
+        database.execute(change, (record, seq))
+    database.close()
+    assert deeds(site, "audit.verify")[-1].actor == "admin"
+
+
+def test_pages_of_the_audit_follow_each_other_without_a_gap(site: ConsoleSite, admin: httpx.Client) -> None:
+    for number in range(60):
+        spend(site, f"crowd{number}", 1)
+        if number % 10 == 0:
+            admin.get("/services/console/usage/export?span=today")
+    seen, path = 0, "audit"
+    while True:
+        text = page(admin, path)
+        seen += text.count("<tr>") - 1
+        if 'rel="next"' not in text:
+            break
+        path = "audit" + text.partition('rel="next" href="')[2].partition('"')[0].replace("&amp;", "&")
+    assert seen >= len(site.events())
+
+
+def logs_in(site: ConsoleSite, name: str, password: str) -> bool:
+    browser, status = site.log_in(name, password)
+    browser.close()
+    return status == 302
+
+
+def test_an_account_is_made_blocked_and_let_in_again(site: ConsoleSite, admin: httpx.Client) -> None:
+    made = site.form(admin, "users", name="Bob")
+    assert "bob may log in with the password" in made.text
+    password = made.text.partition("with the password ")[2].partition(" ")[0]
+    assert logs_in(site, "bob", password)
+    token = httpx.post(
+        f"{site.url}/hub/api/users/bob/tokens", json={"auth": {"username": "bob", "password": password}}, timeout=30
+    ).json()["token"]
+    assert me(site, token)["user"] == "bob"
+    blocked = site.form(admin, "users/bob", action="block")
+    assert "bob is blocked" in blocked.text and "tokens taken away" in blocked.text
+    assert "Start the workspace" not in blocked.text
+    refused = httpx.get(f"{site.gateway.url}/cellar/v1/me", headers={"authorization": f"Bearer {token}"}, timeout=30)
+    assert refused.status_code == 401
+    assert not logs_in(site, "bob", password)
+    assert "blocked" in page(admin, "users?state=blocked")
+    assert "bob may log in again." in site.form(admin, "users/bob", action="unblock").text
+    assert logs_in(site, "bob", password)
+    wanted = ["user.add", "user.block", "user.unblock"]
+    done = [each.action for each in site.events("bob") if each.actor == "admin"]
+    assert [each for each in done if each in wanted] == wanted
+
+
+def test_an_account_that_may_log_in_is_blocked_before_it_is_removed(site: ConsoleSite, admin: httpx.Client) -> None:
+    site.add("tom")
+    refused = site.form(admin, "users/tom", action="remove")
+    assert refused.status_code == 409 and "block tom first" in refused.text
+    site.form(admin, "users/tom", action="block")
+    assert "The account of tom is gone." in site.form(admin, "users/tom", action="remove").text
+    page(admin, "users/tom", 404)
+
+
+def test_a_form_shows_what_counts_where_it_says_nothing(site: ConsoleSite, admin: httpx.Client) -> None:
+    text = page(admin, "users/ann")
+    assert (
+        'name="max_tokens" value="" inputmode="numeric" maxlength="24" autocomplete="off" placeholder="4,096"' in text
+    )
+    assert 'name="tokens_per_day"' in text and 'placeholder="no limit"' in text
+
+
+def test_a_workspace_is_started_and_stopped_by_its_user_and_by_an_administrator(
+    site: ConsoleSite, admin: httpx.Client, ann: httpx.Client
+) -> None:
+    assert "Your workspace is starting." in site.form(ann, "me", action="start").text
+    until(lambda: "Open it" in page(ann, "me"), "the workspace to run")
+    until(lambda: "Stop the workspace" in page(admin, "users/ann"), "the admin to see it")
+    assert "ann" in page(admin, "users?state=running")
+    assert "is stopping" in site.form(admin, "users/ann", action="stop").text
+    until(lambda: "does not run" in page(ann, "me"), "the workspace to be gone")
+    assert deeds(site, "workspace.stop")[-1].subject == "ann"
+
+
+def test_a_user_sees_and_revokes_their_tokens_and_nobody_elses(site: ConsoleSite, ann: httpx.Client) -> None:
+    token = token_of(site, "ann")
+    headers = {"authorization": f"token {token}"}
+    number = httpx.get(f"{site.url}/hub/api/user", headers=headers).json()["token_id"]
+    assert f'value="{number}"' in page(ann, "me")
+    assert me(site, token)["user"] == "ann"
+    assert "The token works no longer." in site.form(ann, "me", action="revoke", token=number).text
+    assert httpx.get(f"{site.url}/hub/api/user", headers=headers).status_code == 403
+    asked = httpx.get(f"{site.gateway.url}/cellar/v1/me", headers={"authorization": f"Bearer {token}"}, timeout=30)
+    assert asked.status_code == 401, "the gateway, which had just believed it, was told"
+    others = token_of(site, "admin")
+    theirs = httpx.get(f"{site.url}/hub/api/user", headers={"authorization": f"token {others}"}).json()["token_id"]
+    assert site.form(ann, "me", action="revoke", token=theirs).status_code == 409
+    assert httpx.get(f"{site.url}/hub/api/user", headers={"authorization": f"token {others}"}).status_code == 200
+
+
+def test_who_is_no_administrator_any_more_changes_nothing_from_the_next_request_on(
+    site: ConsoleSite, admin: httpx.Client
+) -> None:
+    site.add("former", "--admin")
+    command = {"authorization": "token " + site.env["CELLAR_COMMANDS_TOKEN"]}
+    with contextlib.closing(site.browser("former")) as former:
+        xsrf = xsrf_of(page(former, "groups"))
+        answer = httpx.patch(f"{site.url}/hub/api/users/former", json={"admin": False}, headers=command)
+        assert answer.status_code == 200
+        assert former.post("/services/console/groups", data={"_xsrf": xsrf, "name": "too-late"}).status_code == 403
+    assert "too-late" not in page(admin, "groups")
+
+
+def test_members_come_and_go_and_a_group_goes_with_its_rules(site: ConsoleSite, admin: httpx.Client) -> None:
+    assert "is there now" in site.form(admin, "groups", name="research").text
+    assert "1 people are in the group now." in site.form(admin, "groups/research", action="join", users="ann").text
+    seen = based_on_of(page(admin, "groups/research"))
+    saved = site.form(
+        admin, "groups/research", action="rules", based_on=seen, models_said="yes", models_more="coder-large"
+    )
+    assert "Saved." in saved.text and '[groups.research]\nmodels = ["coder-large"]' in site.policy.read_text()
+    assert "no longer" in site.form(admin, "groups/research", action="leave", user="ann").text
+    assert "is gone" in site.form(admin, "groups/research", action="remove").text
+    assert "research" not in site.policy.read_text() and "research" not in page(admin, "groups/new-one", 404)
+
+
+def test_a_destination_is_described_given_to_a_group_and_taken_away_from_all(
+    site: ConsoleSite, admin: httpx.Client
+) -> None:
+    def based_on() -> str:
+        return based_on_of(page(admin, "policy/destinations"))
+
+    path = "policy/destinations"
+    wrong = site.form(admin, path, based_on=based_on(), name="hub", port="5432")
+    assert wrong.status_code == 409 and "every workspace uses already" in wrong.text
+    assert site.form(admin, path, based_on=based_on(), name="db.corp", port="many").status_code == 400
+    assert "Saved." in site.form(admin, path, based_on=based_on(), name="db.corp", port="5432", to="10.9.9.9:6432").text
+    seen = based_on_of(page(admin, "policy/default"))
+    given = {"destinations_said": "yes", "destinations": "db.corp:5432"}
+    assert "Saved." in site.form(admin, "policy/default", action="rules", based_on=seen, **given).text
+    assert "everybody</a>" in page(admin, path) and "10.9.9.9:6432" in page(admin, path)
+    gone = site.form(admin, path, action="remove", key="db.corp:5432", based_on=based_on())
+    assert "Saved." in gone.text and "db.corp" not in site.policy.read_text()
+
+
+def test_a_gateway_that_is_away_is_said_and_what_the_books_know_is_shown(
+    site: ConsoleSite, admin: httpx.Client
+) -> None:
+    site.gateway.terminate()
+    try:
+        text = until(
+            lambda: (found := page(admin, "overview")) and "The gateway does not answer" in found and found,
+            "the page to say it",
+        )
+        assert "Tokens by day" in text
+        assert "The gateway does not answer" in page(admin, "models")
+    finally:
+        site.gateway.start()
+    until(lambda: "The gateway does not answer" not in page(admin, "overview"), "the gateway to be back")
+
+
+def test_a_hub_that_hangs_is_said_within_seconds(site: ConsoleSite, admin: httpx.Client) -> None:
+    form = {"_xsrf": xsrf_of(page(admin, "groups")), "name": "before-it-hangs"}
+    done = admin.post("/services/console/groups", data=form, follow_redirects=False)
+    assert done.status_code == 303, "after a change, who somebody is is asked anew"
+    site.process.send_signal(signal.SIGSTOP)
+    try:
+        with httpx.Client(base_url=site.own, cookies=admin.cookies, timeout=20) as direct:
+            answer = direct.get("/services/console/me")
+    finally:
+        site.process.send_signal(signal.SIGCONT)
+    assert answer.status_code == 503 and "The hub does not answer." in answer.text
+    assert answer.elapsed.total_seconds() < 15
+
+
+def test_a_hub_that_is_away_is_said_and_the_page_works_again_when_it_is_back(
+    site: ConsoleSite, admin: httpx.Client
+) -> None:
+    page(admin, "users")
+    site.process.terminate()  # with its proxy, here: the console is asked at its own port
+    site.process.wait()
+    with httpx.Client(base_url=site.own, cookies=admin.cookies, timeout=30) as direct:
+        for path in ("users", "overview", "me"):
+            answer = direct.get(f"/services/console/{path}")
+            assert answer.status_code == 503 and "The hub does not answer." in answer.text
+    site.start_hub()
+    until(lambda: admin.get("/services/console/users").status_code == 200, "the page to work again", 60)
+
+
+def test_an_account_that_is_there_is_not_made_again(site: ConsoleSite, admin: httpx.Client) -> None:
+    site.add("there")
+    again = site.form(admin, "users", name="There")
+    assert again.status_code == 409 and "there has an account already." in again.text
+    assert logs_in(site, "there", PASSWORD), "its password is what it was"
+    assert [each.actor for each in site.events("there") if each.action == "user.add"] == ["kim (command line)"]
+
+
+def test_a_token_that_is_none_is_nobody_else_and_that_it_failed_is_in_the_audit(
+    site: ConsoleSite, admin: httpx.Client
+) -> None:
+    site.add("dotty")
+    for token in ("..", ".", "", "a999"):
+        assert site.form(admin, "users/dotty", action="revoke", token=token).status_code == 409
+    page(admin, "users/dotty")
+    assert site.form(admin, "users/dotty", action="join", group="no-such").status_code == 409
+    told = [each.action for each in site.events("dotty") if each.actor == "admin"]
+    assert told.count("token.revoke") == told.count("token.revoke.failed") == 4
+    assert told.count("group.join.failed") == 1
+
+
+def test_a_group_of_any_name_is_reached_by_its_link(site: ConsoleSite, admin: httpx.Client) -> None:
+    site.form(admin, "groups", name="left/right")
+    link = page(admin, "groups").partition(">left/right</a>")[0].rpartition('href="')[2].partition('"')[0]
+    assert '<h1 class="name">left/right</h1>' in admin.get(link).text
+
+
+def test_addresses_that_no_page_has_made_fail_in_words(admin: httpx.Client) -> None:
+    for place in ('{"at":1,"chain":"x","seq":' + 40 * "9" + "}", '{"at":1,"chain":"\\u0000","seq":1}'):
+        page(admin, "audit?after=" + base64.urlsafe_b64encode(place.encode()).decode())
+    page(admin, "usage?last=0001-01-05")
+    for back in ("/services/console/\r\nX-Other: 1", "//example.org/"):
+        form = language(admin, "en") | {"back": back}
+        answer = admin.post("/services/console/language", data=form, follow_redirects=False)
+        assert (answer.status_code, answer.headers["location"]) == (303, "/services/console/")
+
+
+def test_a_form_of_another_session_is_refused_in_the_readers_language(site: ConsoleSite) -> None:
+    answer = httpx.post(f"{site.console}/groups", data={"name": "x"}, headers={"Accept-Language": "ko"})
+    assert answer.status_code == 403 and "다른 세션" in answer.text
+
+
+def test_an_announcement_of_all_times_is_refused_and_one_in_the_file_is_shown(
+    site: ConsoleSite, admin: httpx.Client
+) -> None:
+    based_on = based_on_of(page(admin, "announcements"))
+    for field in ({"starts": "0001-01-01T00:00"}, {"ends": "9999-12-31T23:59-14:00"}):
+        refused = site.form(admin, "announcements", text="for ever", based_on=based_on, **field)
+        assert refused.status_code == 400 and "is no time" in refused.text
+    before = site.policy.read_text()
+    try:
+        told = '\n[[announcements]]\nid = "ever"\nlevel = "info"\ntext = "always"\nends = 9999-12-31T23:59:00-14:00\n'
+        site.policy.write_text(before + told)
+        until(lambda: "9999-12-31 23:59" in page(admin, "announcements"), "the page to show it")
+    finally:
+        site.policy.write_text(before)
+
+
+def test_two_who_change_one_group_keep_both_changes(site: ConsoleSite, admin: httpx.Client) -> None:
+    site.form(admin, "groups", name="shared")
+    seen = based_on_of(page(admin, "groups/shared"))
+    editor = site.policy.read_text() + "\n[groups.shared]\ntokens_per_day = 777\n"
+    site.policy.write_text(editor)  # somebody who uses no page: of this the history knows nothing
+    asked = {"action": "rules", "based_on": seen, "seen": "{}", "tokens_per_month": "888"}
+    late = site.form(admin, "groups/shared", **asked)
+    assert late.status_code == 409 and 'value="777"' in late.text and 'value="888"' in late.text
+
+
+def test_somebody_is_blocked_while_the_policy_file_is_broken(site: ConsoleSite, admin: httpx.Client) -> None:
+    site.add("urgent")
+    before = site.policy.read_text()
+    try:
+        for broken in ("[[[", None):
+            site.policy.unlink() if broken is None else site.policy.write_text(broken)
+            assert "The policy file cannot be read" in page(admin, "users/urgent")
+        assert "urgent is blocked" in site.form(admin, "users/urgent", action="block").text
+    finally:
+        site.policy.write_text(before)
+
+
+def test_readers_of_the_audits_file_who_sleep_leave_the_pages_to_others(site: ConsoleSite, admin: httpx.Client) -> None:
+    page(admin, "groups")
+    cookies = "; ".join(f"{each.name}={each.value}" for each in admin.cookies.jar)
+    request = f"GET /services/console/audit/export HTTP/1.1\r\nHost: {site.own[7:]}\r\nCookie: {cookies}\r\n\r\n"
+    lengthen_audit(site)
+    with contextlib.ExitStack() as stack:
+        for number in range(6):
+            sleeper = stack.enter_context(socket.socket())
+            sleeper.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            sleeper.connect(("127.0.0.1", int(site.own.rpartition(":")[2])))
+            sleeper.sendall(request.encode())
+            status = sleeper.recv(15, socket.MSG_WAITALL)
+            assert status == (b"HTTP/1.1 200 OK" if number < 2 else b"HTTP/1.1 429 To")
+        for path in ("audit", "users", "me"):
+            page(admin, path)
+    until(
+        lambda: admin.get("/services/console/audit/export?subject=nobody").status_code == 200, "the sleepers to be gone"
+    )
+
+
+def lengthen_audit(site: ConsoleSite) -> None:
+    """By more rows than fit between a server and a client. None is signed, and none can be taken away again."""
+    columns = "row_type, request_id, user_name, subject, model, record, key_id, mac"
+    numbers = "with recursive n(i) as (values(1) union all select i + 1 from n where i < 100000)"
+    source = f"(select at, {columns} from cellar_audit where row_type = 'event' limit 1)"
+    rows = f"{numbers} select 'long', i, at - 1 - i * 1e-3, {columns} from n, {source}"
+    with contextlib.closing(sqlite3.connect(f"{site.books['CELLAR_DATA']}/cellar.db", timeout=30)) as books, books:
+        books.execute(f"insert into cellar_audit (chain, seq, at, {columns}) {rows}")
+
+
+def test_whose_an_earlier_users_files_are_is_asked_with_the_new_account_or_on_the_persons_page(
+    tmp_path: Path,
+) -> None:
+    if not proxy_command():
+        pytest.skip("configurable-http-proxy is missing, and there is no npm to install it")
+    with Volumes() as volumes, contextlib.ExitStack() as stack:
+        site = ConsoleSite(tmp_path, DOCKER_HOST=volumes.address)
+        stack.callback(site.end)
+        admin = stack.enter_context(contextlib.closing(site.browser("admin")))
+        for name in ("nora", "olaf", "ann"):
+            volumes.labels[f"cellar-ws-{name}"] = {OWNER: "2020-01-01T00:00:00"}
+        asked = site.form(admin, "users", name="nora")
+        assert asked.status_code == 409 and "There are files of an earlier user nora: whose are they?" in asked.text
+        assert 'value="nora"' in asked.text and '<select name="files" required>' in asked.text
+        assert site.form(admin, "users", name="nora", files="").status_code == 409
+        assert "nora may log in with the password" in site.form(admin, "users", name="nora", files="theirs").text
+        assert "olaf may log in with the password" in site.form(admin, "users", name="olaf", files="none").text
+        assert set(volumes.labels) == {"cellar-ws-nora", "cellar-ws-ann"}
+        assert "whose are they?" not in page(admin, "users/nora") and "whose are they?" in page(admin, "users/ann")
+        assert "ann begins without files." in site.form(admin, "users/ann", action="files", files="none").text
+        assert "whose are they?" not in page(admin, "users/ann") and set(volumes.labels) == {"cellar-ws-nora"}
+        assert site.form(admin, "users/ann", action="files", files="all").status_code == 400
+        told = [(each.subject, each.detail["files"]) for each in site.events() if each.detail.get("files")]
+        assert set(told) >= {("nora", "theirs"), ("olaf", "none"), ("ann", "none")}

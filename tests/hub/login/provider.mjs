@@ -1,0 +1,26 @@
+// A real OpenID provider on loopback: whoever types a name is it.
+import Provider from "oidc-provider";
+
+const [port, client, secret, redirect] = process.argv.slice(2);
+const groups = { ann: ["staff", "research"], ben: ["guests"] };
+
+const provider = new Provider(`http://127.0.0.1:${port}`, {
+  clients: [
+    {
+      client_id: client,
+      client_secret: secret,
+      redirect_uris: [redirect],
+      token_endpoint_auth_method: "client_secret_basic",
+    },
+  ],
+  claims: { openid: ["sub"], profile: ["preferred_username"], groups: ["groups"] },
+  scopes: ["openid", "profile", "groups"],
+  pkce: { required: () => true },
+  cookies: { keys: ["of-the-tests"] },
+  features: { devInteractions: { enabled: true } },
+  findAccount: async (_, id) => ({
+    accountId: id,
+    claims: async () => ({ sub: id, preferred_username: id, groups: groups[id] ?? [] }),
+  }),
+});
+provider.listen(Number(port), "127.0.0.1", () => console.log("ready"));

@@ -1,0 +1,144 @@
+"""Log-in with a real directory, OpenLDAP on loopback: in both ways of finding somebody, and of encryption."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import ldap3
+import pytest
+
+from tests.hub.commands.site import Site, said
+from tests.hub.login import directory
+from tests.hub.login.directory import GROUPS, PASSWORD, PEOPLE, SEARCH_PASSWORD, SEARCHER, Slapd
+
+pytestmark = pytest.mark.timeout(240)
+
+
+@pytest.fixture(scope="module")
+def slapd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slapd]:
+    if directory.SLAPD is None:
+        pytest.skip(directory.MISSING)
+    with directory.running(tmp_path_factory.mktemp("slapd")) as found:
+        yield found
+
+
+def settings(slapd: Slapd, **more: str) -> dict[str, str]:
+    return {
+        "CELLAR_LOGIN": "ldap",
+        "CELLAR_LDAP_SERVER": slapd.plain,
+        "CELLAR_LDAP_CA": str(slapd.folder / "tls.crt"),
+        "CELLAR_LDAP_GROUP_BASE": GROUPS,
+        "CELLAR_LOGIN_GROUPS": "staff",
+    } | more
+
+
+@pytest.fixture(scope="module")
+def by_search(slapd: Slapd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """StartTLS; the hub looks for people, as somebody of its own."""
+    looking = {
+        "CELLAR_LDAP_USER_BASE": PEOPLE,
+        "CELLAR_LDAP_BIND_DN": SEARCHER,
+        "CELLAR_LDAP_BIND_PASSWORD": SEARCH_PASSWORD,
+        "CELLAR_HUB_GROUPS": "guests staff",
+    }
+    found = Site(tmp_path_factory.mktemp("hub"), **settings(slapd, **looking))
+    yield found
+    found.end()
+
+
+@pytest.fixture(scope="module")
+def by_place(slapd: Slapd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """ldaps; everybody's entry has a fixed place."""
+    place = {"CELLAR_LDAP_SERVER": slapd.tls, "CELLAR_LDAP_USER_DN": f"uid={{username}},{PEOPLE}"}
+    found = Site(tmp_path_factory.mktemp("hub"), **settings(slapd, **place), CELLAR_LOGIN_NAMES="ben")
+    yield found
+    found.end()
+
+
+def log_in(site: Site, name: str, password: str, **headers: str) -> tuple[int, str]:
+    browser, answer = site.answer_to(name, password, **headers)
+    browser.close()
+    return answer.status_code, said(answer.text)
+
+
+def test_members_of_the_group_get_in_and_the_directorys_groups_are_the_hubs(by_search: Site) -> None:
+    assert log_in(by_search, "Ann", PASSWORD)[0] == 302
+    assert by_search.ask("GET", "/users/ann").json()["groups"] == ["staff"]
+    status, text = log_in(by_search, "ben", PASSWORD)
+    assert status == 403 and "You may not use this hub" in text
+    for name, password in (("ann", "wrong password"), ("ann", ""), ("nobody", PASSWORD), ("*", PASSWORD)):
+        status, text = log_in(by_search, name, password)
+        assert status == 403 and "Invalid username or password" in text
+
+
+def test_who_leaves_the_group_is_out_before_the_next_log_in(by_search: Site, slapd: Slapd) -> None:
+    browser, status = by_search.log_in("cho", PASSWORD)
+    assert status == 302 and browser.get("/hub/home").status_code == 200
+    slapd.change_members("staff", ldap3.MODIFY_DELETE, "cho")
+    deadline = time.monotonic() + 20
+    while browser.get("/hub/home").status_code == 200:
+        assert time.monotonic() < deadline, "the cookie goes on working"
+    browser.close()
+    assert log_in(by_search, "cho", PASSWORD)[0] == 403
+    slapd.change_members("staff", ldap3.MODIFY_ADD, "cho")
+    assert log_in(by_search, "cho", PASSWORD)[0] == 302
+
+
+@pytest.mark.parametrize("name", ["ann)(uid=*", "ann*", "ann,ou=people", "uid=ann", "a\x00nn", "ann\\2a"])
+def test_no_name_is_read_as_a_filter_or_a_place(by_search: Site, by_place: Site, name: str) -> None:
+    for site in (by_search, by_place):
+        assert log_in(site, name, PASSWORD)[0] == 403
+
+
+def test_by_a_fixed_place_members_get_in_and_who_is_named(by_place: Site) -> None:
+    assert [log_in(by_place, name, PASSWORD)[0] for name in ("ann", "ben", "cho")] == [302, 302, 302]
+    assert log_in(by_place, "ann", "wrong password")[0] == 403
+    assert by_place.ask("GET", "/users/ann").json()["groups"] == []
+
+
+def test_who_is_blocked_here_stays_out_whatever_the_directory_says(by_place: Site) -> None:
+    log_in(by_place, "cho", PASSWORD)
+    assert by_place.command("users", "block", "cho").returncode == 0
+    assert log_in(by_place, "cho", PASSWORD)[0] == 403
+    assert by_place.command("users", "unblock", "cho").returncode == 0
+    assert log_in(by_place, "cho", PASSWORD)[0] == 302
+
+
+def test_wrong_passwords_make_wait_before_the_directory_is_asked(by_search: Site) -> None:
+    here = {"X-Forwarded-For": "192.0.2.78"}
+    tries, refused = by_search.until_refused("ann", seconds=1, **here)
+    assert tries >= 5 and said(refused.text).startswith("Too many wrong passwords.")
+    assert by_search.until_events("192.0.2.78", 2) == [
+        ("user.login.failed", "ann", "wrong password"),
+        ("user.login.refused", "ann", "too many wrong passwords"),
+    ]
+
+
+def test_a_directory_that_is_away_is_said_and_nobodys_fault(by_search: Site, slapd: Slapd) -> None:
+    here = {"X-Forwarded-For": "192.0.2.79"}
+    there, status = by_search.log_in("ann", PASSWORD)
+    slapd.stop()
+    assert status == 302 and there.get("/hub/home").status_code == 200, "nobody is thrown out"
+    there.close()
+    browser, answer = by_search.answer_to("ann", PASSWORD, **here)
+    browser.close()
+    assert answer.status_code == 503 and said(answer.text).startswith("The directory does not answer")
+    assert answer.headers["Retry-After"] == "60" and 'value="ann"' in answer.text
+    slapd.start()
+    assert log_in(by_search, "ann", PASSWORD, **here)[0] == 302
+    assert by_search.until_events("192.0.2.79", 2)[0] == ("user.login.refused", "ann", "the directory is away")
+
+
+def test_a_server_whose_certificate_is_not_vouched_for_is_told_no_password(
+    slapd: Slapd, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    with directory.running(other) as stranger:
+        more = {"CELLAR_LDAP_USER_DN": f"uid={{username}},{PEOPLE}", "CELLAR_LDAP_SERVER": stranger.plain}
+        site = Site(tmp_path_factory.mktemp("hub"), **settings(slapd, **more))
+        begun = time.monotonic()
+        assert log_in(site, "ann", PASSWORD)[0] == 503 and time.monotonic() - begun < 20
+        site.end()

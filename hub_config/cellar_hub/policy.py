@@ -49,7 +49,7 @@ import datetime
 import re
 import tomllib
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from cellar.settings import SettingsError
@@ -300,12 +300,17 @@ NO_POLICY = Policy(_Rules(), {}, {}, ())
 """No file: no limit but those that keep one user from filling the queue."""
 
 
+def read_toml(text: str, source: str) -> dict[str, Any]:
+    """Raises `SettingsError`, also for what tomllib gives up on: a number of 5,000 digits, a thousand brackets."""
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as problem:
+        raise SettingsError(source, f"is not TOML: {problem}") from None
+
+
 def parse_policy(text: str, source: str) -> Policy:
     """The policy file's text. `SettingsError` begins with `source` and names the table and key that are wrong."""
-    try:
-        tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as problem:
-        raise SettingsError(source, f"is not TOML: {problem}") from None
+    tables = read_toml(text, source)
     try:
         file = msgspec.convert(tables, _File)
     except msgspec.ValidationError as problem:

@@ -112,8 +112,8 @@ class PolicyBook:
             found = Revision(text=text, id=id_of(text), at=time.time(), by=by[:LONGEST_NAME])
             self._keep(found)
             try:
-                self._replace(text)
-            except OSError:
+                self._replace(text, now.id)
+            except (OSError, SettingsError, Conflict):
                 self._part.unlink(missing_ok=True)
                 raise
             self._number_next()
@@ -146,7 +146,8 @@ class PolicyBook:
     def _part(self) -> Path:
         return self.path.with_name(f".{self.path.name}.part")
 
-    def _replace(self, text: str) -> None:
+    def _replace(self, text: str, instead_of: str) -> None:
+        """An editor knows no lock, and a disk takes its time: the last look is just before the old file goes."""
         old = self.path.stat()
         with open(self._part, "wb", opener=_open_private) as file:
             mine = os.fstat(file.fileno())
@@ -157,6 +158,9 @@ class PolicyBook:
             file.write(text.encode())
             file.flush()
             os.fsync(file.fileno())
+        now = self.read()
+        if now.id != instead_of:
+            raise Conflict(now)
         os.replace(self._part, self.path)
         _sync(self.path.parent)
 

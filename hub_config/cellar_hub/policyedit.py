@@ -29,6 +29,8 @@ from cellar.settings import SettingsError
 from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import Array, InlineTable
 
+from cellar_hub.policy import read_toml
+
 Keys = tuple[str, ...]
 Value = bool | int | str | list[str] | dict[str, Any]
 SOURCE = "The policy"
@@ -115,7 +117,7 @@ def change(text: str, *changes: Change) -> str:
 
 
 def _change(text: str, wanted: Change) -> str:
-    before = _read(text)
+    before = read_toml(text, SOURCE)
     try:
         meant = deepcopy(before)
         _apply(meant, wanted)
@@ -128,16 +130,9 @@ def _change(text: str, wanted: Change) -> str:
             return found
     except SettingsError:
         raise  # one is a ValueError, too
-    except (TOMLKitError, KeyError, TypeError, ValueError, AttributeError, IndexError):
+    except (TOMLKitError, KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError):
         pass  # tomlkit's ways, and a strange file's, of saying that it cannot be
     raise SettingsError(SOURCE, "is written in a way that only an editor can change here")
-
-
-def _read(text: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as problem:
-        raise SettingsError(SOURCE, f"is not TOML: {problem}") from None
 
 
 def path_of(table: str) -> Keys:

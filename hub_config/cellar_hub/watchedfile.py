@@ -46,13 +46,16 @@ class WatchedFile(Generic[T]):
             return
         self._seen = seen
         try:
-            self._value = self._read(self._path)
+            value = self._read(self._path)
         except SettingsError as problem:
             self.ok = False
             log.error("%s stays as it was: %s", self._what, problem)
-        else:
-            self.ok = True
-            log.info("%s was read again", self._what)
+            return
+        if _stamp(self._path) != seen:
+            return  # somebody writes into it just now, and a part of a file may be a good one: the next look finds all
+        self._value = value
+        self.ok = True
+        log.info("%s was read again", self._what)
 
 
 def read_text(path: Path, name: str) -> str:

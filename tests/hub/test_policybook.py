@@ -16,6 +16,7 @@ from cellar_hub.policy import Policy
 from cellar_hub.policybook import KEPT, Conflict, PolicyBook, id_of
 from cellar_hub.policyedit import SetField, change
 from cellar_hub.policyfile import PolicyFile
+from cellar_hub.watchedfile import WatchedFile
 
 FIRST = "# ours\n[default]\nmax_tokens = 10\n"
 
@@ -81,6 +82,24 @@ def test_an_editor_s_change_is_a_revision_by_nobody_and_is_not_lost(book: Policy
     ]  # fmt: skip
 
 
+def test_an_editor_that_saves_while_the_disk_works_is_not_overwritten(
+    book: PolicyBook, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(book, 20)
+    seen, theirs = book.read(), "[default]\nmax_tokens = 77\n"
+
+    def slow(descriptor: int) -> None:
+        path.write_text(theirs)
+
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "fsync", slow)
+        with pytest.raises(Conflict):
+            book.save(limit(30)(seen.text), based_on=seen.id, by="ann")
+    assert path.read_text() == theirs and sorted(os.listdir(path.parent)) == ["policy.toml", "policy.toml.history"]
+    save(book, 40, "kim")
+    assert [each.by for each in book.history()] == ["kim", "", "ann", ""]
+
+
 def test_of_many_at_once_each_change_is_there_or_its_author_was_told(path: Path) -> None:
     done: list[int] = []
     told: list[Conflict] = []
@@ -101,7 +120,15 @@ def test_of_many_at_once_each_change_is_there_or_its_author_was_told(path: Path)
     assert {each.by for each in PolicyBook(path).history()} == {"", *map(str, done)} and len(done) == 12
 
 
-@pytest.mark.parametrize("text", ["", " \n", "[default", "[default]\nmodel = 1", "[users.Ann]\n", "[default]\n\ud800"])
+HUGE = f"[default]\ntokens_per_day = {'9' * 5_000}\n"
+NESTED = f"[default]\nmodels = {'[' * 5_000}{']' * 5_000}\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", " \n", "[default", "[default]\nmodel = 1", "[users.Ann]\n", "[default]\n\ud800", HUGE, NESTED],
+    ids=["empty", "blank", "cut", "unknown", "capitals", "surrogate", "huge", "nested"],
+)
 def test_a_text_that_is_no_policy_is_never_saved(book: PolicyBook, path: Path, text: str) -> None:
     with pytest.raises(SettingsError):
         book.save(text, based_on=book.read().id, by="ann")
@@ -148,6 +175,32 @@ def test_the_last_revisions_are_kept(book: PolicyBook, path: Path) -> None:
     save(book, 20)
     history = book.history()
     assert len(history) == KEPT and history[0].text == path.read_text()
+
+
+def test_a_file_that_is_being_written_counts_when_it_is_whole(path: Path) -> None:
+    """Whoever writes in place writes in pieces, and the first piece may be a policy: one without somebody's limit."""
+    whole = f"{FIRST}\n[users.ann]\nmax_tokens = 5\n"
+
+    def read(path: Path) -> str:
+        text = path.read_text()
+        if text.endswith("# a first piece\n"):
+            path.write_text(whole)
+        return text
+
+    watched = WatchedFile(path, read, "the policy")
+    path.write_text(f"{FIRST}# a first piece\n")
+    watched.look()
+    assert watched.current() == FIRST
+    watched.look()
+    assert watched.current() == whole
+
+
+@pytest.mark.parametrize("broken", [HUGE, NESTED], ids=["huge", "nested"])
+def test_what_no_parser_can_read_leaves_what_counted_and_is_told(path: Path, broken: str) -> None:
+    file = PolicyFile(path)
+    path.write_text(broken)
+    file.look()
+    assert (file.ok, file.current().for_("ann", []).max_tokens) == (False, 10)
 
 
 @pytest.mark.parametrize("place", [None, "missing"])

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import difflib
 import json
-import tomllib
 from collections.abc import Mapping
 from typing import Any
 
 from cellar.settings import SettingsError
 from tornado.web import HTTPError
 
-from cellar_hub.policy import NO_POLICY, Allowed
+from cellar_hub.policy import NO_POLICY, Allowed, read_toml
 from cellar_hub.policybook import Conflict, PolicyBook, Revision
 from cellar_hub.policyedit import change
 
@@ -173,10 +172,7 @@ LABELS = {
 
 def table_in(text: str, table: str) -> dict[str, Any]:
     """`default`, `groups.NAME` or `users.NAME` of a policy's text; empty when it says nothing. Raises SettingsError."""
-    try:
-        values: Any = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as problem:
-        raise SettingsError("CELLAR_POLICY", f"is not TOML: {problem}") from None
+    values: Any = read_toml(text, "CELLAR_POLICY")
     kind, _, name = table.partition(".")
     found = values.get(kind, {})
     table_found: dict[str, Any] = found.get(name, {}) if name else found

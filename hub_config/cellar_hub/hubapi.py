@@ -25,10 +25,14 @@ class HubRefused(Exception):
 
 class HubApi:
     """`url` ends in /hub/api. `name`: what it is called where it does not answer; the gateway is asked the same way.
-    `pool`: workspaces' networks. The token goes to a container of this stack, or to a whole name."""
+    `pool`: workspaces' networks. The token goes to a container of this stack, or to a whole name. `patience`: seconds
+    that it may say nothing."""
 
-    def __init__(self, url: str, token: str, pool: IPv4Network, name: str = "the hub") -> None:
+    def __init__(
+        self, url: str, token: str, pool: IPv4Network, name: str = "the hub", patience: float = PATIENCE
+    ) -> None:
         self._url, self._token, self._pool, self._name = url.rstrip("/"), token, pool, name
+        self._patience = patience
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
@@ -41,7 +45,7 @@ class HubApi:
         try:
             url = near_url(self._url, self._pool) + path
             request = urllib.request.Request(url, data=data, headers=headers, method=method)
-            with self._opener.open(request, timeout=PATIENCE) as answer:
+            with self._opener.open(request, timeout=self._patience) as answer:
                 content = answer.read()
         except urllib.error.HTTPError as error:
             with error:

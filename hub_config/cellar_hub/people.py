@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 from urllib.parse import quote, urlencode
 
 from .accounts import Unusable, Whose
@@ -20,6 +20,26 @@ from .hubapi import HubApi, HubRefused
 ACCOUNTS = "/cellar/accounts"
 PAGE = 500  # accounts that are asked for at once
 ROUNDS = 5  # of taking tokens away
+
+
+class Done(str):
+    """A part of what was done: a line as the command line says it; `text` and `names`, of which it is made, for whoever
+    says it in another language."""
+
+    __slots__ = ("names", "text")
+    text: str
+    names: dict[str, object]
+
+    def __new__(cls, text: str, /, **names: object) -> Self:
+        made = super().__new__(cls, text.format(**names))
+        made.text, made.names = text, names
+        return made
+
+
+class Doubt(Done):
+    """What nobody has confirmed."""
+
+    __slots__ = ()
 
 
 class Unseen(HubRefused):
@@ -82,7 +102,7 @@ class People:
     def block(self, name: str) -> list[str]:
         """Close the account, take every token away, stop the workspace; what was done."""
         self._set(name, "blocked")
-        done = ["may not log in any more"]
+        done: list[str] = [Done("may not log in any more")]
         try:
             return self._shut_out(name, done)
         except HubRefused as refused:
@@ -96,7 +116,7 @@ class People:
         stay for as long as the site keeps those of users who are gone."""
         with self.witness.watching("user.remove", name):
             self.hub.ask("DELETE", self._path(name))
-        done = ["removed"]
+        done: list[str] = [Done("removed")]
         self._revoke(name, done)
         return done
 
@@ -144,7 +164,7 @@ class People:
             self.witness.tell(action, name, {"done": ", ".join(done)}, patience=2.0)
         except Unseen as unseen:
             sys.stderr.write(f"cellar-hub: this is NOT in the audit: {unseen}\n")
-            done.append("this is NOT in the audit")
+            done.append(Doubt("this is NOT in the audit"))
 
     def _shut_out(self, name: str, done: list[str]) -> list[str]:
         """Tokens first: with one, a workspace could be started again. What the hub refuses is raised when the rest is
@@ -158,10 +178,14 @@ class People:
                 break
             for token in tokens:
                 taken += self._try(refusals, f"{self.hub.user(name)}/tokens/{token['id']}")
-        done.append(f"{taken} tokens taken away")
+        done.append(Done("{n} tokens taken away", n=taken))
         for server in (user and self.hub.ask("GET", self.hub.user(name)).get("servers")) or {}:
             if self._try(refusals, f"{self.hub.user(name)}/{f'servers/{server}' if server else 'server'}"):
-                done.append(f"workspace {server or '(the only one)'} is being stopped")
+                done.append(
+                    Done("workspace {name} is being stopped", name=server)
+                    if server
+                    else Done("workspace (the only one) is being stopped")
+                )
         self._revoke(name, done)
         if refusals:
             raise refusals[0]
@@ -181,9 +205,11 @@ class People:
         try:
             told = self.gateway.ask("POST", "/revoke", {"user": name}) or {}
             if unheard := told.get("unheard"):
-                done.append(f"{unheard} of the gateways did not hear it, and believe tokens for 30 seconds more")
+                done.append(
+                    Doubt("{n} of the gateways did not hear it, and believe tokens for 30 seconds more", n=unheard)
+                )
         except HubRefused as refused:
-            done.append(f"the gateway was not told ({refused}) and believes tokens for 30 seconds more")
+            done.append(Doubt("the gateway was not told ({why}) and believes tokens for 30 seconds more", why=refused))
 
     def _try(self, refusals: list[HubRefused], path: str) -> bool:
         """Whether what is at `path` goes, or has gone meanwhile."""

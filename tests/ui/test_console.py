@@ -3,7 +3,10 @@ and themes and on a phone."""
 
 from __future__ import annotations
 
+import contextlib
+import datetime
 import re
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -251,3 +254,64 @@ def test_a_user_sees_what_is_theirs(site: ConsoleSite, browser: Browser, context
     desk.confirm()
     assert desk.flash() == "The token works no longer."
     assert desk.complaints == []
+
+
+CROWD = 5_000
+
+
+def crowd(site: ConsoleSite) -> None:
+    """So many more users, a twentieth of them in each of twenty groups, each with some use of today."""
+    numbers = f"with recursive n(i) as (values(0) union all select i + 1 from n where i < {CROWD - 1})"
+    with contextlib.closing(sqlite3.connect(site.folder / "hub.sqlite", timeout=60)) as hub, hub:
+        columns = "(name, admin, created, cookie_id)"
+        rows = f"{numbers} select 'user' || i, 0, '2026-01-01 00:00:00', 'crowd' || i from n"
+        hub.execute(f"insert into users {columns} {rows}")
+        of_crowd = "from users where cookie_id like 'crowd%'"
+        hub.execute(
+            "insert into user_role_map (user_id, role_id, managed_by_auth) "
+            "select users.id, roles.id, 0 from users, roles where cookie_id like 'crowd%' and roles.name = 'user'"
+        )
+        hub.executemany("insert into groups (name) values (?)", [(f"department{number}",) for number in range(20)])
+        hub.execute(
+            "insert into user_group_map (user_id, group_id) "
+            f"select id, (select id from groups where name = 'department' || (users.id % 20)) {of_crowd}"
+        )
+    today = datetime.datetime.now(datetime.UTC).date().isoformat()
+    with contextlib.closing(sqlite3.connect(f"{site.books['CELLAR_DATA']}/cellar.db", timeout=60)) as books, books:
+        columns = "(user_name, day, model, prompt, completion, cached, requests, estimated)"
+        books.execute(
+            f"insert into cellar_usage {columns} {numbers} select 'user' || i, '{today}', 'crowd', i, 1, 0, 1, 0 from n"
+        )
+
+
+def test_five_thousand_users_are_paged_through_searched_and_one_of_them_changed(admin: Desk) -> None:
+    crowd(admin.site)
+    page = admin.page
+    rows = page.locator("tbody tr")
+    admin.open("users")
+    expect(page.get_by_text(re.compile(r"^1 to 50 of 5,0\d\d$"))).to_be_visible()
+    expect(rows).to_have_count(50)
+    page.get_by_role("link", name="Next").click()
+    expect(page.get_by_text(re.compile(r"^51 to 100 of 5,0\d\d$"))).to_be_visible()
+    admin.open("users?page=100")
+    expect(page.get_by_role("link", name="user999", exact=True)).to_be_visible()
+    page.get_by_label("Name", exact=True).fill("user4321")
+    page.get_by_role("button", name="Search").click()
+    expect(rows).to_have_count(1)
+    page.get_by_role("link", name="user4321").click()
+    page.get_by_label("Tokens a day").fill("77,000")
+    page.get_by_role("button", name="Save").click()
+    assert admin.flash() == "Saved. It counts within seconds."
+    expect(page.get_by_text("of 77,000 tokens")).to_be_visible()
+    page.get_by_label("Add to").select_option("research")
+    page.get_by_role("button", name="Add", exact=True).click()
+    assert admin.flash() == "user4321 is in the group now."
+    admin.open("groups")
+    expect(page.get_by_role("row", name=re.compile("^department7 250 "))).to_be_visible()
+    page.get_by_role("link", name="research").click()
+    expect(page.get_by_role("link", name="user4321")).to_be_visible()
+    admin.open("usage?span=today&model=crowd")
+    expect(rows).to_have_count(50)
+    expect(rows.first).to_contain_text("user4999")
+    page.get_by_role("link", name="Next").click()
+    expect(rows.first).to_contain_text("user4949")

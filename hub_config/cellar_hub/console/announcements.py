@@ -38,7 +38,7 @@ class AnnouncementsPage(PolicyPage):
             self.error = self.words("Not saved: {problem}", problem=str(problem))
             self.set_status(400)
             return await self._show(typed)
-        if not await self.save(text, self.field("based_on"), f"announcements.{typed['id']}", said([wanted])):
+        if not await self.save(text, self.field("based_on"), f"announcements.{wanted.id}", said([wanted])):
             return await self._show(typed)
         gone = isinstance(wanted, RemoveAnnouncement)
         return self.done("announcements", "It is taken down." if gone else "It is up as its times say.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -14,6 +14,7 @@ from cellar_hub.audit.export import Format, export
 
 from .download import Download
 from .page import Page
+from .usage import PRESETS, preset_days
 
 ROWS = 50
 FIELDS = ("user", "model", "subject", "request_id")
@@ -60,10 +61,25 @@ class AuditPage(Page):
             entries=found[:ROWS],
             asked=asked,
             query=urlencode(asked),
+            presets=self._presets(asked),
             after=place_to_text(found[ROWS - 1].place) if len(found) > ROWS else "",
             is_first=after is None,
             verified=self.desk.verifier.last,
         )
+
+    def _presets(self, asked: dict[str, str]) -> list[tuple[str, str, bool]]:
+        """(text, query, whether it is what is shown): days, and whatever else was searched for."""
+        today = self.desk.today
+        found = []
+        for key, text in PRESETS:
+            first, last = preset_days(key, today) or (today, today)
+            wanted = {"since": f"{first}T00:00"}
+            if last < today:
+                wanted["until"] = f"{last + timedelta(days=1)}T00:00"
+            times = {name: asked[name] for name in ("since", "until") if name in asked}
+            rest = {name: value for name, value in asked.items() if name not in times}
+            found.append((text, urlencode(rest | wanted), times == wanted))
+        return found
 
 
 class AuditVerify(Page):

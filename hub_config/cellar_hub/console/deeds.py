@@ -15,7 +15,7 @@ from cellar_hub.hubapi import HubApi
 from cellar_hub.people import People, Unseen
 from cellar_hub.store import StoreDown
 
-from .desk import Desk
+from .desk import GATEWAY_PATIENCE, Desk
 
 PATIENCE = 15.0
 """Seconds that the books may take to keep one event."""
@@ -56,7 +56,9 @@ async def with_people(desk: Desk, actor: str, token: str, work: Callable[[People
 
     def run(loop: asyncio.AbstractEventLoop) -> T:
         hub = HubApi(settings.hub_api_url, token, settings.pool)
-        gateway = HubApi(settings.gateway_operations, settings.gateway_token, settings.pool, "the gateway")
+        gateway = HubApi(
+            settings.gateway_operations, settings.gateway_token, settings.pool, "the gateway", GATEWAY_PATIENCE
+        )
         return work(People(hub, gateway, DeskWitness(desk, actor, loop)))
 
     return await asyncio.to_thread(run, asyncio.get_running_loop())

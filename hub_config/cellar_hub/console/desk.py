@@ -26,6 +26,9 @@ from .hub import HubPages, HubSays
 from .live import Live
 from .verifying import Verifier
 
+GATEWAY_PATIENCE = 3.0
+"""Seconds that the gateway may take to hear whose tokens are worthless: it believes them for thirty at most, and who
+revokes one waits for the page."""
 T = TypeVar("T")
 
 
@@ -110,7 +113,7 @@ class Desk:
         url = self.settings.gateway_operations + "/revoke"
         headers = {"authorization": f"token {self.settings.gateway_token}"}
         try:
-            answer = await self.http.post(url, json={"token_id": token_id}, headers=headers, timeout=5.0)
+            answer = await self.http.post(url, json={"token_id": token_id}, headers=headers, timeout=GATEWAY_PATIENCE)
         except (httpx.HTTPError, OSError):
             return False
         return answer.is_success and not answer.json().get("unheard")

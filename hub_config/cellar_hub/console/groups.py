@@ -9,13 +9,12 @@ from tornado.web import HTTPError
 
 from cellar_hub.policyedit import RemoveTable, change
 
-from .hub import HubSays, group_path
+from .hub import GROUPS, LONGEST_NAME, HubSays, group_path
 from .policy import PolicyPage
 from .rules import RulesForm, said
 
 MEMBERS = 200
 """Of a group that are shown at once."""
-LONGEST_NAME = 255
 
 
 class GroupsPage(PolicyPage):
@@ -32,16 +31,16 @@ class GroupsPage(PolicyPage):
                 async with self.desk.watching(self.name, "group.add", name):
                     await self.ask_hub("POST", group_path(name))
             except HubSays as says:
-                self.error = self.words("The hub refused: {reason}", reason=says.reason)
+                self.error = self.refusal(says)
             else:
                 return self.done(group_path(name)[1:], "The group {name} is there now.", name=name)
         self.set_status(409)
         return await self._show(name)
 
     async def _show(self, typed: str = "") -> None:
-        groups = await self.ask_hub("GET", "/groups")
+        groups = await self.ask_hub("GET", GROUPS)
         policy = self.desk.policy_file.current()
-        members = {each["name"]: len(each.get("users", ())) for each in groups}
+        members = {each["name"]: each["members"] for each in groups}
         rows = [
             {
                 "name": name,
@@ -76,7 +75,7 @@ class GroupPage(PolicyPage):
             if action == "remove":
                 return await self._remove(name)
         except HubSays as says:
-            self.error = self.words("The hub refused: {reason}", reason=says.reason)
+            self.error = self.refusal(says)
             self.set_status(409)
             return await self._show(name)
         raise HTTPError(400, "There is no such action.")

@@ -10,6 +10,10 @@ from urllib.parse import quote
 import httpx
 
 TIMEOUT = 20.0
+GROUPS = "/cellar/groups"
+"""Their names and how many members they have: the hub's own list has every member of each."""
+LONGEST_NAME = 255
+"""Characters that the hub's database keeps of a name."""
 PAGES = "application/jupyterhub-pagination+json"
 
 
@@ -79,8 +83,9 @@ def group_path(name: str, *more: str) -> str:
 
 
 def _segment(name: str) -> str:
-    """HTTP libraries resolve dots: `tokens/..` would be the user, and deleting the token deletes them."""
-    if name in ("", ".", ".."):
+    """HTTP libraries resolve dots: `tokens/..` would be the user, and deleting the token deletes them. And no database
+    has a name with a NUL, or longer ones."""
+    if name in ("", ".", "..") or "\0" in name or len(name) > LONGEST_NAME:
         raise HubSays(404, "Not Found")
     return quote(name, safe="")
 

@@ -67,6 +67,18 @@ class Live:
             self.samples.append(newest)
         return newest
 
+    async def known(self, patience: float = 1.0) -> GatewayState | None:
+        """The newest that is known, for a page that does not wait for a gateway that hangs. None: none ever was."""
+        asking = asyncio.create_task(self.now())
+        await asyncio.wait([asking], timeout=patience)
+        asking.cancel()  # of one that is done it means nothing
+        return self.last
+
+    @property
+    def last(self) -> GatewayState | None:
+        """The same, without asking."""
+        return next((each.state for each in reversed(self.samples) if each.state is not None), None)
+
     async def _watch(self) -> None:
         while True:
             if time.monotonic() - self._looked > UNWATCHED:
@@ -122,11 +134,35 @@ def rates(samples: Sequence[Sample], now: float, window: float = WINDOW) -> Rate
     )
 
 
+def first_tokens(samples: Sequence[Sample], window: float = WINDOW) -> list[float | None]:
+    """For each sample the median time to the first token in the `window` before it, in seconds; None: of nothing."""
+    found: list[float | None] = []
+    begin = 0
+    before: GatewayState | None = None
+    for place, each in enumerate(samples):
+        state = each.state
+        if state is None:
+            found.append(None)
+            continue
+        if before is not None and _is_restarted(before, state):
+            begin = place
+        while begin < place and (samples[begin].state is None or each.at - samples[begin].at > window):
+            begin += 1
+        oldest = samples[begin].state
+        found.append(_percentiles(oldest.first_token, state.first_token)[0] if oldest is not None else None)
+        before = state
+    return found
+
+
+def _is_restarted(older: GatewayState, newer: GatewayState) -> bool:
+    return older.name != newer.name or _total(newer.requests) < _total(older.requests)
+
+
 def _since_restart(samples: list[Sample]) -> list[Sample]:
     for place in range(len(samples) - 1, 0, -1):
         older, newer = samples[place - 1].state, samples[place].state
         assert older is not None and newer is not None
-        if older.name != newer.name or _total(newer.requests) < _total(older.requests):
+        if _is_restarted(older, newer):
             return samples[place:]
     return samples
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from datetime import timedelta
-from typing import Any
 
 from sqlalchemy import Connection
 from tornado.web import HTTPError
@@ -13,9 +12,11 @@ from tornado.web import HTTPError
 from cellar_hub.usage.ledger import UsageNow, usage_now
 from cellar_hub.usage.report import Span, Sum, usage_by
 
-from .hub import HubSays, epoch, user_path
+from .hub import HubSays, user_path
 from .overview import DAYS, day_bars
 from .page import Page
+from .rights import models_of
+from .tokens import shown_tokens
 from .users import server_of
 from .words import COOKIE, LANGUAGES
 
@@ -46,14 +47,16 @@ class MePage(Page):
             "me.html",
             user=user,
             server=server_of(user),
-            tokens=shown_tokens(tokens.get("api_tokens", ())),
+            tokens=shown_tokens(tokens.get("api_tokens", ()), self.current_user or {}),
             allowed=allowed,
+            models=models_of(await self.desk.live.known(), allowed, user.get("groups", ())),
             usage=usage,
             chart=day_bars(by_day, month, self.words),
         )
 
     async def post(self) -> None:
         action, path = self.field("action"), user_path(self.name)
+        names: dict[str, str] = {}
         try:
             if action == "start":
                 await self.ask_hub("POST", path + "/server")
@@ -62,36 +65,15 @@ class MePage(Page):
                 await self.ask_hub("DELETE", path + "/server")
                 message = "Your workspace is stopping."
             elif action == "revoke":
-                message = await self.revoke_token(self.name, self.field("token"))
+                message, names = await self.revoke_tokens(self.name)
             else:
                 raise HTTPError(400, "There is no such action.")
         except HubSays as says:
-            self.error = self.words("The hub refused: {reason}", reason=says.reason)
+            self.error = self.refusal(says)
             self.set_status(409)
             await self._show()
         else:
-            self.done("me", message)
-
-
-def shown_tokens(tokens: Any) -> list[dict[str, Any]]:
-    """Newest first; `kind`: of the workspace, of a page that the user has logged in to, or made by the user."""
-    found = []
-    for each in tokens:
-        note = str(each.get("note") or "")
-        kind = "page" if each.get("oauth_client") not in (None, "JupyterHub") else "own"
-        if note.startswith("Server at "):
-            kind = "workspace"
-        found.append(
-            {
-                "id": each["id"],
-                "note": note or str(each.get("oauth_client") or ""),
-                "kind": kind,
-                "created": epoch(each.get("created")),
-                "used": epoch(each.get("last_activity")),
-                "expires": epoch(each.get("expires_at")),
-            }
-        )
-    return sorted(found, key=lambda each: each["created"] or 0, reverse=True)
+            self.done("me", message, **names)
 
 
 class LanguagePage(Page):

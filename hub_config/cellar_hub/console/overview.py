@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from cellar_hub.usage.report import Span, Sum, usage_by, usage_total, users_count
 
 from .charts import Bar
-from .live import Sample, rates
+from .live import Sample, first_tokens, rates
 from .page import Page
 from .words import Words
 
@@ -78,6 +78,7 @@ async def numbers(page: Page) -> dict[str, Any]:
         "running": _series(samples, "running"),
         "waiting": _series(samples, "waiting"),
         "kv_cache": _kv_cache(samples),
+        "first_tokens": first_tokens(samples),
     }
 
 

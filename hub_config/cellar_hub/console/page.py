@@ -16,13 +16,16 @@ from urllib.parse import quote
 from cellar.settings import SettingsError
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from jupyterhub.services.auth import HubOAuth, HubOAuthenticated, UserNotAllowed
-from tornado.web import HTTPError, RequestHandler
+from tornado.web import HTTPError, RequestHandler, stream_request_body
 
+from cellar_hub.accounts import Unusable
+from cellar_hub.hubapi import HubRefused
 from cellar_hub.store import StoreDown
 
 from . import ADMIN, charts
 from .desk import Desk
 from .hub import HubSays, epoch, user_path
+from .terms import FEATURE_NAMES, deed, details
 from .words import COOKIE, LANGUAGES, Words, chosen_language
 
 FOLDER = Path(__file__).parent
@@ -30,6 +33,8 @@ BELIEVED = 5
 """Seconds for which the hub's word about a token counts when a page is only read."""
 PATIENCE = 10.0
 """Seconds for which the hub may think about who somebody is; its own library would wait for five minutes."""
+MOST_READ = 256 * 1024 * 1024
+"""Bytes that are read of what is too large; whoever sends more gets no answer."""
 MENU = ("overview", "users", "groups", "usage", "audit", "models", "announcements")
 """An administrator's pages."""
 POLICY = (
@@ -48,7 +53,14 @@ def make_environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.globals |= {"bars": charts.bars, "line": charts.line, "pages": MENU}
+    found.globals |= {
+        "bars": charts.bars,
+        "line": charts.line,
+        "pages": MENU,
+        "deed": deed,
+        "details": details,
+        "feature_names": FEATURE_NAMES,
+    }
     found.filters["epoch"] = epoch
     found.filters["segment"] = lambda name: quote(name, safe="")
     return found
@@ -76,6 +88,7 @@ class Page(HubOAuthenticated, RequestHandler):  # type: ignore[misc]  # jupyterh
         self.hub_auth: HubOAuth = self.settings["hub_auth"]
         self.error = ""
         self.told = ""  # said on this answer, and kept nowhere
+        self.doubt = ""  # of what was done, that which nobody has confirmed
         self.words = Words(
             chosen_language(self.request.headers.get("Accept-Language", ""), self.get_cookie(COOKIE)),
             self.desk.settings.time_zone,
@@ -104,6 +117,8 @@ class Page(HubOAuthenticated, RequestHandler):  # type: ignore[misc]  # jupyterh
         except TimeoutError:
             raise HubSays(0, "no answer") from None
         except HTTPError as problem:
+            if problem.status_code == 400:  # an address that cannot be read
+                raise
             raise HubSays(0 if problem.status_code >= 500 else problem.status_code, str(problem.log_message)) from None
         if found is None or found.get("kind", "user") != "user":
             return None
@@ -132,15 +147,31 @@ class Page(HubOAuthenticated, RequestHandler):  # type: ignore[misc]  # jupyterh
         """With the token of whoever looks. Raises HubSays."""
         return await self.desk.hub.ask(self.token, method, path, body, params or None)
 
-    async def revoke_token(self, name: str, token: str) -> str:
-        """What to say of it. Raises HubSays."""
-        async with self.desk.watching(self.name, "token.revoke", name, {"token": token}):
-            await self.ask_hub("DELETE", user_path(name, "tokens", token))
-        if await self.desk.forget_token(token):
-            return "The token works no longer."
-        return "The token is revoked; the gateway may believe it for 30 seconds more."
+    async def revoke_tokens(self, name: str) -> tuple[str, dict[str, str]]:
+        """Those that the form names; what to say of it. The one by which the hub is asked goes last. Raises HubSays."""
+        asked_with = (self._who or {}).get("token_id")
+        tokens = sorted(dict.fromkeys(self.get_arguments("token") or [""]), key=lambda each: each == asked_with)
+        heard = True
+        for token in tokens:
+            async with self.desk.watching(self.name, "token.revoke", name, {"token": token[:255]}):
+                await self.ask_hub("DELETE", user_path(name, "tokens", token))
+            heard = heard and await self.desk.forget_token(token)  # one that hangs is asked once
+        if not heard:
+            self.doubt = self.words("the gateway was not told, and may believe them for 30 seconds more")
+        if len(tokens) == 1:
+            return "The token works no longer.", {}
+        return "{n} tokens work no longer.", {"n": str(len(tokens))}
 
     # -- what they sent ---------------------------------------------------------------------------------------------
+
+    def decode_argument(self, value: bytes, name: str | None = None) -> str:
+        """Of the address (`name` is None) or of a form. Raises HTTPError."""
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            if name is None:
+                raise HTTPError(404) from None
+            raise HTTPError(400, "This address or form cannot be read.") from None
 
     def field(self, name: str, longest: int = 255) -> str:
         """Of the form or the address; empty when it is not there."""
@@ -182,6 +213,7 @@ class Page(HubOAuthenticated, RequestHandler):  # type: ignore[misc]  # jupyterh
                 "now": time.time(),
                 "xsrf": self.xsrf_token.decode() if getattr(self, "_who", None) else "",
                 "flash": self.told or (self._taken_flash() if getattr(self, "_who", None) else ""),
+                "doubt": self.doubt,  # which the line above may have found
                 "error": self.error,
                 "languages": LANGUAGES,
                 "here": self.request.uri,
@@ -195,7 +227,8 @@ class Page(HubOAuthenticated, RequestHandler):  # type: ignore[misc]  # jupyterh
     def done(self, where: str, message: str, **names: object) -> None:
         """After a change: go there, and say it there."""
         self.hub_auth.cache.clear()  # it may have been this page's own token that was taken away
-        text = json.dumps([message, {key: str(value)[:300] for key, value in names.items()}])
+        said = [message, {key: str(value)[:300] for key, value in names.items()}, self.doubt[:300]]
+        text = json.dumps(said, ensure_ascii=False)  # a cookie has 4 kB
         self.set_secure_cookie(
             "cellar-flash", text, expires_days=None, max_age=60, path=self.settings["base"], httponly=True
         )
@@ -206,8 +239,15 @@ class Page(HubOAuthenticated, RequestHandler):  # type: ignore[misc]  # jupyterh
         if not kept or self.request.headers.get("Sec-Fetch-Mode", "navigate") != "navigate":
             return ""
         self.clear_cookie("cellar-flash", path=self.settings["base"])
-        text, names = json.loads(kept)
+        text, names, *more = json.loads(kept)
+        self.doubt = "".join(more)
         return self.words(text, **names)
+
+    def refusal(self, says: HubSays | HubRefused | Unusable) -> str:
+        """Why the hub has not done it, in the reader's language where the words are known."""
+        if getattr(says, "status", None) == 0:
+            return self.words("The hub does not answer. Please try again in a moment.")
+        return self.words("The hub refused: {reason}", reason=self.words.term("reason", str(says)))
 
     # -- when it fails ----------------------------------------------------------------------------------------------
 
@@ -226,12 +266,8 @@ class Page(HubOAuthenticated, RequestHandler):  # type: ignore[misc]  # jupyterh
         if isinstance(cause, StoreDown):
             status_code, text = 503, words("Cellar's database does not answer. Please try again in a moment.")
         elif isinstance(cause, HubSays):
-            status_code = 503 if cause.status == 0 else 502
-            text = (
-                words("The hub does not answer. Please try again in a moment.")
-                if cause.status == 0
-                else words("The hub refused: {reason}", reason=cause.reason)
-            )
+            status_code = {0: 503, 404: 404}.get(cause.status, 502)
+            text = words("There is no such page.") if status_code == 404 else self.refusal(cause)
         elif isinstance(cause, SettingsError):
             text = str(cause)
         elif isinstance(cause, HTTPError) and "xsrf" in str(cause.log_message).lower():
@@ -250,6 +286,26 @@ class Page(HubOAuthenticated, RequestHandler):  # type: ignore[misc]  # jupyterh
             log.info("%s %s: %s", self.request.method, self.request.path, value)
         else:  # tornado's own words hold the query, in which people and what they searched for stand
             log.error("a page failed", exc_info=(kind, value, trace), extra={"path": self.request.path[:200]})
+
+
+@stream_request_body
+class TooLarge(Page):
+    """Whatever sends more than a form may hold. What it sends is read, because a proxy that cannot send it says its own
+    error, and it is kept nowhere."""
+
+    def check_xsrf_cookie(self) -> None:
+        """It stands in what is not read."""
+
+    async def prepare(self) -> None:
+        self.request.connection.set_max_body_size(MOST_READ)  # type: ignore[union-attr] # HTTP/1 has one
+
+    def data_received(self, chunk: bytes) -> None:
+        pass
+
+    async def post(self, *_: str) -> None:
+        raise HTTPError(413, "What was sent is too large: these pages take 5 MB at most.")
+
+    get = put = patch = delete = post
 
 
 class Missing(Page):

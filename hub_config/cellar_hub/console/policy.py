@@ -17,6 +17,7 @@ from cellar_hub.policyedit import change
 
 from .page import Page
 from .rules import NotANumber, RulesForm, changes_of, form_of, form_sent, said
+from .terms import FEATURE_NAMES
 
 LONGEST_TEXT = 4 * 1024 * 1024
 LONGEST_TABLE = 100_000
@@ -124,10 +125,8 @@ class PolicyPage(Page):
                 "The policy file cannot be read, and the one before it counts. {problem}", problem=problem
             )
         policy = self.desk.policy_file.current()
-        newest = await self.desk.live.now()
-        models = sorted(
-            {model.id for server in newest.state.servers for model in server.models} if newest.state else ()
-        )
+        state = await self.desk.live.known()
+        models = sorted({model.id for server in state.servers for model in server.models} if state else ())
         return {
             "form": form or form_of(said_here),
             "labels": LABELS,
@@ -162,10 +161,7 @@ LABELS = {
     "max_tokens": "Longest answer, in tokens",
     "max_running": "Questions at the model at once",
     "max_waiting": "Questions in the queue",
-    "attach_files": "Attach files",
-    "export": "Export conversations",
-    "images": "Pictures",
-    "search": "Search the workspace",
+    **FEATURE_NAMES,
 }
 """Of fields of the policy."""
 

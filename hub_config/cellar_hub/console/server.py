@@ -13,7 +13,9 @@ from typing import Any
 from cellar.settings import SettingsError
 from jupyterhub.services.auth import HubOAuth, HubOAuthCallbackHandler
 from tornado.httpserver import HTTPServer
+from tornado.httputil import HTTPServerRequest
 from tornado.netutil import bind_sockets
+from tornado.routing import Matcher, Rule
 from tornado.web import Application, RequestHandler, StaticFileHandler
 
 from cellar_hub.backup.staging import check_whole
@@ -30,7 +32,7 @@ from .groups import GroupPage, GroupsPage
 from .me import LanguagePage, MePage
 from .models import ModelsPage
 from .overview import LiveNumbers, OverviewPage, StartPage
-from .page import BELIEVED, FOLDER, Missing, cookie_secret, make_environment, static_version
+from .page import BELIEVED, FOLDER, Missing, TooLarge, cookie_secret, make_environment, static_version
 from .policy import DefaultPage, FilePage, RevisionPage
 from .usage import UsageExport, UsagePage
 from .users import UserPage, UsersPage
@@ -43,15 +45,29 @@ SERVICE = f"services/{CONSOLE}/"
 log = logging.getLogger("cellar_hub.console")
 
 
+class Oversized(Matcher):
+    """Requests whose body is larger than a form may be, wherever they go."""
+
+    def match(self, request: HTTPServerRequest) -> dict[str, Any] | None:
+        length = request.headers.get("Content-Length", "")
+        return {} if length.isascii() and length.isdecimal() and int(length[:20]) > MAX_BODY else None
+
+
 class Callback(HubOAuthCallbackHandler):  # type: ignore[misc]  # jupyterhub ships no types
     """Where the hub sends a browser back to after the log-in."""
 
     def initialize(self) -> None:
         self.hub_auth = self.settings["hub_auth"]
 
+    def set_default_headers(self) -> None:
+        self.clear_header("Server")
+
 
 class Alive(RequestHandler):
     """For the container's health check: 200 while this process answers and its books do."""
+
+    def set_default_headers(self) -> None:
+        self.clear_header("Server")
 
     def get(self) -> None:
         desk: Desk = self.settings["desk"]
@@ -61,6 +77,9 @@ class Alive(RequestHandler):
 
 class Static(StaticFileHandler):
     """Style, script and mark; nothing of them is secret."""
+
+    def set_default_headers(self) -> None:
+        self.clear_header("Server")
 
     def set_extra_headers(self, path: str) -> None:
         self.set_header("X-Content-Type-Options", "nosniff")
@@ -109,6 +128,7 @@ def make_app(desk: Desk) -> Application:
     ]
     return Application(
         [
+            Rule(Oversized(), TooLarge),
             *((base + path, handler) for path, handler in routes),
             (base + "static/(.*)", Static, {"path": FOLDER / "static"}),
             (".*", Missing),

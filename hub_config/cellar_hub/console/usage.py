@@ -38,18 +38,20 @@ PRESETS = (
 def span_of(page: Page) -> Span:
     """What the form says: days from `first` to `last`, or a preset; the last thirty days when it says nothing."""
     today = page.desk.today
-    preset = page.field("span")
     first, last = _day(page.field("first")), _day(page.field("last"))
-    if preset == "today":
-        first = last = today
-    elif preset == "yesterday":
-        first = last = today - timedelta(days=1)
-    elif preset in ("week", "month", "quarter"):
-        first, last = today - timedelta(days={"week": 6, "month": 29, "quarter": 89}[preset]), today
+    first, last = preset_days(page.field("span"), today) or (first, last)
     last = min(last or today, today)
     first = first or last - timedelta(days=29)
     first = max(min(first, last), last - timedelta(days=LONGEST - 1))
     return Span(first=first, last=last, user=page.field("user") or None, model=page.field("model") or None)
+
+
+def preset_days(preset: str, today: date) -> tuple[date, date] | None:
+    """First and last day; None when there is no such preset."""
+    if preset == "yesterday":
+        return today - timedelta(days=1), today - timedelta(days=1)
+    back = {"today": 0, "week": 6, "month": 29, "quarter": 89}.get(preset)
+    return None if back is None else (today - timedelta(days=back), today)
 
 
 def _day(text: str) -> date | None:
@@ -99,7 +101,9 @@ class UsagePage(Page):
             users=len(by_user) if by == "user" else None,
             models=models,
             chart=day_bars(by_day, span, self.words),
-            presets=PRESETS,
+            presets=[
+                (key, text, preset_days(key, self.desk.today) == (span.first, span.last)) for key, text in PRESETS
+            ],
             query=urlencode(asked),
         )
 

@@ -14,17 +14,19 @@ from tornado.web import HTTPError
 from cellar_hub.accounts import Unusable, Whose, parse_name
 from cellar_hub.audit.entries import Entry, Search, find_entries
 from cellar_hub.hubapi import HubRefused
-from cellar_hub.people import Added, People
+from cellar_hub.people import Added, Done, Doubt, People
 from cellar_hub.policy import Allowed
 from cellar_hub.usage.ledger import UsageNow, usage_now
 from cellar_hub.usage.report import Span, Sum, usage_by
 
 from .deeds import with_people
-from .hub import HubSays, account_path, epoch, group_path, user_path
+from .hub import GROUPS, HubSays, account_path, epoch, group_path, user_path
 from .overview import DAYS, day_bars
 from .page import Page
 from .policy import PolicyPage
+from .rights import models_of
 from .rules import RulesForm
+from .tokens import shown_tokens
 
 ROWS = 50
 MOST_ACCOUNTS = 1000
@@ -51,7 +53,7 @@ class UsersPage(Page):
             if asks:
                 self.error = self.words("There are files of an earlier user {name}: whose are they?", name=name)
             else:
-                self.error = self.words("The hub refused: {reason}", reason=str(says))
+                self.error = self.refusal(says)
             self.set_status(409)
             return await self._show(typed, asks=asks, admin=admin)
         if added is None:
@@ -127,37 +129,37 @@ class UserPage(PolicyPage):
         await self._show(name)
 
     async def _show(self, name: str, form: RulesForm | None = None) -> None:
-        account, user, tokens, groups = await asyncio.gather(
+        account, user, tokens, groups, accounts = await asyncio.gather(
             self._or_none(account_path(name)),
             self._or_none(user_path(name)),
             self._or_none(user_path(name, "tokens")),
-            self.ask_hub("GET", "/groups"),
+            self.ask_hub("GET", GROUPS),
+            self.ask_hub("GET", "/cellar/accounts", limit=1),
         )
-        kind = (await self.ask_hub("GET", "/cellar/accounts", limit=1))["kind"]
         if account is None and user is None:
             raise HTTPError(404)
         mine = sorted((user or {}).get("groups", ()))
         policy = self.desk.policy_file.current()
         allowed = policy.for_(name, mine)
         now, recent, by_day, by_model = await self._books(name, allowed)
+        rules = await self.rules(f"users.{name}", policy.for_("", mine), form)
         self.show(
             "user.html",
             name=name,
             account=account,
-            kind=kind,
+            kind=accounts["kind"],
             user=user,
             server=server_of(user or {}),
-            tokens=sorted(
-                (tokens or {}).get("api_tokens", ()), key=lambda each: str(each.get("created")), reverse=True
-            ),
+            tokens=shown_tokens((tokens or {}).get("api_tokens", ()), self.current_user or {}),
             groups=sorted(each["name"] for each in groups if each["name"] not in mine),
             mine=mine,
             allowed=allowed,
+            models=models_of(self.desk.live.last, allowed, mine),
             usage=now,
             recent=recent,
             chart=day_bars(by_day, self._month, self.words),
             by_model=by_model,
-            **await self.rules(f"users.{name}", policy.for_("", mine), form),
+            **rules,
         )
 
     async def post(self, name: str) -> None:
@@ -185,7 +187,7 @@ class UserPage(PolicyPage):
         try:
             message, names = await does(name)
         except (HubSays, HubRefused, Unusable) as says:
-            self.error = self.words("The hub refused: {reason}", reason=str(says))
+            self.error = self.refusal(says)
             self.set_status(409)
             return await self._show(name)
         if action == "password":  # no cookie keeps it
@@ -219,7 +221,7 @@ class UserPage(PolicyPage):
         return "{name} is in the group no longer.", {}
 
     async def _revoke(self, name: str) -> tuple[str, dict[str, str]]:
-        return await self.revoke_token(name, self.field("token")), {}
+        return await self.revoke_tokens(name)
 
     async def _approve(self, name: str) -> tuple[str, dict[str, str]]:
         await self._people(lambda people: people.approve(name))
@@ -231,13 +233,13 @@ class UserPage(PolicyPage):
 
     async def _block(self, name: str) -> tuple[str, dict[str, str]]:
         done = await self._people(lambda people: people.block(name))
-        return "{name} is blocked: {done}.", {"done": ", ".join(done)}
+        return "{name} is blocked: {done}.", {"done": self._said(done)}
 
     async def _remove(self, name: str) -> tuple[str, dict[str, str]]:
         account = await self._or_none(account_path(name))
         if account is not None and account["state"] == "allowed":
             raise Unusable(self.words("block {name} first", name=name))
-        await self._people(lambda people: people.remove(name))
+        self._said(await self._people(lambda people: people.remove(name)))
         return "The account of {name} is gone.", {}
 
     async def _password(self, name: str) -> tuple[str, dict[str, str]]:
@@ -253,6 +255,22 @@ class UserPage(PolicyPage):
         await self._people(lambda people: people.settle(name, whose))
         message = "The files are those of {name} now." if whose == "theirs" else "{name} begins without files."
         return message, {}
+
+    def _said(self, done: list[str]) -> str:
+        """What was done, in the reader's language; what nobody has confirmed goes to `doubt`."""
+
+        def said(each: str) -> str:
+            if not isinstance(each, Done):
+                return each
+            silent = self.words("no answer")
+            names = {
+                key: silent if isinstance(value, HubRefused) and value.status == 0 else value
+                for key, value in each.names.items()
+            }
+            return self.words(each.text, **names)
+
+        self.doubt = ", ".join(said(each) for each in done if isinstance(each, Doubt))
+        return ", ".join(said(each) for each in done if not isinstance(each, Doubt))
 
     async def _people(self, work: Callable[[People], T]) -> T:
         return await with_people(self.desk, self.name, self.token, work)

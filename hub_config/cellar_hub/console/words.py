@@ -45,6 +45,10 @@ class Words:
         found = korean().get(text, text) if self.language == "ko" else text
         return found.format(**names) if names else found
 
+    def term(self, kind: str, word: str) -> str:
+        """Of a closed set (`terms`); a word that is not of it stays what it is."""
+        return korean().get(f"{kind}:{word}", word) if self.language == "ko" else word
+
     def number(self, value: float | None) -> str:
         """1,234,567; a dash where nothing is known."""
         return "–" if value is None else f"{value:,.0f}"

@@ -35,7 +35,7 @@ from cellar_hub.address import client_address
 from cellar_hub.settings import HubSettings
 from cellar_hub.spawner.homes import Homes
 
-from .api import HANDLERS
+from . import api, groups
 from .attempts import UNKNOWN, hidden
 from .book import Book
 from .checks import MOST_OF_ONE, THREADS, Checks, Crowded
@@ -88,7 +88,7 @@ class Login(Authenticator):  # type: ignore[misc]  # it ships no types
     def get_handlers(self, app: Any) -> list[Any]:
         """Asked for by the hub that serves pages, once, and by no other program of JupyterHub (`jupyterhub token`)."""
         self._telling = asyncio.get_running_loop().create_task(self.post.keep_telling())
-        return [*self.own_handlers(app), *HANDLERS]
+        return [*self.own_handlers(app), *api.HANDLERS, *groups.HANDLERS]
 
     def own_handlers(self, app: Any) -> list[Any]:
         """Of the kind of log-in."""

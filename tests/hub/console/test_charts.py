@@ -7,7 +7,7 @@ import xml.etree.ElementTree as Tree
 import msgspec
 import pytest
 from cellar_hub.console.charts import Bar, bars, line, nice_top
-from cellar_hub.console.live import Rates, Sample, quantile, rates
+from cellar_hub.console.live import Rates, Sample, first_tokens, quantile, rates
 from cellar_hub.gateway.state import Bucket, GatewayState
 
 EMPTY = GatewayState(
@@ -89,6 +89,21 @@ def test_a_gateway_that_began_anew_counts_from_there_and_one_sample_tells_no_rat
     assert rates([], now=10.0) == Rates()
     later = [*samples, Sample(20.0, state(9, 101, 0, 0, 0, 0))]
     assert rates(later, now=20.0).tokens_per_second == 10.0
+
+
+def test_the_line_of_first_tokens_is_the_median_of_the_minutes_before_each_sample() -> None:
+    samples = [
+        Sample(0.0, state(10, 0, 0, 5, 10, 10)),
+        Sample(100.0, state(20, 0, 0, 5, 20, 20)),  # ten more, all between 0.1 and 1 s
+        Sample(110.0, None, "away"),
+        Sample(390.0, state(20, 0, 0, 5, 20, 20)),  # nothing since 90.0
+        Sample(400.0, state(2, 0, 0, 2, 2, 2)),  # began anew
+        Sample(410.0, state(6, 0, 0, 6, 6, 6)),
+    ]
+    found = first_tokens(samples, window=300.0)
+    assert found == [None, pytest.approx(0.55), None, pytest.approx(None), None, pytest.approx(0.05)]
+    assert found[1] == rates(samples[:2], now=100.0).first_token[0], "the line ends at the number beside it"
+    assert first_tokens([]) == []
 
 
 def test_a_quantile_beyond_the_last_bound_is_that_bound_and_of_nothing_there_is_none() -> None:

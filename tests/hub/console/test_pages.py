@@ -8,6 +8,7 @@ import contextlib
 import csv
 import datetime
 import io
+import os
 import signal
 import socket
 import sqlite3
@@ -330,6 +331,24 @@ def test_an_account_is_made_blocked_and_let_in_again(site: ConsoleSite, admin: h
     assert [each for each in done if each in wanted] == wanted
 
 
+def test_who_is_blocked_while_the_gateway_hangs_is_out_of_the_hub_and_the_page_says_what_is_not_confirmed(
+    site: ConsoleSite, admin: httpx.Client
+) -> None:
+    site.add("hasty")
+    token = token_of(site, "hasty")
+    page(admin, "users/hasty")
+    os.kill(site.gateway.pid, signal.SIGSTOP)
+    try:
+        blocked = site.form(admin, "users/hasty", action="block")
+        assert blocked.status_code == 200 and "hasty is blocked: may not log in any more, 1 tokens" in blocked.text
+        assert "Not confirmed: the gateway was not told (no answer)" in blocked.text
+        assert httpx.get(f"{site.url}/hub/api/user", headers={"authorization": f"token {token}"}).status_code == 403
+        assert not logs_in(site, "hasty", PASSWORD)
+        assert "Not confirmed" not in page(admin, "users/hasty"), "it is said once"
+    finally:
+        os.kill(site.gateway.pid, signal.SIGCONT)
+
+
 def test_an_account_that_may_log_in_is_blocked_before_it_is_removed(site: ConsoleSite, admin: httpx.Client) -> None:
     site.add("tom")
     refused = site.form(admin, "users/tom", action="remove")
@@ -491,6 +510,117 @@ def test_a_group_of_any_name_is_reached_by_its_link(site: ConsoleSite, admin: ht
     assert '<h1 class="name">left/right</h1>' in admin.get(link).text
 
 
+def test_a_name_that_cannot_be_one_is_no_page_wherever_it_stands(site: ConsoleSite, admin: httpx.Client) -> None:
+    page(admin, "groups")
+    with httpx.Client(base_url=site.own, cookies=admin.cookies, timeout=30) as direct:  # a proxy refuses some itself
+        for name in ("%FF%FE", "%00", "..%2F..", "%2E%2E", "a" * 300, "nobody-of-that-name"):
+            for path in ("users", "groups"):
+                answer = direct.get(f"/services/console/{path}/{name}")
+                assert answer.status_code == 404 and "There is no such page." in answer.text, (path, name)
+        for path in ("users?q=%FF", "usage?user=%FF", "audit?subject=%FF", "announcements?edit=%FF"):
+            answer = direct.get(f"/services/console/{path}")
+            assert answer.status_code == 400 and "This address or form cannot be read." in answer.text, path
+        xsrf = xsrf_of(direct.get("/services/console/groups").text)
+        for path in ("users/%FF", "groups/%FF"):
+            assert direct.post(f"/services/console/{path}", data={"_xsrf": xsrf}).status_code == 404
+        assert direct.get("/services/console/policy/%FF").status_code == 404
+
+
+def test_what_is_larger_than_a_form_may_be_is_refused_in_words(site: ConsoleSite, admin: httpx.Client) -> None:
+    xsrf = xsrf_of(page(admin, "policy"))
+    for path in ("policy", "users/ann", "no-page"):
+        sent = {"_xsrf": xsrf, "text": 6_000_000 * "x"}
+        answer = admin.post(f"/services/console/{path}", data=sent, headers={"Accept-Language": "ko"})
+        assert answer.status_code == 413 and "5 MB까지" in answer.text
+    assert page(admin, "overview"), "whoever sent it is still logged in"
+
+
+def test_nothing_says_which_server_it_is(site: ConsoleSite, admin: httpx.Client) -> None:
+    paths = ("overview", "me", "nothing-here", "static/console.css", "static/none", "alive", "oauth_callback")
+    for path in paths:
+        answer = httpx.get(f"{site.own}/services/console/{path}", cookies=admin.cookies)
+        assert "server" not in answer.headers, path
+
+
+def test_what_others_write_for_programs_is_korean_on_korean_pages(site: ConsoleSite) -> None:
+    with contextlib.closing(site.browser("admin", **{"Accept-Language": "ko"})) as korean:
+        text = page(korean, "audit?kind=events&subject=ann")
+        assert ">계정 추가</span>" in text and "<code>user.add</code>" not in text and "관리자: 아니요" in text
+        site.add("eungyeong")
+        blocked = site.form(korean, "users/eungyeong", action="block")
+        assert "더는 로그인할 수 없음, 토큰 0개 회수" in blocked.text
+        assert "질문, 편집, 에이전트" in page(korean, "me")
+
+
+def test_the_days_that_are_shown_are_marked(admin: httpx.Client) -> None:
+    def marked(path: str) -> list[str]:
+        pieces = page(admin, path).split('<a aria-current="true"')[1:]
+        return [each.partition(">")[2].partition("<")[0] for each in pieces]
+
+    assert marked("usage?span=yesterday") == ["Yesterday"]
+    assert marked("usage") == ["30 days"]
+    assert marked(f"usage?first={TODAY - datetime.timedelta(days=3)}&last={TODAY}") == []
+    assert marked("audit") == []
+    query = page(admin, "audit?user=ann").partition('href="?user=ann&amp;since')[2].partition('"')[0]
+    assert marked(f"audit?user=ann&since{query}") == ["Today"]
+
+
+def test_a_user_reads_what_they_may_and_no_more(site: ConsoleSite, admin: httpx.Client, ann: httpx.Client) -> None:
+    before = site.policy.read_text()
+    seen = based_on_of(page(admin, "users/ann"))
+    rules = {
+        "modes_said": "yes",
+        "modes": "ask",
+        "tools": "off",
+        "models_said": "yes",
+        "models_more": "coder-x coder-y",
+    }
+    more = {"profiles_said": "yes", "profiles_more": "large", "feature_export": "off", "reason_export": "It stays here"}
+    saved = site.form(admin, "users/ann", action="rules", based_on=seen, **rules, **more)
+    assert "Saved." in saved.text
+    text = page(ann, "me")
+    may = text.partition("What you may")[2].partition("</dl>")[0]
+    assert (
+        "<dt>Modes of the panel</dt><dd>ask</dd>" in may and "<dt>Tools for the model</dt><dd>not allowed</dd>" in may
+    )
+    assert "<dt>Workspace profiles</dt><dd>large</dd>" in may
+    assert "<dt>Export conversations</dt><dd>off: It stays here</dd>" in may
+    assert "<dt>Models</dt><dd>none</dd>" in may, "of those that the gateway serves"
+    assert "agent" not in may
+    site.policy.write_text(before)
+
+
+def test_of_a_users_log_ins_the_one_in_front_of_them_is_marked_and_each_browser_is_one_line(site: ConsoleSite) -> None:
+    site.add("tess")
+    token = token_of(site, "tess")
+    with contextlib.closing(site.browser("tess")) as here, contextlib.closing(site.browser("tess")):
+        table = page(here, "me").partition("<table")[2].partition("</table>")[0]
+        assert table.count("This browser") == table.count("you are here") == 1
+        assert table.count("Another browser") == 1 and table.count("Made by you") == 1
+        assert table.index("This browser") < table.index("Another browser") < table.index("Made by you")
+        other = table.partition("Another browser")[2].partition("</form>")[0]
+        numbers = [each.partition('"')[0] for each in other.split('name="token" value="')[1:]]
+        form = {"_xsrf": xsrf_of(page(here, "me")), "action": "revoke", "token": numbers}
+        done = here.post("/services/console/me", data=form)
+        assert "no longer." in done.text and "Another browser" not in done.text
+        left = [each["id"] for each in site.ask("GET", "/users/tess/tokens").json()["api_tokens"]]
+        assert left and set(left).isdisjoint(numbers)
+    assert httpx.get(f"{site.url}/hub/api/user", headers={"authorization": f"token {token}"}).status_code == 200
+
+
+def test_a_users_page_asks_for_names_of_groups_and_no_member_of_them(site: ConsoleSite, admin: httpx.Client) -> None:
+    site.form(admin, "groups", name="wide")
+    site.form(admin, "groups/wide", action="join", users="ann admin")
+    asked = {"authorization": f"token {token_of(site, 'ann')}"}
+    refused = httpx.get(f"{site.url}/hub/api/cellar/groups", headers=asked)
+    assert refused.status_code == 403, "it is for whoever may list groups"
+    assert {"name": "wide", "members": 2} in site.ask("GET", "/cellar/groups").json()
+    assert "<option>wide</option>" in page(admin, "users/other")
+    row = page(admin, "groups").partition(">wide</a>")[2].partition("</tr>")[0]
+    assert '<td class="number">2</td>' in row
+    assert "<option>wide</option>" not in page(admin, "users/ann") and ">wide <form" in page(admin, "users/ann")
+
+
 def test_addresses_that_no_page_has_made_fail_in_words(admin: httpx.Client) -> None:
     for place in ('{"at":1,"chain":"x","seq":' + 40 * "9" + "}", '{"at":1,"chain":"\\u0000","seq":1}'):
         page(admin, "audit?after=" + base64.urlsafe_b64encode(place.encode()).decode())
@@ -587,7 +717,7 @@ def test_whose_an_earlier_users_files_are_is_asked_with_the_new_account_or_on_th
             volumes.labels[f"cellar-ws-{name}"] = {OWNER: "2020-01-01T00:00:00"}
         asked = site.form(admin, "users", name="nora")
         assert asked.status_code == 409 and "There are files of an earlier user nora: whose are they?" in asked.text
-        assert 'value="nora"' in asked.text and '<select name="files" required>' in asked.text
+        assert 'value="nora"' in asked.text and '<select name="files" required autofocus>' in asked.text
         assert site.form(admin, "users", name="nora", files="").status_code == 409
         assert "nora may log in with the password" in site.form(admin, "users", name="nora", files="theirs").text
         assert "olaf may log in with the password" in site.form(admin, "users", name="olaf", files="none").text

@@ -9,13 +9,14 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from cellar_hub import console
+from cellar_hub import console, people
 from cellar_hub.console.policy import LABELS
+from cellar_hub.console.terms import TERMS, deed, details
 from cellar_hub.console.usage import PRESETS
 from cellar_hub.console.words import Words, chosen_language, korean
 
 FOLDER = Path(str(console.__file__)).parent
-SAID_BY = {"words": 0, "self.words": 0, "self.done": 1, "HTTPError": 1}
+SAID_BY = {"words": 0, "self.words": 0, "self.done": 1, "HTTPError": 1, "Done": 0, "Doubt": 0}
 """Functions whose argument is a text, and which one it is."""
 IN_TEMPLATE = re.compile(r"""\bt\(\s*("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')""")
 LEVELS = ("info", "warning", "error", "up", "down", "loading")  # said by their own words
@@ -23,13 +24,14 @@ LEVELS = ("info", "warning", "error", "up", "down", "loading")  # said by their 
 
 def texts() -> set[str]:
     found = set(_in_python()) | set(LABELS.values()) | {text for _, text in PRESETS} | set(LEVELS)
+    found |= {f"{kind}:{word}" for kind, words in TERMS.items() for word in words}
     for each in (FOLDER / "templates").iterdir():
         found |= {ast.literal_eval(text) for text in IN_TEMPLATE.findall(each.read_text())}
     return found
 
 
 def _in_python() -> Iterator[str]:
-    for path in FOLDER.glob("*.py"):
+    for path in (*FOLDER.glob("*.py"), Path(str(people.__file__))):
         tree = ast.parse(path.read_text())
         for node in ast.walk(tree):
             if isinstance(node, ast.Call):
@@ -38,10 +40,12 @@ def _in_python() -> Iterator[str]:
                     place = 0
                 if place is not None and len(node.args) > place:
                     yield from _constants(node.args[place])
-            elif isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple) and path.name == "users.py":
+            elif (
+                isinstance(node, ast.Return)
+                and isinstance(node.value, ast.Tuple)
+                and path.name in ("users.py", "page.py")
+            ):
                 yield from _constants(node.value.elts[0])
-            elif isinstance(node, ast.Return) and isinstance(node.value, ast.Constant) and path.name == "page.py":
-                yield from (text for text in _constants(node.value) if text)
             elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in ("message", "PASSWORD"):
                 yield from _constants(node.value)
 
@@ -60,6 +64,34 @@ def test_every_text_is_there_in_korean_with_the_same_names_and_no_other() -> Non
     assert sorted(set(there) - wanted) == []
     for english, text in there.items():
         assert set(re.findall(r"\{\w+\}", english)) == set(re.findall(r"\{\w+\}", text)), english
+
+
+def test_every_deed_that_any_service_tells_the_audit_has_a_name_in_korean() -> None:
+    told: set[str] = set()
+    for path in FOLDER.parent.rglob("*.py"):
+        found = re.findall(r'"((?:user|group|token|policy|workspace|audit|usage|site)\.[a-z.]+)"', path.read_text())
+        told |= {each.removesuffix(".failed") for each in found if not each.endswith(".html")}
+    known = {*TERMS["deed"], "user.login"}  # with how it ended behind it
+    assert "user.block" in told and told - known == set()
+
+
+def test_a_word_of_a_closed_set_is_translated_and_any_other_stays_what_it_is() -> None:
+    in_korean, english = Words("ko", ZoneInfo("UTC")), Words("en", ZoneInfo("UTC"))
+    assert deed(in_korean, "user.block") == "사용자 차단"
+    assert deed(in_korean, "user.block.failed") == "사용자 차단: 실패"
+    assert deed(in_korean, "destination.failed") == "사내 연결 실패"
+    assert deed(in_korean, "user.teleport.failed") == "user.teleport.failed"
+    assert deed(english, "user.block.failed") == "user.block.failed"
+    change = '{"change":"set_field","table":"default","field":"tokens_per_day","value":5}'
+    asked = {"user": "", "change_1": change, "change_2": '{"cut off…', "admin": "no", "count": 3}
+    assert details(english, asked) == [
+        ("change", "default.tokens_per_day = 5"),
+        ("change", '{"cut off…'),
+        ("admin", "no"),
+        ("count", "3"),
+    ]
+    assert details(in_korean, {"admin": "no", "odd": "no"}) == [("관리자", "아니요"), ("odd", "아니요")]
+    assert [in_korean.term("mode", each) for each in ("agent", "Save")] == ["에이전트", "Save"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,100 @@
+"""Words that others write for programs (the hub, the gateway, the audit) and that a reader meets on the pages. Pure.
+
+Only closed sets: in English they stand as they are, in Korean as the catalogue has them, under `KIND:WORD`. What is not
+here is shown as it came.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from cellar_hub.accounts import BAD_NAME
+
+from .words import Words
+
+FEATURE_NAMES = {
+    "attach_files": "Attach files",
+    "export": "Export conversations",
+    "images": "Pictures",
+    "search": "Search the workspace",
+}
+"""Of the panel; texts of the pages, in English."""
+FAILED = ".failed"
+CHANGE = "change_"
+"""How the audit's details of a changed policy are called, with a number behind."""
+TERMS: Mapping[str, tuple[str, ...]] = {
+    "deed": (
+        *("user.add", "user.approve", "user.block", "user.unblock", "user.remove", "user.files"),
+        *("user.files.give", "user.files.remove"),
+        *("user.account.add", "user.account.allow", "user.account.block", "user.account.remove"),
+        *("user.signup", "user.login.succeeded", "user.login.failed", "user.login.refused"),
+        *("group.add", "group.remove", "group.join", "group.leave"),
+        *("workspace.start", "workspace.stop", "token.revoke", "policy.change"),
+        *("audit.export", "audit.verify", "audit.retain", "audit.rotate", "usage.export"),
+        *("site.backup", "site.restore"),
+        *("destination.opened", "destination.refused", "destination.failed"),
+        "unreadable",
+    ),
+    "detail": (
+        *("admin", "back_to", "backup", "before", "change", "client", "count", "done", "error", "files", "forgotten"),
+        *("group", "key", "kind", "lines", "lost", "model", "reason", "report", "since", "status", "stopped"),
+        *("subject", "token"),
+        *("until", "user"),
+    ),
+    "said": ("yes", "no", "theirs", "none"),
+    "mode": ("ask", "edit", "agent", "compact"),
+    "role": ("chat", "completion", "embeddings"),
+    "why": (
+        "nobody answers there",
+        "it hangs up",
+        "its list of models is none; does the address end in /v1?",
+        "HTTP 401; it does not accept the gateway's key",
+        "HTTP 403; it does not accept the gateway's key",
+        "HTTP 503; vLLM says so when its engine has died",
+    ),
+    "reason": (
+        *("unknown name", "wrong password", "too many wrong passwords", "too many at once", "too many attempts"),
+        *("waits for approval", "blocked", "no user of the hub", "refused: the name is taken"),
+        *("the hub's database is away", "the provider is away", "the provider vouches for nobody"),
+        *(BAD_NAME, "this cannot be a name", "Nobody can block themselves", "Nobody can remove themselves"),
+        *("Only administrators make administrators", "Only administrators change an administrator's account"),
+        "Passwords are the directory's here",
+    ),
+}
+"""A deed of which only the attempt was made has FAILED behind its name."""
+
+
+def deed(words: Words, action: str) -> str:
+    """`user.block`, or what it is in the reader's language."""
+    found = words.term("deed", action)
+    if found == action and action.endswith(FAILED):
+        begun = action.removesuffix(FAILED)
+        if (said := words.term("deed", begun)) != begun:
+            return words("{deed}: failed", deed=said)
+    return found
+
+
+def details(words: Words, said: Mapping[str, str | int]) -> list[tuple[str, str]]:
+    """What an event says beside its name, for a reader; nothing of what is empty."""
+    found = []
+    for key, value in said.items():
+        if key.startswith(CHANGE):
+            found.append((words.term("detail", "change"), _change(str(value))))
+        elif value != "":
+            kind = "reason" if key == "reason" else "said"
+            found.append((words.term("detail", key), words.term(kind, str(value))))
+    return found
+
+
+def _change(text: str) -> str:
+    """One change of the policy (`rules.said`) as a line; as it came where it was too long for the audit."""
+    try:
+        change = json.loads(text)
+        kind = change.pop("change")
+    except (ValueError, KeyError, AttributeError):
+        return text
+    if kind in ("set_field", "remove_field") and {"table", "field"} <= change.keys():
+        value = json.dumps(change["value"], ensure_ascii=False) if "value" in change else "–"
+        return f"{change['table']}.{change['field']} = {value}"
+    return ", ".join(f"{key}: {value}" for key, value in change.items() if value is not None)

@@ -17,6 +17,7 @@ from jupyterhub.services.service import Service
 from jupyterhub.utils import subdomain_hook_idna
 
 from cellar_hub.console import CONSOLE, SCOPES
+from cellar_hub.hubdatabase import bring_up_to_date
 from cellar_hub.login.ways import set_login
 from cellar_hub.pages import TEMPLATES, template_vars
 from cellar_hub.policy import Announced
@@ -39,8 +40,10 @@ DAY = 24 * 3600
 
 
 def configure(c: Any, settings: HubSettings) -> None:
-    """Set everything on JupyterHub's config object `c`. Raises SettingsError, as `check_settings` does."""
+    """Set everything on JupyterHub's config object `c`. Raises SettingsError, as `check_settings` does, and for a
+    database that this release cannot use."""
     check_settings(settings)
+    bring_up_to_date(settings.database_url)
     guard_names()
     keep_connected()
     _hub(c, settings)

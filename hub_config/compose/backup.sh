@@ -116,6 +116,9 @@ backup() {
     hub=$(of hub)
     [ -n "$hub" ] || fail "there is no stack of the name $site here"
     image=$(docker inspect --format '{{.Image}}' "$hub")
+    # A stack of a release that had no backups yet: by the image that is to take its place.
+    docker run --rm --network none "$image" python -c 'import cellar_hub.backup' 2>/dev/null ||
+        image=$(setting CELLAR_HUB_IMAGE cellar-hub:dev)
     remove_steps
     step plan "$@" </dev/null
     databases

@@ -263,6 +263,25 @@ def test_a_line_of_the_settings_is_read_as_compose_reads_it(written: str, read: 
     assert done.stdout.strip() == str({"VLLM_API_KEY": read}), done.stderr
 
 
+@pytest.mark.parametrize(("knows", "image"), [("exit 0", "sha256:old"), ("exit 1", "cellar-hub:dev")])
+def test_a_release_without_backups_is_backed_up_by_the_image_that_follows_it(
+    knows: str, image: str, copy: Path
+) -> None:
+    (copy / "bin").mkdir()
+    answers = {
+        "ps?-a?*": "echo hub 0123",
+        "inspect*Image*": "echo sha256:old",
+        "*python?-c*": knows,
+        "*cellar_hub.backup?plan*": f'echo "$*" >{copy}/planned; exit 1',
+    }
+    cases = " ".join(f"{pattern}) {answer};;" for pattern, answer in answers.items())
+    program(copy / "bin", "docker", f'case "$*" in {cases} esac')
+    command = ["sh", str(copy / "hub_config/compose/cellar-hub"), "backup", "--to", str(copy / "site.tar")]
+    done = subprocess.run(command, env={"PATH": f"{copy / 'bin'}:/usr/bin:/bin"}, capture_output=True, text=True)
+    assert done.returncode == 1 and not (copy / "site.tar").exists(), done.stderr
+    assert f"{image} python -m cellar_hub.backup plan" in (copy / "planned").read_text()
+
+
 def test_git_ignores_what_holds_secrets() -> None:
     names = [f"hub_config/compose/{name}" for name in (".env", "admin-password", "gateway.env", "tls/tls.key")]
     done = subprocess.run(["git", "check-ignore", *names], cwd=ROOT, capture_output=True, text=True)

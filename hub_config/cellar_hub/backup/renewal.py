@@ -13,7 +13,6 @@ rows that the *surviving* second place knows are said to be lost: what was missi
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import time
 from collections.abc import Mapping
@@ -21,7 +20,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from jupyterhub import dbutil, orm
+from jupyterhub import orm
 from sqlalchemy import Connection, create_engine, delete, func, select
 
 from ..audit import AuditLog, Event, Heads, Keys
@@ -29,6 +28,7 @@ from ..audit.chain import Lost
 from ..audit.heads import read_heads
 from ..commands.books import opened, settings_of
 from ..commands.witness import operator
+from ..hubdatabase import bring_up_to_date
 from ..settings import HubSettings
 from ..store import Store
 from ..store.tables import audit
@@ -42,7 +42,7 @@ AT = "CELLAR_BACKUP_AT"
 def renew_hub(env: Mapping[str, str]) -> list[str]:
     """In the hub's place: its tables as this release has them, and no token of before. What was done."""
     url = HubSettings.from_env(env).database_url
-    dbutil.upgrade_if_needed(url, log=logging.getLogger("cellar.restore"))
+    bring_up_to_date(url)
     engine = create_engine(url)
     try:
         with engine.begin() as tx:

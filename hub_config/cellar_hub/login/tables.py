@@ -3,13 +3,16 @@
 Design note. JupyterHub knows neither who waits for approval nor who is blocked, and NativeAuthenticator's table has
 local passwords alone. What stands in ours counts for every kind of log-in; passwords stay where they are, so that an
 installation's accounts live on. A name without a row is as it was before there was this table.
+
+They and `cellar_homes` (`spawner.homes`) have a revision as alembic keeps one: so this release's word for a newer one's
+tables is a refusal (`hubdatabase`), and whichever release changes them first finds out what it has before it.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Boolean, Column, Delete, Float, Insert, Integer, MetaData, String, Table, Update
+from sqlalchemy import Boolean, Column, Delete, Float, Insert, Integer, MetaData, String, Table, Update, insert, select
 from sqlalchemy.orm import Session
 
 from cellar_hub.reconnecting import note_written
@@ -37,10 +40,18 @@ THROTTLE = Table(
     Column("succeeded", Float, nullable=False),
 )
 
+VERSION = Table("cellar_hub_version", OURS, Column("version_num", String(32), primary_key=True))
+REVISION = "r0001"
+KNOWN = (REVISION,)
+"""Revisions that this release can read."""
+
 
 def make_tables(db: Session) -> None:
     """Those that are not there."""
     OURS.create_all(db.get_bind(), checkfirst=True)
+    if db.execute(select(VERSION)).first() is None:
+        write(db, insert(VERSION).values(version_num=REVISION))
+        db.commit()
 
 
 def write(db: Session, statement: Insert | Update | Delete) -> int:

@@ -115,14 +115,16 @@ class Homes:
         return self._docker
 
     def _make_table(self) -> None:
-        """Where there is none yet, with whoever is there: they have the volumes of their names already."""
-        engine = self._db.get_bind()
+        """Where there is none yet, with whoever is there: they have the volumes of their names already. Both or
+        neither, whatever ends this process: an empty one would keep everybody from their files."""
+        engine = self._db.get_bind().engine
         if inspect(engine).has_table(HOMES.name):
             return
-        OURS.create_all(engine, checkfirst=True)
-        there = self._db.execute(select(USERS.c.name, USERS.c.created).where(USERS.c.created.is_not(None)))
-        rows = [{"name": name, "person": made.isoformat(), "owner": ""} for name, made in there]
-        if rows:
-            self._db.execute(insert(HOMES), rows)
-            note_written(self._db)
-        self._db.commit()
+        with engine.begin() as tx:
+            if tx.dialect.name == "sqlite":
+                tx.exec_driver_sql("BEGIN IMMEDIATE")  # Python's driver begins nothing before CREATE TABLE
+            OURS.create_all(tx, checkfirst=True)
+            there = tx.execute(select(USERS.c.name, USERS.c.created).where(USERS.c.created.is_not(None)))
+            rows = [{"name": name, "person": made.isoformat(), "owner": ""} for name, made in there]
+            if rows:
+                tx.execute(insert(HOMES), rows)

@@ -10,6 +10,7 @@ chief is an administrator, ann works here, bob was blocked, dora is a user of th
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 import sqlite3
 import subprocess
@@ -23,6 +24,7 @@ from zoneinfo import ZoneInfo
 import jupyterhub
 import msgspec
 from cellar_hub.audit import AuditLog, Heads, Keys, retain
+from cellar_hub.policy import parse_policy
 from cellar_hub.store import Store
 from cellar_hub.store.tables import metadata
 from cellar_hub.usage import ledger
@@ -39,10 +41,12 @@ from tests.hub.commands.site import PASSWORD, Site
 TOKENS = {"ann": "a-token-of-ann-0123456789abcdef", "bob": "a-token-of-bob-0123456789abcdef"}
 SERIES = ".".join(jupyterhub.__version__.split(".")[:2])
 LONG_AGO = START - 90 * 86_400
+GROUPS: tuple[tuple[str, ...], ...] = ((), ("research",), ("Data & Co",), ("research", "Data & Co", "others"))
 assert UserInfo.__table__.metadata is orm.Base.metadata
 
 
 def main(target: Path) -> None:
+    (target / "policy.json").write_text(json.dumps(counts(target / "policy.toml")) + "\n")
     with tempfile.TemporaryDirectory() as place, postgres.running() as cluster:
         folder = Path(place)
         site = Site(folder)
@@ -65,6 +69,13 @@ def main(target: Path) -> None:
         dump_postgresql(cluster, there, target / "books-postgresql.sql")
         for path in (books / "audit-keys", folder / "heads", folder / "untold-logins.json"):
             shutil.copy(path, target / path.name)
+
+
+def counts(path: Path) -> list[Any]:
+    """What a policy file means to people of these groups."""
+    policy = parse_policy(path.read_text(), str(path))
+    found = [policy.for_("ann", groups) for groups in GROUPS]
+    return list(json.loads(msgspec.json.encode(found, order="deterministic")))
 
 
 def live(site: Site) -> None:

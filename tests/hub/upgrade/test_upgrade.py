@@ -32,7 +32,7 @@ from tests.hub import postgres
 from tests.hub.commands.engine import Volumes
 from tests.hub.commands.site import PASSWORD, Site
 from tests.hub.login.test_accounts_api import ask, log_in
-from tests.hub.upgrade.make_older import TOKENS
+from tests.hub.upgrade.make_older import TOKENS, counts
 
 pytestmark = pytest.mark.timeout(240)
 OLDER = Path(__file__).parent / "older"
@@ -249,6 +249,11 @@ async def test_the_books_of_before_are_todays_books(database: str, tmp_path: Pat
         used = await store.read(lambda conn: usage_of_days(conn, *DAYS))
         assert [(each.user, each.prompt, each.completion, each.cached, each.requests) for each in used] == USED
         await store.close()
+
+
+def test_a_policy_file_of_before_means_what_it_meant() -> None:
+    for now, then in zip(counts(OLDER / "policy.toml"), json.loads((OLDER / "policy.json").read_text()), strict=True):
+        assert {field: now[field] for field in then} == then
 
 
 def fill(url: str, name: str) -> None:

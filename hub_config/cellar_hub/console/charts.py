@@ -37,8 +37,8 @@ def bars(data: Sequence[Bar], label: str, short: Callable[[float], str]) -> Mark
     for place, each in enumerate(data):
         pieces.append(_bar(each, place * step, step, most, tall))
         if place % max(1, ceil(len(data) / LABELS)) == 0:
-            tick = '<text class="tick" x="{:.2f}%" y="{}">{}</text>'
-            pieces.append(Markup(tick).format(place * step, HEIGHT - 4, each.label))
+            tick = '<text class="tick" x="{:.2f}%" y="{}" text-anchor="middle">{}</text>'
+            pieces.append(Markup(tick).format((place + 0.5) * step, HEIGHT - 4, each.label))
     for half in (1, 2) if most else ():
         y = TOP + tall * (1 - half / 2)
         pieces.append(

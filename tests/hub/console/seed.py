@@ -12,6 +12,7 @@ from tests.hub.console.site import ConsoleSite, apart
 
 PEOPLE = ("lee", "park", "kim.minsu", "o.neil", "a-very-long-user-name-that-does-not-end@example.org")
 MODELS = ("coder-large", "coder-small")
+LONG_GROUP = "a-group-with-the-whole-long-name-of-a-department"
 DAYS = 40
 
 
@@ -36,7 +37,7 @@ def seed(site: ConsoleSite) -> None:
 
     apart(write())
     admin = site.browser("admin")
-    for group in ("research", "teaching"):
+    for group in ("research", "teaching", LONG_GROUP):
         site.form(admin, "groups", name=group)
     site.form(admin, "groups/research", action="join", users="ann lee")
     admin.close()

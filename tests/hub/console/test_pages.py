@@ -617,7 +617,7 @@ def test_a_users_page_asks_for_names_of_groups_and_no_member_of_them(site: Conso
     assert {"name": "wide", "members": 2} in site.ask("GET", "/cellar/groups").json()
     assert "<option>wide</option>" in page(admin, "users/other")
     row = page(admin, "groups").partition(">wide</a>")[2].partition("</tr>")[0]
-    assert '<td class="number">2</td>' in row
+    assert 'data-label="Members" class="number">2</td>' in row
     assert "<option>wide</option>" not in page(admin, "users/ann") and ">wide <form" in page(admin, "users/ann")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import urllib.error
 import urllib.request
@@ -47,12 +48,12 @@ class HubApi:
             request = urllib.request.Request(url, data=data, headers=headers, method=method)
             with self._opener.open(request, timeout=self._patience) as answer:
                 content = answer.read()
+            return json.loads(content) if content.strip() else None
         except urllib.error.HTTPError as error:
             with error:
                 raise HubRefused(error.code, _message(error.read(), f"{self._name} answers {error.code}")) from None
-        except OSError as error:
+        except (OSError, http.client.HTTPException, ValueError) as error:  # gone, gone half-way, or somebody else
             raise HubRefused(0, f"{self._name} does not answer at {self._url}: {error}") from None
-        return json.loads(content) if content.strip() else None
 
     def users(self) -> list[dict[str, Any]]:
         """All of them, page by page."""

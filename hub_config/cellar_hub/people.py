@@ -7,7 +7,7 @@ and told of afterwards. Synchronous.
 
 from __future__ import annotations
 
-import sys
+import logging
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -20,6 +20,7 @@ from .hubapi import HubApi, HubRefused
 ACCOUNTS = "/cellar/accounts"
 PAGE = 500  # accounts that are asked for at once
 ROUNDS = 5  # of taking tokens away
+log = logging.getLogger("cellar.people")
 
 
 class Done(str):
@@ -163,7 +164,7 @@ class People:
         try:
             self.witness.tell(action, name, {"done": ", ".join(done)}, patience=2.0)
         except Unseen as unseen:
-            sys.stderr.write(f"cellar-hub: this is NOT in the audit: {unseen}\n")
+            log.error("NOT in the audit: %s %s (%s): %s", action, name, ", ".join(done), unseen)
             done.append(Doubt("this is NOT in the audit"))
 
     def _shut_out(self, name: str, done: list[str]) -> list[str]:

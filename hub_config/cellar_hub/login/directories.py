@@ -22,6 +22,11 @@ from .entrance import Login
 AT_ONCE = 16  # questions to a directory, most of whose time is waiting
 
 
+def is_askable(name: str, password: str) -> bool:
+    """Whether a directory is asked at all: several let in whoever has no password, and none has such characters."""
+    return bool(name and password) and not any(each == "\0" or "\ud800" <= each <= "\udfff" for each in password)
+
+
 class Directory(Login):
     at_once = AT_ONCE
 
@@ -54,7 +59,7 @@ class PamLogin(Directory, PAMAuthenticator):  # type: ignore[misc]  # it ships n
     kind = "pam"
 
     async def compare(self, handler: Any, name: str, fields: dict[str, Any]) -> Any:
-        if not name or not fields["password"]:  # PAM lets accounts in that have none
+        if not is_askable(name, fields["password"]):
             return None
         typed = {"username": name, "password": fields["password"]}
         return self.completed(await PAMAuthenticator.authenticate(self, None, typed))

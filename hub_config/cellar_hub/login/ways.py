@@ -105,9 +105,9 @@ def _set_ldap(c: Any, settings: HubSettings) -> None:
         login.lookup_dn = True
         login.user_search_base = settings.ldap_user_base
         login.user_attribute = login.lookup_dn_user_dn_attribute = settings.ldap_user_attribute
-        if settings.ldap_bind_dn:
-            login.lookup_dn_search_user = settings.ldap_bind_dn
-            login.lookup_dn_search_password = settings.ldap_bind_password
+    if settings.ldap_bind_dn:
+        login.lookup_dn_search_user = settings.ldap_bind_dn
+        login.lookup_dn_search_password = settings.ldap_bind_password
     # those that are looked at; who may come in is not decided by it
     login.allowed_groups = [group_dn(name, settings) for name in (*settings.login_groups, *settings.hub_groups)]
 

@@ -1,4 +1,4 @@
-"""A real OpenLDAP server on loopback, in a folder of its own: two people, two groups."""
+"""A real OpenLDAP server on loopback, in a folder of its own: a few people and groups."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ SEARCHER = f"cn=hub,{BASE}"
 CONFIG = """
 include /etc/ldap/schema/core.schema
 include /etc/ldap/schema/cosine.schema
+include /etc/ldap/schema/nis.schema
 include /etc/ldap/schema/inetorgperson.schema
 modulepath /usr/lib/ldap
 moduleload back_mdb
@@ -62,9 +63,10 @@ userPassword: {search}
 """
 
 
-def entries() -> str:
+def entries(elsewhere: int) -> str:
+    """`elsewhere`: the port of another server, which one of the groups is said to be at."""
     found = ENTRIES.format(base=BASE, people=PEOPLE, groups=GROUPS, search=SEARCH_PASSWORD)
-    for name in ("ann", "ben", "cho"):
+    for name in ("ann", "ben", "cho", "Dee"):
         found += (
             f"\ndn: uid={name},{PEOPLE}\nobjectClass: inetOrgPerson\nuid: {name}\ncn: {name} of the tests\n"
             f"sn: Test\nuserPassword: {PASSWORD}\n"
@@ -73,15 +75,20 @@ def entries() -> str:
         escaped = group.replace(",", "\\,")
         found += f"\ndn: cn={escaped},{GROUPS}\nobjectClass: groupOfNames\ncn: {group}\n"
         found += "".join(f"member: uid={name},{PEOPLE}\n" for name in members)
-    return found
+    found += f"\ndn: cn=lab,{GROUPS}\nobjectClass: posixGroup\ncn: lab\ngidNumber: 7\nmemberUid: Dee\n"
+    place = f"cn=moved,{GROUPS}"
+    found += f"\ndn: {place}\nobjectClass: referral\nobjectClass: extensibleObject\ncn: moved\n"
+    return found + f"ref: ldap://127.0.0.1:{elsewhere}/{place}\n"
 
 
 class Slapd:
-    """`plain` takes StartTLS and clear text, `tls` is ldaps."""
+    """`plain` takes StartTLS and clear text, `tls` is ldaps. `elsewhere`: where it sends whoever asks for a group."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.plain, self.tls = (f"{scheme}://127.0.0.1:{unused_port()}" for scheme in ("ldap", "ldaps"))
+        self.elsewhere = socket.create_server(("127.0.0.1", 0))
+        self.elsewhere.setblocking(False)
         (folder / "data").mkdir()
         subprocess.run(
             [
@@ -93,7 +100,7 @@ class Slapd:
             capture_output=True,
         )
         (folder / "slapd.conf").write_text(CONFIG.format(folder=folder, base=BASE, root=ROOT_PASSWORD))
-        (folder / "entries.ldif").write_text(entries())
+        (folder / "entries.ldif").write_text(entries(self.elsewhere.getsockname()[1]))
         slapadd = [str(SLAPD), "-T", "add", "-f", str(folder / "slapd.conf"), "-l", str(folder / "entries.ldif")]
         subprocess.run(slapadd, check=True, capture_output=True)
         self.start()
@@ -128,3 +135,4 @@ def running(folder: Path) -> Iterator[Slapd]:
         yield found
     finally:
         found.stop()
+        found.elsewhere.close()

@@ -6,8 +6,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import ldap3
 import pytest
+from cellar_hub.login.entrance import PAUSE
 
 from tests.hub.commands.site import Site, said
 from tests.hub.login import directory
@@ -30,7 +32,7 @@ def settings(slapd: Slapd, **more: str) -> dict[str, str]:
         "CELLAR_LDAP_SERVER": slapd.plain,
         "CELLAR_LDAP_CA": str(slapd.folder / "tls.crt"),
         "CELLAR_LDAP_GROUP_BASE": GROUPS,
-        "CELLAR_LOGIN_GROUPS": "staff",
+        "CELLAR_LOGIN_GROUPS": "staff lab moved",
     } | more
 
 
@@ -52,6 +54,7 @@ def by_search(slapd: Slapd, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 def by_place(slapd: Slapd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """ldaps; everybody's entry has a fixed place."""
     place = {"CELLAR_LDAP_SERVER": slapd.tls, "CELLAR_LDAP_USER_DN": f"uid={{username}},{PEOPLE}"}
+    place |= {"CELLAR_LDAP_BIND_DN": SEARCHER, "CELLAR_LDAP_BIND_PASSWORD": SEARCH_PASSWORD}
     found = Site(tmp_path_factory.mktemp("hub"), **settings(slapd, **place), CELLAR_LOGIN_NAMES="ben")
     yield found
     found.end()
@@ -71,19 +74,55 @@ def test_members_of_the_group_get_in_and_the_directorys_groups_are_the_hubs(by_s
     for name, password in (("ann", "wrong password"), ("ann", ""), ("nobody", PASSWORD), ("*", PASSWORD)):
         status, text = log_in(by_search, name, password)
         assert status == 403 and "Invalid username or password" in text
+    log_in(by_search, "hunter2-hunter2", "ann")
+    assert "hunter2-hunter2" not in by_search.log.read_text(), "people type their password there"
 
 
-def test_who_leaves_the_group_is_out_before_the_next_log_in(by_search: Site, slapd: Slapd) -> None:
-    browser, status = by_search.log_in("cho", PASSWORD)
-    assert status == 302 and browser.get("/hub/home").status_code == 200
-    slapd.change_members("staff", ldap3.MODIFY_DELETE, "cho")
+def test_who_leaves_the_group_is_out_before_the_next_log_in(by_search: Site, by_place: Site, slapd: Slapd) -> None:
+    for site in (by_search, by_place):
+        browser, status = site.log_in("cho", PASSWORD)
+        assert status == 302 and browser.get("/hub/home").status_code == 200
+        slapd.change_members("staff", ldap3.MODIFY_DELETE, "cho")
+        deadline = time.monotonic() + 20
+        while browser.get("/hub/home").status_code == 200:
+            assert time.monotonic() < deadline, "the cookie goes on working"
+        browser.close()
+        assert log_in(site, "cho", PASSWORD)[0] == 403
+        slapd.change_members("staff", ldap3.MODIFY_ADD, "cho")
+        assert log_in(site, "cho", PASSWORD)[0] == 302
+
+
+def test_a_group_of_names_in_the_directorys_own_spelling_throws_nobody_out(by_search: Site, slapd: Slapd) -> None:
+    browser, status = by_search.log_in("dee", PASSWORD)
+    assert status == 302
+    slapd.change_members("guests", ldap3.MODIFY_ADD, "Dee")
     deadline = time.monotonic() + 20
-    while browser.get("/hub/home").status_code == 200:
-        assert time.monotonic() < deadline, "the cookie goes on working"
+    while by_search.ask("GET", "/users/dee").json()["groups"] != ["guests"]:
+        assert browser.get("/hub/home").status_code == 200, "looked at again"
+        assert time.monotonic() < deadline
     browser.close()
-    assert log_in(by_search, "cho", PASSWORD)[0] == 403
-    slapd.change_members("staff", ldap3.MODIFY_ADD, "cho")
-    assert log_in(by_search, "cho", PASSWORD)[0] == 302
+
+
+def test_no_other_server_is_told_a_password_wherever_the_directory_refers_to(
+    by_search: Site, by_place: Site, slapd: Slapd
+) -> None:
+    for site in (by_search, by_place):
+        assert log_in(site, "ann", PASSWORD)[0] == 302
+    with pytest.raises(BlockingIOError):
+        slapd.elsewhere.accept()
+
+
+def test_a_name_that_is_nobodys_takes_as_long_as_a_wrong_password(by_search: Site) -> None:
+    for name in ("ben", "nobody"):
+        begun = time.monotonic()
+        assert log_in(by_search, name, "wrong password")[0] == 403
+        assert time.monotonic() - begun >= PAUSE
+
+
+def test_a_password_that_cannot_be_written_is_a_wrong_one(by_search: Site) -> None:
+    for odd in ("\\ud800", "a\\u0000b"):
+        body = f'{{"auth": {{"username": "ben", "password": "{odd}"}}}}'
+        assert httpx.post(f"{by_search.url}/hub/api/users/ben/tokens", content=body, timeout=30).status_code == 403
 
 
 @pytest.mark.parametrize("name", ["ann)(uid=*", "ann*", "ann,ou=people", "uid=ann", "a\x00nn", "ann\\2a"])
@@ -118,10 +157,18 @@ def test_wrong_passwords_make_wait_before_the_directory_is_asked(by_search: Site
 
 def test_a_directory_that_is_away_is_said_and_nobodys_fault(by_search: Site, slapd: Slapd) -> None:
     here = {"X-Forwarded-For": "192.0.2.79"}
+    other, _ = by_search.log_in("cho", PASSWORD)
     there, status = by_search.log_in("ann", PASSWORD)
     slapd.stop()
-    assert status == 302 and there.get("/hub/home").status_code == 200, "nobody is thrown out"
+    assert status == 302
+    deadline = time.monotonic() + 20
+    while (asked := by_search.log.read_text().count("cannot be asked about a user")) == 0:
+        assert there.get("/hub/home").status_code == 200, "nobody is thrown out"
+        assert time.monotonic() < deadline
+    assert other.get("/hub/home").status_code == 200
+    assert by_search.log.read_text().count("cannot be asked about a user") == asked, "nobody waits for it a second time"
     there.close()
+    other.close()
     browser, answer = by_search.answer_to("ann", PASSWORD, **here)
     browser.close()
     assert answer.status_code == 503 and said(answer.text).startswith("The directory does not answer")

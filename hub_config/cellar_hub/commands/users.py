@@ -13,7 +13,7 @@ from typing import Any
 
 from cellar.settings import SettingsError
 
-from ..accounts import Unusable, Whose, check_password, parse_name
+from ..accounts import BAD_NAME, Unusable, Whose, check_password, parse_name
 from ..audit.rows import plain
 from ..hubapi import HubApi, HubRefused
 from ..people import Added, People
@@ -87,7 +87,9 @@ def _add_whose(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, env: Mapping[str, str]) -> int:
     """Exit status. Raises SettingsError, HubRefused, Unusable."""
-    name = parse_name(options.name) if options.action != "list" else ""
+    name = "" if options.action == "list" else options.name.strip().lower()
+    if not name and options.action != "list":
+        raise Unusable(BAD_NAME)
     found = people(env)
     if options.action == "add":
         add(found, name, options)
@@ -114,6 +116,7 @@ def add(found: People, name: str, options: argparse.Namespace) -> None:
         _asked(found, name, None, options)
         print(f"{name} may log in, with the directory's password.")
         return
+    name = parse_name(name)  # a directory's names have other letters, too: the hub says which may be one
     done = _asked(found, name, read_password(options), options)
     print(
         f"{name} {THERE if done.was_there else 'may log in.'}"

@@ -20,7 +20,7 @@ from docker.errors import DockerException
 from jupyterhub.apihandlers import APIHandler
 from jupyterhub.roles import assign_default_roles
 from jupyterhub.scopes import Scope
-from jupyterhub.utils import maybe_future
+from jupyterhub.utils import maybe_future, new_token
 from requests.exceptions import RequestException
 from tornado.web import HTTPError
 
@@ -30,7 +30,6 @@ from cellar_hub.spawner.homes import Homes, InUse
 from .book import Account, Book
 
 MOST = 1000  # accounts in one answer
-LONGEST_NAME = 255  # characters that the hub's database keeps
 CHOOSE = 'Say whose they are: "files": "theirs" (of this person) or "none" (of somebody else: they are deleted)'
 NO_DOCKER = "Docker does not answer: nobody knows"
 B = TypeVar("B")
@@ -82,9 +81,17 @@ class AccountsHandler(APIHandler):  # type: ignore[misc]  # it ships no types
     def may_change(self, name: str) -> Any:
         """The hub's user of that name, if there is one. Raises HTTPError."""
         user = self.find_user(name)
-        if user is not None and user.admin and not self.current_user.admin:
+        is_admins = user.admin if user is not None else name in self.authenticator.admin_users
+        if is_admins and not self.current_user.admin:
             raise HTTPError(403, "Only administrators change an administrator's account")
         return user
+
+    def end_sessions(self, user: Any) -> None:
+        """In all browsers, whoever sits there. Tokens that were made to be kept stay. The caller commits."""
+        user.cookie_id = new_token()
+        for token in list(user.api_tokens):
+            if token.session_id:
+                self.db.delete(token)
 
     async def settle(self, name: str, whose: Whose | None, is_new: bool) -> bool:
         """Whether files are to be given to the user of that name, who may have to be made before (`give`); what is
@@ -116,13 +123,18 @@ class AccountsHandler(APIHandler):  # type: ignore[misc]  # it ships no types
             raise HTTPError(503, "%s", f"{NO_DOCKER} which files are {name}'s") from None
         self.note("user.files.give", name)
 
+    def _meant(self, given: str) -> str:
+        """As it is kept: else Chief would be blocked who is not allowed to be, under another spelling. Raises
+        HTTPError."""
+        return given if self.find_user(given) or self.book.find(given) else self._name(given)
+
     def _name(self, given: str) -> str:
         """As the hub keeps it. Raises HTTPError."""
         try:
             if self.authenticator.kind == "local":
                 return parse_name(given)
             name: str = self.authenticator.normalize_username(given.strip())
-            if len(name) > LONGEST_NAME or not self.authenticator.validate_username(name):
+            if not self.authenticator.validate_username(name):
                 raise Unusable("this cannot be a name")
         except Unusable as problem:
             raise HTTPError(400, "%s", str(problem)) from None
@@ -154,13 +166,14 @@ class AccountList(AccountsHandler):
             raise HTTPError(400, "Passwords are the directory's here")
         gives = await self.settle(name, wanted.files, self.book.find(name) is None)
         user = self.find_user(name) or self.user_from_username(name)
-        if wanted.admin:
-            user.admin = True
-        assign_default_roles(self.db, entity=user)
-        self.db.commit()
         await maybe_future(self.authenticator.add_user(user))
         if gives:
             await self.give(name)
+        if wanted.admin:  # in one commit with the account: nobody is one who has none
+            user.admin = True
+        assign_default_roles(self.db, entity=user)
+        if digest is not None:
+            self.end_sessions(user)
         self.book.put(name, digest)
         self.authenticator.forget_failures(name)
         self.note("user.account.add", name)
@@ -187,7 +200,7 @@ class OneAccount(AccountsHandler):
         self.say(msgspec.to_builtins(found) | {"files": await self.homes.files(name)})
 
     async def patch(self, name: str) -> None:
-        wanted = self.body(Change)
+        wanted, name = self.body(Change), self._meant(name)
         user = self.may_change(name)
         if (wanted.state is None) == (wanted.files is None):
             raise HTTPError(400, "No such body: it must say state or files")
@@ -207,9 +220,10 @@ class OneAccount(AccountsHandler):
                 raise HTTPError(400, "Nobody can block themselves")
             if user is None and self.authenticator.kind == "local":
                 self._found(name)
-            self.book.block(name if user is not None else self._name(name))
             if user is not None:
+                self.end_sessions(user)
                 user._auth_refreshed = None  # their next request asks the book
+            self.book.block(name)
         else:
             self._found(name)
             if not self.book.allow(name):
@@ -221,6 +235,7 @@ class OneAccount(AccountsHandler):
         self.say(msgspec.to_builtins(self._found(name)) | ({"left": _left(user)} if state == "blocked" else {}))
 
     async def delete(self, name: str) -> None:
+        name = self._meant(name)
         user = self.may_change(name)
         if user is None:
             self._found(name)

@@ -51,8 +51,13 @@ def test_a_generated_password_is_told_once_and_works(site: Site) -> None:
 
 def test_adding_somebody_again_gives_a_new_password(site: Site) -> None:
     site.add("twice")
+    browser, _ = site.log_in("twice", PASSWORD)
+    kept = {"Authorization": f"token {site.ask('POST', '/users/twice/tokens', {}).json()['token']}"}
     done = site.command("users", "add", "twice", "--password-stdin", stdin="another password\n")
     assert done.stdout == "twice had an account: it has a new password, and may log in.\n"
+    assert browser.get("/hub/home").status_code == 302, "whoever sat there with the old one"
+    browser.close()
+    assert httpx.get(site.url + "/hub/api/user", headers=kept, timeout=30).status_code == 200
     for password, expected in ((PASSWORD, 403), ("another password", 302)):
         browser, status = site.log_in("twice", password)
         browser.close()
@@ -197,7 +202,7 @@ def test_an_administrator_is_made_at_once_or_of_somebody_who_is_there(site: Site
 
 
 def test_without_an_audit_nobody_is_let_in_and_somebody_is_kept_out_all_the_same(
-    site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     site.add("gus")
     monkeypatch.setattr(witness, "PATIENCE", 0.0)
@@ -207,7 +212,7 @@ def test_without_an_audit_nobody_is_let_in_and_somebody_is_kept_out_all_the_same
     assert not any(line.startswith("hal") for line in listed(site))
     assert run(["users", "block", "gus"], without) == 0
     said = capsys.readouterr()
-    assert "NOT in the audit" in said.err and "may not log in any more" in said.out
+    assert "NOT in the audit: user.block gus" in caplog.text and "may not log in any more" in said.out
     assert "NOT in the audit" in said.out, "a page has no other place to say it"
     assert any(line.split()[:2] == ["gus", "blocked"] for line in listed(site))
     assert run(["users", "unblock", "gus"], without) == 2

@@ -76,9 +76,10 @@ def test_a_blocked_account_is_shut_with_its_cookie_and_what_is_left_is_said(site
     blocked = ask(site, "PATCH", "/eve", {"state": "blocked"}).json()
     assert blocked["state"] == "blocked" and blocked["left"] == {"tokens": 1, "workspaces": []}
     assert browser.get("/hub/home").status_code == 302, "at the next request"
-    browser.close()
     assert log_in(site, "eve", PASSWORD) == 403
     assert ask(site, "PATCH", "/eve", {"state": "allowed"}).json()["state"] == "allowed"
+    assert browser.get("/hub/home").status_code == 302, "the old cookie is none any more"
+    browser.close()
     assert log_in(site, "eve", PASSWORD) == 302
 
 
@@ -111,10 +112,24 @@ def test_nobody_asks_without_the_scope_and_nobody_but_an_administrator_touches_o
         ("POST", "", {"name": "helped", "password": PASSWORD, "admin": True}),
         ("POST", "", {"name": "chief", "password": PASSWORD}),
         ("PATCH", "/chief", {"state": "blocked"}),
+        ("PATCH", "/Chief", {"state": "blocked"}),
         ("DELETE", "/chief", None),
+        ("DELETE", "/CHIEF", None),
     ):
         assert ask(site, method, path, body, helper).status_code == 403, (method, path)
     assert log_in(site, "chief", PASSWORD) == 302
+
+
+def test_nobody_but_an_administrator_makes_an_account_that_would_be_an_administrators(site: Site) -> None:
+    assert site.ask("DELETE", "/users/admin").status_code == 204, "the settings name them still"
+    new = {"name": "admin", "password": PASSWORD}
+    assert ask(site, "POST", body=new, token="h" * 32).status_code == 403
+    assert ask(site, "POST", body=new).status_code == 201
+
+
+def test_no_name_is_longer_than_every_database_keeps(site: Site) -> None:
+    assert site.ask("POST", "/users/" + "x" * 256).status_code == 400
+    assert site.ask("POST", "/users/" + "x" * 255).status_code == 201
 
 
 def test_nobody_locks_themselves_out(site: Site) -> None:

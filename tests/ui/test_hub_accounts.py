@@ -54,7 +54,9 @@ def test_somebody_signs_up_by_keyboard_alone_waits_and_is_let_in(
     expect(page.locator("#signup-done")).to_contain_text("an administrator now decides")
     shot(page, "hub-signup-done-en")
     log_in(site, page, "ann")
-    expect(page.locator(".login_error")).to_have_text("Your account waits for an administrator's approval.")
+    expect(page.locator(".login_error")).to_have_text(
+        "Name or password is wrong, or the account still waits for an administrator's approval."
+    )
     expect(page.locator("#username_input")).to_have_value("ann")
     assert site.command("users", "approve", "ann").returncode == 0
     page.fill("#password_input", PASSWORD)
@@ -77,7 +79,9 @@ def test_the_page_is_in_korean_and_dark_where_the_browser_is(site: Site, korean:
     korean.click("#signup_submit")
     expect(korean.locator("#signup-done")).to_contain_text("관리자가")
     log_in(site, korean, "bora")
-    expect(korean.locator(".login_error")).to_have_text("계정이 관리자의 승인을 기다리고 있습니다.")
+    expect(korean.locator(".login_error")).to_have_text(
+        "이름 또는 비밀번호가 올바르지 않거나, 계정이 아직 관리자의 승인을 기다리고 있습니다."
+    )
     assert korean.evaluate("document.documentElement.dataset.bsTheme") == "dark"
 
 

@@ -9,8 +9,9 @@ password, or redeems what a provider has sent. What is ours:
 - Wrong passwords make the next try wait (`throttle`), and log-ins are compared in turn (`checks`), at the page and at
   the API that makes tokens.
 - Each attempt is told to the audit (`post`), without waiting for it.
-- A name that is nobody's takes as long as a wrong password, a refusal as long as a comparison: who measures learns no
-  names. What the page says besides is said to the right password alone.
+- A name that is nobody's takes as long as a wrong password, a refusal as long as a comparison, and all of them half a
+  second where a comparison is quicker: who measures learns no names. Who waits for approval is told what everybody is
+  told: else whoever asks for an account would learn by its password whether the name was free.
 """
 
 from __future__ import annotations
@@ -38,19 +39,20 @@ from cellar_hub.spawner.homes import Homes
 from . import api, groups
 from .attempts import UNKNOWN, hidden
 from .book import Book
+from .browsers import browser_of, keep_browser
 from .checks import MOST_OF_ONE, THREADS, Checks, Crowded
 from .pages import LoginPage
 from .post import Post
-from .refusals import AWAY, CROWDED, DIRECTORY_AWAY, NO_USER, TOO_MANY, WAITING, Refused
+from .refusals import AWAY, CROWDED, DIRECTORY_AWAY, NO_USER, TOO_MANY, Refused
 from .remembered import Remembered
 from .throttle import Throttle
 
 UNTOLD = "untold-logins.json"
 NAMES_KEY = "login-names.key"
 LONGEST_NAME = 255  # characters that the hub's database keeps
-PAUSE = 0.5  # seconds that a refusal takes, as a comparison does
+PAUSE = 0.5  # seconds that not getting in takes at least
 CROWDED_SECONDS, AWAY_SECONDS = 5, 60
-NAMING = ("Failed login for", "PAM A", "username:", "Failed to bind", "Failed to lookup")
+NAMING = ("Failed login for", "PAM A", "username:", "Failed to bind", "No response looking up", "Looking up")
 """How lines begin in which others write down what was typed as a name, which may be a password."""
 
 
@@ -81,9 +83,10 @@ class Login(Authenticator):  # type: ignore[misc]  # it ships no types
         self.log.addFilter(_is_without_name)
 
     def validate_username(self, username: str) -> bool:
-        """Also names that an admin gives through the hub's API: of any script, and nothing in them that a terminal or a
-        page would obey (control and direction marks, line ends)."""
-        return username.isprintable() and bool(super().validate_username(username))
+        """Also names that an admin gives through the hub's API: of any script, no longer than its database takes, and
+        nothing in them that a terminal or a page would obey (control and direction marks, line ends)."""
+        is_one = username.isprintable() and len(username) <= LONGEST_NAME
+        return is_one and bool(super().validate_username(username))
 
     def get_handlers(self, app: Any) -> list[Any]:
         """Asked for by the hub that serves pages, once, and by no other program of JupyterHub (`jupyterhub token`)."""
@@ -111,9 +114,8 @@ class Login(Authenticator):  # type: ignore[misc]  # it ships no types
         name: str = self.normalize_username(given)
         client = self.address_of(handler)
         subject = hidden(name[:LONGEST_NAME], self._secret)
-        begun = time.monotonic()
         try:
-            return await self._admit(handler, name, fields, client, subject, begun)
+            return await self._admit(handler, name, fields, client, subject)
         except Crowded:
             self.post.note("refused", subject, client, "too many at once")
             raise Refused(503, CROWDED, CROWDED_SECONDS) from None
@@ -126,45 +128,59 @@ class Login(Authenticator):  # type: ignore[misc]  # it ships no types
             self.log.error("log-in: the database does not answer: %s", type(error).__name__)  # its words hold the name
             raise Refused(503, AWAY, AWAY_SECONDS) from None
 
-    async def _admit(self, handler: Any, name: str, fields: Any, client: str, subject: str, begun: float) -> Any:
+    async def _admit(self, handler: Any, name: str, fields: Any, client: str, subject: str) -> Any:
         key = subject.removeprefix(UNKNOWN)
+        place = browser_of(handler, key) or client
         # not every database takes every character, and no name is as long as what may be sent
         is_name = name.isprintable() and 0 < len(name) <= LONGEST_NAME
         shown = name if is_name and self.is_known(name) else subject
-        waits = self.throttle.waits(key, client, time.time())
+        waits = self.throttle.waits(key, place, time.time())
         found = None
         if waits.may:
-            known = self.throttle.knows(key, client, time.time())
-            with self.throttle.trying(key, client):
-                async with self.checks.turn(client, known):
+            known = self.throttle.knows(key, place, time.time())
+            with self.throttle.trying(key, place):
+                async with self.checks.turn(place, known):
+                    begun = time.monotonic()
                     found = await self.compare(handler, name if is_name else "", fields)
+                if found is None:
+                    await asyncio.sleep(PAUSE - (time.monotonic() - begun))
             if found is None:
-                self.throttle.failed(key, client, time.time())
+                self.throttle.failed(key, place, time.time())
+        else:
+            await asyncio.sleep(PAUSE)
         self._remembered.keep(*self.throttle.changed())
         if found is None:
             if waits.seconds:
-                await asyncio.sleep(PAUSE - (time.monotonic() - begun))
                 self.post.note("refused", shown, client, "too many wrong passwords")
                 raise Refused(429, TOO_MANY, waits.seconds)
-            self.post.note("failed", shown, client, "unknown name" if shown == subject else "wrong password")
+            self.post.note("failed", shown, client, self._why(name, shown == subject))
             return None
-        return await self._let_in(key, found, client)
+        return await self._let_in(handler, key, found, client)
 
-    async def _let_in(self, key: str, found: Any, client: str) -> Any:
+    def _why(self, name: str, is_nobodys: bool) -> str:
+        if is_nobodys:
+            return "unknown name"
+        return "waits for approval" if self.book.state(name) == "waiting" else "wrong password"
+
+    async def _let_in(self, handler: Any, key: str, found: Any, client: str) -> Any:
         """Whoever gave the right password, if they may come in. Raises Refused, which says why not."""
         model = dict(found) if isinstance(found, dict) else {"name": found}
         name = model["name"] = str(self.normalize_username(model["name"]))
-        state = self.book.state(name) if self.validate_username(name) else "blocked"
+        if not self.validate_username(name):
+            self.post.note("refused", hidden(name[:LONGEST_NAME], self._secret), client, "no name of a user")
+            return None
+        state = self.book.state(name)
         if state in ("waiting", "blocked"):
             self.post.note("refused", name, client, "waits for approval" if state == "waiting" else "blocked")
-            if state == "waiting":
-                raise Refused(403, WAITING)
             return None
         # asked again by JupyterHub, whose answer is not told to us
         for asks in (self.check_blocked_users, self.check_allowed):
             if not await maybe_future(asks(name, model)):
                 self.post.note("refused", name, client, "no user of the hub")
                 raise Refused(403, NO_USER)
+        if browser := browser_of(handler, key):
+            self.throttle.excuse(key, browser)
+        keep_browser(handler, key)
         self.throttle.succeeded(key, client, time.time())
         self._remembered.keep(*self.throttle.changed())
         self.post.note("succeeded", name, client)

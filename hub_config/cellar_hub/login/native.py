@@ -42,7 +42,8 @@ class LocalLogin(Login, NativeAuthenticator):  # type: ignore[misc]  # it ships 
         digest = self.book.digest(name) if name else None
         check = partial(matches, fields["password"], NOBODY if digest is None else digest)
         right = await asyncio.get_running_loop().run_in_executor(self.checks.threads, check)
-        return name if right and digest is not None else None
+        may = digest is not None and self.book.state(name) != "waiting"  # and is answered like a name that is nobody's
+        return name if right and may else None
 
     async def check_allowed(self, username: str, authentication: Any = None) -> bool:
         return self.book.state(username) == "allowed"

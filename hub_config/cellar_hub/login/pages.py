@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from cellar_hub.accounts import LONGEST_NOTE, Unusable, check_password, parse_name, parse_note
 
 from .checks import Crowded
-from .refusals import AWAY, CROWDED, FULL, ODD_PASSWORD, OFTEN, TWO_PASSWORDS, WRONG, Refused
+from .refusals import AWAY, CROWDED, FULL, ODD_PASSWORD, OFTEN, TWO_PASSWORDS, WRONG, WRONG_OR_WAITING, Refused
 
 LONGEST_SHOWN = 255  # characters of what was typed as a name
 TRY_AGAIN = 60  # seconds, where nobody knows better
@@ -61,7 +61,8 @@ class LoginPage(LoginHandler):  # type: ignore[misc]  # it ships no types
             return
         if user is None:
             self.set_status(403)
-            self.finish(await self._render(login_error=WRONG, username=name))
+            problem = WRONG_OR_WAITING if self.authenticator.offers_signup else WRONG
+            self.finish(await self._render(login_error=problem, username=name))
             return
         self._jupyterhub_user = user
         self.redirect(self.get_next_url(user))

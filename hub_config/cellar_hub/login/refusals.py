@@ -6,10 +6,12 @@ from __future__ import annotations
 from tornado.web import HTTPError
 
 WRONG = "Invalid username or password"
+WRONG_OR_WAITING = "Invalid username or password, or an account that still waits for approval"
+"""Where one can ask for an account. A text of its own for those who wait would tell whoever asked which names are free.
+"""
 TOO_MANY = "Too many wrong passwords. Please try again in {seconds} seconds."
 CROWDED = "Too many people log in at this moment. Please try again in {seconds} seconds."
 AWAY = "The hub's database does not answer. Please try again in {seconds} seconds."
-WAITING = "Your account waits for an administrator's approval."
 DIRECTORY_AWAY = "The directory does not answer. Please try again in {seconds} seconds."
 NOT_VOUCHED = "The log-in was not completed. Please try again."
 NO_USER = "You may not use this hub. Please ask its administrator."

@@ -40,6 +40,15 @@ THROTTLE = Table(
     Column("succeeded", Float, nullable=False),
 )
 
+VOUCHED = Table(
+    "cellar_vouched",
+    OURS,
+    Column("name", String(255), primary_key=True),
+    Column("provider", String(1000), nullable=False),
+    Column("subject", String(255), nullable=False),  # who it is, by that provider; empty: it does not say
+    Column("last", Float, nullable=False),  # when they came in, in seconds of the epoch
+)
+
 VERSION = Table("cellar_hub_version", OURS, Column("version_num", String(32), primary_key=True))
 REVISION = "r0001"
 KNOWN = (REVISION,)

@@ -8,9 +8,10 @@ and of both together:
 - Of a name, from wherever: a few seconds at most, because whoever knows a name could keep its owner out. A refusal is a
   promise: when its seconds have passed, this address has one try at this name, whatever others did meanwhile.
 
-An address from which the right password came before waits for what it did itself at this name, and for nothing else: no
-flood, of one address or of many, keeps somebody from where they work. What is told to it is what a stranger would be
-told, so that nobody learns by it who works there.
+An address from which the right password came before waits for what was done there at this name, and for nothing else:
+no flood from elsewhere keeps somebody from where they work. What is told to it is what a stranger would be told, so
+that nobody learns by it who works there. A browser in which that was (`browsers`) is such a place of its own, whatever
+others do at its address.
 
 A name that is nobody's is counted as any other. Names are keyed hashes; of an IPv6 address it is the network (/64) that
 counts, which is what one machine has.
@@ -32,6 +33,7 @@ FORGET = HOUR  # seconds without a failure after which a counter begins anew
 KNOWN_FOR = 90 * DAY  # seconds that an address is known for a name after a log-in
 GRACE = 60.0  # seconds that a promise holds
 MOST = 50_000  # counters
+BROWSER = "browser:"  # how a place begins that is no address
 CREDIT = 5  # failures of an address that somebody new who gets in there makes good
 
 
@@ -102,6 +104,8 @@ class Throttle:
 
     def knows(self, name: str, address: str, now: float) -> bool:
         """Whether the right password of this name came from there."""
+        if address.startswith(BROWSER):  # its cookie says so
+            return True
         succeeded = self._read(_pair(name, address)).succeeded
         return bool(succeeded) and now - succeeded < KNOWN_FOR
 
@@ -135,6 +139,12 @@ class Throttle:
             place_of.failures = max(0, place_of.failures - CREDIT)
         row = self._keep(_pair(name, address))
         row.failures, row.promised, row.succeeded = 0, 0.0, now
+
+    def excuse(self, name: str, browser: str) -> None:
+        """What was mistyped in a browser, after the right password. A row for it would be made by whoever logs in."""
+        if _pair(name, browser) in self._rows:
+            row = self._keep(_pair(name, browser))
+            row.failures, row.promised = 0, 0.0
 
     def forget(self, name: str) -> None:
         """All failures at a name, by an administrator's word."""

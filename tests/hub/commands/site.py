@@ -60,6 +60,7 @@ c.JupyterHub.services = [
 c.JupyterHub.load_roles = [{"name": "helper", "scopes": ["admin:users"], "services": ["helper"]}]
 """
 PASSWORD = "correct horse battery"
+GUESS = "a wrong password"
 
 
 def said(page: str) -> str:
@@ -163,7 +164,7 @@ class Site:
         """Wrong passwords until the next one must wait so long: how many were compared, and the refusal."""
         deadline, tries = time.monotonic() + 60, 0
         while True:
-            browser, answer = self.answer_to(name, "a wrong password", **headers)
+            browser, answer = self.answer_to(name, GUESS, **headers)
             browser.close()
             if answer.status_code == 429 and int(answer.headers["Retry-After"]) >= seconds:
                 return tries, answer

@@ -2,7 +2,7 @@
 import Provider from "oidc-provider";
 
 const [port, client, secret, redirect] = process.argv.slice(2);
-const groups = { ann: ["staff", "research"], ben: ["guests"] };
+const groups = { ann: ["staff", "research"], ben: ["guests"], eve: ["staff"], 김철수: ["staff"], nameless: ["staff"] };
 
 const provider = new Provider(`http://127.0.0.1:${port}`, {
   clients: [
@@ -13,14 +13,25 @@ const provider = new Provider(`http://127.0.0.1:${port}`, {
       token_endpoint_auth_method: "client_secret_basic",
     },
   ],
-  claims: { openid: ["sub"], profile: ["preferred_username"], groups: ["groups"] },
-  scopes: ["openid", "profile", "groups"],
+  claims: {
+    openid: ["sub"],
+    profile: ["preferred_username"],
+    email: ["email", "email_verified"],
+    groups: ["groups"],
+  },
+  scopes: ["openid", "profile", "email", "groups"],
   pkce: { required: () => true },
   cookies: { keys: ["of-the-tests"] },
   features: { devInteractions: { enabled: true } },
   findAccount: async (_, id) => ({
     accountId: id,
-    claims: async () => ({ sub: id, preferred_username: id, groups: groups[id] ?? [] }),
+    claims: async () => ({
+      sub: id,
+      preferred_username: id === "nameless" ? undefined : id,
+      email: `${id}@example.org`,
+      email_verified: id !== "eve",
+      groups: groups[id.toLowerCase()] ?? [],
+    }),
   }),
 });
 provider.listen(Number(port), "127.0.0.1", () => console.log("ready"));

@@ -71,7 +71,7 @@ class Provider:
             "CELLAR_OIDC_AUTHORIZE_URL": f"{self.url}/auth",
             "CELLAR_OIDC_TOKEN_URL": f"{self.url}/token",
             "CELLAR_OIDC_USERINFO_URL": f"{self.url}/me",
-            "CELLAR_OIDC_SCOPES": "openid profile groups",
+            "CELLAR_OIDC_SCOPES": "openid profile email groups",
         }
 
 

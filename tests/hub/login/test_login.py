@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import sqlite3
 import ssl
 import time
@@ -199,6 +200,30 @@ def test_whoever_knows_a_name_does_not_lock_its_owner_out(site: Site) -> None:
     browser, refused = site.answer_to("owner", PASSWORD, **{"X-Forwarded-For": "192.0.2.26"})
     browser.close()
     assert refused.status_code == 429 and int(refused.headers["Retry-After"]) <= 30
+
+
+def type_in(browser: httpx.Client, name: str, password: str) -> int:
+    """In a browser that may be logged in."""
+    browser.get("/hub/logout")
+    token = re.search(r'name="_xsrf" value="([^"]+)"', browser.get("/hub/login").text)
+    assert token
+    return browser.post("/hub/login", data={"username": name, "password": password, "_xsrf": token[1]}).status_code
+
+
+def test_whoever_sits_behind_the_same_router_keeps_nobody_out_of_their_browser(site: Site) -> None:
+    site.add("neighbour")
+    router = {"X-Forwarded-For": "192.0.2.40"}
+    browser, answer = site.answer_to("neighbour", PASSWORD, **router)
+    (given,) = [each for each in answer.headers.get_list("set-cookie") if each.startswith("cellar-browser=")]
+    flags = {each.strip().lower() for each in given.split(";")[1:]}
+    assert {"httponly", "samesite=lax", "path=/hub/"} <= flags and "neighbour" not in given
+    site.until_refused("neighbour", **router)
+    assert log_in(site, "neighbour", PASSWORD, **router) == 429, "where they never were they wait"
+    assert type_in(browser, "neighbour", PASSWORD) == 302
+    while type_in(browser, "neighbour", WRONG) != 429:  # the test's time limit ends it
+        pass
+    assert type_in(browser, "lee", PASSWORD) == 302, "it is nothing to other names"
+    browser.close()
 
 
 def test_a_flood_is_refused_in_part_keeps_nobody_else_out_and_stays_small_in_the_audit(site: Site) -> None:

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import httpx
 import pytest
-from cellar_hub.login.refusals import FULL, ODD_PASSWORD, OFTEN, TWO_PASSWORDS, WAITING
+from cellar_hub.login.refusals import FULL, ODD_PASSWORD, OFTEN, TWO_PASSWORDS, WRONG_OR_WAITING
+from cellar_hub.login.throttle import PAIR
 from cellar_hub.pages import in_language
 
-from tests.hub.commands.site import PASSWORD, Site, said
+from tests.hub.commands.site import GUESS, PASSWORD, Site, said
 
 pytestmark = pytest.mark.timeout(240)
 DONE = "signup-done"
@@ -39,10 +40,9 @@ def log_in(site: Site, name: str, password: str = PASSWORD) -> tuple[int, str]:
     return answer.status_code, said(answer.text)
 
 
-def test_who_signs_up_waits_until_an_administrator_approves_and_only_they_are_told_so(site: Site) -> None:
+def test_who_signs_up_waits_until_an_administrator_approves(site: Site) -> None:
     assert DONE in sign_up(site, "Ann", note="Ann of <b>room</b> 5\r\nhello").text
-    assert log_in(site, "ann") == (403, WAITING)
-    assert log_in(site, "ann", "wrong password") == log_in(site, "nobody", "wrong password")
+    assert log_in(site, "ann") == (403, WRONG_OR_WAITING)
     assert site.command("users", "list", "--waiting").stdout.split() == [
         "ann",
         *["Ann", "of", "<b>room</b>", "5", "hello"],
@@ -57,6 +57,19 @@ def test_who_signs_up_waits_until_an_administrator_approves_and_only_they_are_to
 
 def listed(site: Site) -> list[str]:
     return site.command("users", "list").stdout.splitlines()
+
+
+def test_whoever_asks_for_an_account_does_not_learn_by_its_password_whether_the_name_was_free(site: Site) -> None:
+    site.add("somebody")
+    for number, name in enumerate(("somebody", "free-then"), 1):
+        where = f"198.19.8.{number}"
+        assert DONE in sign_up(site, name, GUESS, where=where).text
+        assert log_in(site, name, GUESS) == (403, WRONG_OR_WAITING)
+        tries, _ = site.until_refused(name, **{"X-Forwarded-For": where})
+        assert tries == PAIR.free + 2, "the wait for it is the same, too"
+    told = site.until_events("198.19.8.2", 2)
+    assert told[:2] == [("user.signup", "free-then", ""), ("user.login.failed", "free-then", "waits for approval")]
+    assert site.command("users", "remove", "free-then").returncode == 0
 
 
 def test_the_answer_is_the_same_whether_the_name_is_taken_or_not(site: Site) -> None:
@@ -132,6 +145,11 @@ def test_where_it_is_off_there_is_no_page_and_no_way_to_it(site: Site, tmp_path:
 
 
 def test_every_text_of_the_page_is_there_in_korean() -> None:
-    for text in (FULL, OFTEN, WAITING, *(each[:1].upper() + each[1:] for each in (ODD_PASSWORD, TWO_PASSWORDS))):
+    for text in (
+        FULL,
+        OFTEN,
+        WRONG_OR_WAITING,
+        *(each[:1].upper() + each[1:] for each in (ODD_PASSWORD, TWO_PASSWORDS)),
+    ):
         korean = in_language(text, "ko")
         assert korean and re.search("[가-힣]", korean)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cellar_hub.login import throttle
-from cellar_hub.login.throttle import ADDRESS, DAY, FORGET, GRACE, NAME, PAIR, Row, Throttle, Waits, place
+from cellar_hub.login.throttle import ADDRESS, BROWSER, DAY, FORGET, GRACE, NAME, PAIR, Row, Throttle, Waits, place
 
 HERE, THERE = "10.0.0.1", "10.0.0.2"
 
@@ -77,6 +77,19 @@ def test_an_address_that_knows_the_password_waits_for_nothing_but_its_own_mistak
     found.succeeded("ann", HERE, 20.0)
     assert found.waits("ann", HERE, 20.0).may
     assert not found.knows("ann", THERE, 20.0) and not found.knows("ann", HERE, 100 * DAY)
+
+
+def test_a_browser_that_knows_the_password_waits_for_what_was_typed_in_it_and_nothing_else() -> None:
+    found = Throttle()
+    wrong(found, "ann", HERE, 100)
+    assert not found.waits("ann", HERE, 0.0).may and found.waits("ann", BROWSER + "1", 0.0).may
+    wrong(found, "ann", BROWSER + "1", PAIR.free)
+    assert not found.waits("ann", BROWSER + "1", 0.0).may and found.waits("ann", BROWSER + "2", 0.0).may
+    found.excuse("ann", BROWSER + "1")
+    assert found.waits("ann", BROWSER + "1", 0.0).may
+    found.changed()
+    found.excuse("kim", BROWSER + "3")
+    assert found.changed() == ([], []), "its cookie remembers it"
 
 
 def test_many_names_from_one_address_make_it_wait_and_no_other_address() -> None:

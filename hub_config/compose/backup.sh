@@ -5,6 +5,7 @@ set -eu
 umask 077
 here=$(cd "$(dirname "$0")" && pwd)
 state=$here/.restore # of a restore, until it has ended
+before=.before-restore # what files of this machine are called meanwhile that were there before it
 parts="env gateway-env admin-password site tls"
 work=
 say() { printf '%s\n' "$*" >&2; }
@@ -16,6 +17,7 @@ usage() {
     say "cellar-hub backup --to FILE [--recipient KEY]... [--volumes [--conversations]]"
     say "cellar-hub restore FILE [--identity FILE] [--yes]"
     say "cellar-hub restore --undo      after one that was killed: what was there is put back"
+    say "Both with --without-databases where those are on a PostgreSQL of your own (docs/operate.md)."
     exit 2
 }
 
@@ -60,6 +62,16 @@ used() { # the volumes they keep it in, each with its name in compose files
     done | awk -v own="${site}_" '$2 && $2 !~ "^/run/" && !seen[$1]++ {
         name = $1; if (index(name, own) == 1) name = substr(name, length(own) + 1); print $1, name }'
 }
+unkept() { # folders of this machine that they may write to: nobody knows what is in them
+    for container in $(keepers); do
+        docker inspect --format '{{range .Mounts}}{{if eq .Type "bind"}}{{if .RW}}{{println .Source}}{{end}}{{end}}{{end}}' \
+            "$container"
+    done | sort -u | sed '/^$/d'
+}
+heads() { # the volume with the audit's second place
+    docker inspect --format '{{range .Mounts}}{{if eq .Destination "/var/lib/cellar-audit"}}{{.Name}}{{end}}{{end}}' \
+        "$(of gateway)"
+}
 workspaces() { docker volume ls -q --filter "label=org.cellar.site=$site" --filter label=org.cellar.kind=workspace; }
 files_of() { # names of the compose files that a container was made from
     docker inspect --format '{{index .Config.Labels "com.docker.compose.project.config_files"}}' "$1" |
@@ -90,6 +102,7 @@ sql() { pg psql -qAtX -v ON_ERROR_STOP=1 -d postgres "$@"; }
 backup() {
     to=
     volumes=
+    without=
     count=$#
     while [ "$count" -gt 0 ]; do
         word=$1
@@ -103,6 +116,7 @@ backup() {
             count=$((count - 1))
             ;;
         --to=*) to=${word#--to=} ;;
+        --without-databases) without=yes ;;
         -h | --help) usage ;;
         *)
             [ "$word" != --volumes ] || volumes=yes
@@ -126,34 +140,46 @@ backup() {
         say "That this backup was made is NOT in the audit."
     used >"$work/volumes"
     while read -r volume name; do mount "$volume" "volumes/$name"; done <"$work/volumes"
-    step drop </dev/null
+    # before the dumps: what the audit's second place knows must be in them
+    # shellcheck disable=SC2046 # one name, or none: a folder of somebody else's
+    step begin $(sed -n "s/^$(heads) //p" "$work/volumes") </dev/null
     spooled=yes
     for database in $databases; do
         { pg pg_dump -Fc "$database" && printf '\nwhole\n'; } | step keep "$database"
     done
     about >"$work/machine/about.json"
     if [ -n "$volumes" ]; then for volume in $(workspaces); do mount "$volume" "workspaces/$volume:ro"; done; fi
+    rm -f -- "$to.part"
+    (set -C && : >"$to.part") || fail "there is no backup" # a new file: nobody else's, and nobody else has it open
     unfinished=$to.part
-    { tar -chf - -C "$work/machine" . || touch "$work/unread"; } | step pack "$@" >"$unfinished" ||
+    { tar --hard-dereference -chf - -C "$work/machine" . || touch "$work/unread"; } | step pack "$@" >"$unfinished" ||
         fail "there is no backup"
     [ ! -e "$work/unread" ] || fail "a file of this machine could not be read (above): there is no backup"
-    sync "$unfinished" 2>/dev/null || sync
-    mv "$unfinished" "$to"
+    sync -- "$unfinished" || fail "it could not be written to the disk: there is no backup"
+    mv -- "$unfinished" "$to"
     unfinished=
+    unkept | while IFS= read -r folder; do
+        say "NOT in it: $folder, a folder of this machine that a service may write to."
+    done
     say "The backup is $to."
 }
-databases() { # those in this stack's PostgreSQL
+databases() { # those in this stack's PostgreSQL, and whether others are elsewhere
     databases=
+    elsewhere=
     for container in $(keepers); do
         for url in $(docker inspect --format '{{range .Config.Env}}{{println .}}{{end}}' "$container" |
             sed -n 's/^CELLAR_HUB_DATABASE_URL=//p; s/^CELLAR_DATABASE_URL=//p'); do
             case $url in
             sqlite:*) ;;
             *@postgres/*) databases="jupyterhub cellar" ;;
-            *) fail "a database of this site is on a server of its own, and so is its backup; there is none without it" ;;
+            *) elsewhere=yes ;;
             esac
         done
     done
+    [ -z "$elsewhere" ] || [ -n "$without" ] ||
+        fail "a database of this site is on a PostgreSQL of your own, which this does not reach: --without-databases" \
+            "backs up all else, and pg_dump that database right after it (docs/operate.md, \"A PostgreSQL of your own\")"
+    [ -n "$elsewhere" ] || [ -z "$without" ] || fail "--without-databases: the databases of this site are here"
 }
 about() { # what the machine tells: its files as links in $work/machine, and on standard output the rest
     mkdir "$work/machine/compose"
@@ -163,7 +189,11 @@ about() { # what the machine tells: its files as links in $work/machine, and on 
     printf '{"site": "%s", "compose": [' "$site"
     comma=
     for name in $(files_of "$hub"); do
-        [ ! -e "$here/$name" ] || ln -s "$here/$name" "$work/machine/compose/$name"
+        if [ -e "$here/$name" ]; then
+            ln -s "$here/$name" "$work/machine/compose/$name"
+        else
+            say "NOT in it: $name, which the stack was made with and which is not in $here; restoring wants it there."
+        fi
         printf '%s"%s"' "$comma" "$name"
         comma=,
     done
@@ -173,6 +203,11 @@ about() { # what the machine tells: its files as links in $work/machine, and on 
         printf '%s"%s"' "$comma" "$name"
         comma=,
     done
+    printf '], "elsewhere": %s, "external": [' "$([ -n "$elsewhere" ] && echo true || echo false)"
+    comma=
+    while read -r volume name; do # another stack's, or made by hand: it has no name of the site's before its own
+        [ "$volume" != "$name" ] || { printf '%s"%s"' "$comma" "$name" && comma=,; }
+    done <"$work/volumes"
     printf '], "workspaces": ['
     comma=
     if [ -n "$volumes" ]; then
@@ -191,10 +226,12 @@ restore() {
     file=
     yes=
     undo=
+    without=
     while [ $# -gt 0 ]; do
         case $1 in
         --yes) yes=yes ;;
         --undo) undo=yes ;;
+        --without-databases) without=yes ;;
         --identity)
             [ $# -gt 1 ] || usage
             identity=$2
@@ -261,17 +298,26 @@ fits() { # whether this backup can be restored here
     [ -e "$here/.env" ] || site=$there
     [ "$site" = "$there" ] || fail "this is a backup of the site $there, and CELLAR_SITE is $site here"
     for name in $(planned compose); do
-        [ -e "$here/$name" ] || fail "its stack was made with $name (it is in the backup), which is not in $here"
+        [ -e "$here/$name" ] || fail "its stack was made with $name, which is not in $here"
     done
+    if [ -n "$(planned elsewhere)" ]; then
+        [ -n "$without" ] || fail "its databases are on a PostgreSQL of your own: put those back first, then say" \
+            "--without-databases (docs/operate.md, \"A PostgreSQL of your own\")"
+    elif [ -n "$without" ]; then
+        fail "--without-databases: this backup has its databases"
+    fi
     hub=$(of hub)
     if [ -n "$hub" ]; then
         image=$(docker inspect --format '{{.Image}}' "$hub")
         if files_of "$hub" | grep -q postgres; then now=PostgreSQL; else now=SQLite; fi
         if [ -n "$(planned database)" ]; then then=PostgreSQL; else then=SQLite; fi
-        [ $now = $then ] || fail "its databases are $then's, and this site's are $now's: end this one (make hub-down) first"
+        [ $now = $then ] || [ -n "$without" ] ||
+            fail "its databases are $then's, and this site's are $now's: end this one (make hub-down) first"
     fi
 }
+exists() { docker volume inspect "$1" >/dev/null 2>&1; }
 begin() { # all that going back needs, also after a kill -9
+    rm -rf "$state.part" # of one that was killed before it began
     mkdir "$state.part"
     printf '%s\n' "$site" >"$state.part/site"
     printf '%s\n' "$image" >"$state.part/image"
@@ -280,14 +326,9 @@ begin() { # all that going back needs, also after a kill -9
     [ -z "$hub" ] || files_of "$hub" >"$state.part/files.before"
     for name in $(planned volume); do
         volume=${site}_$name
-        if ! docker volume inspect "$volume" >/dev/null 2>&1; then
-            if docker volume inspect "$name" >/dev/null 2>&1; then
-                volume=$name
-            else
-                docker volume create --label "com.docker.compose.project=$site" \
-                    --label "com.docker.compose.volume=$name" "$volume" >/dev/null
-            fi
-        fi
+        ! planned external | grep -qxF "$name" || volume=$name
+        exists "$volume" || docker volume create --label "com.docker.compose.project=$site" \
+            --label "com.docker.compose.volume=$name" "$volume" >/dev/null
         printf '%s %s\n' "$volume" "$name" >>"$state.part/volumes"
     done
     planned workspace >"$state.part/workspaces"
@@ -297,8 +338,7 @@ begin() { # all that going back needs, also after a kill -9
         case $line in
         label\ *) set -- "$@" --label "${line#label }" ;;
         *)
-            [ -z "$volume" ] || docker volume inspect "$volume" >/dev/null 2>&1 ||
-                docker volume create "$@" "$volume" >/dev/null
+            [ -z "$volume" ] || exists "$volume" || docker volume create "$@" "$volume" >/dev/null
             volume=${line#workspace }
             set --
             ;;
@@ -337,7 +377,7 @@ machine() { # the machine's files, with secrets that nobody has seen yet
     done
     for name in $(sed -n 's/^\(CELLAR_[A-Z_]*TOKEN\|CONFIGPROXY_AUTH_TOKEN\|POSTGRES_[A-Z_]*PASSWORD\)=..*/\1/p' "$env"); do
         made=$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')
-        sed -i "s/^$name=.*/$name=$made/" "$env"
+        printf 's/^%s=.*/%s=%s/\n' "$name" "$name" "$made" | sed -i -f - "$env" # in no list of processes
     done
     socket=$(sed -n 's/^DOCKER_SOCKET=//p' "$env" | tail -n 1)
     sed -i "s/^DOCKER_GID=.*/DOCKER_GID=$(stat -L -c %g "${socket:-/var/run/docker.sock}")/" "$env"
@@ -347,9 +387,9 @@ machine() { # the machine's files, with secrets that nobody has seen yet
 }
 exchange() { # new, place; env is the first, and says where the others are
     if [ -e "$2" ]; then
+        rm -rf "$2$before"
         printf 'had %s\n' "$2" >>"$state/exchanged"
-        rm -rf "$2.before"
-        mv "$2" "$2.before"
+        mv "$2" "$2$before"
     else
         printf 'none %s\n' "$2" >>"$state/exchanged"
         mkdir -p "$(dirname "$2")"
@@ -406,7 +446,7 @@ go_on() { # the end of a restore: what is finished loses what was there before, 
     step finish </dev/null
     for database in $(cat "$state/databases"); do sql -c "DROP DATABASE IF EXISTS ${database}_before"; done
     if [ -e "$state/exchanged" ]; then
-        sed -n 's/^had //p' "$state/exchanged" | while IFS= read -r where; do rm -rf "$where.before"; done
+        sed -n 's/^had //p' "$state/exchanged" | while IFS= read -r where; do rm -rf "$where$before"; done
     fi
     rm -rf "$state"
 }
@@ -432,9 +472,9 @@ put_back() {
         while read -r was where; do
             if [ "$was" = none ]; then
                 rm -rf "$where"
-            elif [ -e "$where.before" ]; then
+            elif [ -e "$where$before" ]; then
                 rm -rf "$where"
-                mv "$where.before" "$where"
+                mv "$where$before" "$where"
             fi
         done <"$state/exchanged"
     fi

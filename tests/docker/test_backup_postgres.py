@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import subprocess
 import tarfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import docker
@@ -14,6 +16,7 @@ import pytest
 
 from tests.conftest import FOREIGN, PROXIES
 from tests.docker.conftest import _missing
+from tests.docker.engine import TEST
 from tests.docker.site.installation import Installation, running
 from tests.docker.site.keeping import Keeping
 from tests.ui.lab import wait_until
@@ -118,3 +121,56 @@ def test_a_site_that_is_lost_comes_back_with_its_overlay(kept: Keeping, backup: 
     assert users(kept.site) == {"admin", "kim"}
     kept.site.add_user("lee")
     assert "lee" in users(kept.site)
+
+
+@contextmanager
+def elsewhere(site: Installation) -> Iterator[tuple[str, str]]:
+    """A PostgreSQL that is none of the stack's: its container, and the address of the books in it as `db`."""
+    password, image = secrets.token_hex(16), site.stack.settings["CELLAR_OVERLAYS_IMAGE"]
+    command = ["docker", "run", "-d", "--rm", "--label", f"{TEST}={site.name}", "--shm-size=256m"]
+    command += ["-e", f"POSTGRES_PASSWORD={password}", "-e", f"POSTGRES_HUB_PASSWORD={password}"]
+    command += [image, "sh", "/opt/cellar/postgres.sh"]
+    server = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    try:
+        ready = ["docker", "exec", server, "pg_isready", "-q", "-h", "127.0.0.1"]
+        wait_until(lambda: subprocess.run(ready).returncode == 0, "PostgreSQL", timeout=90)
+        yield server, f"postgresql+psycopg://cellar_books:{password}@db/cellar?require_auth=scram-sha-256"
+    finally:
+        subprocess.run(["docker", "rm", "-f", "-v", server], capture_output=True)
+
+
+def test_a_database_on_a_server_of_ones_own_is_left_to_it_and_everything_else_comes_back(kept: Keeping) -> None:
+    site, target = kept.site, kept.site.folder / "elsewhere.tar"
+    with elsewhere(site) as (server, url):
+        with (kept.folder / ".env").open("a") as env:
+            env.write(f"CELLAR_DATABASE_URL={url}\n")
+
+        def compose(*words: str) -> None:
+            command = [*hub.compose_command(), "-p", site.name, "--env-file", ".env", "-f", "docker-compose.yml"]
+            subprocess.run([*command, *words], cwd=kept.folder, check=True, capture_output=True)
+
+        compose("down", "-v", "--remove-orphans")
+        compose("up", "-d")
+        joining = ["docker", "network", "connect", "--alias", "db", f"{site.name}_data", server]
+        subprocess.run(joining, check=True)
+        for service in ("hub", "gateway", "console"):
+            wait_until(lambda service=service: site.stack.health(service) == "healthy", service, timeout=120)
+        before = users(site)
+
+        refused = kept.run("backup", "--to", str(target))
+        assert refused.returncode == 2 and "--without-databases" in refused.stderr and "pg_dump" in refused.stderr
+        said = kept.done("backup", "--to", str(target), "--without-databases")
+        assert "NOT in it: the databases on a server of your own" in said
+        within = ["docker", "exec", "-i", server]
+        dump = subprocess.run([*within, "pg_dump", "-Fc", "cellar"], capture_output=True, check=True).stdout
+        site.add_user("ann")
+
+        refused = kept.run("restore", str(target), "--yes")
+        assert refused.returncode == 2 and "--without-databases" in refused.stderr
+        compose("stop", "hub", "gateway", "console")
+        back = ["pg_restore", "--clean", "--if-exists", "--no-owner", "--role=cellar_books", "-d", "cellar"]
+        subprocess.run([*within, *back], input=dump, capture_output=True, check=True)
+        said = kept.done("restore", str(target), "--yes", "--without-databases")
+        kept.take_over()
+        assert users(site) == before
+        assert "LOST in gateway-1" in said and "NOT" not in said.split("The audit:")[1]

@@ -38,11 +38,13 @@ def parser() -> argparse.ArgumentParser:
     program = argparse.ArgumentParser(prog="cellar-hub", description="See hub_config/compose/cellar-hub backup --help.")
     steps = program.add_subparsers(dest="step", required=True)
     for name in ("plan", "note", "pack"):
-        step = steps.add_parser(name, prog="cellar-hub backup --to FILE")
+        # no abbreviations: the script knows the words, too, and would mount no volume for --vol
+        step = steps.add_parser(name, prog="cellar-hub backup --to FILE", allow_abbrev=False)
         step.add_argument("--recipient", action="append", default=[], metavar="KEY", help="encrypt to this public key")
         step.add_argument("--volumes", action="store_true", help="with the workspaces' volumes, without conversations")
         step.add_argument("--conversations", action="store_true", help="and with conversations")
     steps.add_parser("keep").add_argument("name")
+    steps.add_parser("begin").add_argument("heads", nargs="?", default=packing.HEADS)
     steps.add_parser("drop")
     steps.add_parser("check")
     steps.add_parser("stage")
@@ -86,6 +88,8 @@ def run(options: argparse.Namespace, env: Mapping[str, str], folder: Path = IN) 
             packing.tell(manifest)
         case "keep":
             packing.keep(source, spool / f"{options.name}.dump")
+        case "begin":
+            packing.begin(volumes, spool, options.heads)
         case "drop":
             shutil.rmtree(spool, ignore_errors=True)
         case "check":
@@ -122,7 +126,9 @@ def told(manifest: Manifest) -> list[str]:
     lines = [f"site {manifest.site}", f"at {manifest.at}", f"cellar {manifest.cellar}"]
     lines += [f"compose {name}" for name in manifest.compose]
     lines += [f"database {name}" for name in manifest.databases]
+    lines += ["elsewhere yes"] if manifest.elsewhere else []
     lines += [f"volume {name}" for name in manifest.volumes]
+    lines += [f"external {name}" for name in manifest.external]
     for workspace in manifest.workspaces:
         lines.append(f"workspace {workspace.volume}")
         lines += [f"label {key}={value}" for key, value in workspace.labels.items()]

@@ -29,8 +29,12 @@ PATIENCE = 60.0  # seconds for a database that is locked
 
 
 def is_database(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(len(MAGIC)) == MAGIC
+    """False for what is gone meanwhile."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(MAGIC)) == MAGIC
+    except FileNotFoundError:
+        return False
 
 
 def is_beside(path: Path) -> bool:

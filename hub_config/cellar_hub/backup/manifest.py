@@ -49,8 +49,10 @@ class Manifest(msgspec.Struct, kw_only=True):
     at: str  # UTC, ISO 8601
     site: str
     compose: list[str]  # names of the compose files
-    databases: list[str]  # those in PostgreSQL
+    databases: list[str]  # those in the stack's PostgreSQL
+    elsewhere: bool = False  # databases are on a server of the site's own, and in no backup
     volumes: list[str]
+    external: list[str] = []  # those of them whose names do not begin with the site's
     workspaces: list[Workspace] = []
     conversations: bool = False
     encrypted: bool = False
@@ -81,7 +83,20 @@ def parse_manifest(content: bytes) -> Manifest:
     ours = version("jupyterhub")
     if _numbers(found.jupyterhub)[:1] > _numbers(ours)[:1]:
         raise Refused(f"its database is JupyterHub {found.jupyterhub}'s, and this is {ours}: upgrade first")
-    names = [found.site, *found.compose, *found.databases, *found.volumes, *(each.volume for each in found.workspaces)]
+    check_names(found)
+    return found
+
+
+def check_names(found: Manifest) -> None:
+    """Also before a backup is written: one that nobody can restore is none. Raises Refused."""
+    names = [
+        found.site,
+        *found.compose,
+        *found.databases,
+        *found.volumes,
+        *found.external,
+        *(each.volume for each in found.workspaces),
+    ]
     if strange := next((name for name in names if not NAME.fullmatch(name) or ".." in name), None):
         raise Refused(f"its manifest has a name that cannot be one: {strange!r}")
     if not re.fullmatch(r"[0-9T:.+-]{10,40}", found.at, re.ASCII) or not NAME.fullmatch(found.cellar):
@@ -89,7 +104,6 @@ def parse_manifest(content: bytes) -> Manifest:
     for workspace in found.workspaces:
         if any(not text.isprintable() for pair in workspace.labels.items() for text in pair):
             raise Refused(f"its manifest has a label of {workspace.volume} that cannot be one")
-    return found
 
 
 def check_path(name: str) -> str:

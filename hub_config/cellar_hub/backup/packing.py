@@ -1,12 +1,14 @@
 """Making a backup: what is on the volumes, in an order in which it fits together.
 
-The audit's heads are read first, then the databases, then everything else: a head is then never newer than the rows
-that it speaks of, and no key is missing that a row was signed with.
+The audit's heads are those of the moment at which the backup began (`begin`), before any dump; then come the databases,
+then everything else: a head is then never newer than the rows that it speaks of, and no key is missing that a row was
+signed with.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import sys
 import tarfile
@@ -20,9 +22,10 @@ import msgspec
 
 from . import copies, trees
 from .archive import Writer
-from .manifest import MACHINE, POSTGRES, VOLUMES, WORKSPACES, Manifest, Refused, Workspace, check_path
+from .manifest import MACHINE, POSTGRES, VOLUMES, WORKSPACES, Manifest, Refused, Workspace, check_names, check_path
 
 HEADS = "audit-heads"
+BEGAN = "heads.json"
 SMALL = 64 * 1024 * 1024
 WHOLE = b"\nwhole\n"
 """What stands behind a dump whose program ended well."""
@@ -34,7 +37,24 @@ class About(msgspec.Struct):
     site: str
     compose: list[str]
     databases: list[str]
+    elsewhere: bool = False
+    external: list[str] = []
     workspaces: list[Workspace] = []
+
+
+class Began(msgspec.Struct):
+    """In the spool: the volume that the second place is in, and how long each of its files was; they only grow."""
+
+    volume: str
+    sizes: dict[str, int]
+
+
+def begin(volumes: Path, spool: Path, heads: str = HEADS) -> None:
+    """Before any database is read. Raises OSError."""
+    shutil.rmtree(spool, ignore_errors=True)
+    spool.mkdir(mode=0o700)
+    sizes = {path.name: path.stat().st_size for path in walk(volumes / heads) if path.is_file()}
+    (spool / BEGAN).write_bytes(msgspec.json.encode(Began(heads, sizes)))
 
 
 def pack(
@@ -44,6 +64,7 @@ def pack(
     writer = Writer(out)
     try:
         manifest = _fill(writer, machine, volumes, workspaces, spool, conversations)
+        check_names(manifest)
     except BaseException:
         writer.abandon()
         raise
@@ -56,10 +77,13 @@ def _fill(
     writer: Writer, machine: BinaryIO, volumes: Path, workspaces: Path, spool: Path, conversations: bool
 ) -> Manifest:
     about = _machine(writer, machine)
-    names = sorted((each.name for each in volumes.iterdir()), key=lambda name: (name != HEADS, name))
+    began = msgspec.json.decode((spool / BEGAN).read_bytes(), type=Began)
+    names = sorted(each.name for each in volumes.iterdir())
     for name in names:
         for path in sorted(walk(volumes / name), key=_databases_first):
-            _add(writer, path, f"{VOLUMES}{name}/{path.relative_to(volumes / name).as_posix()}".removesuffix("/."))
+            most = began.sizes.get(path.name, 0) if name == began.volume else None
+            member = f"{VOLUMES}{name}/{path.relative_to(volumes / name).as_posix()}".removesuffix("/.")
+            _add(writer, path, member, most)
     for database in about.databases:
         dump = spool / f"{database}.dump"
         if not dump.is_file():
@@ -76,7 +100,9 @@ def _fill(
         site=about.site,
         compose=about.compose,
         databases=about.databases,
-        volumes=sorted(names),
+        elsewhere=about.elsewhere,
+        volumes=names,
+        external=about.external,
         workspaces=about.workspaces,
         conversations=conversations,
         members={},
@@ -89,10 +115,12 @@ def _machine(writer: Writer, source: BinaryIO) -> About:
     with tarfile.open(fileobj=source, mode="r|") as files:
         while (info := files.next()) is not None:
             trees.forget(files)
-            file = files.extractfile(info) if info.isreg() else None
-            if file is None:
+            if info.isdir():
                 continue
+            file = files.extractfile(info) if info.isreg() else None
             name = check_path(info.name).removeprefix("./")
+            if file is None:
+                raise Refused(f"{name}, which stands beside .env, is no file")
             if name == "about.json":
                 about = msgspec.json.decode(file.read(), type=About)
             else:
@@ -108,8 +136,13 @@ def _like(info: tarfile.TarInfo) -> os.stat_result:
 
 def walk(root: Path) -> Iterator[Path]:
     """The volume's own folder, and what is in it, without what a backup or a restore has left."""
+
+    def unread(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):  # a folder that is gone meanwhile
+            raise error
+
     yield root
-    for folder, folders, files in os.walk(root):
+    for folder, folders, files in os.walk(root, onerror=unread):
         folders[:] = sorted(each for each in folders if not each.startswith((copies.SPOOL, trees.ASIDE)))
         for name in (*folders, *files):
             path = Path(folder) / name
@@ -123,7 +156,8 @@ def _databases_first(path: Path) -> tuple[bool, str]:
     return (not path.is_dir() and not copies.is_database(path), path.as_posix())
 
 
-def _add(writer: Writer, path: Path, name: str) -> None:
+def _add(writer: Writer, path: Path, name: str, most: int | None = None) -> None:
+    """`most`: bytes of a file."""
     if path.is_dir():
         writer.folder(name, path.lstat())
         return
@@ -136,18 +170,23 @@ def _add(writer: Writer, path: Path, name: str) -> None:
         if copies.is_database(path):
             with copies.copied(path) as copy, copy.open("rb") as whole:
                 writer.file(name, whole, copy.stat().st_size, status)
-        elif status.st_size <= SMALL:
-            writer.content(name, file.read(status.st_size), status)  # what grows has its length of now
+            return
+        size = status.st_size if most is None else min(most, status.st_size)
+        if size <= SMALL:
+            writer.content(name, file.read(size), status)  # what grows has its length of now
         else:
-            writer.file(name, file, status.st_size, status)
+            writer.file(name, file, size, status)
 
 
 def keep(source: BinaryIO, target: Path) -> None:
-    """Keep a dump that ends with WHOLE. Raises Refused when it was cut off, OSError."""
+    """Keep a dump that ends with WHOLE. Raises Refused when it was cut off, or the site would have no room left;
+    OSError."""
     target.parent.mkdir(mode=0o700, exist_ok=True)
     last = b""
     with open(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as out:
         while data := source.read(1024 * 1024):
+            if shutil.disk_usage(target.parent).free < copies.RESERVE:
+                raise Refused(f"there is no room for {target.name} beside what the gateway keeps")
             data = last + data
             last = data[-len(WHOLE) :]
             out.write(data[: -len(WHOLE)])
@@ -163,6 +202,8 @@ def tell(manifest: Manifest) -> None:
         f"{len(manifest.workspaces)} workspaces {said} conversations" if manifest.workspaces else "no workspace"
     )
     lines = [f"In it: accounts and log-ins, books, the audit and its keys, settings with their secrets; {workspaces}."]
+    if manifest.elsewhere:
+        lines.append("NOT in it: the databases on a server of your own. Dump them there, right after this backup.")
     if manifest.encrypted:
         lines.append("It is encrypted: only the private key of --recipient opens it.")
     else:

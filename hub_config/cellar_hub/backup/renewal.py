@@ -32,7 +32,7 @@ from ..hubdatabase import bring_up_to_date
 from ..settings import HubSettings
 from ..store import Store
 from ..store.tables import audit
-from .staging import kept_aside
+from .staging import is_restored, kept_aside
 
 CHAIN = "commands"
 AT = "CELLAR_BACKUP_AT"
@@ -105,11 +105,14 @@ def note_backup(env: Mapping[str, str], **detail: str) -> None:
 
 def _merge_heads(heads: Path, same: bool) -> int | None:
     """Put what the second place knew before the restore behind what the backup knew; how many bytes were the backup's,
-    None when there is no file. Another audit's heads, of a site that the restored one replaces, stay beside them."""
+    None when there is no file. Another audit's heads, of a site that the restored one replaces, stay beside them. A
+    second place that no backup reaches, a folder of somebody else's machine, has nothing of it."""
     own = heads.read_bytes() if heads.is_file() else b""
     before = kept_aside(heads)
     if before is None:
-        return len(own) if heads.is_file() else None
+        if not heads.is_file():
+            return None
+        return len(own) if is_restored(heads) else 0
     lines = before.read_bytes()
     if not same:
         heads.with_name(f"{heads.name}.replaced-{int(time.time())}").write_bytes(lines)

@@ -10,7 +10,10 @@ hub, gateway and console refuse to start on the volume, whoever starts them.
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
+import stat
+import subprocess
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -27,8 +30,9 @@ SWITCHING = "switching"
 EMPTIED = "emptied"
 SPOOL = "gateway-data"
 """The volume in which dumps wait for PostgreSQL."""
-MADE_ANEW = ("hub-data/jupyterhub_cookie_secret",)
-"""What a restored site does not take over: with a new one, every browser logs in anew."""
+MADE_ANEW = ("hub-data/jupyterhub_cookie_secret", "hub-data/volumes-without-user.json")
+"""What a restored site does not take over: with a new secret every browser logs in anew; and for how long users have
+been gone is counted from now on, because by the clock of then files would be removed before anybody has looked."""
 
 
 def check_whole(data: Path) -> None:
@@ -84,11 +88,23 @@ def _existing(volume: Path) -> Path:
     return volume
 
 
+def _is_ours(aside: Path) -> bool:
+    """Whether this is a restore's own folder. In a user's volume there may be anything of that name, links too, and
+    what users make is theirs."""
+    try:
+        status = aside.lstat()
+    except FileNotFoundError:
+        return False
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid()
+
+
 def _prepare(volume: Path) -> None:
     aside = volume / ASIDE
+    if os.path.lexists(aside) and not _is_ours(aside):
+        aside.rename(volume / f"{ASIDE}.{secrets.token_hex(4)}")
     if (aside / SWITCHING).exists() or (aside / "old").exists():
         raise Refused("another restore did not come to its end: cellar-hub restore --undo")
-    shutil.rmtree(aside, ignore_errors=True)
+    _remove(aside)
     aside.mkdir()
     aside.chmod(0o711)  # the gateway looks for the heads of before in it
     (aside / "new").mkdir(mode=0o700)
@@ -133,7 +149,7 @@ def all_volumes(*folders: Path) -> Iterator[Path]:
 def switch(volume: Path) -> None:
     """Put `new` in the place of what is there. Nothing to do where nothing was unpacked."""
     aside = volume / ASIDE
-    if not (aside / "new").is_dir():
+    if not _is_ours(aside) or not (aside / "new").is_dir():
         return
     (aside / "old.part").mkdir(mode=0o700)
     _take_over(volume, aside / "old.part")
@@ -147,13 +163,14 @@ def switch(volume: Path) -> None:
 
 def ready(volume: Path) -> None:
     """Services may start; what was there stays until `finish`."""
-    (volume / ASIDE / SWITCHING).unlink(missing_ok=True)
+    if _is_ours(volume / ASIDE):
+        (volume / ASIDE / SWITCHING).unlink(missing_ok=True)
 
 
 def undo(volume: Path) -> None:
     """As it was before, however far it had come. May be called again."""
     aside = volume / ASIDE
-    if not aside.is_dir():
+    if not _is_ours(aside):
         return
     if (aside / "old").is_dir():
         (aside / SWITCHING).touch()
@@ -166,15 +183,24 @@ def undo(volume: Path) -> None:
         _move(aside / "old", volume)
         _take_over(aside / "old", volume)
         os.sync()
-    shutil.rmtree(aside)
+    _remove(aside)
 
 
 def finish(volume: Path) -> None:
     """Remove what was there before; then it cannot be put back any more, not even a part of it."""
     aside = volume / ASIDE
+    if not _is_ours(aside):
+        return
     if (aside / "old").is_dir():
         (aside / "old").rename(aside / "gone")
-    shutil.rmtree(aside, ignore_errors=True)
+    _remove(aside)
+
+
+def _remove(folder: Path) -> None:
+    """By rm, because users may have folders in folders deeper than Python goes. Raises Refused."""
+    done = subprocess.run(["rm", "-rf", "--", str(folder)], capture_output=True, text=True)
+    if done.returncode != 0:
+        raise Refused(f"{folder} could not be removed: {done.stderr.strip()[-300:]}")
 
 
 def _move(source: Path, target: Path) -> None:
@@ -189,6 +215,11 @@ def _take_over(source: Path, target: Path) -> None:
     if os.geteuid() == 0:
         os.chown(target, status.st_uid, status.st_gid)
     os.chmod(target, status.st_mode & 0o7777)
+
+
+def is_restored(path: Path) -> bool:
+    """Whether a file lies in a volume that a restore, not yet finished, has written."""
+    return any((folder / ASIDE).is_dir() for folder in path.parents)
 
 
 def kept_aside(path: Path) -> Path | None:

@@ -6,10 +6,13 @@ the Jupyter data directory, and IPython's history, in which `%%ai` cells are.
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import subprocess
 import sys
 import tarfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
@@ -23,6 +26,9 @@ ASIDE = ".cellar-restore"
 ALL_OF_IT = ["--sparse", "--numeric-owner"]
 CHANGED = 1
 """tar's exit status when something changed while it was read; users go on working."""
+TOO_LONG = ": File name too long"
+"""What tar says of a path of more than 4,096 bytes, which users can make and nobody can name."""
+KEPT_LINES = 20
 
 
 @contextmanager
@@ -68,23 +74,48 @@ def forget(archive: tarfile.TarFile) -> None:
 
 
 def unpack(stream: BinaryIO, folder: Path) -> None:
-    """Into an empty folder. tar itself follows no link that it has made. Raises Refused, also for a full disk."""
+    """Into an empty folder. tar itself follows no link that it has made. Raises Refused, also for a full disk. A path
+    that is too long to be written keeps no user's files, nor anybody else's, from coming back: it is told."""
     command = ["tar", "--extract", *ALL_OF_IT, "--preserve-permissions", "--delay-directory-restore", "-C", str(folder)]
+    command.append("--warning=no-timestamp")
     if os.geteuid() == 0:
         command.append("--same-owner")
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    env = os.environ | {"LC_ALL": "C"}
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=env) as process:
         assert process.stdin is not None and process.stderr is not None
+        said = _Said(process.stderr)  # type: ignore[arg-type]  # a buffered reader
+        said.start()
         try:
             while data := stream.read(1024 * 1024):
                 process.stdin.write(data)
             process.stdin.close()
         except BrokenPipeError:
             pass  # it says why
-        said = process.stderr.read().decode(errors="replace").strip()
-    if process.returncode != 0:
-        raise Refused(f"{folder.parent.parent.name} could not be written: {said[-300:]}")
-    if said:
-        sys.stderr.write(f"{said[-1000:]}\n")
+        said.join()
+    name = folder.parent.parent.name
+    if process.returncode != 0 and (said.lines or not said.too_long):
+        raise Refused(f"{name} could not be written: {' '.join(said.lines)[-300:]}")
+    if said.too_long:
+        sys.stderr.write(f"{name}: {said.too_long} paths are too long to be written, and are left out\n")
+    sys.stderr.writelines(f"{line[-300:]}\n" for line in said.lines)
+
+
+class _Said(threading.Thread):
+    """What tar says, read while it works: it would wait for ever where nobody does."""
+
+    def __init__(self, source: BinaryIO) -> None:
+        super().__init__(daemon=True)
+        self._source = source
+        self.too_long = 0
+        self.lines: list[str] = []
+
+    def run(self) -> None:
+        for each in self._source:
+            line = each.decode(errors="replace").rstrip()
+            if line.endswith(TOO_LONG):
+                self.too_long += 1
+            elif "due to previous errors" not in line:
+                self.lines = [*self.lines, line][-KEPT_LINES:]
 
 
 def said_in(folder: Path) -> Iterator[Path]:
@@ -128,13 +159,19 @@ def _make_parents(old: Path, new: Path, relative: Path) -> bool:
 
 
 def _link(source: Path, target: Path) -> None:
-    if source.is_symlink() or not source.is_dir():
-        os.link(source, target, follow_symlinks=False)
-        return
-    target.mkdir()
-    for entry in _entries(source):
-        _link(source / entry.name, target / entry.name)
-    _like(source, target)
+    left = [(source, target)]
+    while left:
+        old, new = left.pop()
+        try:
+            if stat.S_ISDIR(old.lstat().st_mode):
+                new.mkdir()
+                _like(old, new)
+                left += [(old / entry.name, new / entry.name) for entry in _entries(old)]
+            else:
+                os.link(old, new, follow_symlinks=False)
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:  # a folder in a folder, so deep that nobody can name it
+                raise
 
 
 def _like(source: Path, target: Path) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -18,7 +19,7 @@ from cellar_hub.audit import AuditLog, Heads, Keys
 from cellar_hub.backup import staging
 from cellar_hub.backup.archive import check
 from cellar_hub.backup.manifest import Manifest
-from cellar_hub.backup.packing import pack
+from cellar_hub.backup.packing import begin, pack
 from cellar_hub.store import Store
 from jupyterhub import orm
 from sqlalchemy import create_engine
@@ -37,6 +38,13 @@ class ASite:
     folder: Path
     workspaces: list[str] = field(default_factory=list)
     databases: list[str] = field(default_factory=list)
+    compose: list[str] = field(default_factory=lambda: ["docker-compose.yml"])
+    elsewhere: bool = False
+    second_place: Path | None = None  # another one than the volume
+    files: dict[str, bytes] = field(
+        default_factory=lambda: {"./env": SETTINGS.encode(), "./site/policy.toml": b"[default]\n"}
+    )
+    """Of the machine."""
 
     @property
     def volumes(self) -> Path:
@@ -55,7 +63,7 @@ class ASite:
         """Of a gateway."""
         return {
             "CELLAR_DATA": str(self.volumes / "gateway-data"),
-            "CELLAR_AUDIT_HEADS": str(self.volumes / "audit-heads" / "heads"),
+            "CELLAR_AUDIT_HEADS": str((self.second_place or self.volumes / "audit-heads") / "heads"),
             "CELLAR_OPERATOR": "kim",
             "CELLAR_BACKUP_AT": "2026-11-29T10:00:00+00:00",
         }
@@ -103,17 +111,29 @@ class ASite:
         labels = {"org.cellar.site": "cellar", "org.cellar.kind": "workspace", "org.cellar.user": "ada"}
         about = {
             "site": "cellar",
-            "compose": ["docker-compose.yml"],
+            "compose": self.compose,
             "databases": self.databases,
+            "elsewhere": self.elsewhere,
             "workspaces": [{"volume": name, "labels": labels} for name in self.workspaces],
         }
-        return tar({"./env": SETTINGS.encode(), "./site/policy.toml": b"[default]\n", "./about.json": json_of(about)})
+        return tar(self.files | {"./about.json": json_of(about)})
+
+    @property
+    def spool(self) -> Path:
+        return self.volumes / "gateway-data" / ".cellar-backup.dumps"
 
     def backup(self, target: Path, *, conversations: bool = False) -> Manifest:
-        spool = self.volumes / "gateway-data" / ".cellar-backup.dumps"
+        begin(self.volumes, self.spool)
+        try:
+            return self.pack(target, conversations=conversations)
+        finally:
+            shutil.rmtree(self.spool)
+
+    def pack(self, target: Path, *, conversations: bool = False) -> Manifest:
+        """What comes after `begin` and the dumps."""
         with target.open("wb") as out:
             how = {"conversations": conversations, "sealed": False}
-            return pack(out, self.machine(), self.volumes, self.homes, spool, **how)
+            return pack(out, self.machine(), self.volumes, self.homes, self.spool, **how)
 
     def stage(self, backup: Path) -> dict[str, bytes]:
         """The machine's files."""

@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
+import shutil
 import sqlite3
+import subprocess
 import tarfile
 import threading
 from collections.abc import Callable
@@ -13,12 +16,11 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from cellar_hub.backup import archive, manifest, sealing
+from cellar_hub.backup import archive, manifest, packing, sealing
 from cellar_hub.backup.archive import Writer, check
 from cellar_hub.backup.copies import copy_database
 from cellar_hub.backup.manifest import Manifest, Refused
-from cellar_hub.backup.packing import WHOLE, keep
-from cellar_hub.backup.staging import MADE_ANEW
+from cellar_hub.backup.packing import WHOLE, begin, keep, pack
 
 from tests.hub.backup.a_site import SETTINGS, ASite, step, tar, untar
 
@@ -156,6 +158,13 @@ def test_names_that_a_shell_could_mistake_are_refused(change: dict[str, object])
         manifest.parse_manifest(json.dumps(good | change).encode())
 
 
+def test_what_could_not_be_restored_is_no_backup(site: ASite, backup: Path) -> None:
+    """A compose file of the administrator's own, with a name that restoring refuses."""
+    site.compose = ["docker-compose.yml", "my own.yml"]
+    with pytest.raises(Refused, match=r"'my own\.yml'"):
+        site.backup(backup)
+
+
 # --- databases while they are written to
 
 
@@ -225,6 +234,79 @@ def test_heads_are_never_newer_than_the_rows_in_the_same_backup(site: ASite, bac
     assert order == sorted(order) and order[-1] < keys
 
 
+def test_what_the_second_place_hears_after_the_dumps_is_not_in_it(site: ASite, backup: Path) -> None:
+    """A dump is of an earlier moment than the files: heads of later rows would call the restored audit cut."""
+    known = (site.volumes / "audit-heads" / "heads").read_bytes()
+    begin(site.volumes, site.spool)
+    site.ask(4, 9)
+    (site.volumes / "audit-heads" / "another").write_text("x")
+    site.pack(backup)
+    found = members(backup)
+    assert found["volumes/audit-heads/heads"] == known
+    assert found["volumes/audit-heads/another"] == b""
+
+
+def test_nothing_that_stands_beside_env_is_left_out_in_silence(site: ASite, backup: Path, tmp_path: Path) -> None:
+    """Two names of one file are what tar calls a link; a pipe has no content."""
+    files = tmp_path / "machine"
+    files.mkdir()
+    (files / "env").write_text(SETTINGS)
+    os.link(files / "env", files / "same")
+    os.mkfifo(files / "pipe")
+    begin(site.volumes, site.spool)
+    for name in ("same", "pipe"):
+        machine = subprocess.run(["tar", "-chf", "-", "-C", str(files), "env", name], capture_output=True, check=True)
+        with pytest.raises(Refused, match=f"(env|{name}), which stands beside .env, is no file"):
+            pack(
+                io.BytesIO(),
+                io.BytesIO(machine.stdout),
+                site.volumes,
+                site.homes,
+                site.spool,
+                conversations=False,
+                sealed=False,
+            )
+
+
+def test_a_file_that_goes_while_it_is_read_is_no_reason_for_no_backup(
+    site: ASite, backup: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lock, a file that was written beside another."""
+    fleeting = site.volumes / "hub-data" / "untold-logins.part"
+    fleeting.write_text("x")
+    real = packing.walk
+
+    def walk(root: Path) -> list[Path]:
+        found = list(real(root))
+        if root.name == "hub-data":
+            fleeting.unlink()
+        return found
+
+    monkeypatch.setattr(packing, "walk", walk)
+    site.backup(backup)
+    assert "volumes/hub-data/jupyterhub.sqlite" in members(backup)
+
+
+def test_words_are_not_abbreviated() -> None:
+    """The script mounts no workspace for --vol; then the step must not take it for --volumes either."""
+    assert step("plan", "--vol").returncode == 2
+    assert step("plan", "--volumes").returncode == 0
+
+
+def test_databases_that_are_elsewhere_are_told(site: ASite, backup: Path) -> None:
+    site.elsewhere = True
+    site.backup(backup)
+    done = step("check", stdin=backup.read_bytes())
+    assert "elsewhere yes" in done.stdout.decode().splitlines()
+    assert "NOT in it: the databases on a server of your own" in done.stderr.decode()
+
+
+def test_a_dump_leaves_the_site_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packing.copies, "RESERVE", shutil.disk_usage(tmp_path).total + 1)
+    with pytest.raises(Refused, match=r"no room for cellar\.dump"):
+        keep(io.BytesIO(b"PGDMP" + WHOLE), tmp_path / "spool" / "cellar.dump")
+
+
 def test_a_dump_that_was_cut_off_is_none(tmp_path: Path) -> None:
     keep(io.BytesIO(b"PGDMP" * 1000 + WHOLE), tmp_path / "spool" / "cellar.dump")
     assert (tmp_path / "spool" / "cellar.dump").read_bytes() == b"PGDMP" * 1000
@@ -284,8 +366,6 @@ def test_another_key_and_a_damaged_end_are_told(keys: tuple[str, Path]) -> None:
 
 
 def test_ssh_keys_are_keys_too(tmp_path: Path) -> None:
-    import subprocess
-
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "id")], check=True)
     closed = seal(b"hello", (tmp_path / "id.pub").read_text().strip())
     assert unseal(closed, (tmp_path / "id").read_bytes()) == b"hello"
@@ -340,4 +420,3 @@ def test_a_tar_of_any_machine_opens_it(site: ASite, backup: Path) -> None:
     site.backup(backup)
     with tarfile.open(backup) as opened:
         assert opened.getmember("volumes/hub-data/jupyterhub_cookie_secret").mode == 0o600
-    assert MADE_ANEW == ("hub-data/jupyterhub_cookie_secret",)

@@ -17,6 +17,7 @@ from cellar_hub.audit import Keys, Report, verify
 from cellar_hub.backup import staging
 from cellar_hub.backup.archive import check
 from cellar_hub.backup.manifest import Refused
+from cellar_hub.backup.packing import begin
 from cellar_hub.backup.renewal import renew_gateway, renew_hub
 from cellar_hub.commands.program import run
 from cellar_hub.console.server import main as console
@@ -77,6 +78,17 @@ def test_into_empty_volumes_too(changed: ASite, backup: Path) -> None:
 def test_cookies_of_before_are_worthless(changed: ASite, backup: Path) -> None:
     changed.restore(backup)
     assert not (changed.volumes / "hub-data" / "jupyterhub_cookie_secret").exists(), "the hub makes another"
+
+
+def test_how_long_users_have_been_gone_is_counted_anew(site: ASite, backup: Path) -> None:
+    """By the clock of the backup the keeper would remove files at its first look, before anybody else has looked."""
+    since = site.volumes / "hub-data" / "volumes-without-user.json"
+    since.write_text('{"cellar-ws-bob": 1.0}')
+    site.backup(backup)
+    site.restore(backup)
+    assert not since.exists()
+    site.each(staging.undo)
+    assert since.read_text() == '{"cellar-ws-bob": 1.0}'
 
 
 class Killed(BaseException):
@@ -261,6 +273,37 @@ def test_what_the_second_place_still_knows_is_told_as_lost_for_ever_and_the_chai
     assert "LOST in gateway-1: rows 7 to 18 at least" in said
     assert "kim (command line)" in said and "2026-11-29T10:00:00" in said
     assert "whole but for what was lost" in said
+
+
+def test_a_dump_that_is_older_than_the_files_is_whole_when_it_comes_back(site: ASite, backup: Path) -> None:
+    """As with PostgreSQL: between the dump and the rest of the backup the site goes on."""
+    database = site.volumes / "gateway-data" / "cellar.db"
+    begin(site.volumes, site.spool)
+    dump = database.read_bytes()
+    site.ask(4, 9)
+    database.write_bytes(dump)
+    site.pack(backup)
+    for volume in staging.all_volumes(site.volumes):
+        shutil.rmtree(volume)
+        volume.mkdir()
+    site.restore(backup)
+    assert renew_gateway(site.env) == ["nothing that the audit's second place knows was lost"]
+    site.each(staging.finish)
+    assert report(site).ok
+
+
+def test_a_second_place_that_no_backup_reaches_is_told_what_was_lost(site: ASite, backup: Path, tmp_path: Path) -> None:
+    """Somebody else's folder, which is where the audit's manual wants it: it is in no volume."""
+    theirs = tmp_path / "theirs"
+    (site.volumes / "audit-heads").rename(theirs)
+    site.second_place = theirs
+    site.backup(backup)
+    site.ask(4, 9)
+    site.restore(backup)
+    assert renew_gateway(site.env) == ["gateway-1: rows 7 to 18 of the audit were lost"]
+    assert renew_gateway(site.env) == ["nothing that the audit's second place knows was lost"]
+    site.each(staging.finish)
+    assert report(site).ok
 
 
 def test_a_chain_that_began_after_the_backup_is_told_as_lost(site: ASite, backup: Path) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import os
 import stat
+import subprocess
 import tarfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +142,113 @@ def test_files_behind_links_out_of_the_volume_are_not_in_it(site: ASite, backup:
     (home / "folder").symlink_to(tmp_path)
     site.backup(backup)
     assert b"Canary5678" not in backup.read_bytes()
+
+
+# --- what a user may have put there so that a restore fails for everybody
+
+
+USER = 1000
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a user's files")
+
+
+def a_folder(at: Path, _elsewhere: Path) -> None:
+    """As if another restore had not come to its end."""
+    (at / "old").mkdir(parents=True)
+    (at / "old" / "x").write_text("a user's")
+    (at / "switching").write_text("")
+
+
+def a_link(at: Path, elsewhere: Path) -> None:
+    at.symlink_to(elsewhere)
+
+
+def a_folder_with_links(at: Path, elsewhere: Path) -> None:
+    at.mkdir()
+    for name in ("old", "new", "trash"):
+        (at / name).symlink_to(elsewhere)
+    (at / "emptied").write_text("")
+
+
+def a_file(at: Path, _elsewhere: Path) -> None:
+    at.write_text("x")
+
+
+@as_root
+@pytest.mark.parametrize("put", [a_folder, a_link, a_folder_with_links, a_file])
+def test_a_users_own_folder_of_that_name_stops_no_restore_and_no_way_back(
+    site: ASite, backup: Path, put: Callable[[Path, Path], None]
+) -> None:
+    home = site.add_home()
+    (home / "before").write_text("x")
+    site.backup(backup)
+    hub = site.volumes / "hub-data"
+    put(home / ".cellar-restore", hub)
+    os.lchown(home / ".cellar-restore", USER, USER)
+    others = {name: seen for name, seen in site.tree().items() if not name.startswith("workspaces/")}
+
+    for step in (staging.undo, staging.ready, staging.switch, staging.finish):
+        site.each(step)  # as after a restore that came as far as the volume before it
+    assert os.path.lexists(home / ".cellar-restore")
+    assert {name: seen for name, seen in site.tree().items() if not name.startswith("workspaces/")} == others
+
+    site.restore(backup)
+    site.each(staging.undo)
+    assert {name: seen for name, seen in site.tree().items() if not name.startswith("workspaces/")} == others
+    assert [name.startswith(".cellar-restore.") for name in sorted(os.listdir(home))] == [True, False]
+    site.restore(backup)
+    site.each(staging.finish)
+    assert os.listdir(home) == ["before"]
+
+
+@pytest.fixture
+def deep(tmp_path: Path) -> Iterator[Callable[[Path, str, int], None]]:
+    """`deep(where, name, times)`: folders in folders, gone at the end: pytest cannot remove them."""
+
+    def make(where: Path, name: str, times: int) -> None:
+        where.mkdir(parents=True, exist_ok=True)
+        inner = os.open(where, os.O_RDONLY)
+        for _ in range(times):
+            os.mkdir(name, dir_fd=inner)
+            outer, inner = inner, os.open(name, os.O_RDONLY, dir_fd=inner)
+            os.close(outer)
+        os.close(inner)
+
+    yield make
+    subprocess.run(["rm", "-rf", str(tmp_path / "backup")], check=True)
+
+
+def test_a_path_that_nobody_can_name_keeps_nothing_else_from_coming_back(
+    site: ASite, backup: Path, deep: Callable[[Path, str, int], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What tar says of it is more than a pipe holds."""
+    home = site.add_home()
+    deep(home, "d" * 200, 60)
+    (home / "z").write_text("a file behind it")
+    ben = site.add_home("cellar-ws-ben")
+    (ben / "note").write_text("ben's")
+    site.backup(backup)
+    for each in (home / "z", ben / "note"):
+        each.unlink()
+    site.restore(backup)
+    site.each(staging.finish)
+    assert ((home / "z").read_text(), (ben / "note").read_text()) == ("a file behind it", "ben's")
+    assert "paths are too long to be written, and are left out" in capsys.readouterr().err
+
+
+def test_folders_deeper_than_python_goes_can_be_replaced_and_put_back(
+    site: ASite, backup: Path, deep: Callable[[Path, str, int], None]
+) -> None:
+    home = site.add_home()
+    (home / "note").write_text("x")
+    site.backup(backup)
+    deep(home, "d", 1_050)
+    deep(home / ".local/share/jupyter/cellar", "d", 2_050)
+    site.restore(backup)
+    site.each(staging.undo)
+    assert sorted(os.listdir(home)) == [".local", "d", "note"]
+    site.restore(backup)
+    site.each(staging.finish)
+    assert sorted(os.listdir(home)) == [".local", "note"]
 
 
 def tree(*members: tuple[str, bytes, str]) -> io.BytesIO:

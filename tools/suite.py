@@ -1,5 +1,5 @@
 """Runs the parts of `make check`, `make test`, `make test-quick` and `make test-long`, one after another; the tests in
-containers, which mostly wait, beside the others.
+containers, which mostly wait, beside those that need neither container nor browser.
 
 A part that fails does not stop the next one; at the end stand the time of each part, what did not run and why, and one
 line of totals. Exit status 1 when anything failed, and with `CI=true` also when a test was left out because something
@@ -243,10 +243,11 @@ def everything(outcome: Outcome) -> None:
         pytest(outcome, "pytest", "tests", *WITHOUT, *SIDE_BY_SIDE, "-m", "not long")
         on_the_older_hub(outcome)
         jest(outcome)
-        if chromium():  # one page after another: half of the machine is left to the containers
-            pytest(outcome, "browser", "tests/ui", "-m", "not long")
     # Alone, because it measures seconds. Where vLLM cannot be had its tests say so themselves.
     pytest(outcome, "vllm", "tests/vllm/contract", "-m", "not long")
+    # Not beside the containers: Chromium gives up what it loads whenever Docker makes a network or takes one away.
+    if chromium():
+        pytest(outcome, "browser", "tests/ui", "-m", "not long")
 
 
 def quick(outcome: Outcome) -> None:

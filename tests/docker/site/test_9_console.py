@@ -53,6 +53,8 @@ def test_a_limit_for_one_person_is_in_her_panel_within_seconds_and_in_nobody_els
     save(admin)
     wait_until(lambda: site.me("ada")["day"].get("limit") == 10, "the gateway to go by it")
     assert site.me("ben")["day"].get("limit") is None
+    served = {each["id"] for each in site.me("ada")["models"]}
+    wait_until(lambda: ada.ask("GET", "cellar/api/status")["default_model"] in served, "the workspace to know them")
     ada.panel.show()
     ada.panel.ask("One more question?")
     ada.panel.expect_state("error", seconds=30)

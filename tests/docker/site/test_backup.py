@@ -30,6 +30,9 @@ from tests.docker.site.stream import Stream
 from tests.ui.lab import wait_until
 
 pytestmark = pytest.mark.timeout(900)
+again = pytest.mark.long
+"""A whole site is ended and restored once more, which takes more than a minute. What differs from the restores that are
+always tested is tested at each step by tests/hub/backup."""
 WRITE = """
 import os
 os.makedirs("work", exist_ok=True)
@@ -229,6 +232,7 @@ def test_a_site_that_is_lost_comes_back_whole_from_a_backup_that_was_made_under_
     assert "The audit is whole." in site.command("audit", "verify")
 
 
+@again
 def test_over_a_site_that_went_on_what_is_lost_is_told(kept: Keeping, ada: Person) -> None:
     site, target = kept.site, kept.site.folder / "before.tar"
     kept.done("backup", "--to", str(target))
@@ -260,7 +264,7 @@ def test_over_a_site_that_went_on_what_is_lost_is_told(kept: Keeping, ada: Perso
     assert "whole but for what was lost" in site.command("audit", "verify"), "and the chain goes on"
 
 
-@pytest.mark.parametrize("moment", ["machine.tar", "exchanged"])
+@pytest.mark.parametrize("moment", [pytest.param("machine.tar", marks=again), "exchanged"])
 def test_killed_in_the_midst_nothing_is_half_restored_and_what_was_there_comes_back(
     kept: Keeping, ada: Person, moment: str
 ) -> None:
@@ -290,6 +294,7 @@ def test_killed_in_the_midst_nothing_is_half_restored_and_what_was_there_comes_b
     assert "NOT" not in site.command("audit", "verify")
 
 
+@again
 def test_a_backup_that_does_not_start_is_taken_back(kept: Keeping, ada: Person, tmp_path: Path) -> None:
     """What is restored is good by its sums and bad by its content: an administrator's policy that says nothing."""
     site = kept.site

@@ -135,6 +135,12 @@ class ASite:
             how = {"conversations": conversations, "sealed": False}
             return pack(out, self.machine(), self.volumes, self.homes, self.spool, **how)
 
+    def lose(self) -> None:
+        """Everything: its volumes and users' homes are empty, as on a new machine."""
+        for volume in staging.all_volumes(self.volumes, self.homes):
+            shutil.rmtree(volume)
+            volume.mkdir()
+
     def stage(self, backup: Path) -> dict[str, bytes]:
         """The machine's files."""
         out = io.BytesIO()

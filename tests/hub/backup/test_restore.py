@@ -66,9 +66,7 @@ def test_a_site_becomes_what_it_was(changed: ASite, backup: Path) -> None:
 
 def test_into_empty_volumes_too(changed: ASite, backup: Path) -> None:
     mode = (changed.volumes / "gateway-data" / "audit-keys").stat().st_mode
-    for volume in staging.all_volumes(changed.volumes, changed.homes):
-        shutil.rmtree(volume)
-        volume.mkdir()
+    changed.lose()
     changed.restore(backup)
     changed.each(staging.finish)
     assert users(changed) == ["ada"]
@@ -242,9 +240,7 @@ def heads(site: ASite) -> Path:
 def test_a_site_that_was_lost_whole_verifies_as_if_nothing_had_been(site: ASite, backup: Path) -> None:
     site.backup(backup)
     site.ask(4, 9)
-    for volume in staging.all_volumes(site.volumes):
-        shutil.rmtree(volume)
-        volume.mkdir()
+    site.lose()
     site.restore(backup)
     assert renew_gateway(site.env) == ["nothing that the audit's second place knows was lost"]
     site.each(staging.finish)
@@ -283,9 +279,7 @@ def test_a_dump_that_is_older_than_the_files_is_whole_when_it_comes_back(site: A
     site.ask(4, 9)
     database.write_bytes(dump)
     site.pack(backup)
-    for volume in staging.all_volumes(site.volumes):
-        shutil.rmtree(volume)
-        volume.mkdir()
+    site.lose()
     site.restore(backup)
     assert renew_gateway(site.env) == ["nothing that the audit's second place knows was lost"]
     site.each(staging.finish)

@@ -94,6 +94,16 @@ def test_a_cell_is_mentioned_by_its_number_and_by_its_words(panel: Panel, lab: L
     expect(panel.pills.last).to_contain_text("Cell 2")
 
 
+def test_enter_before_the_new_list_is_there_means_the_first_of_it(panel: Panel, lab: Lab, model: FakeVLLM) -> None:
+    open_notebook(panel, lab, code("alpha = 1", "one"), code("def beta():\n    pass", "two"))
+    panel.text.press_sequentially("@alpha")
+    expect(panel.page.get_by_role("option", name=re.compile("Cell 1: alpha")).first).to_be_visible()
+    panel.text.fill("@beta")
+    panel.text.press("Enter")
+    expect(panel.pills.last).to_contain_text("Cell 2")
+    expect(panel.text).to_have_value("")
+
+
 def test_a_file_of_the_workspace_is_mentioned(panel: Panel, lab: Lab, model: FakeVLLM) -> None:
     lab.write("data/prices.csv", "day,price\nmonday,3\n")
     open_notebook(panel, lab, code("alpha = 1", "one"))

@@ -106,6 +106,7 @@ function Box(props: IBoxProps): JSX.Element {
   const named =
     text.trigger?.kind === 'mention' && !isSpaced(text.trigger.query);
   const drawn = open || named;
+  const pickActive = usePickActive(props, text, menu);
   const keyPressed = (
     event: React.KeyboardEvent<HTMLTextAreaElement>
   ): void => {
@@ -118,7 +119,7 @@ function Box(props: IBoxProps): JSX.Element {
     const { running } = chat;
     const { sendWith } = props;
     const action = text.keyPressed(event, { menu: open, running, sendWith });
-    act(props, text, menu, action);
+    act(props, text, menu, pickActive, action);
   };
   return (
     <div className="jp-Cellar-box">
@@ -168,6 +169,7 @@ function act(
   props: IBoxProps,
   text: IText,
   menu: IMenu,
+  pickActive: () => void,
   action: KeyAction
 ): void {
   switch (action) {
@@ -183,12 +185,40 @@ function act(
     case 'menu-previous':
       return menu.move(-1);
     case 'menu-pick':
-      return menu.current
-        ? pick(props, text, menu.rows[menu.active])
-        : undefined;
+      return pickActive();
     case 'menu-close':
       return text.closeMenu();
   }
+}
+
+/**
+ * Picks the active row. While the rows still answer what was typed before, the key is
+ * remembered and means the first row of the answer, unless more is typed until then.
+ */
+function usePickActive(props: IBoxProps, text: IText, menu: IMenu): () => void {
+  const wanted = React.useRef<string | null>(null);
+  const query = text.trigger?.query ?? null;
+  const row = menu.rows[menu.active];
+  React.useEffect(() => {
+    if (
+      wanted.current === null ||
+      (wanted.current === query && !menu.current)
+    ) {
+      return;
+    }
+    const picks = wanted.current === query && row !== undefined;
+    wanted.current = null;
+    if (picks) {
+      pick(props, text, row);
+    }
+  });
+  return () => {
+    if (menu.current) {
+      pick(props, text, row);
+    } else {
+      wanted.current = query;
+    }
+  };
 }
 
 /** A row of the menu was chosen. */

@@ -1,5 +1,5 @@
 """Runs the parts of `make check`, `make test`, `make test-quick` and `make test-long`, one after another; the tests in
-containers, which mostly wait, beside those that need neither container nor browser.
+containers, which mostly wait, beside those that need none.
 
 A part that fails does not stop the next one; at the end stand the time of each part, what did not run and why, and one
 line of totals. Exit status 1 when anything failed, and with `CI=true` also when a test was left out because something
@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -31,8 +32,10 @@ REPORTS = ROOT / ".pytest_cache" / "reports"
 IN_CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
 WITHOUT = ("--ignore=tests/ui", "--ignore=tests/docker", "--ignore=tests/vllm/contract")
 SIDE_BY_SIDE = ("-n", str((os.cpu_count() or 1) + 1), "--dist", "loadfile", "--no-loadscope-reorder")
-"""Half of the time these tests wait. Chromium's do not, and all of Docker's tests share one engine. tests/conftest.py
+"""Half of the time these tests wait. All of Docker's tests share one engine. tests/conftest.py
 says which begin first."""
+TWO_BROWSERS = ("-n", "2", "--dist", "loadfile")
+WHEEL = "tests/ui/test_wheel.py"
 NO_TESTS = 5  # pytest's exit status when it collected nothing
 
 
@@ -56,6 +59,16 @@ class Outcome:
 
 def heading(text: str, screen: IO[str] | None = None) -> None:
     print(f"\n{'─' * 4} {text} {'─' * max(0, 100 - len(text))}", file=screen, flush=True)
+
+
+def apart(command: Sequence[str]) -> list[str] | None:
+    """The command in a network of its own, with loopback alone; None where only root could, or nobody can."""
+    alone = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
+    try:
+        made = subprocess.run([*alone, "true"], capture_output=True).returncode == 0
+    except OSError:
+        return None
+    return [*alone, *command] if made else None
 
 
 def part(
@@ -150,10 +163,18 @@ def check(outcome: Outcome) -> None:
 
 
 def pytest(
-    outcome: Outcome, name: str, *arguments: str, may_be_empty: bool = False, env: Mapping[str, str] | None = None
+    outcome: Outcome,
+    name: str,
+    *arguments: str,
+    may_be_empty: bool = False,
+    env: Mapping[str, str] | None = None,
+    alone: bool = False,
 ) -> None:
+    """`alone`: in a network of its own, where that can be made."""
     report = REPORTS / f"{re.sub(r'[^a-z0-9]+', '-', name.lower())}.xml"
     command = [sys.executable, "-m", "pytest", "-q", "--durations=10", f"--junitxml={report}", *arguments]
+    if alone:
+        command = apart(command) or command
     REPORTS.mkdir(parents=True, exist_ok=True)
     report.unlink(missing_ok=True)
     part(outcome, name, command, also_fine=(NO_TESTS,) if may_be_empty else (), env=env)
@@ -239,15 +260,22 @@ def everything(outcome: Outcome) -> None:
     apt_install(outcome, [*engine.packages(), *vllm_cpu.packages()])
     build(outcome)
     check(outcome)
+    # Chromium gives up what it loads whenever Docker makes a network or takes one away: beside the containers it has a
+    # network of its own. The wheel is installed from a registry, and waits until no container is made.
+    in_a_browser = partial(pytest, outcome, "browser", "tests/ui", f"--ignore={WHEEL}", *TWO_BROWSERS, alone=True)
+    separate = apart(["true"]) is not None
     with beside(outcome, in_containers):
         pytest(outcome, "pytest", "tests", *WITHOUT, *SIDE_BY_SIDE, "-m", "not long")
         on_the_older_hub(outcome)
         jest(outcome)
+        if chromium() and separate:
+            in_a_browser("-m", "not long")
+    if chromium() and not separate:
+        in_a_browser("-m", "not long")
+    if chromium():
+        pytest(outcome, "wheel", WHEEL, "-m", "not long")
     # Alone, because it measures seconds. Where vLLM cannot be had its tests say so themselves.
     pytest(outcome, "vllm", "tests/vllm/contract", "-m", "not long")
-    # Not beside the containers: Chromium gives up what it loads whenever Docker makes a network or takes one away.
-    if chromium():
-        pytest(outcome, "browser", "tests/ui", "-m", "not long")
 
 
 def quick(outcome: Outcome) -> None:

@@ -83,9 +83,12 @@ class Served:
         """Until a metric has that value; the seconds that took."""
         started = time.monotonic()
         seen: list[tuple[float, float]] = []
+        waits: list[float] = []
 
         def has_it() -> bool:
+            asked = time.monotonic()
             found = self.metric(name)
+            waits.append(time.monotonic() - asked)
             seen.append((round(time.monotonic() - started, 1), found))
             return found == value
 
@@ -94,6 +97,7 @@ class Served:
             wait_until(has_it, f"{name} to be {value:g}", timeout=seconds, every=0.1)
         except AssertionError as error:
             error.add_note(f"(seconds, value) last seen: {seen[-10:]} of {len(seen)}")
+            error.add_note(f"slowest answer of /metrics: {max(waits):.1f} s; load of the machine: {os.getloadavg()}")
             raise
         return time.monotonic() - started
 

@@ -143,7 +143,7 @@ class Page(HubOAuthenticated, RequestHandler):  # type: ignore[misc]  # jupyterh
         found: str = self.hub_auth.get_token(self) or ""
         return found
 
-    async def ask_hub(self, method: str, path: str, body: Any = None, **params: str | int) -> Any:
+    async def ask_hub(self, method: str, path: str, body: Any = None, **params: str | int | list[str]) -> Any:
         """With the token of whoever looks. Raises HubSays."""
         return await self.desk.hub.ask(self.token, method, path, body, params or None)
 

@@ -24,13 +24,13 @@ from .hub import GROUPS, HubSays, account_path, epoch, group_path, user_path
 from .overview import DAYS, day_bars
 from .page import Page
 from .policy import PolicyPage
-from .rights import models_of
+from .rights import models_are_away, models_of
 from .rules import RulesForm
 from .tokens import shown_tokens
 
 ROWS = 50
-MOST_ACCOUNTS = 1000
-"""Accounts that wait or are blocked, as the list marks them."""
+LISTED = ("waiting", "blocked")
+"""States by which accounts are listed, whether the hub has such a user or not."""
 RECENT = 12
 PASSWORD = "{name} may log in with the password {password} – it is shown only now."
 T = TypeVar("T")
@@ -69,21 +69,26 @@ class UsersPage(Page):
         """`asks`: whose the files are that an earlier user of that name has left."""
         part, state, number = self.field("q", 64).strip(), self.field("state"), self.number_field("page")
         waiting, blocked, found = await asyncio.gather(
-            self.accounts("waiting"), self.accounts("blocked"), self._found(part, state, number)
+            self._accounts(state="waiting", limit=1),
+            self._accounts(state="blocked", limit=1),
+            self._found(part, state, number),
         )
         users, total = found
         names = [each["name"] for each in users]
+        known = users
+        if names and state not in LISTED:
+            known = (await self._accounts(name=names, limit=len(names)))["accounts"]
+        states = {each["name"]: each["state"] for each in known}
         month = Span(first=self.desk.today.replace(day=1), last=self.desk.today)
         sums: list[Sum] = []
         if names:
             sums = await self.desk.read(lambda conn: usage_by(conn, ["user"], month, users=names))
         used = {each.user: each for each in sums}
         policy = self.desk.policy_file.current()
-        states = {each["name"]: each["state"] for each in (*waiting["accounts"], *blocked["accounts"])}
         rows = [
             {
                 "user": each,
-                "state": states.get(each["name"], "allowed"),
+                "state": states.get(each["name"], "none"),
                 "month": used.get(each["name"], Sum()).tokens,
                 "limit": policy.for_(each["name"], each.get("groups", ())).quota.per_month,
                 "server": server_of(each),
@@ -105,19 +110,19 @@ class UsersPage(Page):
             typed=typed,
             asks=asks,
             admin=admin,
+            by_account=state in LISTED,
+            since=any(each.get("since") for each in users),
+            notes=any(each.get("note") for each in users),
         )
 
-    async def accounts(self, state: str) -> dict[str, Any]:
-        found: dict[str, Any] = await self.ask_hub("GET", "/cellar/accounts", state=state, limit=MOST_ACCOUNTS)
+    async def _accounts(self, **asked: Any) -> dict[str, Any]:
+        found: dict[str, Any] = await self.ask_hub("GET", "/cellar/accounts", **asked)
         return found
 
     async def _found(self, part: str, state: str, number: int) -> tuple[list[dict[str, Any]], int]:
-        if state in ("waiting", "blocked"):  # who waits is no user of the hub yet
-            found = await self.ask_hub(
-                "GET", "/cellar/accounts", state=state, name_filter=part, offset=number * ROWS, limit=ROWS
-            )
-            users = [{"name": each["name"], "note": each.get("note", "")} for each in found["accounts"]]
-            return users, int(found["total"])
+        if state in LISTED:  # who waits is no user of the hub yet
+            found = await self._accounts(state=state, name_filter=part, offset=number * ROWS, limit=ROWS)
+            return found["accounts"], int(found["total"])
         running = "active" if state == "running" else ""
         return await self.desk.hub.users(self.token, offset=number * ROWS, limit=ROWS, part=part, state=running)
 
@@ -155,6 +160,7 @@ class UserPage(PolicyPage):
             mine=mine,
             allowed=allowed,
             models=models_of(self.desk.live.last, allowed, mine),
+            away=models_are_away(self.desk.live.last),
             usage=now,
             recent=recent,
             chart=day_bars(by_day, self._month, self.words),

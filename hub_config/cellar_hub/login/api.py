@@ -147,7 +147,8 @@ class AccountList(AccountsHandler):
         if state and state not in STATES:
             raise HTTPError(400, "%s", f"state must be one of {', '.join(STATES)}")
         offset, limit = self._number("offset", 0), min(MOST, self._number("limit", 100))
-        total, found = self.book.listed(state, part, offset, limit)
+        names = self.get_arguments("name")[:MOST]
+        total, found = self.book.listed(state, part, offset, limit, names)
         kind = self.authenticator.kind
         self.say({"total": total, "kind": kind, "accounts": [msgspec.to_builtins(each) for each in found]})
 

@@ -110,11 +110,11 @@ class Files:
                     break
                 whole.update(block)
                 out.write(block)
+                out.flush()  # what is written counts, if this is killed
                 progress(len(block))
             if written != blob.size or whole.hexdigest() != blob.sha256:
                 out.truncate(0)
                 raise BadMedia(f"The chunks of {blob.sha256} are good, and do not make it: the manifest is wrong.")
-            out.flush()
             os.fsync(out.fileno())
 
 

@@ -77,9 +77,9 @@ def check_fits(root: Root, manifest: Manifest) -> None:
 def load(
     root: Root, media: Media, bundle: tuple[Manifest, bytes], signed: Signed, engine: Engine, say: Callable[[str], None]
 ) -> Release:
-    """The release, current. `bundle`: the manifest and its bytes. Unusable, BadMedia, EngineError: nothing was switched.
+    """The release, current; to be called under `root.locked()`. `bundle`: the manifest and its bytes.
 
-    To be called under `root.locked()`.
+    Unusable, BadMedia, EngineError, OSError: nothing was switched.
     """
     manifest, text = bundle
     check_fits(root, manifest)

@@ -11,7 +11,8 @@ uncompressed: its hash is the layer's diff id) or an image's configuration (its 
 once, whoever shares it.
 
 A delta (`since`) lists everything that the release is made of, as a whole bundle does; a blob without chunks is one
-that the loaded bundle `since` has.
+that the loaded bundle `since` has. A layer may be left out only where an image of `since` has it on the same layers
+below: Docker knows a layer by all that it stands on (`engine.chains`, `engine.lacking`), and releases keep none.
 
 The id is the sha256 of everything else in the manifest, so that one id is one content. What is signed is the bytes of
 manifest.json. Reading is strict: unknown, missing or repeated keys, a path that leads out, anything named twice or

@@ -12,7 +12,21 @@ from collections.abc import Callable
 from typing import Any
 
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
+LAST = "const last = [...document.querySelectorAll(arguments[0])].pop();"
 KEYS = {"Enter": "\ue007", "Shift": "\ue008"}
+FEATURES = (
+    "AutofillServerCommunication",
+    "CertificateTransparencyComponentUpdater",
+    "DialMediaRouteProvider",
+    "GlobalMediaControls",
+    "InterestFeedContentSuggestions",
+    "MediaRouter",
+    "NetworkTimeServiceQuerying",
+    "OptimizationHints",
+    "SegmentationPlatform",
+    "Translate",
+)
+"""Of Chromium, off: they ask its maker's servers."""
 FLAGS = (
     "--headless=new",
     "--no-sandbox",  # the container is the sandbox: no capability, no way to gain one
@@ -30,9 +44,7 @@ FLAGS = (
     "--disable-domain-reliability",
     "--disable-extensions",
     "--disable-sync",
-    "--disable-features=AutofillServerCommunication,CertificateTransparencyComponentUpdater,DialMediaRouteProvider,"
-    "GlobalMediaControls,InterestFeedContentSuggestions,MediaRouter,NetworkTimeServiceQuerying,OptimizationHints,"
-    "SegmentationPlatform,Translate",
+    f"--disable-features={','.join(FEATURES)}",
     "--window-size=1280,900",
     "--user-data-dir=/tmp/profile",
 )
@@ -132,16 +144,11 @@ class Browser:
 
     def text(self, selector: str) -> str:
         """Of the last element of this kind; empty where there is none."""
-        code = "const all = document.querySelectorAll(arguments[0]); return all.length ? all[all.length-1].innerText : ''"
-        return str(self.script(code, selector))
+        return str(self.script(f"{LAST} return last ? last.innerText : ''", selector))
 
     def attribute(self, selector: str, name: str) -> str:
         """Of the last element of this kind; empty where there is none."""
-        code = (
-            "const all = document.querySelectorAll(arguments[0]);"
-            "return all.length ? all[all.length-1].getAttribute(arguments[1]) || '' : ''"
-        )
-        return str(self.script(code, selector, name))
+        return str(self.script(f"{LAST} return last ? last.getAttribute(arguments[1]) || '' : ''", selector, name))
 
     def picture(self) -> str:
         """PNG in base64."""

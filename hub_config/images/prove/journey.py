@@ -114,7 +114,7 @@ class Journey:
 
     def _kernel_is_idle(self) -> bool:
         self.browser.click(".jp-Notebook .jp-Cell .cm-content")
-        return "| Idle" in self.browser.text(".jp-StatusBar-TextItem[title*='ernel'], #jp-bottom-panel, #jp-main-statusbar")
+        return "| Idle" in self.browser.text("#jp-main-statusbar")
 
     def _cell_ran(self) -> bool:
         if self.browser.visible(".jp-Dialog button.jp-mod-accept"):
@@ -137,7 +137,8 @@ class Journey:
 
 
 def tell(**what: Any) -> None:
-    print(json.dumps(what), flush=True)
+    sys.stdout.write(json.dumps(what) + "\n")
+    sys.stdout.flush()
 
 
 def main() -> int:

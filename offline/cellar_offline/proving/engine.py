@@ -20,7 +20,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 from cellar_offline.proving import namespaces
 from cellar_offline.proving.namespaces import Unsealed
@@ -59,7 +59,7 @@ class Engine:
         self.folder = folder
         self.socket = folder / "docker.sock"
         self._created = created
-        self._process: Optional[subprocess.Popen[bytes]] = None
+        self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def environment(self) -> dict[str, str]:
@@ -107,14 +107,14 @@ class Engine:
     def answers(self) -> bool:
         return self.socket.exists() and self._docker("version", "--format", "{{.Server.Version}}").returncode == 0
 
-    def docker(self, *arguments: str, given: Optional[str] = None) -> str:
+    def docker(self, *arguments: str, given: str | None = None) -> str:
         """What `docker` says. Unsealed with its last words."""
         done = self._docker(*arguments, given=given)
         if done.returncode != 0:
             raise Unsealed(f"docker {' '.join(arguments[:2])} failed: {done.stderr.strip()[-1500:]}")
         return done.stdout
 
-    def _docker(self, *arguments: str, given: Optional[str] = None) -> subprocess.CompletedProcess[str]:
+    def _docker(self, *arguments: str, given: str | None = None) -> subprocess.CompletedProcess[str]:
         command = ["docker", *arguments]
         return subprocess.run(command, input=given, capture_output=True, text=True, env=self.environment)
 

@@ -20,7 +20,7 @@ Who = Callable[[int, Optional[Packet]], str]
 class Attempt:
     """Something that wanted out; the same again adds to its count. Times are seconds since the epoch."""
 
-    leg: Optional[int]
+    leg: int | None
     kind: str  # "connection" or "lookup"
     target: str  # "203.0.113.9 port 443 tcp", "example.com A"
     name: str  # what was looked up; ""
@@ -36,7 +36,7 @@ class Ledger:
     def __init__(self, who: Who) -> None:
         self._who = who
         self._lock = threading.Lock()
-        self._attempts: dict[tuple[Optional[int], str, str], Attempt] = {}
+        self._attempts: dict[tuple[int | None, str, str], Attempt] = {}
         self._controls: set[tuple[int, int, str]] = set()  # round, leg, kind
         self._rounds: list[Round] = []
 
@@ -60,7 +60,7 @@ class Ledger:
         port = f" port {packet.port}" if packet.port else ""
         self._add(leg, "connection", f"{packet.destination}{port} {packet.protocol}", "", packet)
 
-    def lookup(self, leg: Optional[int], name: str, kind: str, asked: str) -> None:
+    def lookup(self, leg: int | None, name: str, kind: str, asked: str) -> None:
         """A question to the resolver, which it has not answered yet."""
         for each in self._rounds:
             if leg is not None and name == each.name(leg):
@@ -69,7 +69,7 @@ class Ledger:
                 return
         self._add(leg, "lookup", f"{name} {kind}".strip(), name, None)
 
-    def _add(self, leg: Optional[int], kind: str, target: str, name: str, packet: Optional[Packet]) -> None:
+    def _add(self, leg: int | None, kind: str, target: str, name: str, packet: Packet | None) -> None:
         now = time.time()
         key = (leg, kind, target)
         with self._lock:
@@ -92,8 +92,8 @@ class Ledger:
         with self._lock:
             return sorted(self._attempts.values(), key=lambda each: each.first)
 
-    def missing(self, which: Round, legs: Iterable[int], kinds: Iterable[str] = controls.KINDS) -> list[tuple[int, str]]:
+    def missing(self, which: Round, legs: Iterable[int]) -> list[tuple[int, str]]:
         """Controls of a round that were not counted."""
         with self._lock:
-            wanted = [(leg, kind) for leg in legs for kind in kinds]
+            wanted = [(leg, kind) for leg in legs for kind in controls.KINDS]
             return [each for each in wanted if (which.number, *each) not in self._controls]

@@ -65,7 +65,7 @@ def _in_a_thread(call: Callable[[], None]) -> None:
     def run() -> None:
         try:
             call()
-        except BaseException as problem:  # raised again below, in the thread that asked
+        except BaseException as problem:  # noqa: BLE001 - raised again below, in the thread that asked
             problems.append(problem)
 
     thread = threading.Thread(target=run)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 import struct
 from dataclasses import dataclass
-from typing import Optional
 
 TCP, UDP, ICMP, ICMP6 = 6, 17, 1, 58
 PROTOCOLS = {TCP: "tcp", UDP: "udp", ICMP: "icmp", ICMP6: "icmpv6"}
@@ -26,7 +25,7 @@ class Packet:
     port: int
 
 
-def parse_packet(data: bytes) -> Optional[Packet]:
+def parse_packet(data: bytes) -> Packet | None:
     """From the bytes of an IP packet, which may be cut short; None for what is no IP and for the kernel's own talk
     with the link."""
     if len(data) >= 20 and data[0] >> 4 == 4:

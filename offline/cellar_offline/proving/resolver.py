@@ -33,7 +33,7 @@ Asked = Callable[[Optional[int], str, str, str], None]
 class Desk:
     """A socket that takes questions; `leg` is whose container it is in, None in the sink."""
 
-    leg: Optional[int]
+    leg: int | None
     tcp: bool
 
 
@@ -61,7 +61,7 @@ class Resolver:
         with contextlib.suppress(OSError):
             namespaces.within(namespace, lambda: self._listen(socket.AF_INET, "127.0.0.1", leg))
 
-    def _listen(self, family: int, address: str, leg: Optional[int]) -> None:
+    def _listen(self, family: int, address: str, leg: int | None) -> None:
         udp = socket.socket(family, socket.SOCK_DGRAM)
         tcp = socket.socket(family, socket.SOCK_STREAM)
         for each in (udp, tcp):
@@ -145,4 +145,4 @@ def _as_sender(note: tuple[int, int, bytes]) -> tuple[int, int, bytes]:
     level, kind, data = note
     if level == socket.IPPROTO_IP:
         return level, kind, struct.pack("=I4s4s", 0, data[8:12], b"\0" * 4)
-    return level, kind, data
+    return level, kind, data[:16] + b"\0" * 4

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 from cellar_offline.proving import controls, namespaces, processes
 from cellar_offline.proving.controls import Round
@@ -130,7 +130,7 @@ class Seal:
             name = which.name(resident.leg)
             namespaces.within(resident.namespace, lambda: controls.look_up(server, name))
 
-    def _who(self, leg: int, packet: Optional[Packet]) -> str:
+    def _who(self, leg: int, packet: Packet | None) -> str:
         resident = self.residents.get(leg)
         if resident is None:
             return ""

@@ -21,7 +21,6 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Optional
 
 from cellar_offline.proving import namespaces
 from cellar_offline.proving.namespaces import NAME
@@ -36,7 +35,7 @@ RULE = {
     "iptables": ("icmp", ("destination-unreachable",)),
     "ip6tables": ("icmpv6", ("destination-unreachable", "130", "131", "132", "133", "134", "135", "136", "137", "143")),
 }
-"""What is let through besides questions: a kernel's answer to an answer that came too late, and, of IPv6, neighbours."""
+"""What is let through besides questions: what a kernel says of an answer that came too late; of IPv6, neighbours."""
 TABLE = "raw"
 CHAIN = "PREROUTING"
 SNAP = 256  # bytes of a packet that are read
@@ -63,7 +62,7 @@ class Leg:
         return str(ipaddress.IPv6Address(IPV6) - 1 + self.number)
 
 
-def leg_of(address: str) -> Optional[int]:
+def leg_of(address: str) -> int | None:
     """The number of the leg that has this address."""
     with contextlib.suppress(ValueError):
         if "%" not in address:
@@ -148,7 +147,7 @@ class Sink:
         while not self._ended.is_set():
             try:
                 data, sender = self._tap.recvfrom(SNAP)
-            except socket.timeout:  # noqa: UP041 - TimeoutError only since Python 3.10
+            except socket.timeout:  # only since Python 3.10 the same as TimeoutError
                 continue
             except OSError:
                 return
@@ -200,8 +199,9 @@ def _receive_leg(leg: Leg) -> None:
         [
             f"link set {leg.interface} up",
             f"addr add {IPV6}/128 dev {leg.interface} nodad",  # who asks for a neighbour asks for one of the interface
-            f"route add {leg.ipv4}/32 dev {leg.interface} src {IPV4}",
-            f"route add {leg.ipv6}/128 dev {leg.interface} src {IPV6}",
+            # where the way to the whole world lies, too: the kernel looks there first
+            f"route add {leg.ipv4}/32 dev {leg.interface} src {IPV4} table local",
+            f"route add {leg.ipv6}/128 dev {leg.interface} src {IPV6} table local",
         ]
     )
 
@@ -220,5 +220,3 @@ def _take_leg(leg: Leg) -> None:
             *ways,
         ]
     )
-
-

@@ -23,7 +23,7 @@ Files of a release, by path:
     hub_config/compose/... hub_config/cellar_vllm/...   as they lie in the source: the compose files name each other
     hub_config/compose/images.json     which image is for which service or setting
     target.json                        what the target's checks go by (`target.py`)
-    weights/NAME/...  wheels/...  docs/...  licences/...  cellar-offline.pyz  sbom.cdx.json  MANIFEST.md
+    weights/NAME/...  wheels/...  docs/...  licences/...  cellar-offline.pyz  sbom.cdx.json  MANIFEST.md  MANIFEST.ko.md
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ FORMAT = "cellar-bundle-1"
 NAME = "manifest.json"
 SIGNATURE = "manifest.json.sig"
 CHUNKS = "chunks"
-OUTSIDE = ("cellar-offline.pyz", "MANIFEST.md", "sbom.cdx.json")
+OUTSIDE = ("cellar-offline.pyz", "MANIFEST.md", "MANIFEST.ko.md", "sbom.cdx.json")
 """Files of the bundle of which a plain copy may lie beside the manifest; `verify` compares them."""
 KINDS = ("wheel", "weights", "config", "doc", "tool")
 PLAIN, ZLIB = "plain", "zlib"

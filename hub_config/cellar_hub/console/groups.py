@@ -15,6 +15,8 @@ from .rules import RulesForm, said
 
 MEMBERS = 200
 """Of a group that are shown at once."""
+LONGEST_LIST = 5000
+"""Characters of the names of people who are added together."""
 
 
 class GroupsPage(PolicyPage):
@@ -36,6 +38,9 @@ class GroupsPage(PolicyPage):
                 return self.done(group_path(name)[1:], "The group {name} is there now.", name=name)
         self.set_status(409)
         return await self._show(name)
+
+    async def again(self, *path: str) -> None:
+        await self._show(self.field("name", LONGEST_NAME))
 
     async def _show(self, typed: str = "") -> None:
         groups = await self.ask_hub("GET", GROUPS)
@@ -80,8 +85,11 @@ class GroupPage(PolicyPage):
             return await self._show(name)
         raise HTTPError(400, "There is no such action.")
 
+    async def again(self, *path: str) -> None:
+        await self._show(path[0], self.form_sent() if self.field("action") == "rules" else None)
+
     async def _join(self, name: str) -> None:
-        users = list(dict.fromkeys(self.field("users", 5000).replace(",", " ").split()))
+        users = list(dict.fromkeys(self.field("users", LONGEST_LIST).replace(",", " ").split()))
         async with AsyncExitStack() as deeds:
             for user in users:
                 await deeds.enter_async_context(self.desk.watching(self.name, "group.join", user, {"group": name}))
@@ -127,5 +135,6 @@ class GroupPage(PolicyPage):
             more=max(0, len(found) - MEMBERS),
             total=len(members),
             part=part,
+            people=self.field("users", LONGEST_LIST),
             **rules,
         )

@@ -6,6 +6,7 @@ import asyncio
 import difflib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from cellar.settings import SettingsError
@@ -14,13 +15,15 @@ from tornado.web import HTTPError
 from cellar_hub.policy import NO_POLICY, Allowed, read_toml
 from cellar_hub.policybook import Conflict, PolicyBook, Revision
 from cellar_hub.policyedit import change
+from cellar_hub.store import StoreDown
 
 from .page import Page
 from .rules import NotANumber, RulesForm, changes_of, form_of, form_sent, said
-from .terms import FEATURE_NAMES
+from .terms import POLICY_NAMES
 
 LONGEST_TEXT = 4 * 1024 * 1024
 LONGEST_TABLE = 100_000
+NO_FILE = "This site has no policy file: CELLAR_POLICY is not set."
 SHOWN = 50
 """Revisions in the list."""
 
@@ -29,6 +32,8 @@ class PolicyPage(Page):
     """Pages that show the policy and change it."""
 
     nav = "groups"
+    is_late = False
+    """Whether somebody else has saved meanwhile."""
 
     @property
     def book(self) -> PolicyBook:
@@ -56,7 +61,7 @@ class PolicyPage(Page):
         if not why:
             return ""
         if self.desk.settings.policy is None:
-            return self.words("This site has no policy file: CELLAR_POLICY is not set.")
+            return self.words(NO_FILE)
         if not self.book.path.is_file():
             return self.words("The policy file is gone. What it said last counts until the services are started anew.")
         return self.words("The policy file of this site is managed elsewhere, and can only be read here.")
@@ -67,42 +72,61 @@ class PolicyPage(Page):
             await self.desk.record(self.name, "policy.change", subject, detail)
             await asyncio.to_thread(self.book.save, text, based_on=based_on, by=self.name)
         except Conflict as conflict:
+            self.is_late = True
             self.error = self.words(
                 "{who} has changed the policy meanwhile. Nothing of yours is saved yet: what you typed stands below. "
                 "Look at what is there now, and save again.",
                 who=conflict.now.by or self.words("Somebody"),
             )
         except SettingsError as problem:
-            self.error = self.words("Not saved: {problem}", problem=str(problem))
+            self.error = self.words("Not saved: {problem}", problem=self.said_of(problem))
+        except StoreDown:
+            self.error = self.words("Cellar's database does not answer. Please try again in a moment.")
+            self.set_status(503)
+            return False
         else:
             self.desk.policy_file.look()
             return True
-        await self.desk.record(self.name, "policy.change.failed", subject)
+        with suppress(StoreDown):
+            await self.desk.record(self.name, "policy.change.failed", subject)
         self.set_status(409)
         return False
 
+    def based_on(self, now: Revision | None) -> str:
+        """On which revision the form stands that is shown. A refused one stands on what its writer has seen, unless
+        they were just told that there is something newer."""
+        sent = "" if self.is_late else self.get_body_argument("based_on", "")[:255]
+        return sent or (now.id if now else "")
+
     async def save_rules(self, table: str, based_on: str) -> tuple[bool, RulesForm]:
         """What the form of a table says. (saved, the form as it was sent)."""
-        form = form_sent(lambda name: self.field(name, 2000), self.get_arguments)
-        now = await self.revision()
-        if now is None:
-            raise HTTPError(409, "This site has no policy file: CELLAR_POLICY is not set.")
+        form = self.form_sent()
         try:
+            now = await self.revision()
+            if now is None:
+                raise HTTPError(409, NO_FILE)
             changes = changes_of(table, table_in(now.text, table), form)
             text = change(now.text, *changes)
         except NotANumber as problem:
-            self.error = self.words("{field} must be a whole number.", field=self.words(LABELS[problem.name]))
+            self.error = self.words("{field} must be a whole number.", field=self.words(POLICY_NAMES[problem.name]))
             self.set_status(400)
             return False, form
         except SettingsError as problem:
-            self.error = self.words("Not saved: {problem}", problem=str(problem))
+            self.error = self.words("Not saved: {problem}", problem=self.said_of(problem))
             self.set_status(409)
             return False, form
         if not changes:
             return True, form
         if await self.save(text, based_on, table, said(changes)):
             return True, form
-        return False, await self._over_theirs(table, form)
+        return False, await self._over_theirs(table, form) if self.is_late else form
+
+    def form_sent(self) -> RulesForm:
+        return form_sent(lambda name: self.field(name, 2000), self.get_arguments)
+
+    def said_of(self, problem: SettingsError) -> str:
+        """In the reader's language where the words are known."""
+        return str(problem)
 
     async def _over_theirs(self, table: str, form: RulesForm) -> RulesForm:
         """What was typed, over what somebody else has saved meanwhile: sent again, it takes nothing of theirs back."""
@@ -126,11 +150,12 @@ class PolicyPage(Page):
             )
         policy = self.desk.policy_file.current()
         state = await self.desk.live.known()
+        sent_on = form is not None and not self.is_late
         models = sorted({model.id for server in state.servers for model in server.models} if state else ())
         return {
             "form": form or form_of(said_here),
-            "labels": LABELS,
-            "seen": json.dumps(said_here),
+            "labels": POLICY_NAMES,
+            "seen": self.get_body_argument("seen", "")[:LONGEST_TABLE] if sent_on else json.dumps(said_here),
             "inherited": {
                 "tokens_per_day": inherited.quota.per_day,
                 "tokens_per_month": inherited.quota.per_month,
@@ -139,7 +164,7 @@ class PolicyPage(Page):
                 "max_running": inherited.max_running,
                 "max_waiting": inherited.max_waiting,
             },
-            "based_on": now.id if now else "",
+            "based_on": self.based_on(now),
             "locked": locked,
             "choices": {
                 "models": models,
@@ -148,22 +173,6 @@ class PolicyPage(Page):
                 "profiles": sorted(policy.profiles),
             },
         }
-
-
-LABELS = {
-    "models": "Models",
-    "modes": "Modes of the panel",
-    "destinations": "Reachable in the building",
-    "profiles": "Profiles of workspaces, beside those open to all",
-    "tokens_per_day": "Tokens a day",
-    "tokens_per_month": "Tokens a month",
-    "requests_per_minute": "Requests a minute",
-    "max_tokens": "Longest answer, in tokens",
-    "max_running": "Questions at the model at once",
-    "max_waiting": "Questions in the queue",
-    **FEATURE_NAMES,
-}
-"""Of fields of the policy."""
 
 
 def table_in(text: str, table: str) -> dict[str, Any]:
@@ -179,14 +188,20 @@ class DefaultPage(PolicyPage):
     """What everybody may."""
 
     async def get(self) -> None:
-        self.show("default.html", **await self.rules("default", NO_POLICY.for_("", ())))
+        await self._show()
 
     async def post(self) -> None:
         saved, form = await self.save_rules("default", self.field("based_on"))
         if saved:
             self.done("policy/default", "Saved. It counts within seconds.")
         else:
-            self.show("default.html", **await self.rules("default", NO_POLICY.for_("", ()), form))
+            await self._show(form)
+
+    async def again(self, *path: str) -> None:
+        await self._show(self.form_sent())
+
+    async def _show(self, form: RulesForm | None = None) -> None:
+        self.show("default.html", **await self.rules("default", NO_POLICY.for_("", ()), form))
 
 
 class FilePage(PolicyPage):
@@ -196,7 +211,7 @@ class FilePage(PolicyPage):
         await self._show()
 
     async def post(self) -> None:
-        text = str(self.get_argument("text", "", strip=False)).replace("\r\n", "\n")
+        text = self._sent()
         if len(text) > LONGEST_TEXT:
             raise HTTPError(413, "The policy file is too large.")
         if await self.save(text, self.field("based_on"), "file", {"lines": text.count("\n")}):
@@ -204,12 +219,19 @@ class FilePage(PolicyPage):
         else:
             await self._show(text)
 
+    async def again(self, *path: str) -> None:
+        await self._show(self._sent())
+
+    def _sent(self) -> str:
+        return str(self.get_argument("text", "", strip=False)).replace("\r\n", "\n")
+
     async def _show(self, typed: str | None = None) -> None:
         now = await self.shown_revision()
         history = await asyncio.to_thread(self.book.history) if now else []
         self.show(
             "policy.html",
             now_there=now,
+            based_on=self.based_on(now),
             text=typed if typed is not None else now.text if now else "",
             differs=_difference(now.text, typed) if now and typed is not None else (),
             history=history[:SHOWN],

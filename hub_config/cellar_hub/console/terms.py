@@ -20,6 +20,34 @@ FEATURE_NAMES = {
     "search": "Search the workspace",
 }
 """Of the panel; texts of the pages, in English."""
+POLICY_NAMES = {
+    "models": "Models",
+    "modes": "Modes of the panel",
+    "destinations": "Reachable in the building",
+    "profiles": "Profiles of workspaces, beside those open to all",
+    "tokens_per_day": "Tokens a day",
+    "tokens_per_month": "Tokens a month",
+    "requests_per_minute": "Requests a minute",
+    "max_tokens": "Longest answer, in tokens",
+    "max_running": "Questions at the model at once",
+    "max_waiting": "Questions in the queue",
+    **FEATURE_NAMES,
+}
+"""Of fields of the policy."""
+FIELD_NAMES = {
+    **POLICY_NAMES,
+    "models_more": "Models",
+    "profiles_more": "Profiles of workspaces, beside those open to all",
+    **{f"reason_{name}": text for name, text in FEATURE_NAMES.items()},
+    "text": "Text",
+    "starts": "From",
+    "ends": "Until",
+    "name": "Name",
+    "port": "Port",
+    "to": "Leads to",
+    "users": "Add people",
+}
+"""Of fields of forms into which people type or in which they choose."""
 FAILED = ".failed"
 CHANGE = "change_"
 """How the audit's details of a changed policy are called, with a number behind."""

@@ -65,6 +65,9 @@ class UsersPage(Page):
         self.told = self.words(PASSWORD, name=added.name, password=added.password)
         return await self._show()
 
+    async def again(self, *path: str) -> None:
+        await self._show(self.field("name"), admin=bool(self.field("admin")))
+
     async def _show(self, typed: str = "", asks: bool = False, admin: bool = False) -> None:
         """`asks`: whose the files are that an earlier user of that name has left."""
         part, state, number = self.field("q", 64).strip(), self.field("state"), self.number_field("page")
@@ -201,6 +204,9 @@ class UserPage(PolicyPage):
             return await self._show(name)
         where = "users" if action == "remove" else user_path(name)[1:]
         return self.done(where, message, **{"name": name, **names})
+
+    async def again(self, *path: str) -> None:
+        await self._show(path[0], self.form_sent() if self.field("action") == "rules" else None)
 
     # -- what is done -----------------------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from jupyterhub.utils import subdomain_hook_idna
 
 from cellar_hub.console import CONSOLE, SCOPES
 from cellar_hub.hubdatabase import bring_up_to_date
+from cellar_hub.login.watching import watch
 from cellar_hub.login.ways import set_login
 from cellar_hub.pages import TEMPLATES, template_vars
 from cellar_hub.policy import Announced
@@ -117,6 +118,7 @@ def _proxy(c: Any, settings: HubSettings) -> None:
 
 def _logins(c: Any, settings: HubSettings) -> None:
     set_login(c, settings)
+    c.JupyterHub.tornado_settings = {"log_function": watch}
     c.Authenticator.allow_all = False
     c.Authenticator.admin_users = set(settings.admins)
     c.Authenticator.delete_invalid_users = False

@@ -212,14 +212,18 @@ class House:
         self._doubts[user] = time.monotonic() + DOUBT
 
     def revoke(self, revocation: Revocation) -> tuple[int, int]:
-        """Here, at once. How many tokens were forgotten, and how many requests are being ended."""
+        """Here, at once. How many tokens were forgotten, and how many requests are being ended. The audit is told
+        where there was something to revoke: of one deed several may tell, and who did it is told elsewhere."""
+        if revocation.rights and revocation.user is None:
+            return self.identities.forget(), 0
         forgotten = self.identities.revoke(user=revocation.user, token_id=revocation.token_id)
         stopped = self.stop_requests(revocation.ends, "revoked")
         detail: dict[str, str | int] = {"forgotten": forgotten, "stopped": stopped}
         log.info("revoked", extra=detail)
-        self.books.note(
-            Event(at=time.time(), actor="hub", action="token.revoke", subject=revocation.subject, detail=detail)
-        )
+        if not revocation.rights and (forgotten or stopped):
+            self.books.note(
+                Event(at=time.time(), actor="hub", action="token.revoke", subject=revocation.subject, detail=detail)
+            )
         return forgotten, stopped
 
     def stop_requests(self, which: Callable[[Identity], bool], reason: str) -> int:

@@ -42,6 +42,7 @@ def _there(module: str) -> bool:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
+    os.umask(0o022)  # releases are read by services of other users; what is private has its own mode
     try:
         return int(options.run(options))
     except PROBLEMS as problem:

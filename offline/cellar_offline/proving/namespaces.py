@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from cellar_offline.release import Unusable
+
 CLONE_NEWNET = 0x40000000
 NAME = "cellar-out"
 """Of the interface in a container, the way out."""
@@ -18,7 +20,7 @@ T = TypeVar("T")
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-class Unsealed(Exception):
+class Unsealed(Unusable):
     """The seal cannot be made, or does not hold; the message is for a person."""
 
 

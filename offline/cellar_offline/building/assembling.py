@@ -22,6 +22,7 @@ from cellar_offline.building import papers, sbom, weights, wheels
 from cellar_offline.building.contents import Contents
 from cellar_offline.building.house import LICENCE, TOOL, House, write_tool
 from cellar_offline.building.images import Engine, Packed, find, pack
+from cellar_offline.building.papers import MADE, OURS
 from cellar_offline.building.problems import CannotBuild
 from cellar_offline.building.progress import Steps
 from cellar_offline.building.recipe import Recipe
@@ -34,8 +35,6 @@ from cellar_offline.manifest import NAME, OUTSIDE, SIGNATURE, Blob, File, Manife
 from cellar_offline.media import BadMedia, Media, hashed
 from cellar_offline.progress import size
 
-OURS = "Cellar's source"
-MADE = "made with this bundle"
 CHECKING = "checking"
 
 
@@ -86,9 +85,11 @@ def _key(recipe: Recipe, order: Order) -> str:
                 'one, key = "KEY" names it. A test bundle needs none: --allow-unsigned'
             )
         return ""
-    public = recipe.key.with_name(recipe.key.name + ".pub")
-    if not recipe.key.is_file():
-        raise CannotBuild(f"The key {recipe.key} is not there. ssh-keygen -t ed25519 -f {recipe.key} makes one.")
+    public = recipe.public_key
+    assert public is not None
+    if not recipe.key.is_file() or not public.is_file():
+        lost = recipe.key if not recipe.key.is_file() else public
+        raise CannotBuild(f"The key {lost} is not there. ssh-keygen -t ed25519 -f NAME makes NAME and NAME.pub.")
     key = signature.read_key(public)
     probe = order.work / "probe"
     probe.parent.mkdir(parents=True, exist_ok=True)
@@ -334,6 +335,7 @@ def summary(manifest: Manifest, order: Order, signer: str, call: Callable[[str],
     """What a person does next."""
     media = sum(chunk.size for chunk in manifest.chunks)
     call(f"{manifest.title} is whole: {order.out}, {size(media)} in {len(manifest.chunks)} chunks.")
+    call(f"Its id, for whoever approves it: {manifest.id}")
     if signer:
         call(f"Signed by {signer}. Send this fingerprint another way than the media.")
     else:

@@ -6,6 +6,7 @@ import argparse
 import os
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from cellar_offline.release import Unusable
@@ -20,6 +21,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     command.set_defaults(run=run)
     command.add_argument("-c", dest="recipe", type=Path, default=Path("offline.toml"), metavar="offline.toml")
     command.add_argument("--out", type=Path, default=Path("dist/bundle"), metavar="DIR", help="where (dist/bundle)")
+    words = "the OpenSSH key that signs, instead of the recipe's; its .pub where ssh-agent holds the key"
+    command.add_argument("--key", type=Path, metavar="FILE", help=words)
     words = "the folder of an earlier bundle: only what it lacks is written, and it must be loaded before"
     command.add_argument("--since", type=Path, metavar="OLD", help=words)
     command.add_argument("--allow-unsigned", action="store_true", help="for tests: a recipe without a key")
@@ -42,6 +45,8 @@ def run(options: argparse.Namespace) -> int:
     house = House(SOURCE)
     try:
         recipe = read(options.recipe, house.version())
+        if options.key:
+            recipe = replace(recipe, key=options.key)
         order = Order(options.out, options.since, options.allow_unsigned)
         manifest = build(recipe, order, house, Engine(), Steps())
     except OSError as error:
@@ -49,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
             f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}. Nothing was named complete; "
             "what was done stays, and the same command goes on from there."
         ) from None
-    public = recipe.key.with_name(recipe.key.name + ".pub") if recipe.key else None
+    public = recipe.public_key
     summary(manifest, order, signature.fingerprint(signature.read_key(public)) if public else "")
     return 0
 

@@ -93,6 +93,8 @@ class House:
         if unknown := sorted(set(asked.leave_out) - names.keys()):
             raise CannotBuild(f"[images] leave_out: {unknown[0]!r} is none of {', '.join(sorted(names))}.")
         found = [row for row in listed if row.wanted(asked.overlays) and _name(row) not in asked.leave_out]
+        if twice := next((name for _, name in asked.more if name in {row.image for row in found}), ""):
+            raise CannotBuild(f"[images.more]: {twice} is in the bundle already.")
         own = [Listed(each, "CELLAR_WORKSPACE_IMAGES", None, "spawner", label=label) for label, each in asked.more]
         return [*found, *own]
 

@@ -10,10 +10,14 @@ from collections.abc import Iterable, Sequence
 
 from cellar_offline.building.contents import Contents
 from cellar_offline.building.images import Packed
+from cellar_offline.building.wheels import LOCAL
 from cellar_offline.building.words import say
 from cellar_offline.manifest import File
 from cellar_offline.progress import size
 
+OURS, MADE = "Cellar's source", "made with this bundle"
+SOURCES = {OURS: "ours", MADE: "made", LOCAL: "local_folder"}
+"""Where something is from -> the sentence that says it to people."""
 COMMAND = "    python3 cellar-offline.pyz verify --from MEDIUM... --key KEY.pub"
 
 
@@ -124,7 +128,7 @@ def _models(contents: Contents, language: str) -> list[str]:
     for model in contents.models:
         head = [
             [say("model", language), plain(model.name)],
-            [say("from", language), plain(model.source)],
+            [say("from", language), _source(model.source, language)],
             [say("licence", language), plain(model.licence)],
             [say("size", language), size(model.size)],
         ]
@@ -147,7 +151,7 @@ def _wheels(contents: Contents, language: str) -> str:
             f"{plain(each.package.name)} {plain(each.package.version)}",
             plain(each.package.licence) or say("says_nothing", language),
             size(each.blob.size),
-            plain(each.source),
+            _source(each.source, language),
             f"`{each.blob.sha256}`",
         ]
         for each in contents.wheels
@@ -157,10 +161,21 @@ def _wheels(contents: Contents, language: str) -> str:
 
 def _files(files: Sequence[File], language: str) -> str:
     rows = [
-        [f"`{plain(each.path)}`", plain(each.licence), size(each.size), plain(each.source), f"`{each.sha256}`"]
+        [
+            f"`{plain(each.path)}`",
+            plain(each.licence),
+            size(each.size),
+            _source(each.source, language),
+            f"`{each.sha256}`",
+        ]
         for each in files
     ]
     return table([*(say(key, language) for key in ("file", "licence", "size", "from")), "sha256"], rows)
+
+
+def _source(source: str, language: str) -> str:
+    """As the manifest has it; what we say ourselves in the reader's language."""
+    return say(SOURCES[source], language) if source in SOURCES else plain(source)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

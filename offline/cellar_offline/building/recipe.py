@@ -86,6 +86,13 @@ class Recipe:
     docs: bool = True
 
     @property
+    def public_key(self) -> Path | None:
+        """The half that may be shown. A recipe may name it instead of the private one, which ssh-agent then holds."""
+        if self.key is None or self.key.suffix == ".pub":
+            return self.key
+        return self.key.with_name(self.key.name + ".pub")
+
+    @property
     def python(self) -> str:
         """Of the wheels, "3.11"; "" for none."""
         return ".".join(self.wheels[0].python.split(".")[:2]) if self.wheels else ""

@@ -32,6 +32,7 @@ from cellar_offline.manifest import Blob
 from cellar_offline.wheels import MACHINES, complaint
 
 ASKED = "# asked for: "
+LOCAL = "local-folder"
 PIPS = 4  # downloads at a time: more are no faster, and unkind
 
 
@@ -158,7 +159,7 @@ def shown(url: str) -> str:
     """An address for papers: whoever reads them needs no password, and a local file's folder is nobody's business."""
     parts = urlsplit(url)
     if parts.scheme == "file":
-        return "made-here"
+        return LOCAL
     host = parts.netloc.rpartition("@")[2]
     return urlunsplit((parts.scheme, host, parts.path, "", ""))
 

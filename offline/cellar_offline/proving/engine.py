@@ -145,8 +145,8 @@ class Engine:
             threading.Thread(target=self._let_in, args=(connection,), daemon=True).start()
 
     def _let_in(self, connection: socket.socket) -> None:
-        with connection, contextlib.suppress(OSError):
-            pid, container = connection.makefile().readline().split()
+        with connection, contextlib.suppress(OSError), connection.makefile() as said:
+            pid, container = said.readline().split()
             try:
                 self._created(int(pid), container)
             except (Unsealed, OSError) as problem:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
+from cellar_offline.program import main
 
 from tests.offline.bundles import Maker
 
 OFFLINE = Path(__file__).resolve().parent.parent.parent / "offline"
-Program = Callable[..., "subprocess.CompletedProcess[str]"]
+Program = Callable[..., "CompletedProcess[str]"]
 
 
 @pytest.fixture
@@ -33,11 +34,16 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def program(root: Path) -> Program:
-    """`cellar-offline COMMAND ... --root ROOT`, in a process of its own."""
+def program(root: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Program]:
+    """`cellar-offline COMMAND ... --root ROOT`; test_pyz.py runs it in processes of its own."""
 
-    def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "cellar_offline", *map(str, arguments), "--root", str(root)]
-        return subprocess.run(command, cwd=OFFLINE, capture_output=True, text=True, timeout=60)
+    def run(*arguments: str | Path) -> CompletedProcess[str]:
+        words = [*map(str, arguments), "--root", str(root)]
+        capsys.readouterr()
+        status = main(words)
+        said = capsys.readouterr()
+        return CompletedProcess(words, status, said.out, said.err)
 
-    return run
+    mask = os.umask(0o022)
+    yield run
+    os.umask(mask)

@@ -93,6 +93,9 @@ def test_a_word_of_a_closed_set_is_translated_and_any_other_stays_what_it_is() -
         ("admin", "no"),
         ("count", "3"),
     ]
+    done = {"done": "may not log in any more, 3 tokens taken away, sang 2 songs"}
+    assert details(in_korean, done) == [("한 일", "더는 로그인할 수 없음, 토큰 3개 회수, sang 2 songs")]
+    assert details(english, done) == [("done", done["done"])]
     assert details(in_korean, {"admin": "no", "odd": "no"}) == [("관리자", "아니요"), ("odd", "아니요")]
     assert [in_korean.term("mode", each) for each in ("agent", "Save")] == ["에이전트", "Save"]
 

@@ -16,6 +16,7 @@ import re
 import secrets
 import subprocess
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 from cellar_offline import target
@@ -189,9 +190,10 @@ def describe(release: Release) -> target.Target:
     return target.parse(path.read_bytes()) if path.is_file() else target.Target()
 
 
-def compose_program() -> list[str]:
+@cache
+def compose_program() -> tuple[str, ...]:
     """Unusable when there is none."""
-    for words in (["docker", "compose"], ["docker-compose"]):
+    for words in (("docker", "compose"), ("docker-compose",)):
         try:
             if subprocess.run([*words, "version"], capture_output=True).returncode == 0:
                 return words

@@ -117,7 +117,7 @@ def test_an_image_that_no_bundle_brought_is_refused_and_not_fetched(
         "#!/bin/sh\ncase \"$*\" in *config) printf 'services:\\n  a:\\n    image: stranger:1\\n';; esac\n"
     )
     docker.chmod(0o755)
-    monkeypatch.setattr(site, "compose_program", lambda: [str(docker)])
+    monkeypatch.setattr(site, "compose_program", lambda: (str(docker),))
     here.engine = Engine(str(docker))
     with pytest.raises(Unusable, match="no bundle has brought: stranger:1"):
         here.start()

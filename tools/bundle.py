@@ -4,8 +4,8 @@ What goes in stands in offline/offline.toml; where there is none, in offline/off
 stack with the embedded model, of the overlays postgres, redis and tls, of the proof, the configuration and the manuals.
 Images that are missing or not current are built first.
 
-Environment: `KEY` the OpenSSH key that signs (without one it is a test bundle), `OUT` another folder, `SINCE` an earlier
-bundle's folder for a delta, `BUILD=0` takes the images as they are.
+Environment: `KEY` the OpenSSH key that signs (without one it is a test bundle), `OUT` another folder, `SINCE` the
+folder of an earlier bundle, for a delta, `BUILD=0` takes the images as they are.
 """
 
 from __future__ import annotations

@@ -216,9 +216,11 @@ class _Work:
         return made
 
     def _files(self, made: dict[str, Path]) -> list[File]:
-        found = []
-        for own in self.house.files(self.recipe.docs):
-            found.append(self._file(own.path, self.store.file(own.file), own.kind, OURS, LICENCE, own.mode))
+        ours = self.house.files(self.recipe.docs)
+        blobs = self.pool.map(self.store.file, [own.file for own in ours])
+        found = [
+            self._file(own.path, blob, own.kind, OURS, LICENCE, own.mode) for own, blob in zip(ours, blobs, strict=True)
+        ]
         for path, file in made.items():
             kind, mode = ("tool", "0755") if path == TOOL else ("config", "0644")
             found.append(self._file(path, self.store.file(file), kind, MADE, LICENCE, mode))

@@ -69,7 +69,7 @@ class Site:
         wanted = describe(release)
         self.compose.mkdir(parents=True, exist_ok=True)
         if overlays is not None or not (self.root.site / "overlays").is_file():
-            self.choose_overlays(wanted.overlays if overlays is None else overlays, release)
+            self.choose_overlays(_first_overlays(wanted) if overlays is None else overlays, release)
         for folder in ("site", "tls"):
             (self.compose / folder).mkdir(exist_ok=True)
         self._link(release)
@@ -188,6 +188,11 @@ def describe(release: Release) -> target.Target:
     """What the release says of its targets. target.BadTarget."""
     path = release.path / target.PATH
     return target.parse(path.read_bytes()) if path.is_file() else target.Target()
+
+
+def _first_overlays(wanted: target.Target) -> list[str]:
+    """Where nobody has chosen: vLLM, if the bundle is for a card. The others want settings first."""
+    return ["vllm"] if wanted.preset and "vllm" in wanted.overlays else []
 
 
 @cache

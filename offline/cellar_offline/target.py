@@ -1,6 +1,6 @@
 """target.json of a release: what the target's checks go by, decided where the bundle was built.
 
-{"overlays": ["vllm"],                  compose overlays that the bundle has all for; [] is the embedded model
+{"overlays": ["vllm"],                  compose overlays whose images the bundle has
  "preset": "24gb",                      the preset its weights are for; "" is the embedded model
  "presets": [{"name": "24gb", "gpu_gib": 22.5, "weights_gib": 18.0, "note": "..."}],
  "driver": "580.65",                    the least NVIDIA driver of the vLLM image; ""

@@ -171,17 +171,18 @@ def _download(pins: Sequence[Pin], flags: Sequence[str], folder: Path, steps: St
     """Into `folder`, several at a time; what is there with its hash stays."""
     there = {hash_of(path) for path in folder.glob("*.whl")}
     lacking = [pin for pin in pins if pin.sha256 not in there]
+    pips = min(PIPS, len(lacking) // 8 + 1)
 
     def fetch(place: int) -> None:
         asked = folder / f".asked-{place}.txt"
-        asked.write_text("".join(f"{pin.line}\n" for pin in lacking[place::PIPS]))
+        asked.write_text("".join(f"{pin.line}\n" for pin in lacking[place::pips]))
         _pip("download", "--no-deps", "--require-hashes", "-d", str(folder), *flags, "-r", str(asked))
         asked.unlink()
 
     if lacking:
         steps.done(f"downloading {len(lacking)} packages for {folder.name}")
-        with ThreadPoolExecutor(PIPS) as pool:
-            list(pool.map(fetch, range(min(PIPS, len(lacking)))))
+        with ThreadPoolExecutor(pips) as pool:
+            list(pool.map(fetch, range(pips)))
 
 
 def _stored(pin: Pin, own: dict[str, Path], folder: Path, asked: Wheels, platform: str, store: Store) -> Wheel:

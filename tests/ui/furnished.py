@@ -107,8 +107,8 @@ def furnish(site: ConsoleSite) -> None:
     seed(site)
     sign_up(site, "nari", "Biology, room 12")
     sign_up(site, "yun", EVIL)
-    for name in ("mallory", "trent"):
-        site.add(name)
+    site.add("beth", "--admin")
+    site.add("mallory")
     assert site.command("users", "block", "mallory").returncode == 0
     site.ask("POST", "/users/nobody.yet").raise_for_status()
     for group in (EVIL, FORMULA):

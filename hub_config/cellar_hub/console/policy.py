@@ -18,7 +18,7 @@ from cellar_hub.policyedit import change
 from cellar_hub.store import StoreDown
 
 from .page import Page
-from .rules import NotANumber, RulesForm, changes_of, form_of, form_sent, said
+from .rules import NotANumber, ReasonAlone, RulesForm, Unclear, changes_of, form_of, form_sent, said
 from .terms import POLICY_NAMES
 
 LONGEST_TEXT = 4 * 1024 * 1024
@@ -111,6 +111,11 @@ class PolicyPage(Page):
             self.error = self.words("{field} must be a whole number.", field=self.words(POLICY_NAMES[problem.name]))
             self.set_status(400)
             return False, form
+        except ReasonAlone as problem:
+            field = self.words(POLICY_NAMES[problem.name])
+            self.error = self.words("{field}: a reason is read only beside on or off. Choose one.", field=field)
+            self.set_status(400)
+            return False, form
         except SettingsError as problem:
             self.error = self.words("Not saved: {problem}", problem=self.said_of(problem))
             self.set_status(409)
@@ -135,7 +140,7 @@ class PolicyPage(Page):
             seen = json.loads(self.field("seen", LONGEST_TABLE))
             typed = changes_of(table, seen, form)
             return form_of(table_in(change(now.text, *typed), table)) if now else form
-        except (SettingsError, ValueError, TypeError, KeyError, AttributeError):
+        except (SettingsError, Unclear, ValueError, TypeError, KeyError, AttributeError):
             return form  # whoever sent it has no page of ours
 
     async def rules(self, table: str, inherited: Allowed, form: RulesForm | None = None) -> dict[str, Any]:

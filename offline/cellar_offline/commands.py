@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cellar_offline import checks, loading, signature, target
 from cellar_offline.doctor import doctor
-from cellar_offline.engine import Engine
+from cellar_offline.engine import Engine, EngineError
 from cellar_offline.images import kept_tag
 from cellar_offline.manifest import Manifest
 from cellar_offline.media import Findings, Media
@@ -18,7 +18,7 @@ from cellar_offline.release import DEFAULT, LOADING, Release, Root, Unusable
 from cellar_offline.site import Site, describe
 from cellar_offline.starting import up
 
-UNSIGNED = "NOBODY: this bundle is unsigned, and was accepted because of --allow-unsigned"
+UNSIGNED = "NOBODY whom you expect: it is taken because of --allow-unsigned"
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -192,10 +192,18 @@ def remove(options: argparse.Namespace) -> int:
             tags = [kept_tag(image, release.manifest) for image in release.manifest.images]
             root.remove(release)
             for tag in tags:
-                if engine.id_of(tag):
-                    engine.untag(tag)
+                _untag(engine, tag)
     print("Removed. Images that nobody names any more go with: docker image prune")
     return 0
+
+
+def _untag(engine: Engine, tag: str) -> None:
+    """A container that still uses the image keeps it, and the rest of the work goes on."""
+    try:
+        if engine.id_of(tag):
+            engine.untag(tag)
+    except EngineError as problem:
+        say(f"{tag} stays: {problem}")
 
 
 def _one(root: Root, beginning: str) -> Release:

@@ -92,7 +92,7 @@ def disks(root: Root, manifest: Manifest, media: Media, engine: Engine) -> Itera
     wants = [("the release's files", place, needed)]
     try:
         images = Images(manifest, media, engine)
-        if images.folder.exists():
+        if manifest.images and images.folder.exists():
             wants.append(("images", images.folder, images.needed()))
     except EngineError as error:
         yield Check("disk of images", WRONG, str(error), "See Docker, above.")

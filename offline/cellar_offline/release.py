@@ -63,10 +63,10 @@ class Root:
     """The folder of all that at one target."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self.releases = path / "releases"
-        self.keys = path / "keys"
-        self.site = path / "site"
+        self.path = path.absolute()
+        self.releases = self.path / "releases"
+        self.keys = self.path / "keys"
+        self.site = self.path / "site"
         self.pinned = self.keys / "bundle.pub"
         self.site_key = self.keys / "site"
 

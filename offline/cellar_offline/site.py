@@ -143,13 +143,14 @@ class Site:
             [*self.command(), *arguments], input=stdin, capture_output=True, text=True, cwd=self.compose
         )
 
-    def require_images(self) -> None:
-        """Compose would look for an image that is not here in a registry. Unusable."""
+    def require_images(self, release: Release) -> None:
+        """Compose would look for an image that is not here in a registry. Unusable, before anything has changed."""
         done = self.run("config")
         if done.returncode != 0:
             raise Unusable(f"The settings in {self.env} do not fit: {done.stderr.strip()[-1500:]}")
         asked = set(re.findall(r"^\s+image: [\"']?([^\"'\s]+)", done.stdout, re.MULTILINE))
-        lost = sorted(name for name in asked if not self.engine.id_of(name))
+        brought = {image.reference for image in release.manifest.images}
+        lost = sorted(name for name in asked - brought if not self.engine.id_of(name))
         if lost:
             raise Unusable(
                 f"The stack asks for images that no bundle has brought: {', '.join(lost)}. Nothing is fetched. Leave "
@@ -158,7 +159,6 @@ class Site:
 
     def start(self) -> None:
         """Unusable, with the services' last words."""
-        self.require_images()
         done = self.run("up", "-d", "--remove-orphans")
         if done.returncode != 0:
             raise Unusable(f"The stack did not start: {done.stderr.strip()[-2000:]}\n{self.log('socketfilter', 'hub')}")

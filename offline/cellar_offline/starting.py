@@ -17,6 +17,7 @@ PATIENCE = 300.0  # seconds until the hub answers; it first proves that workspac
 def up(site: Site, release: Release, overlays: Sequence[str] | None, say: Callable[[str], None]) -> str:
     """The address at which the hub answers. Unusable, EngineError: what ran goes on."""
     site.prepare(release, overlays)
+    site.require_images(release)
     site.tag_images(release)
     say("starting the stack")
     site.start()

@@ -111,7 +111,8 @@ def test_a_file_of_somebodys_own_is_never_replaced(maker: Maker, root: Path, her
 def test_an_image_that_no_bundle_brought_is_refused_and_not_fetched(
     maker: Maker, root: Path, here: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    here.prepare(loaded(maker, root, {}, "1"), None)
+    release = loaded(maker, root, {}, "1")
+    here.prepare(release, None)
     docker = tmp_path / "docker"
     docker.write_text(
         "#!/bin/sh\ncase \"$*\" in *config) printf 'services:\\n  a:\\n    image: stranger:1\\n';; esac\n"
@@ -120,4 +121,4 @@ def test_an_image_that_no_bundle_brought_is_refused_and_not_fetched(
     monkeypatch.setattr(site, "compose_program", lambda: (str(docker),))
     here.engine = Engine(str(docker))
     with pytest.raises(Unusable, match="no bundle has brought: stranger:1"):
-        here.start()
+        here.require_images(release)

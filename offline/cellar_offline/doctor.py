@@ -33,7 +33,7 @@ def _files(release: Release) -> Check:
         each.path for each in release.manifest.files if not is_whole(release.path / each.path, each.sha256, each.size)
     ]
     words = f"{len(bad)} of {len(release.manifest.files)} are changed or gone: {', '.join(bad[:5])}"
-    cure = f"Somebody changed them, or the disk did. Load again from the media after: rm -r {release.path}"
+    cure = "Somebody changed them, or the disk did. Load again from the media: only these are read."
     return Check("files", WRONG, words, cure) if bad else Check("files", WELL, "as they were signed")
 
 

@@ -32,8 +32,11 @@ class Files:
         self.made: dict[tuple[str, str], Path] = {}
         self.old: dict[str, Path] = {}
 
-    def choose(self, releases: list[Release]) -> list[File]:
-        """Link what loaded releases have; the rest is to be written. Unusable when a delta lacks its base's file."""
+    def choose(self, releases: list[Release], again: bool) -> list[File]:
+        """Link what loaded releases have; the rest is to be written. Unusable when a delta lacks its base's file.
+
+        `again`: the folder is a release that was loaded before, of which somebody or a disk may have changed a file.
+        """
         self.parts.mkdir(parents=True, exist_ok=True)
         loaded = {(file.sha256, file.mode): each.path / file.path for each in releases for file in each.manifest.files}
         self.old = {sha256: path for (sha256, _), path in loaded.items()}
@@ -41,11 +44,12 @@ class Files:
         for file in self.manifest.files:
             place = self.folder / file.path
             key = (file.sha256, file.mode)
-            if not _has_size(place, file.size) and not _linked(place, loaded.get(key), file.sha256, file.size):
+            good = is_whole(place, file.sha256, file.size) if again else _has_size(place, file.size)
+            if good or _linked(place, loaded.get(key), file.sha256, file.size):
+                self.made.setdefault(key, place)
+            else:
                 self._require_source(file)
                 chosen.append(file)
-            else:
-                self.made.setdefault(key, place)
         return chosen
 
     def _require_source(self, file: File) -> None:

@@ -84,9 +84,9 @@ def load(
     manifest, text = bundle
     check_fits(root, manifest)
     there = root.find(manifest.id)
-    folder = root.loading(manifest.id)
+    folder = there.path if there else root.loading(manifest.id)
     files = Files(folder, manifest, media)
-    chosen = files.choose(root.all()) if there is None else []
+    chosen = files.choose([each for each in root.all() if each.id != manifest.id], again=there is not None)
     images = Images(manifest, media, engine)
     _require_chunks(manifest, media, chosen, images)
     room.require(
@@ -95,13 +95,14 @@ def load(
             ("images", images.folder, images.needed()),
         ]
     )
-    if there is None:
-        files.write(chosen)
-        say(f"{len(manifest.files)} files are there, {len(chosen)} of them new.")
+    files.write(chosen)
+    say(f"{len(manifest.files)} files are there, {len(chosen)} of them new.")
     images.load(say)
-    root.make_keys(signed.key)
-    release = there or _finish(root, folder, manifest, text, signed)
-    root.switch(release)
+    with room.named("the switch"):
+        root.make_keys(signed.key)
+        shutil.rmtree(files.parts)
+        release = there or _finish(root, folder, manifest, text, signed)
+        root.switch(release)
     return release
 
 
@@ -118,7 +119,6 @@ def _require_chunks(manifest: Manifest, media: Media, files: list[File], images:
 
 
 def _finish(root: Root, folder: Path, manifest: Manifest, text: bytes, signed: Signed) -> Release:
-    shutil.rmtree(folder / OWN / "parts", ignore_errors=True)
     write(folder / OWN / NAME, text)
     write(folder / OWN / "signature.json", json.dumps({"signer": signed.signer}).encode())
     os.sync()

@@ -6,6 +6,9 @@ import hashlib
 import io
 import json
 import os
+import signal
+import subprocess
+import sys
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +23,8 @@ from cellar_offline.media import BadMedia, Media
 from cellar_offline.release import Release, Root, Unusable
 from cellar_offline.site import Site
 
-from tests.offline.bundles import FILES, Maker, chunks
+from tests.offline.bundles import FILES, KILLED, Maker, chunks
+from tests.offline.conftest import OFFLINE
 
 Images = dict[Image, dict[str, bytes]]
 
@@ -157,6 +161,23 @@ def test_a_delta_sends_only_layers_that_are_new_and_needs_the_image_below(
     load(root, medium)
     load(root, folder)
     assert Engine().images()[second.id] == second.layers
+
+
+def test_a_load_that_was_killed_within_an_image_goes_on_with_it(
+    images: Images, maker: Maker, medium: Path, root: Path
+) -> None:
+    made = maker.make(medium, images=images)
+    first, second = images
+    files = sum(len(made.blob(each.sha256).chunks) for each in made.files)
+    whole = sum(len(made.blob(name).chunks) for name in (*first.layers, first.config))
+    words = ["load", "--from", str(medium), "--key", str(maker.public), "--root", str(root)]
+    for after, there in ((files + 10, set()), (whole + 2, {first.id})):
+        done = subprocess.run([sys.executable, "-c", KILLED, str(after), *words], cwd=OFFLINE, capture_output=True)
+        assert done.returncode == -signal.SIGKILL
+        assert {first.id, second.id} & Engine().images().keys() == there
+        assert not (root / "current").exists()
+    assert load(root, medium).id == made.id
+    assert {first.id, second.id} <= Engine().images().keys()
 
 
 def test_a_damaged_layer_ends_the_load_and_leaves_no_image(

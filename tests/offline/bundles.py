@@ -23,6 +23,23 @@ FILES: Mapping[str, bytes] = {
     "weights/tiny/model.safetensors": bytes(range(256)) * 40,
 }
 
+KILLED = """
+import os, signal, sys
+from cellar_offline import media
+from cellar_offline.program import main
+left = int(sys.argv.pop(1))
+whole = media.Media.chunk
+def chunk(self, name, size):
+    global left
+    left -= 1
+    if left < 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return whole(self, name, size)
+media.Media.chunk = chunk
+sys.exit(main(sys.argv[1:]))
+"""
+"""A program like ours that kills itself when it has read so many chunks: python -c KILLED NUMBER load ..."""
+
 
 class Maker:
     """Somebody who makes bundles, with a key of their own."""

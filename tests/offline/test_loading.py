@@ -18,7 +18,7 @@ from cellar_offline.manifest import Manifest
 from cellar_offline.media import BadMedia, Media
 from cellar_offline.release import Root, Unusable
 
-from tests.offline.bundles import FILES, Maker, chunks
+from tests.offline.bundles import FILES, KILLED, Maker, chunks
 from tests.offline.conftest import OFFLINE, Program
 
 
@@ -77,6 +77,16 @@ def test_a_copy_that_somebody_changed_is_not_taken_over(maker: Maker, medium: Pa
     assert (load(root, medium).path / "docs/read.md").read_bytes() == FILES["docs/read.md"]
 
 
+def test_a_second_load_mends_what_somebody_changed(maker: Maker, medium: Path, root: Path, program: Program) -> None:
+    maker.make(medium)
+    path = load(root, medium).path / "weights/tiny/model.safetensors"
+    path.chmod(0o644)
+    path.write_bytes(b"x" * path.stat().st_size)
+    assert "weights/tiny/model.safetensors" in program("doctor").stdout
+    load(root, medium)
+    assert content(root / "current") == dict(FILES)
+
+
 def test_back_and_forth(maker: Maker, medium: Path, tmp_path: Path, root: Path, program: Program) -> None:
     old = maker.make(medium)
     load(root, medium)
@@ -96,24 +106,6 @@ def test_back_and_forth(maker: Maker, medium: Path, tmp_path: Path, root: Path, 
 
 
 # --- half-way
-
-
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from cellar_offline import chunks, media
-from cellar_offline.program import main
-left = int(sys.argv.pop(1))
-whole = media.Media.chunk
-def chunk(self, name, size):
-    global left
-    left -= 1
-    if left < 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return whole(self, name, size)
-media.Media.chunk = chunk
-sys.exit(main(sys.argv[1:]))
-"""
 
 
 @pytest.mark.parametrize("after", [0, 1, 5, 12])

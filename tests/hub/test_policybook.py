@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from cellar.settings import SettingsError
 from cellar_hub.policy import Policy
-from cellar_hub.policybook import KEPT, Conflict, PolicyBook, id_of
+from cellar_hub.policybook import GONE, KEPT, Conflict, PolicyBook, id_of
 from cellar_hub.policyedit import SetField, change
 from cellar_hub.policyfile import PolicyFile
 from cellar_hub.watchedfile import WatchedFile
@@ -213,11 +213,31 @@ def test_what_is_not_there_cannot_be_edited_and_says_so(tmp_path: Path, place: s
         book.save("[default]\n", based_on="", by="ann")
 
 
+@pytest.mark.parametrize("ending", [None, b"\xff"])
+def test_a_file_that_is_gone_or_no_text_is_brought_back_from_the_history_once(
+    tmp_path: Path, ending: bytes | None
+) -> None:
+    path = tmp_path / "policy.toml"
+    path.write_text(FIRST)
+    book = PolicyBook(path)
+    book.save(FIRST + "# kept", based_on=id_of(FIRST), by="ann")
+    assert not book.is_lost
+    path.unlink() if ending is None else path.write_bytes(ending)
+    assert book.is_lost and [each.by for each in book.history()] == ["ann", ""]
+    with pytest.raises(SettingsError):
+        book.save(FIRST, based_on=id_of(FIRST + "# kept"), by="kim")
+    assert book.save(book.history()[0].text, based_on=GONE, by="kim").by == "kim"
+    assert path.read_text() == FIRST + "# kept" and path.stat().st_mode & 0o444 == 0o444
+    assert not book.is_lost and [each.by for each in book.history()] == ["kim", "ann", ""]
+    with pytest.raises(Conflict):
+        book.save(FIRST, based_on=GONE, by="lee")
+
+
 READ_ONLY = """
 import sys
 from pathlib import Path
 from cellar.settings import SettingsError
-from cellar_hub.policybook import PolicyBook
+from cellar_hub.policybook import GONE, PolicyBook
 book = PolicyBook(Path(sys.argv[1]))
 print(book.writable)
 seen = book.read()
@@ -243,7 +263,7 @@ FULL = """
 import sys
 from pathlib import Path
 from cellar.settings import SettingsError
-from cellar_hub.policybook import PolicyBook
+from cellar_hub.policybook import GONE, PolicyBook
 book = PolicyBook(Path(sys.argv[1]))
 seen = book.read()
 try:
@@ -283,7 +303,7 @@ def test_a_file_that_cannot_take_the_old_ones_place_leaves_it_and_no_trace(book:
 KILLED = """
 import sys
 from pathlib import Path
-from cellar_hub.policybook import PolicyBook
+from cellar_hub.policybook import GONE, PolicyBook
 book = PolicyBook(Path(sys.argv[1]))
 for number in range(1_000_000):
     text = f"[default]\\nmax_tokens = {number + 1}\\n" + "# filler\\n" * 2_000

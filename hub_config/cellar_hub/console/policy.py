@@ -13,8 +13,9 @@ from cellar.settings import SettingsError
 from tornado.web import HTTPError
 
 from cellar_hub.policy import NO_POLICY, Allowed, read_toml
-from cellar_hub.policybook import Conflict, PolicyBook, Revision
+from cellar_hub.policybook import GONE, Conflict, PolicyBook, Revision
 from cellar_hub.policyedit import change
+from cellar_hub.policyfile import check_text
 from cellar_hub.store import StoreDown
 
 from .page import Page
@@ -23,6 +24,7 @@ from .terms import POLICY_NAMES
 
 LONGEST_TEXT = 4 * 1024 * 1024
 LONGEST_TABLE = 100_000
+BROKEN = "The policy file cannot be read, and the one before it counts. {problem}"
 NO_FILE = "This site has no policy file: CELLAR_POLICY is not set."
 SHOWN = 50
 """Revisions in the list."""
@@ -50,9 +52,7 @@ class PolicyPage(Page):
         try:
             return await self.revision()
         except SettingsError as problem:
-            self.error = self.error or self.words(
-                "The policy file cannot be read, and the one before it counts. {problem}", problem=problem
-            )
+            self.error = self.error or self.words(BROKEN, problem=self.said_of(problem))
             return None
 
     async def locked(self) -> str:
@@ -150,9 +150,7 @@ class PolicyPage(Page):
             said_here = table_in(now.text, table) if now else {}
         except SettingsError as problem:  # whoever comes to block somebody has to be able to
             now, said_here = None, {}
-            locked = self.words(
-                "The policy file cannot be read, and the one before it counts. {problem}", problem=problem
-            )
+            locked = self.words(BROKEN, problem=self.said_of(problem))
         policy = self.desk.policy_file.current()
         state = await self.desk.live.known()
         sent_on = form is not None and not self.is_late
@@ -232,39 +230,54 @@ class FilePage(PolicyPage):
 
     async def _show(self, typed: str | None = None) -> None:
         now = await self.shown_revision()
-        history = await asyncio.to_thread(self.book.history) if now else []
+        is_good = now is not None and await asyncio.to_thread(self._is_good, now.text)
         self.show(
             "policy.html",
             now_there=now,
+            is_good=is_good,
             based_on=self.based_on(now),
             text=typed if typed is not None else now.text if now else "",
             differs=_difference(now.text, typed) if now and typed is not None else (),
-            history=history[:SHOWN],
+            history=(await asyncio.to_thread(self.book.history))[:SHOWN] if self.desk.settings.policy else [],
+            is_lost=await asyncio.to_thread(lambda: self.book.is_lost),
             locked=await self.locked(),
         )
+
+    def _is_good(self, text: str) -> bool:
+        """Else `error` says why not."""
+        try:
+            check_text(text, "CELLAR_POLICY")
+        except SettingsError as problem:
+            self.error = self.error or self.words(BROKEN, problem=self.said_of(problem))
+            return False
+        return True
 
 
 class RevisionPage(PolicyPage):
     """One revision of the policy: what it changed, and going back to it."""
 
     async def get(self, number: str) -> None:
-        history = await asyncio.to_thread(self.book.history)
+        history = await asyncio.to_thread(self.book.history) if self.desk.settings.policy else []
         place = next((place for place, each in enumerate(history) if each.id == number), None)
         if place is None:
             raise HTTPError(404)
         before = history[place + 1].text if place + 1 < len(history) else ""
+        is_lost = await asyncio.to_thread(lambda: self.book.is_lost)
+        now = history[0]
         self.show(
             "revision.html",
             revision=history[place],
-            is_now=place == 0,
-            now_there=history[0],
+            is_now=place == 0 and not is_lost,
+            is_lost=is_lost,
+            based_on=GONE if is_lost else now.id,
             differs=_difference(before, history[place].text),
-            locked=await self.locked(),
+            would_differ=[] if is_lost else _difference(now.text, history[place].text),
+            locked="" if is_lost else await self.locked(),
         )
 
     async def post(self, number: str) -> None:
         """Back to it."""
-        history = await asyncio.to_thread(self.book.history)
+        history = await asyncio.to_thread(self.book.history) if self.desk.settings.policy else []
         revision = next((each for each in history if each.id == number), None)
         if revision is None:
             raise HTTPError(404)

@@ -98,6 +98,29 @@ def test_a_refused_text_does_not_undo_what_somebody_else_saves_before_it_is_mend
     assert site.policy.read_text() == theirs
 
 
+@pytest.mark.parametrize("ending", ["gone", "no text", "no policy"])
+def test_a_policy_file_that_is_gone_or_broken_is_brought_back_from_its_history(
+    site: ConsoleSite, admin: httpx.Client, ending: str
+) -> None:
+    good = site.policy.read_text() + f"\n# before it was {ending}\n"
+    saved = site.form(admin, "policy", based_on=based_on_of(page(admin, "policy")), text=good)
+    number = saved.text.partition("/services/console/policy/")[2].partition('"')[0]
+    if ending == "gone":
+        site.policy.unlink()
+    else:
+        site.policy.write_bytes(b"\xff" if ending == "no text" else b"[[[")
+    told = page(admin, "policy")
+    assert f"policy/{number}" in told and ("cannot be read" in told or "is gone" in told) and "counts now" not in told
+    preview = page(admin, f"policy/{number}")
+    assert f"# before it was {ending}" in preview
+    back = site.form(admin, f"policy/{number}", based_on=based_on_of(preview))
+    assert "again what it was then" in back.text and site.policy.read_text() == good
+    deed = [each for each in site.events("file") if each.action == "policy.change"][-1]
+    assert (deed.actor, deed.detail) == ("admin", {"back_to": number})
+    late = site.form(admin, f"policy/{number}", based_on="gone")
+    assert late.status_code == 409, "somebody else has brought it back already"
+
+
 def test_names_that_a_group_does_not_take_stay_in_its_form(site: ConsoleSite, admin: httpx.Client) -> None:
     answer = site.form(admin, "groups/team", action="join", users="ann nobody-known")
     assert answer.status_code == 409 and 'value="ann nobody-known"' in answer.text

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from cellar_hub import console, people
 from cellar_hub.console.page import STALE
-from cellar_hub.console.policy import NO_FILE
+from cellar_hub.console.policy import BROKEN, NO_FILE
 from cellar_hub.console.terms import FIELD_NAMES, TERMS, deed, details
 from cellar_hub.console.usage import PRESETS
 from cellar_hub.console.words import Words, chosen_language, korean
@@ -25,7 +25,11 @@ LEVELS = ("info", "warning", "error", "up", "down", "loading")  # said by their 
 
 def texts() -> set[str]:
     found = (
-        set(_in_python()) | set(FIELD_NAMES.values()) | {NO_FILE, STALE} | {text for _, text in PRESETS} | set(LEVELS)
+        set(_in_python())
+        | set(FIELD_NAMES.values())
+        | {BROKEN, NO_FILE, STALE}
+        | {text for _, text in PRESETS}
+        | set(LEVELS)
     )
     found |= {f"{kind}:{word}" for kind, words in TERMS.items() for word in words}
     for each in (FOLDER / "templates").iterdir():

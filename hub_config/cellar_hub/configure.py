@@ -18,6 +18,7 @@ from jupyterhub.utils import subdomain_hook_idna
 
 from cellar_hub.console import CONSOLE, SCOPES
 from cellar_hub.hubdatabase import bring_up_to_date
+from cellar_hub.login.facts import FACTS
 from cellar_hub.login.watching import watch
 from cellar_hub.login.ways import set_login
 from cellar_hub.pages import TEMPLATES, template_vars
@@ -130,7 +131,10 @@ def _logins(c: Any, settings: HubSettings) -> None:
 
 
 def _rights(c: Any, settings: HubSettings) -> None:
-    c.JupyterHub.custom_scopes = {LLM: {"description": "Ask the language models through the gateway"}}
+    c.JupyterHub.custom_scopes = {
+        LLM: {"description": "Ask the language models through the gateway"},
+        FACTS: {"description": "Read what the hub's settings say of profiles and groups"},
+    }
     # JupyterHub drops a scope that a token asks for and its user lacks, without a word: all users have these
     pages = [f"access:services!service={CONSOLE}"] if settings.console_token else []
     c.JupyterHub.load_roles = [
@@ -148,6 +152,9 @@ def _rights(c: Any, settings: HubSettings) -> None:
             "services": ["culler"],
         },
     ]
+    if settings.console_token:
+        reads = {"name": CONSOLE, "description": "What its pages offer", "scopes": [FACTS], "services": [CONSOLE]}
+        c.JupyterHub.load_roles.append(reads)
 
 
 def _services(c: Any, settings: HubSettings) -> None:

@@ -1,7 +1,7 @@
 """The console: the pages of administrators and of users, a service of the hub that people log in to with its account.
 
 Server-rendered, in English and Korean, from this machine alone. What a page does at the hub it does with the token of
-whoever looks at it: this process itself may do nothing there.
+whoever looks at it: this process itself may do nothing there, and read no more than what the hub's settings offer.
 """
 
 CONSOLE = "console"

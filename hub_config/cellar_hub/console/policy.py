@@ -18,6 +18,7 @@ from cellar_hub.policyedit import change
 from cellar_hub.policyfile import check_text
 from cellar_hub.store import StoreDown
 
+from .facts import Facts
 from .page import Page
 from .rules import NotANumber, ReasonAlone, RulesForm, Unclear, changes_of, form_of, form_sent, said
 from .terms import POLICY_NAMES
@@ -25,6 +26,7 @@ from .terms import POLICY_NAMES
 LONGEST_TEXT = 4 * 1024 * 1024
 LONGEST_TABLE = 100_000
 BROKEN = "The policy file cannot be read, and the one before it counts. {problem}"
+NOT_BY_HAND = "Who is in which group is not decided here: each log-in would undo it."
 NO_FILE = "This site has no policy file: CELLAR_POLICY is not set."
 SHOWN = 50
 """Revisions in the list."""
@@ -129,6 +131,16 @@ class PolicyPage(Page):
     def form_sent(self) -> RulesForm:
         return form_sent(lambda name: self.field(name, 2000), self.get_arguments)
 
+    def managed_by(self, facts: Facts | None) -> str:
+        """Who decides which groups people are in, in the reader's language; empty: whoever may do it here."""
+        if facts is None or facts.managed_groups is None:
+            return ""
+        return {
+            "ldap": self.words("the directory (LDAP)"),
+            "oidc": self.words("the log-in provider (OpenID Connect)"),
+            "pam": self.words("the groups of the hub's machine (PAM)"),
+        }.get(facts.login, facts.login)
+
     def said_of(self, problem: SettingsError) -> str:
         """In the reader's language where the words are known."""
         return str(problem)
@@ -153,6 +165,7 @@ class PolicyPage(Page):
             locked = self.words(BROKEN, problem=self.said_of(problem))
         policy = self.desk.policy_file.current()
         state = await self.desk.live.known()
+        facts = await self.desk.facts.now()
         sent_on = form is not None and not self.is_late
         models = sorted({model.id for server in state.servers for model in server.models} if state else ())
         return {
@@ -173,8 +186,9 @@ class PolicyPage(Page):
                 "models": models,
                 "modes": ["ask", "edit", "agent"],
                 "destinations": [each.key for each in policy.destinations],
-                "profiles": sorted(policy.profiles),
+                "profiles": [each.name for each in facts.profiles] if facts else sorted(policy.profiles),
             },
+            "profiles": None if facts is None else {each.name: each for each in facts.profiles},
         }
 
 

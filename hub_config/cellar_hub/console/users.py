@@ -23,7 +23,7 @@ from .deeds import with_people
 from .hub import GROUPS, HubSays, account_path, epoch, group_path, user_path
 from .overview import DAYS, day_bars
 from .page import Page
-from .policy import PolicyPage
+from .policy import NOT_BY_HAND, PolicyPage
 from .rights import models_are_away, models_of
 from .rules import RulesForm
 from .tokens import shown_tokens
@@ -160,6 +160,7 @@ class UserPage(PolicyPage):
             server=server_of(user or {}),
             tokens=shown_tokens((tokens or {}).get("api_tokens", ()), self.current_user or {}),
             groups=sorted(each["name"] for each in groups if each["name"] not in mine),
+            managed_by=self.managed_by(await self.desk.facts.now()),
             mine=mine,
             allowed=allowed,
             models=models_of(self.desk.live.last, allowed, mine),
@@ -193,6 +194,10 @@ class UserPage(PolicyPage):
         }.get(action)
         if does is None:
             raise HTTPError(400, "There is no such action.")
+        if action in ("join", "leave") and self.managed_by(await self.desk.facts.now()):
+            self.error = self.words(NOT_BY_HAND)
+            self.set_status(409)
+            return await self._show(name)
         try:
             message, names = await does(name)
         except (HubSays, HubRefused, Unusable) as says:

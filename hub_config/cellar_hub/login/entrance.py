@@ -36,7 +36,7 @@ from cellar_hub.address import client_address
 from cellar_hub.settings import HubSettings
 from cellar_hub.spawner.homes import Homes
 
-from . import admin, api, groups
+from . import admin, api, facts, groups
 from .attempts import UNKNOWN, hidden
 from .book import Book
 from .browsers import browser_of, keep_browser
@@ -95,7 +95,13 @@ class Login(Authenticator):  # type: ignore[misc]  # it ships no types
         loop = asyncio.get_running_loop()
         self._telling = loop.create_task(self.post.keep_telling())
         self._revoking = loop.create_task(self.rights.keep_telling())
-        return [*self.own_handlers(app), *admin.HANDLERS, *api.HANDLERS, *groups.HANDLERS]
+        return [
+            *self.own_handlers(app),
+            *admin.HANDLERS,
+            *api.HANDLERS,
+            *facts.HANDLERS,
+            *groups.HANDLERS,
+        ]
 
     def own_handlers(self, app: Any) -> list[Any]:
         """Of the kind of log-in."""

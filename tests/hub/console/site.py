@@ -71,7 +71,7 @@ c.JupyterHub.log_level = 30
 for service in c.JupyterHub.services:
     if service["name"] == "cellar":
         del service["url"], service["oauth_no_confirm"]  # nobody asks a model here
-c.JupyterHub.load_roles = [role for role in c.JupyterHub.load_roles if not role.get("services")]
+c.JupyterHub.load_roles = [role for role in c.JupyterHub.load_roles if role.get("services", ["console"]) == ["console"]]
 c.JupyterHub.services = [each for each in c.JupyterHub.services if each["name"] in ("commands", "console", "cellar")]
 '''
 

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from cellar_hub import console, people
 from cellar_hub.console.page import STALE
-from cellar_hub.console.policy import BROKEN, NO_FILE
+from cellar_hub.console.policy import BROKEN, NO_FILE, NOT_BY_HAND
 from cellar_hub.console.terms import FIELD_NAMES, TERMS, deed, details
 from cellar_hub.console.usage import PRESETS
 from cellar_hub.console.words import Words, chosen_language, korean
@@ -27,7 +27,7 @@ def texts() -> set[str]:
     found = (
         set(_in_python())
         | set(FIELD_NAMES.values())
-        | {BROKEN, NO_FILE, STALE}
+        | {BROKEN, NO_FILE, NOT_BY_HAND, STALE}
         | {text for _, text in PRESETS}
         | set(LEVELS)
     )

@@ -277,7 +277,7 @@ class Page(HubOAuthenticated, RequestHandler):  # type: ignore[misc]  # jupyterh
         """Why the hub has not done it, in the reader's language where the words are known."""
         if getattr(says, "status", None) == 0:
             return self.words("The hub does not answer. Please try again in a moment.")
-        return self.words("The hub refused: {reason}", reason=self.words.term("reason", str(says)))
+        return self.words("The hub refused: {reason}", reason=self.words.phrase(self.words.term("reason", str(says))))
 
     # -- when it fails ----------------------------------------------------------------------------------------------
 

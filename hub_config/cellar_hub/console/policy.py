@@ -143,7 +143,8 @@ class PolicyPage(Page):
 
     def said_of(self, problem: SettingsError) -> str:
         """In the reader's language where the words are known."""
-        return str(problem)
+        code = self.words.phrase(problem.code)
+        return str(problem) if code == problem.code else f"{self.words.phrase(problem.name)}: {code}"
 
     async def _over_theirs(self, table: str, form: RulesForm) -> RulesForm:
         """What was typed, over what somebody else has saved meanwhile: sent again, it takes nothing of theirs back."""

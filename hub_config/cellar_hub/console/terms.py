@@ -69,8 +69,12 @@ TERMS: Mapping[str, tuple[str, ...]] = {
     "detail": (
         *("admin", "back_to", "backup", "before", "change", "client", "count", "done", "error", "files", "forgotten"),
         *("group", "key", "kind", "lines", "lost", "model", "reason", "report", "since", "status", "stopped"),
-        *("subject", "token"),
+        *("subject", "token", "action", "outcome", "request_id", "events_only"),
         *("until", "user"),
+    ),
+    "code": (
+        *("changed", "missing", "cut", "rewritten", "vanished", "unknown_key"),
+        *("forged_seal", "forged_head", "no_heads"),
     ),
     "said": ("yes", "no", "theirs", "none"),
     "mode": ("ask", "edit", "agent", "compact"),
@@ -82,6 +86,8 @@ TERMS: Mapping[str, tuple[str, ...]] = {
         "HTTP 401; it does not accept the gateway's key",
         "HTTP 403; it does not accept the gateway's key",
         "HTTP 503; vLLM says so when its engine has died",
+        *("ConnectError", "ConnectTimeout", "ReadTimeout", "ReadError", "RemoteProtocolError", "PoolTimeout"),
+        "another release",
     ),
     "reason": (
         *("unknown name", "wrong password", "too many wrong passwords", "too many at once", "too many attempts"),
@@ -115,7 +121,8 @@ def details(words: Words, said: Mapping[str, str | int]) -> list[tuple[str, str]
             found.append((words.term("detail", key), ", ".join(_done(words, each) for each in str(value).split(", "))))
         elif value != "":
             kind = "reason" if key == "reason" else "said"
-            found.append((words.term("detail", key), words.term(kind, str(value))))
+            said_so = words.term(kind, str(value))
+            found.append((words.term("detail", key), words.phrase(said_so) if kind == "reason" else said_so))
     return found
 
 

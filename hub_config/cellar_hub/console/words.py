@@ -13,6 +13,8 @@ from functools import cache
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from .phrases import in_korean
+
 LANGUAGES = ("en", "ko")
 COOKIE = "cellar-language"
 
@@ -48,6 +50,10 @@ class Words:
     def term(self, kind: str, word: str) -> str:
         """Of a closed set (`terms`); a word that is not of it stays what it is."""
         return korean().get(f"{kind}:{word}", word) if self.language == "ko" else word
+
+    def phrase(self, sentence: str) -> str:
+        """Of those that others write (`phrases`)."""
+        return in_korean(sentence) if self.language == "ko" else sentence
 
     def number(self, value: float | None) -> str:
         """1,234,567; a dash where nothing is known."""

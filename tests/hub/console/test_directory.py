@@ -64,10 +64,6 @@ def admin(site: DirectorySite) -> Iterator[httpx.Client]:
         yield browser
 
 
-def send(browser: httpx.Client, path: str, **fields: str) -> httpx.Response:
-    return browser.post(f"/services/console/{path}", data=fields, follow_redirects=True)
-
-
 def test_what_the_hubs_settings_say_is_told_to_the_console_and_to_nobody_else(
     site: DirectorySite, admin: httpx.Client
 ) -> None:
@@ -86,7 +82,7 @@ def test_profiles_are_chosen_from_those_that_there_are(site: DirectorySite, admi
     assert 'name="profiles" value="large"' in text and "Large, 8 CPU, 32 GB" in text
     assert "2 CPU, 4 GB, open to all" in text and 'name="profiles_more"' not in text
     rules = {"action": "rules", "profiles_said": "yes", "profiles": "large"}
-    saved = send(admin, "groups/staff", based_on=based_on_of(text), **rules)
+    saved = site.form(admin, "groups/staff", based_on=based_on_of(text), **rules)
     assert "Saved." in saved.text and 'profiles = ["large"]' in site.policy.read_text()
     site.policy.write_text(site.policy.read_text().replace('"large"', '"huge"'))
     assert "there is none of that name" in page(admin, "groups/staff")
@@ -114,7 +110,7 @@ def test_members_of_a_group_that_the_log_in_fills_are_not_changed_by_hand_and_th
         ("users/ann", {"action": "join", "group": "by-hand"}),
         ("users/ann", {"action": "leave", "group": "staff"}),
     ):
-        answer = send(admin, path, **fields)
+        answer = site.form(admin, path, **fields)
         assert answer.status_code == 409 and "each log-in would undo it" in answer.text, path
     assert site.ask("GET", "/groups/staff").json()["users"] == ["ann"]
-    assert "is gone" in send(admin, "groups/by-hand", action="remove").text
+    assert "is gone" in site.form(admin, "groups/by-hand", action="remove").text

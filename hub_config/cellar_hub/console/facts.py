@@ -27,11 +27,10 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """`login`: the kind of log-in. `managed_groups`: of whose members the log-in decides, anew each time, and there are
-    no others then; None: pages decide. `admins`: whom the hub's settings make administrators at each start."""
+    no others then; None: pages decide."""
 
     login: str = "local"
     managed_groups: tuple[str, ...] | None = None
-    admins: tuple[str, ...] = ()
     profiles: tuple[Profile, ...] = ()
 
 

@@ -26,7 +26,6 @@ class FactsHandler(APIHandler):  # type: ignore[misc]  # it ships no types
         said = {
             "login": login.kind,
             "managed_groups": sorted(login.hub_settings.hub_groups) if login.manage_groups else None,
-            "admins": sorted(login.admin_users),
             "profiles": [
                 {
                     "name": each.name,

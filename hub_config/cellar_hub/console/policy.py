@@ -245,6 +245,9 @@ class FilePage(PolicyPage):
 
     async def _show(self, typed: str | None = None) -> None:
         now = await self.shown_revision()
+        is_lost = await asyncio.to_thread(lambda: self.book.is_lost)
+        if is_lost and not self.book.path.exists():
+            self.error = ""  # `locked` says it
         is_good = now is not None and await asyncio.to_thread(self._is_good, now.text)
         self.show(
             "policy.html",
@@ -254,7 +257,7 @@ class FilePage(PolicyPage):
             text=typed if typed is not None else now.text if now else "",
             differs=_difference(now.text, typed) if now and typed is not None else (),
             history=(await asyncio.to_thread(self.book.history))[:SHOWN] if self.desk.settings.policy else [],
-            is_lost=await asyncio.to_thread(lambda: self.book.is_lost),
+            is_lost=is_lost,
             locked=await self.locked(),
         )
 

@@ -122,7 +122,9 @@ def details(words: Words, said: Mapping[str, str | int]) -> list[tuple[str, str]
         elif value != "":
             kind = "reason" if key == "reason" else "said"
             said_so = words.term(kind, str(value))
-            found.append((words.term("detail", key), words.phrase(said_so) if kind == "reason" else said_so))
+            if key in ("reason", "done"):
+                said_so = ", ".join(map(words.phrase, said_so.split(", ")))
+            found.append((words.term("detail", key), said_so))
     return found
 
 

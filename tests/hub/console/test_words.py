@@ -102,6 +102,9 @@ def test_a_word_of_a_closed_set_is_translated_and_any_other_stays_what_it_is() -
     assert details(in_korean, done) == [("한 일", "더는 로그인할 수 없음, 토큰 3개 회수, sang 2 songs")]
     assert details(english, done) == [("done", done["done"])]
     assert details(in_korean, {"admin": "no", "odd": "no"}) == [("관리자", "아니요"), ("odd", "아니요")]
+    done = {"done": "may not log in any more, 2 tokens taken away, workspace (the only one) is being stopped"}
+    assert details(in_korean, done) == [("한 일", "더는 로그인할 수 없음, 토큰 2개 회수, 작업 공간 중지 중")]
+    assert details(english, done) == [("done", done["done"])]
     assert [in_korean.term("mode", each) for each in ("agent", "Save")] == ["에이전트", "Save"]
 
 

@@ -76,7 +76,7 @@ class Words:
     def seconds(self, value: float | None) -> str:
         if value is None:
             return "–"
-        return f"{1000 * value:.0f} ms" if value < 1 else f"{value:.1f} s"
+        return f"{1000 * value:.0f} ms" if value < 1 else self("{n} s", n=f"{value:.1f}")
 
     def milliseconds(self, value: int | None) -> str:
         return self.seconds(None if value is None else value / 1000)

@@ -116,7 +116,7 @@ def test_a_policy_file_that_is_gone_or_broken_is_brought_back_from_its_history(
     back = site.form(admin, f"policy/{number}", based_on=based_on_of(preview))
     assert "again what it was then" in back.text and site.policy.read_text() == good
     deed = [each for each in site.events("file") if each.action == "policy.change"][-1]
-    assert (deed.actor, deed.detail) == ("admin", {"back_to": number})
+    assert (deed.actor, deed.detail["back_to"]) == ("admin", number)
     late = site.form(admin, f"policy/{number}", based_on="gone")
     assert late.status_code == 409, "somebody else has brought it back already"
 

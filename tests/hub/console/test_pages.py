@@ -727,7 +727,18 @@ def lengthen_audit(site: ConsoleSite) -> None:
     source = f"(select at, {columns} from cellar_audit where row_type = 'event' limit 1)"
     rows = f"{numbers} select 'long', i, at - 1 - i * 1e-3, {columns} from n, {source}"
     with contextlib.closing(sqlite3.connect(f"{site.books['CELLAR_DATA']}/cellar.db", timeout=30)) as books, books:
-        books.execute(f"insert into cellar_audit (chain, seq, at, {columns}) {rows}")
+        books.execute(f"insert or ignore into cellar_audit (chain, seq, at, {columns}) {rows}")
+
+
+def test_an_event_that_is_long_ago_is_looked_for_page_by_page_and_each_says_how_far(
+    site: ConsoleSite, admin: httpx.Client
+) -> None:
+    lengthen_audit(site)
+    assert "<code>user.add</code> ann" in page(admin, "audit?action=user.add&subject=ann")
+    text = page(admin, "audit?action=site.restore")
+    assert "10,000 rows were looked through, back to" in text and "Nothing is found." not in text
+    older = text.partition('rel="next" href="')[2].partition('"')[0].replace("&amp;", "&")
+    assert "action=site.restore" in older and "10,000 rows were looked through" in page(admin, "audit" + older)
 
 
 def test_whose_an_earlier_users_files_are_is_asked_with_the_new_account_or_on_the_persons_page(

@@ -19,7 +19,7 @@ PACKAGES = {
     "ssh-keygen": "openssh-client",
 }
 """Program -> Debian's package. debootstrap makes a base image where no registry can be reached; nginx is tested as
-the hub's HTTPS."""
+the hub's HTTPS, and OpenSSH signs bundles."""
 PATIENCE = 60.0  # seconds for a daemon to start or to stop
 
 

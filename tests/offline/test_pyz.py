@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from cellar_offline import pyz
+from cellar_offline import program, pyz
 
 from tests.offline.bundles import Maker
 from tests.offline.conftest import OFFLINE
@@ -90,3 +91,22 @@ def test_an_older_python_is_told_so_by_name(tmp_path: Path) -> None:
     trial = pyz.MAIN.replace("sys.version_info < (3, 9)", "sys.version_info < (9, 9)")
     done = subprocess.run([sys.executable, "-c", trial], capture_output=True, text=True)
     assert (done.returncode, "needs Python 3.9 or newer" in done.stderr) == (1, True)
+
+
+def test_what_the_manual_tells_a_person_to_type_can_be_typed() -> None:
+    text = (OFFLINE.parent / "docs" / "offline.md").read_text()
+    typed = re.findall(r"^    python3 cellar-offline\.pyz ([a-z]+)(.*?)(?:  +#.*)?$", text, re.MULTILINE)
+    commands = {command for command, _ in typed}
+    assert {"verify", "preflight", "load", "prove", "up", "doctor"} <= commands
+    for command, options in typed:
+        words = [command, *options.replace("...", "/media/disk").split()]
+        if "--help" not in words:
+            program.parser().parse_args(words)
+    table = text.split("| does |", 1)[1].split("\n", 1)[0]
+    assert set(re.findall(r"`([a-z]+)`", table)) <= program_commands()
+
+
+def program_commands() -> set[str]:
+    """Every command that the program has here."""
+    actions = program.parser()._subparsers._group_actions  # type: ignore[union-attr]
+    return {str(name) for action in actions for name in action.choices or ()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 
@@ -42,13 +43,15 @@ class FactsOfHub:
         self._token = token
         self._found: Facts | None = None
         self._at = -BELIEVED
+        self._asking = asyncio.Lock()  # whoever comes while it is asked waits for the answer
 
     async def now(self) -> Facts | None:
         """The last that is known; None: it has never said it, being of another release."""
-        if time.monotonic() - self._at >= BELIEVED:
-            try:
-                self._found = msgspec.convert(await self._hub.ask(self._token, "GET", PATH), Facts)
+        async with self._asking:
+            if time.monotonic() - self._at >= BELIEVED:
+                try:
+                    self._found = msgspec.convert(await self._hub.ask(self._token, "GET", PATH), Facts)
+                except (HubSays, msgspec.ValidationError) as problem:
+                    log.warning("the hub does not say which profiles and groups there are: %s", problem)
                 self._at = time.monotonic()
-            except (HubSays, msgspec.ValidationError) as problem:
-                log.warning("the hub does not say which profiles and groups there are: %s", problem)
         return self._found

@@ -34,7 +34,7 @@ OVERLAYS = "overlays"
 ROUTER = "router"
 """vllm-router, and nothing of ours."""
 PROVE = "prove"
-"""Chromium with its driver, and a script: the user's journey of the sealed proof."""
+"""Chromium without a screen, and a script: the user's journey of the sealed proof."""
 WITHOUT_WHEELS = (OVERLAYS, PROVE)
 PUBLIC_BASES = dict.fromkeys(WITHOUT_WHEELS, "debian:bookworm-slim") | dict.fromkeys(
     (*NAMES, ROUTER), "python:3.11-slim-bookworm"

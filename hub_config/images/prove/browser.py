@@ -1,25 +1,22 @@
-"""Chromium through its driver: the few calls of WebDriver (W3C) that a journey needs, with the standard library."""
+"""Chromium through its DevTools pipe: the few calls that a journey needs, with the standard library."""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import os
+import queue
 import subprocess
+import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from typing import Any
 
-ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
-LAST = "const last = [...document.querySelectorAll(arguments[0])].pop();"
-KEYS = {"Enter": "\ue007", "Shift": "\ue008"}
+PROGRAM = "/usr/lib/chromium/chromium-headless-shell"
 FEATURES = (
     "AutofillServerCommunication",
     "CertificateTransparencyComponentUpdater",
     "DialMediaRouteProvider",
-    "GlobalMediaControls",
-    "InterestFeedContentSuggestions",
     "MediaRouter",
     "NetworkTimeServiceQuerying",
     "OptimizationHints",
@@ -28,27 +25,30 @@ FEATURES = (
 )
 """Of Chromium, off: they ask its maker's servers."""
 FLAGS = (
-    "--headless=new",
     "--no-sandbox",  # the container is the sandbox: no capability, no way to gain one
+    "--remote-debugging-pipe",
     "--disable-gpu",
-    "--disable-dev-shm-usage",
     "--no-proxy-server",
     "--no-first-run",
-    "--no-default-browser-check",
     "--no-pings",
     "--disable-background-networking",
     "--disable-client-side-phishing-detection",
-    "--disable-component-extensions-with-background-pages",
     "--disable-component-update",
     "--disable-default-apps",
     "--disable-domain-reliability",
-    "--disable-extensions",
     "--disable-sync",
     f"--disable-features={','.join(FEATURES)}",
     "--window-size=1280,900",
     "--user-data-dir=/tmp/profile",
 )
 """What is left are the requests of pages. Those a page makes count."""
+KEYS = {
+    "Enter": {"key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13, "text": "\r"},
+    "Escape": {"key": "Escape", "code": "Escape", "windowsVirtualKeyCode": 27},
+}
+SHIFT = 8  # a modifier
+LIMIT = 60.0  # seconds for an answer of the browser
+LAST = "const last = [...document.querySelectorAll(arguments[0])].pop();"
 
 
 class Stuck(Exception):
@@ -56,39 +56,72 @@ class Stuck(Exception):
 
 
 class Browser:
-    """One window. Calls raise Stuck."""
+    """One page. Calls raise Stuck."""
 
-    def __init__(self, language: str = "en-US", port: int = 9515) -> None:
-        self._base = f"http://127.0.0.1:{port}"
-        self._driver = subprocess.Popen(
-            ["chromedriver", f"--port={port}", "--silent"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    def __init__(self, language: str = "en-US") -> None:
+        theirs_in, self._to = os.pipe()
+        self._from, theirs_out = os.pipe()
+        command = [PROGRAM, *FLAGS, f"--lang={language}", f"--accept-lang={language}", "about:blank"]
+        # The browser reads from descriptor 3 and writes to 4; what comes lies in between is not handed on.
+        doors = f'exec 3<&{theirs_in} 4>&{theirs_out}; exec "$@"'
+        self._process = subprocess.Popen(
+            ["bash", "-c", doors, "-", *command],
+            pass_fds=(theirs_in, theirs_out),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
-        self.until(self._ready, "the driver to answer", 30)
-        options = {
-            "binary": "/usr/bin/chromium",
-            "args": [*FLAGS, f"--lang={language}"],
-            "prefs": {"intl.accept_languages": language},
-        }
-        wanted = {"browserName": "chrome", "goog:chromeOptions": options}
-        made = self._call("POST", "/session", {"capabilities": {"alwaysMatch": wanted}})
-        self._base += f"/session/{made['sessionId']}"
+        os.close(theirs_in)
+        os.close(theirs_out)
+        self._number = 0
+        self._answers: queue.Queue[dict[str, Any]] = queue.Queue()
+        threading.Thread(target=self._listen, daemon=True).start()
+        self._session = ""
+        made = self._call("Target.createTarget", url="about:blank")
+        attached = self._call("Target.attachToTarget", targetId=made["targetId"], flatten=True)
+        self._session = attached["sessionId"]
+        self._call("Page.enable")
 
-    def _ready(self) -> bool:
-        with contextlib.suppress(Stuck):
-            return bool(self._call("GET", "/status")["ready"])
-        return False
+    def _listen(self) -> None:
+        with os.fdopen(self._from, "rb", buffering=0) as stream:
+            kept = b""
+            while data := stream.read(1 << 16):
+                *whole, kept = (kept + data).split(b"\0")
+                for each in map(json.loads, whole):
+                    if each.get("method") == "Page.javascriptDialogOpening":  # "leave this page?"
+                        self._send("Page.handleJavaScriptDialog", {"accept": True})
+                    elif "id" in each:
+                        self._answers.put(each)
+        self._answers.put({"id": -1})
 
-    def _call(self, method: str, path: str, body: Any = None) -> Any:
-        data = None if body is None else json.dumps(body).encode()
-        asked = urllib.request.Request(f"{self._base}{path}", data, {"Content-Type": "application/json"}, method=method)
+    def _send(self, method: str, parameters: dict[str, Any]) -> int:
+        self._number += 1
+        message: dict[str, Any] = {"id": self._number, "method": method, "params": parameters}
+        if self._session:
+            message["sessionId"] = self._session
+        data = json.dumps(message).encode() + b"\0"
         try:
-            with urllib.request.urlopen(asked, timeout=120) as answer:
-                return json.load(answer)["value"]
-        except urllib.error.HTTPError as error:
-            said = json.load(error)["value"]
-            raise Stuck(f"{said['error']}: {said['message'].splitlines()[0]}") from None
-        except OSError as error:
-            raise Stuck(f"the driver does not answer: {error}") from None
+            while data:
+                data = data[os.write(self._to, data) :]
+        except OSError:
+            raise Stuck("the browser has ended") from None
+        return self._number
+
+    def _call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        number = self._send(method, parameters)
+        end = time.monotonic() + LIMIT
+        while True:
+            try:
+                answer = self._answers.get(timeout=max(0.0, end - time.monotonic()))
+            except queue.Empty:
+                raise Stuck(f"the browser did not answer to {method} within {LIMIT:.0f} s") from None
+            if answer["id"] == -1:
+                raise Stuck("the browser has ended")
+            if answer["id"] == number:
+                break
+        if "error" in answer:
+            raise Stuck(f"{method}: {answer['error']['message']}")
+        found: dict[str, Any] = answer["result"]
+        return found
 
     def until(self, condition: Callable[[], Any], what: str, seconds: float = 60) -> Any:
         """The condition's answer, once it is true."""
@@ -97,50 +130,51 @@ class Browser:
             with contextlib.suppress(Stuck):
                 if found := condition():
                     return found
-            if time.monotonic() > end:
+            if time.monotonic() > end or self._process.poll() is not None:
                 raise Stuck(f"waited {seconds:.0f} s in vain for {what}")
             time.sleep(0.1)
 
     def open(self, url: str) -> None:
-        self._call("POST", "/url", {"url": url})
+        """Returns when the page is there, or is another one than before."""
+        found = self._call("Page.navigate", url=url)
+        if found.get("errorText", "net::ERR_ABORTED") != "net::ERR_ABORTED":
+            raise Stuck(f"{url}: {found['errorText']}")
+        self.until(lambda: self.script("return document.readyState !== 'loading'"), f"{url} to be read")
 
     def reload(self) -> None:
-        self._call("POST", "/refresh", {})
+        self._call("Page.reload")
 
     @property
     def url(self) -> str:
-        return str(self._call("GET", "/url"))
+        return str(self.script("return location.href"))
 
     def script(self, code: str, *arguments: Any) -> Any:
         """What a script on the page returns."""
-        return self._call("POST", "/execute/sync", {"script": code, "args": list(arguments)})
-
-    def find(self, selector: str) -> list[str]:
-        """Elements by a CSS selector."""
-        found = self._call("POST", "/elements", {"using": "css selector", "value": selector})
-        return [each[ELEMENT] for each in found]
+        text = f"(function () {{ {code} }}).apply(null, {json.dumps(arguments)})"
+        found = self._call("Runtime.evaluate", expression=text, returnByValue=True, awaitPromise=True)
+        if "exceptionDetails" in found:
+            raise Stuck(str(found["exceptionDetails"].get("exception", {}).get("description", "a script failed"))[:300])
+        return found["result"].get("value")
 
     def visible(self, selector: str) -> bool:
-        code = "return [...document.querySelectorAll(arguments[0])].some(each => each.offsetParent !== null)"
+        code = "return [...document.querySelectorAll(arguments[0])].some(each => each.getClientRects().length > 0)"
         return bool(self.script(code, selector))
 
-    def wait_for(self, selector: str, what: str, seconds: float = 60) -> str:
-        """The first element of this kind, once it is shown."""
+    def wait_for(self, selector: str, what: str, seconds: float = 60) -> None:
+        """Until an element of this kind is shown."""
         self.until(lambda: self.visible(selector), what, seconds)
-        return self.find(selector)[0]
 
     def click(self, selector: str) -> None:
         self.script("document.querySelector(arguments[0]).click()", selector)
 
-    def write(self, element: str, text: str) -> None:
-        self._call("POST", f"/element/{element}/value", {"text": text})
+    def write(self, selector: str, text: str) -> None:
+        """As if typed into the first element of this kind."""
+        self.script("const field = document.querySelector(arguments[0]); field.focus(); field.select?.()", selector)
+        self._call("Input.insertText", text=text)
 
-    def press(self, *keys: str) -> None:
-        """Together, as Shift and Enter."""
-        named = [KEYS.get(key, key) for key in keys]
-        downs = [{"type": "keyDown", "value": key} for key in named]
-        ups = [{"type": "keyUp", "value": key} for key in reversed(named)]
-        self._call("POST", "/actions", {"actions": [{"type": "key", "id": "keys", "actions": [*downs, *ups]}]})
+    def press(self, key: str, modifiers: int = 0) -> None:
+        for kind in ("keyDown", "keyUp"):
+            self._call("Input.dispatchKeyEvent", type=kind, modifiers=modifiers, **KEYS[key])
 
     def text(self, selector: str) -> str:
         """Of the last element of this kind; empty where there is none."""
@@ -151,11 +185,11 @@ class Browser:
         return str(self.script(f"{LAST} return last ? last.getAttribute(arguments[1]) || '' : ''", selector, name))
 
     def picture(self) -> str:
-        """PNG in base64."""
-        return str(self._call("GET", "/screenshot"))
+        """PNG in base64; empty where the browser gives none."""
+        with contextlib.suppress(Stuck):
+            return str(self._call("Page.captureScreenshot", format="png")["data"])
+        return ""
 
     def close(self) -> None:
-        with contextlib.suppress(Stuck):
-            self._call("DELETE", "")
-        self._driver.terminate()
-        self._driver.wait()
+        self._process.terminate()
+        self._process.wait()

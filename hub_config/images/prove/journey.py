@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
-from browser import Browser, Stuck
+from browser import SHIFT, Browser, Stuck
 
 SPAWN = 180.0  # seconds for a workspace to start on a busy machine
 ANSWER = 120.0  # for the model's answer
@@ -45,9 +45,9 @@ class Journey:
 
     def log_in(self) -> None:
         self.browser.open(f"{self.url}hub/login")
-        field = self.browser.wait_for("#username_input", "the log-in page")
-        self.browser.write(field, self.name)
-        self.browser.write(self.browser.find("input[name=password]")[0], self._password)
+        self.browser.wait_for("#username_input", "the log-in page")
+        self.browser.write("#username_input", self.name)
+        self.browser.write("input[name=password]", self._password)
         self.browser.click("#login_submit, input[type=submit], button[type=submit]")
         self.browser.until(lambda: "/hub/login" not in self.browser.url, "the hub to let the user in")
 
@@ -75,7 +75,7 @@ class Journey:
     def ask_in_the_panel(self) -> None:
         field = "#cellar-panel textarea.jp-Cellar-text"
         self.browser.until(lambda: self._panel_shown(field), "the panel")
-        self.browser.write(self.browser.find(field)[0], "What is a list in Python?")
+        self.browser.write(field, "What is a list in Python?")
         self.browser.press("Enter")
         turn = "#cellar-panel .jp-Cellar-turn"
         ended = ("complete", "length", "error", "stopped", "interrupted")
@@ -120,7 +120,7 @@ class Journey:
         if self.browser.visible(".jp-Dialog button.jp-mod-accept"):
             self.browser.click(".jp-Dialog button.jp-mod-accept")
         self.browser.script("document.querySelector('.jp-Notebook .jp-Cell .cm-content').focus()")
-        self.browser.press("Shift", "Enter")
+        self.browser.press("Enter", SHIFT)
         time.sleep(1)
         return "[ ]" not in self.browser.text(".jp-Notebook .jp-Cell:first-child .jp-InputPrompt")
 
@@ -160,7 +160,7 @@ def main() -> int:
             try:
                 step()
             except Stuck as stuck:
-                problem, picture = f"{stuck} (at {browser.url})", browser.picture()
+                problem, picture = str(stuck), browser.picture()
             seconds = round(time.monotonic() - began, 1)
             tell(step=step.__name__, ok=not problem, seconds=seconds, problem=problem, picture=picture)
             if problem:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -41,6 +42,8 @@ def run(options: argparse.Namespace) -> int:
     folder = options.report or root.path / "proof"
     overlays = None if options.overlays is None else options.overlays.replace(",", " ").split()
     work = Path(tempfile.mkdtemp(prefix="cellar-proof-", dir=options.work))
+    for sign in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(sign, _interrupt)  # an engine and its containers would go on
     try:
         found = prove(Wanted(work, folder, options.idle, overlays), bring, say)
     finally:
@@ -53,6 +56,10 @@ def run(options: argparse.Namespace) -> int:
         print(f"  {words.attempt(each)}")
     print("\nThe report: " + ", ".join(map(str, made)))
     return 0 if found["verdict"] == report.SEALED else 1
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _from_media(root: Root, options: argparse.Namespace) -> Bring:

@@ -88,9 +88,9 @@ def run(*command: str, given: str = "") -> str:
     return done.stdout
 
 
-def ip(lines: Sequence[str]) -> None:
+def ip(lines: Sequence[str], *options: str) -> None:
     """Commands of `ip`, in the namespace of the thread that calls. Unsealed at the first that fails."""
-    run("ip", "-batch", "-", given="".join(f"{line}\n" for line in lines))
+    run("ip", *options, "-batch", "-", given="".join(f"{line}\n" for line in lines))
 
 
 def write(path: str, value: str) -> None:

@@ -3,11 +3,16 @@
 It listens in the sink, where it answers for any address that is asked, and inside of each container at 127.0.0.1, the
 `dns` of the stack's services and of workspaces that has nobody there otherwise. A name without a dot is none of the
 world's: it is written down, and answered with "no such name", as it would be on a real site.
+
+Docker's own resolver (127.0.0.11 in a container) passes on what it does not know; since Docker 26 not for a container
+whose networks are all isolated. So what it is asked is read on its way there, too: names with a dot, for the others are
+the stack's, and it answers them.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import selectors
 import socket
 import struct
@@ -20,7 +25,18 @@ from cellar_offline.proving import lookups, namespaces
 from cellar_offline.proving.lookups import NoQuestion
 from cellar_offline.proving.sink import IPV4, IPV6, PORT, leg_of
 
+ETHERNET_IPV4 = 0x0800
 IP_PKTINFO, IPV6_RECVPKTINFO, IPV6_PKTINFO = 8, 49, 50
+DOCKERS = "127.0.0.11"
+SO_ATTACH_FILTER = 26
+TO_DOCKERS = (  # of IPv4 packets: UDP to that address
+    (0x30, 0, 0, 9),
+    (0x15, 0, 3, 17),
+    (0x20, 0, 0, 16),
+    (0x15, 0, 1, 0x7F00000B),
+    (0x06, 0, 0, 0xFFFF),
+    (0x06, 0, 0, 0),
+)
 LARGEST = 4096  # bytes of a question
 PATIENCE = 2.0  # seconds for a question over TCP to come in whole
 UNREADABLE = "(no question that can be read)"
@@ -31,10 +47,11 @@ Asked = Callable[[Optional[int], str, str, str], None]
 
 @dataclass(frozen=True)
 class Desk:
-    """A socket that takes questions; `leg` is whose container it is in, None in the sink."""
+    """A socket that takes questions; `leg` is whose container it is in, None in the sink; how they come: "udp", "tcp",
+    or "read" on their way to another."""
 
     leg: int | None
-    tcp: bool
+    how: str
 
 
 class Resolver:
@@ -57,7 +74,8 @@ class Resolver:
         self._thread.start()
 
     def open_within(self, namespace: int, leg: int) -> None:
-        """At 127.0.0.1, where nobody else has the port."""
+        """At 127.0.0.1, where nobody else has the port; and on the way to Docker's resolver."""
+        namespaces.within(namespace, lambda: self._read_along(leg))
         with contextlib.suppress(OSError):
             namespaces.within(namespace, lambda: self._listen(socket.AF_INET, "127.0.0.1", leg))
 
@@ -74,8 +92,16 @@ class Resolver:
         elif leg is None:
             udp.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVPKTINFO, 1)
         tcp.listen(16)
-        self._selector.register(udp, selectors.EVENT_READ, Desk(leg, tcp=False))
-        self._selector.register(tcp, selectors.EVENT_READ, Desk(leg, tcp=True))
+        self._selector.register(udp, selectors.EVENT_READ, Desk(leg, "udp"))
+        self._selector.register(tcp, selectors.EVENT_READ, Desk(leg, "tcp"))
+
+    def _read_along(self, leg: int) -> None:
+        code = b"".join(struct.pack("=HBBI", *each) for each in TO_DOCKERS)
+        held = ctypes.create_string_buffer(code, len(code))
+        tap = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM)
+        tap.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HL", len(TO_DOCKERS), ctypes.addressof(held)))
+        tap.bind(("lo", ETHERNET_IPV4))
+        self._selector.register(tap, selectors.EVENT_READ, Desk(leg, "read"))
 
     def _serve(self) -> None:
         while not self._ended.is_set():
@@ -83,7 +109,9 @@ class Resolver:
                 desk: Desk = key.data
                 with contextlib.suppress(OSError):
                     assert isinstance(key.fileobj, socket.socket)
-                    if desk.tcp:
+                    if desk.how == "read":
+                        self._note(key.fileobj, desk)
+                    elif desk.how == "tcp":
                         connection, sender = key.fileobj.accept()
                         threading.Thread(target=self._converse, args=(connection, sender, desk), daemon=True).start()
                     else:
@@ -94,6 +122,16 @@ class Resolver:
         kept = [note for note in notes if note[1] in (IP_PKTINFO, IPV6_PKTINFO)]
         if reply := self._reply(message, sender, desk, _asked_address(kept)):
             desk_socket.sendmsg([reply], [_as_sender(note) for note in kept], 0, sender)
+
+    def _note(self, tap: socket.socket, desk: Desk) -> None:
+        """Each packet comes twice by this interface: once as it leaves."""
+        data, sender = tap.recvfrom(LARGEST)
+        if sender[2] == socket.PACKET_OUTGOING:
+            return
+        with contextlib.suppress(NoQuestion):
+            question = lookups.parse_question(data[(data[0] & 15) * 4 + 8 :])
+            if "." in question.name:
+                self._asked(desk.leg, question.name, question.type, DOCKERS)
 
     def _converse(self, connection: socket.socket, sender: tuple[str, int], desk: Desk) -> None:
         """Questions over one TCP connection; one that says nothing is written down as well."""

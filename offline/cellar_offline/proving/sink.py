@@ -5,9 +5,10 @@ nor the kernel's talk with its neighbours; what it counts is read as well, packe
 The two numbers must be the same in the end: what is told is then all there was.
 
 Design note. The leg is an interface of the container's own (`cellar-out`), beside those that Docker gives it: the stack
-stays exactly as it is delivered, its isolated networks too, and who sent a packet is known by the interface. It carries
-0.0.0.0/1 and 128.0.0.0/1, which win over a default route and lose against a network of the stack. The addresses are of
-the blocks for benchmarks (RFC 2544) and of no site (RFC 4193).
+stays exactly as it is delivered, its isolated networks too, and who sent a packet is known by the interface. A table of
+routes of its own leads there whatever is on no network of the stack, before any default route of Docker's; halves of
+the world in the main table would do so, too, but Docker then adds no network to a container that runs. The addresses
+are of the blocks for benchmarks (RFC 2544) and of no site (RFC 4193).
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ IPV4, IPV6 = "198.18.0.1", "fd5e:a1ed::1"
 FIRST = 256  # legs are numbered from here, and their addresses with them
 LEGS = 60000
 PORT = 53
+WORLD = 5353
+"""Number of the table of routes in a container; the rules that lead to it stand before those of the kernel."""
 RULE = {
     "iptables": ("icmp", ("destination-unreachable",)),
     "ip6tables": ("icmpv6", ("destination-unreachable", "130", "131", "132", "133", "134", "135", "136", "137", "143")),
@@ -207,16 +210,14 @@ def _receive_leg(leg: Leg) -> None:
 
 
 def _take_leg(leg: Leg) -> None:
-    """In the container: addresses and routes."""
-    ways = [f"route add {half} via {IPV4} dev {NAME}" for half in ("0.0.0.0/1", "128.0.0.0/1")]
-    ways += [f"route add {half} via {IPV6} dev {NAME}" for half in ("::/1", "8000::/1")]
-    namespaces.ip(
-        [
-            f"addr add {leg.ipv4}/32 dev {NAME}",
-            f"link set {NAME} up",
-            f"addr add {leg.ipv6}/128 dev {NAME} nodad",
-            f"route add {IPV4}/32 dev {NAME}",
-            f"route add {IPV6}/128 dev {NAME}",
-            *ways,
+    """In the container: addresses, and the way to the world in a table of its own."""
+    namespaces.ip([f"link set {NAME} up"])
+    for family, address, length, sink in ((4, leg.ipv4, 32, IPV4), (6, leg.ipv6, 128, IPV6)):
+        lines = [
+            f"addr add {address}/{length} dev {NAME}{' nodad' if family == 6 else ''}",
+            f"route add {sink}/{length} dev {NAME}",
+            f"route add default via {sink} dev {NAME} src {address} table {WORLD}",
+            f"rule add pref {WORLD} lookup main suppress_prefixlength 0",  # networks that it is on, no default route
+            f"rule add pref {WORLD + 1} lookup {WORLD}",
         ]
-    )
+        namespaces.ip(lines, f"-{family}")

@@ -122,6 +122,13 @@ def test_whichever_resolver_is_asked_the_name_is_written_down_and_led_to_the_sin
     assert lab.sink.counted() == {4: 0, 6: 0}
 
 
+def test_a_name_that_docker_is_asked_for_is_written_down_though_it_asks_nobody_else(lab: Lab) -> None:
+    for name in ("mirror.example.net", "hub-control"):
+        lab.do(lambda name=name: send(controls.lookups.question(name), "127.0.0.11", 40053))
+    assert lab.expect("mirror.example.net A").leg == lab.leg
+    assert [each.name for each in lab.ledger.attempts()] == ["mirror.example.net"]
+
+
 def test_what_comes_to_the_resolvers_port_and_is_no_question_is_told_as_well(lab: Lab) -> None:
     lab.do(lambda: send(b"news", "192.0.2.7", 53))
     assert lab.expect(UNREADABLE).leg == lab.leg

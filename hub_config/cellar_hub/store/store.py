@@ -94,7 +94,7 @@ class Store:
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="cellar-store-read")
         self._queue: queue.SimpleQueue[Job[Any] | None] = queue.SimpleQueue()
         self._closed = False
-        self.down: str | None = None  # why the last commit failed; None while the database answers
+        self._failed: str | None = None  # why the last commit did; None while the database answers
         self._thread = threading.Thread(target=self._write_until_closed, name="cellar-store-write", daemon=True)
         self._thread.start()
 
@@ -127,6 +127,16 @@ class Store:
                 time.sleep(0.05)
             except (OSError, SQLAlchemyError) as error:
                 raise StoreDown(reason(error)) from None
+
+    @property
+    def down(self) -> str | None:
+        """Why nothing can be written; None while the database answers."""
+        if self._failed is None and self._file is not None:
+            try:
+                self._file.now()
+            except StoreDown as error:
+                return str(error)
+        return self._failed
 
     async def write(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in the writer's thread; return its value after the commit that holds it is on the disk.
@@ -252,9 +262,9 @@ class Store:
                 for job in jobs:
                     job.error = StoreDown(reason(error))
             return
-        if self.down is not None:
+        if self._failed is not None:
             log.warning("the database is back")
-            self.down = None
+            self._failed = None
         for call in hooks:
             try:
                 call()
@@ -262,9 +272,9 @@ class Store:
                 log.exception("a call after a commit failed")
 
     def _tell_down(self, why: str) -> None:
-        if self.down is None:
+        if self._failed is None:
             log.warning("the database is down: %s", why)
-        self.down = why
+        self._failed = why
 
     def _commit(self, jobs: list[Job[Any]]) -> list[Callable[[], None]]:
         """What is to be called now. Raises when nothing of this transaction was, or is known to be, written."""

@@ -741,6 +741,37 @@ def test_an_event_that_is_long_ago_is_looked_for_page_by_page_and_each_says_how_
     assert "action=site.restore" in older and "10,000 rows were looked through" in page(admin, "audit" + older)
 
 
+def put_in_place(file: Path, *statements: str) -> None:
+    """A copy in which something is different, renamed to where the original is."""
+    copy = file.with_name("restored")
+    with contextlib.closing(sqlite3.connect(file, timeout=30)) as now, contextlib.closing(sqlite3.connect(copy)) as new:
+        now.backup(new)
+        for each in statements:
+            new.execute(each)
+        new.commit()
+    copy.replace(file)
+
+
+def test_services_go_on_with_another_database_and_say_when_it_is_gone(site: ConsoleSite, admin: httpx.Client) -> None:
+    file = Path(site.books["CELLAR_DATA"]) / "cellar.db"
+    spend(site, "rosa", 1_111)
+    site.add("rosa")
+    token = token_of(site, "rosa")
+    assert "1,111" in page(admin, "users/rosa") and me(site, token)["day"]["spent"]["prompt"] == 1_111
+    put_in_place(file, "update cellar_usage set prompt = 2222 where user_name = 'rosa'")
+    assert "2,222" in page(admin, "users/rosa") and me(site, token)["day"]["spent"]["prompt"] == 2_222
+    assert "of-the-restored" in site.form(admin, "groups", name="of-the-restored").text
+    assert [each.subject for each in deeds(site, "group.add")][-1] == "of-the-restored", "it is in the new one's audit"
+    assert "another file is in the place of" in site.console_log.read_text()
+    aside = file.rename(file.with_name("aside"))
+    assert "database does not answer." in page(admin, "users/rosa", 503)
+    assert "does not answer" in site.form(admin, "groups", "me", name="unseen").text and not file.exists()
+    assert httpx.get(f"{site.own}/services/console/alive").status_code == 503
+    assert f"{file} is gone" in site.console_log.read_text()
+    aside.rename(file)
+    assert "2,222" in page(admin, "users/rosa") and "unseen" not in page(admin, "groups")
+
+
 def test_whose_an_earlier_users_files_are_is_asked_with_the_new_account_or_on_the_persons_page(
     tmp_path: Path,
 ) -> None:
@@ -765,3 +796,16 @@ def test_whose_an_earlier_users_files_are_is_asked_with_the_new_account_or_on_th
         assert site.form(admin, "users/ann", action="files", files="all").status_code == 400
         told = [(each.subject, each.detail["files"]) for each in site.events() if each.detail.get("files")]
         assert set(told) >= {("nora", "theirs"), ("olaf", "none"), ("ann", "none")}
+
+
+def test_a_hub_whose_database_was_replaced_ends_and_takes_nobody_for_somebody_else(
+    site: ConsoleSite, admin: httpx.Client
+) -> None:
+    page(admin, "users")
+    put_in_place(site.folder / "hub.sqlite", "update users set name = 'ann-of-then' where name = 'ann'")
+    with contextlib.suppress(httpx.HTTPError):  # it ends meanwhile
+        site.ask("GET", "/users/ann")
+    site.process.wait(30)
+    assert "another database is in the place of the hub's" in site.log.read_text()
+    site.start_hub()
+    assert site.ask("GET", "/users/ann-of-then").status_code == 200

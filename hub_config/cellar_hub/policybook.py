@@ -23,11 +23,12 @@ import stat
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from cellar.settings import SettingsError
 
-from cellar_hub.policy import Policy
+from cellar_hub.policy import Policy, read_toml
 from cellar_hub.policyfile import check_text
 from cellar_hub.watchedfile import MAX_BYTES, read_text
 
@@ -137,6 +138,19 @@ class PolicyBook:
             self._number_next()
         return found
 
+    def compared(self, text: str) -> dict[str, str | int]:
+        """With what is there now."""
+        now = self._there()
+        return compared(now.text if now else "", text)
+
+    def wrote(self, text: str) -> bool:
+        """Whether a page has saved it, and nothing came after: else an editor has, or whatever a site has."""
+        found = id_of(text)
+        for each in (self._record(NEXT), self._record(self._numbers()[-1:])):
+            if each is not None and each.id == found and each.by:
+                return True
+        return False
+
     def history(self) -> list[Revision]:
         """The newest first; that is what is there now."""
         found = [each for number in reversed(self._numbers()) if (each := self._record([number])) is not None]
@@ -237,6 +251,42 @@ class PolicyBook:
 
 def id_of(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def compared(before: str, after: str) -> dict[str, str | int]:
+    """For the audit, of two texts: SHA-256 of both (nothing of an empty one), as `sha256sum` says it of the file, and
+    the names of fields that differ; `more`: how many further ones. Values are in the history, names of people here.
+    Pure."""
+    old, new = _fields(before), _fields(after)
+    names = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
+    shown = 0
+    while shown < len(names) and len(", ".join(names[: shown + 1])) <= LONGEST_NAME:
+        shown += 1
+    said: dict[str, str | int] = {"sha256_before": _sha256(before), "sha256": _sha256(after)}
+    said["fields"] = ", ".join(names[:shown])
+    if shown < len(names):
+        said["more"] = len(names) - shown
+    return {name: what for name, what in said.items() if what}
+
+
+def _fields(text: str) -> dict[str, Any]:
+    """By the names of the tables in which they are. Of what is no TOML, nothing."""
+    found: dict[str, Any] = {}
+
+    def add(tables: dict[str, Any], within: str) -> None:
+        for key, value in tables.items():
+            if isinstance(value, dict) and value:
+                add(value, f"{within}{key}.")
+            else:
+                found[within + key] = value
+
+    with contextlib.suppress(SettingsError):
+        add(read_toml(text, ""), "")
+    return found
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest() if text else ""
 
 
 def _bytes(text: str, name: str) -> bytes:

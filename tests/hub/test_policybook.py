@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import resource
 import subprocess
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 from cellar.settings import SettingsError
 from cellar_hub.policy import Policy
-from cellar_hub.policybook import GONE, KEPT, Conflict, PolicyBook, id_of
+from cellar_hub.policybook import GONE, KEPT, Conflict, PolicyBook, compared, id_of
 from cellar_hub.policyedit import SetField, change
 from cellar_hub.policyfile import PolicyFile
 from cellar_hub.watchedfile import WatchedFile
@@ -326,3 +327,29 @@ def test_a_kill_at_any_moment_leaves_a_policy_and_a_history_that_agree(book: Pol
         assert history[0] == now and now.by == str(number)
         assert all(f"max_tokens = {each.by}\n" in each.text for each in history if each.by)
         save(book, 5_000_000 + saves, f"{5_000_000 + saves}")
+
+
+def test_what_a_page_saved_is_known_from_what_an_editor_wrote(path: Path) -> None:
+    book = PolicyBook(path)
+    assert not book.wrote(path.read_text())
+    save(book, 20)
+    assert book.wrote(path.read_text())
+    path.write_text(FIRST)
+    assert not book.wrote(FIRST), "also where it is what was there before"
+    save(book, 30)
+    assert book.wrote(path.read_text()) and not book.wrote(FIRST)
+
+
+def test_two_policies_are_compared_by_their_sums_and_the_names_of_fields() -> None:
+    before = '[default]\nmax_tokens = 10\nmodels = ["a"]\n[groups."night shift"]\nmax_running = 1\n'
+    after = '[default]\nmax_tokens = 20 # more\n[groups."night shift"]\nmax_running = 1\n[users.ann]\n'
+    assert compared(before, after) == {
+        "sha256_before": hashlib.sha256(before.encode()).hexdigest(),
+        "sha256": hashlib.sha256(after.encode()).hexdigest(),
+        "fields": "default.max_tokens, default.models, users.ann",
+    }
+    assert "fields" not in compared(before, "# a comment\n" + before)
+    many = "".join(f"[users.{number:0>100}]\nmax_tokens = 1\n" for number in range(50))
+    found = compared("", many)
+    assert "sha256_before" not in found and found["more"] == 48 and len(str(found["fields"])) <= 255
+    assert "fields" in compared("no [TOML", before)

@@ -8,5 +8,7 @@ CONSOLE = "console"
 """Of this process at the hub (<hub>/services/console/) and in the audit."""
 ADMIN = "admin:users"
 """The scope by which the hub says that somebody administers it."""
-SCOPES = ("self", "tokens!user", "servers!user", ADMIN, "admin:servers", "admin:groups", "tokens", "read:hub")
-"""What a token of the console may be asked for; each has of these what its user has."""
+SCOPES = ("read:users!user", "servers!user", "tokens!user", ADMIN, "servers", "tokens", "admin:groups")
+"""What a token of the console may be asked for; each has of these what its user has. Of one's own: name and groups, to
+start and stop one's workspace, to see and revoke tokens. The others are administrators': accounts, others' workspaces
+and tokens, groups. Not `self`, which opens the workspace itself."""

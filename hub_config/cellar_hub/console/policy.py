@@ -71,7 +71,8 @@ class PolicyPage(Page):
     async def save(self, text: str, based_on: str, subject: str, detail: Mapping[str, str | int]) -> bool:
         """Whether it is the policy now; else `error` says why not. It is in the audit before it counts."""
         try:
-            await self.desk.record(self.name, "policy.change", subject, detail)
+            compared = await asyncio.to_thread(self.book.compared, text)
+            await self.desk.record(self.name, "policy.change", subject, {**compared, **detail})
             await asyncio.to_thread(self.book.save, text, based_on=based_on, by=self.name)
         except Conflict as conflict:
             self.is_late = True

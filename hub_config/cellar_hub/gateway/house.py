@@ -14,6 +14,7 @@ from cellar.settings import SettingsError
 from cellar_hub.audit import AuditLog, Event, Heads, Keys
 from cellar_hub.identity import Identities, Identity
 from cellar_hub.policy import Allowed, Policy
+from cellar_hub.policybook import PolicyBook, compared
 from cellar_hub.policyfile import PolicyFile
 from cellar_hub.settings import GatewaySettings
 from cellar_hub.store import Store
@@ -72,6 +73,7 @@ class House:
         self.settings = settings
         self.table = table
         self.policy_file = policy
+        self.policy_file.told = self._policy_read
         self.metrics = Metrics()
         self.rate = RequestRate(settings.redis_url, settings.pool)
         self.others = Others(
@@ -234,8 +236,18 @@ class House:
 
     # -- inside -----------------------------------------------------------------------------------------------------
 
+    def _policy_read(self, before: str, after: str) -> None:
+        """What a page saves is in the audit before it counts; anything else when it is read. Also at the start: what
+        was changed while no gateway ran is seen by comparing with the last one."""
+        if not PolicyBook(self.settings.policy).wrote(after):
+            said = compared(before, after) if before else {"sha256": compared("", after)["sha256"]}
+            self.books.note(
+                Event(at=time.time(), actor=self.settings.name, action="policy.read", subject="file", detail=said)
+            )
+
     async def _tick(self) -> None:
         while True:
+            self.policy_file.current()  # a change is told soon, also while nobody asks anything
             await asyncio.sleep(TICK)
             for each in list(self.running.values()):
                 if each.reply.stuck_for > STUCK:

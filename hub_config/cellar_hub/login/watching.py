@@ -28,7 +28,7 @@ CHANGING = ("POST", "PUT", "PATCH", "DELETE")
 FAILED = ".failed"
 LONGEST = 255  # characters of a name
 MOST_NAMED = 100  # of one call, each with an event of its own
-UNKNOWN = "call"
+UNKNOWN = "hub.call"
 TOKEN_NUMBER = re.compile(r"a[0-9]{1,12}", re.ASCII)
 
 
@@ -48,36 +48,36 @@ NOTHING = None
 """Changes nothing that stays, or is told by somebody else."""
 
 DEEDS: Mapping[tuple[str, str], Deed | None] = {
-    ("UserListAPIHandler", "POST"): Deed("user.add", (), "usernames", ("admin",)),
-    ("UserAPIHandler", "POST"): Deed("user.add", says=("admin",)),
-    ("UserAPIHandler", "PATCH"): Deed("user.change", says=("admin",)),
-    ("UserAPIHandler", "DELETE"): Deed("user.remove"),
-    ("UserTokenListAPIHandler", "POST"): Deed("token.add"),
-    ("UserTokenAPIHandler", "DELETE"): Deed("token.revoke", ("", "token")),
-    ("UserServerAPIHandler", "POST"): Deed("server.start", SERVER),
-    ("UserServerAPIHandler", "PUT"): Deed("server.add", SERVER),
-    ("UserServerAPIHandler", "PATCH"): Deed("server.change", SERVER),
-    ("UserServerAPIHandler", "DELETE"): Deed("server.stop", SERVER),
-    ("SpawnHandler", "POST"): Deed("server.start", SERVER),
-    ("GroupListAPIHandler", "POST"): Deed("group.add", (), "groups"),
-    ("GroupAPIHandler", "POST"): Deed("group.add"),
-    ("GroupAPIHandler", "DELETE"): Deed("group.remove"),
-    ("GroupUsersAPIHandler", "POST"): Deed("group.join", ("group",), "users"),
-    ("GroupUsersAPIHandler", "DELETE"): Deed("group.leave", ("group",), "users"),
-    ("GroupPropertiesAPIHandler", "PUT"): Deed("group.change"),
-    ("ServerShareAPIHandler", "POST"): Deed("share.add", SERVER, says=("user", "group")),
-    ("ServerShareAPIHandler", "PATCH"): Deed("share.revoke", SERVER, says=("user", "group")),
-    ("ServerShareAPIHandler", "DELETE"): Deed("share.remove", SERVER),
-    ("UserShareAPIHandler", "DELETE"): Deed("share.leave", SHARED),
-    ("GroupShareAPIHandler", "DELETE"): Deed("share.leave", SHARED),
-    ("ServerShareCodeAPIHandler", "POST"): Deed("share.code.add", SERVER),
-    ("ServerShareCodeAPIHandler", "DELETE"): Deed("share.code.remove", SERVER),
-    ("AcceptShareHandler", "POST"): Deed("share.accept"),
-    ("ServiceAPIHandler", "POST"): Deed("service.add"),
-    ("ServiceAPIHandler", "DELETE"): Deed("service.remove"),
-    ("ProxyAPIHandler", "PATCH"): Deed("proxy.change", ()),
+    ("UserListAPIHandler", "POST"): Deed("hub.user.add", (), "usernames", ("admin",)),
+    ("UserAPIHandler", "POST"): Deed("hub.user.add", says=("admin",)),
+    ("UserAPIHandler", "PATCH"): Deed("hub.user.change", says=("admin",)),
+    ("UserAPIHandler", "DELETE"): Deed("hub.user.remove"),
+    ("UserTokenListAPIHandler", "POST"): Deed("hub.token.add"),
+    ("UserTokenAPIHandler", "DELETE"): Deed("hub.token.revoke", ("", "token")),
+    ("UserServerAPIHandler", "POST"): Deed("hub.server.start", SERVER),
+    ("UserServerAPIHandler", "PUT"): Deed("hub.server.add", SERVER),
+    ("UserServerAPIHandler", "PATCH"): Deed("hub.server.change", SERVER),
+    ("UserServerAPIHandler", "DELETE"): Deed("hub.server.stop", SERVER),
+    ("SpawnHandler", "POST"): Deed("hub.server.start", SERVER),
+    ("GroupListAPIHandler", "POST"): Deed("hub.group.add", (), "groups"),
+    ("GroupAPIHandler", "POST"): Deed("hub.group.add"),
+    ("GroupAPIHandler", "DELETE"): Deed("hub.group.remove"),
+    ("GroupUsersAPIHandler", "POST"): Deed("hub.group.join", ("group",), "users"),
+    ("GroupUsersAPIHandler", "DELETE"): Deed("hub.group.leave", ("group",), "users"),
+    ("GroupPropertiesAPIHandler", "PUT"): Deed("hub.group.change"),
+    ("ServerShareAPIHandler", "POST"): Deed("hub.share.add", SERVER, says=("user", "group")),
+    ("ServerShareAPIHandler", "PATCH"): Deed("hub.share.revoke", SERVER, says=("user", "group")),
+    ("ServerShareAPIHandler", "DELETE"): Deed("hub.share.remove", SERVER),
+    ("UserShareAPIHandler", "DELETE"): Deed("hub.share.leave", SHARED),
+    ("GroupShareAPIHandler", "DELETE"): Deed("hub.share.leave", SHARED),
+    ("ServerShareCodeAPIHandler", "POST"): Deed("hub.share.code.add", SERVER),
+    ("ServerShareCodeAPIHandler", "DELETE"): Deed("hub.share.code.remove", SERVER),
+    ("AcceptShareHandler", "POST"): Deed("hub.share.accept"),
+    ("ServiceAPIHandler", "POST"): Deed("hub.service.add"),
+    ("ServiceAPIHandler", "DELETE"): Deed("hub.service.remove"),
+    ("ProxyAPIHandler", "PATCH"): Deed("hub.proxy.change", ()),
     ("ProxyAPIHandler", "POST"): NOTHING,  # has routes compared, and mended
-    ("ShutdownAPIHandler", "POST"): Deed("shutdown", ()),
+    ("ShutdownAPIHandler", "POST"): Deed("hub.shutdown", ()),
     ("ActivityAPIHandler", "POST"): NOTHING,  # when a workspace was used last, every five minutes
     ("OAuthAuthorizeHandler", "POST"): NOTHING,  # a browser's way into a workspace or a service, as its user
     ("OAuthTokenHandler", "POST"): NOTHING,  # the same, of that service
@@ -162,7 +162,7 @@ def _look(handler: Any) -> None:
     client = handler.authenticator.address_of(handler)
     path = tuple(handler.path_args)
     for act in acts_of(type(handler).__name__, method, path, handler.request.body, actor, status):
-        kind = Kind(outcome, act.subject, client, "", f"hub.{act.name}", actor, act.said)
+        kind = Kind(outcome, act.subject, client, "", act.name, actor, act.said)
         # an administrator may do much in a minute, and each of it is to be seen; what others do, a loop may
         handler.authenticator.post.tell_call(kind, is_service or bool(who.admin))
 

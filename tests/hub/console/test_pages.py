@@ -7,6 +7,7 @@ import base64
 import contextlib
 import csv
 import datetime
+import hashlib
 import io
 import os
 import re
@@ -163,6 +164,9 @@ def test_a_quota_for_one_person_counts_at_the_gateway_within_seconds_and_is_in_t
     assert "# enough for most" in site.policy.read_text()
     (deed,) = [each for each in deeds(site, "policy.change") if each.subject == "users.quentin"]
     assert deed.actor == "admin" and "50000" in str(deed.detail)
+    assert deed.detail["fields"] == "users.quentin.tokens_per_day"
+    assert deed.detail["sha256"] == hashlib.sha256(site.policy.read_bytes()).hexdigest() != deed.detail["sha256_before"]
+    assert not deeds(site, "policy.read")[1:], "what a page has saved is read, and is no news"
 
 
 def token_of(site: ConsoleSite, name: str) -> str:

@@ -77,7 +77,7 @@ def test_every_text_is_there_in_korean_with_the_same_names_and_no_other() -> Non
 def test_every_deed_that_any_service_tells_the_audit_has_a_name_in_korean() -> None:
     told: set[str] = set()
     for path in FOLDER.parent.rglob("*.py"):
-        found = re.findall(r'"((?:user|group|token|policy|workspace|audit|usage|site)\.[a-z.]+)"', path.read_text())
+        found = re.findall(r'"((?:user|group|token|policy|workspace|audit|usage|site|hub)\.[a-z.]+)"', path.read_text())
         told |= {each.removesuffix(".failed") for each in found if not each.endswith(".html")}
     known = {*TERMS["deed"], "user.login"}  # with how it ended behind it
     assert "user.block" in told and told - known == set()

@@ -73,22 +73,22 @@ def test_a_way_that_nobody_knows_yet_is_told_all_the_same() -> None:
 
     assert changes(Newer) == ["PUT"] and set(changes(Newer)) < set(CHANGING)
     (act,) = acts_of("Newer", "PUT", ("ann",), b"", "chief", 200)
-    assert act == ("call", "", (("kind", "Newer"), ("method", "PUT")))
+    assert act == ("hub.call", "", (("kind", "Newer"), ("method", "PUT")))
 
 
 def test_a_call_tells_names_and_neither_its_body_nor_a_token() -> None:
     secret = "0123456789abcdef0123456789abcdef"
     body = f'{{"usernames": ["a", "b", 3, null], "admin": true, "note": "{secret}"}}'.encode()
     assert list(acts_of("UserListAPIHandler", "POST", (), body, "chief", 201)) == [
-        ("user.add", each, (("admin", "yes"),)) for each in ("a", "b", "3", "")
+        ("hub.user.add", each, (("admin", "yes"),)) for each in ("a", "b", "3", "")
     ]
     assert list(acts_of("UserTokenAPIHandler", "DELETE", ("ann", "a12"), b"", "ann", 204)) == [
-        ("token.revoke", "ann", (("token", "a12"),))
+        ("hub.token.revoke", "ann", (("token", "a12"),))
     ]
     assert secret not in str(list(acts_of("UserTokenAPIHandler", "DELETE", ("ann", secret), b"", "ann", 404)))
     assert list(acts_of("TokenAPIHandler", "POST", (secret,), b"", "ann", 404)) == []
     assert list(acts_of("UserAPIHandler", "PATCH", ("x" * 999,), b"no JSON", "chief", 400)) == [
-        ("user.change.failed", "x" * 255, (("status", 400),))
+        ("hub.user.change.failed", "x" * 255, (("status", 400),))
     ]
 
 
@@ -96,8 +96,8 @@ def test_a_call_with_very_many_names_tells_a_hundred_and_how_many_more_and_a_ref
     body = str({"users": [f"user{number}" for number in range(5000)]}).replace("'", '"').encode()
     found = list(acts_of("GroupUsersAPIHandler", "POST", ("staff",), body, "chief", 200))
     assert len(found) == MOST_NAMED + 1
-    assert found[-1] == ("group.join", "", (("group", "staff"), ("more", 4900)))
-    assert found[7] == ("group.join", "user7", (("group", "staff"),))
+    assert found[-1] == ("hub.group.join", "", (("group", "staff"), ("more", 4900)))
+    assert found[7] == ("hub.group.join", "user7", (("group", "staff"),))
     refused = list(acts_of("GroupUsersAPIHandler", "POST", ("staff",), body, "ann", 403))
     assert [each.subject for each in refused] == ["user0", ""]
 

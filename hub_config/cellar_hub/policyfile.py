@@ -32,18 +32,19 @@ class PolicyFile:
         return self._file is None or self._file.ok
 
     def current(self) -> Policy:
-        if self._file is None:
-            return NO_POLICY
-        now = self._file.current()
-        if self.told is not None and now.text is not self._text:
-            before, self._text = self._text, now.text
-            self.told(before, now.text)
-        return now.policy
+        return NO_POLICY if self._file is None else self._told(self._file.current())
 
     def look(self) -> None:
         """Now, and not within a second."""
         if self._file is not None:
             self._file.look()
+            self._told(self._file.value)
+
+    def _told(self, now: Read) -> Policy:
+        if self.told is not None and now.text is not self._text:
+            before, self._text = self._text, now.text
+            self.told(before, now.text)
+        return now.policy
 
 
 def read_policy(path: Path) -> Read:

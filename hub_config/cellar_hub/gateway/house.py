@@ -247,7 +247,7 @@ class House:
 
     async def _tick(self) -> None:
         while True:
-            self.policy_file.current()  # a change is told soon, also while nobody asks anything
+            self.policy_file.look()  # a change is told soon, also while nobody asks anything
             await asyncio.sleep(TICK)
             for each in list(self.running.values()):
                 if each.reply.stuck_for > STUCK:

@@ -5,6 +5,8 @@
 #   make hub          Cellar for many users on this machine, through Docker; make hub-down ends it
 #                     PORT=..., DETACH=1, OVERLAYS="postgres redis vllm vllm-2 router tls intranet building";
 #                     settings in hub_config/compose/.env
+#   make bundle       an air-gap bundle in dist/bundle, of what offline/offline.toml says
+#                     KEY=bundle-key signs it; SINCE=DIR makes a delta; OUT=DIR, BUILD=0
 #   make test         everything: lint, types, imports, pytest, jest, Chromium
 #   make test-quick   the same without the browser and without what takes over ten seconds
 #   make test-long    the tests that take minutes
@@ -25,7 +27,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14; 
 	then echo $$p; exit; fi; done; echo python3)
 RUN := .venv/bin/python
 
-.PHONY: help demo hub hub-down test test-quick test-long check bench wheel build clean setup-build setup-test have-python
+.PHONY: help demo hub hub-down bundle test test-quick test-long check bench wheel build clean setup-build setup-test have-python
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -44,6 +46,10 @@ hub: setup-build
 
 hub-down:
 	@exec $(RUN) -m tools.hub down
+
+bundle: setup-build
+	@echo "Cellar bundle"
+	@exec $(RUN) -m tools.bundle
 
 setup-build: have-python
 	@$(PYTHON) -m tools.setup build

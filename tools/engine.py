@@ -11,9 +11,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-PACKAGES = {"dockerd": "docker.io", "debootstrap": "debootstrap", "ip": "iproute2", "nginx": "nginx-light"}
+PACKAGES = {
+    "dockerd": "docker.io",
+    "debootstrap": "debootstrap",
+    "ip": "iproute2",
+    "nginx": "nginx-light",
+    "ssh-keygen": "openssh-client",
+}
 """Program -> Debian's package. debootstrap makes a base image where no registry can be reached; nginx is tested as
-the hub's HTTPS."""
+the hub's HTTPS, and OpenSSH signs bundles."""
 PATIENCE = 60.0  # seconds for a daemon to start or to stop
 
 

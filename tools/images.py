@@ -1,6 +1,6 @@
 """Builds the images of the hub side, without an image registry and without internet inside of the builds.
 
-    python -m tools.images [NAME]...    hub, workspace, model, overlays, router; default: all but the last one
+    python -m tools.images [NAME]...    hub, workspace, model, overlays, router, prove; default: all but the last two
 
 What is made once and kept under `~/.cache/cellar` (CELLAR_CACHE): a wheelhouse for each image, keyed by a hash of what
 was asked for, and the proxy's packages. The base image is BASE_IMAGE where that is given; else the official Python
@@ -33,7 +33,12 @@ OVERLAYS = "overlays"
 """PostgreSQL, Redis and nginx: Debian's own packages, no wheel."""
 ROUTER = "router"
 """vllm-router, and nothing of ours."""
-PUBLIC_BASES = {OVERLAYS: "debian:bookworm-slim"} | dict.fromkeys((*NAMES, ROUTER), "python:3.11-slim-bookworm")
+PROVE = "prove"
+"""Chromium without a screen, and a script: the user's journey of the sealed proof."""
+WITHOUT_WHEELS = (OVERLAYS, PROVE)
+PUBLIC_BASES = dict.fromkeys(WITHOUT_WHEELS, "debian:bookworm-slim") | dict.fromkeys(
+    (*NAMES, ROUTER), "python:3.11-slim-bookworm"
+)
 SUITE = "bookworm"
 PYTHON = "3.11.2"  # what Debian 12 has: a wheel that wants a newer patch release would not install
 FOR_OLD_PATCHES = ["async-timeout>=4.0.3"]  # redis asks for it below 3.11.3; pip judges that by its own Python
@@ -237,7 +242,7 @@ SOURCES = {
 def inputs(name: str, base: str) -> str:
     """A hash of all that goes into an image, for its label."""
     recipe = _hash_of([IMAGES / name, COMPLETE])
-    if name == OVERLAYS:
+    if name in WITHOUT_WHEELS:
         return f"{base}-{recipe}"
     if name != ROUTER:
         frontend.build()
@@ -314,7 +319,7 @@ def fill_context(name: str, folder: Path) -> None:
     """The build context: the Dockerfile's folder, the wheelhouse with our wheel, and what else the image copies."""
     shutil.copytree(IMAGES / name, folder, dirs_exist_ok=True)
     shutil.copy(COMPLETE, folder)
-    if name == OVERLAYS:
+    if name in WITHOUT_WHEELS:
         return
     for wheel in wheelhouse(name).iterdir():
         _link(wheel, folder / "wheelhouse" / wheel.name)
@@ -355,7 +360,7 @@ def _build(name: str, base: str, wanted: str, folder: Path) -> None:
     common = ["docker", "build", "-q", "--build-arg", f"BASE_IMAGE={base}"]
     # Docker's classic builder: BuildKit asks registries about base images that exist only here.
     classic = {"DOCKER_BUILDKIT": "0"}
-    if name != OVERLAYS:
+    if name not in WITHOUT_WHEELS:
         _build_packages(name, base, folder, [*common, "--target", "packages"], log, **classic)
     command = [*common, "--build-arg", f"INPUTS={wanted}", "-t", tag(name), str(folder)]
     run_logged(command, log, f"building {tag(name)}", **classic)
@@ -378,7 +383,7 @@ def _build_packages(name: str, base: str, folder: Path, common: list[str], log: 
 
 
 def main() -> None:
-    known = (*NAMES, OVERLAYS, ROUTER)
+    known = (*NAMES, OVERLAYS, ROUTER, PROVE)
     wanted = sys.argv[1:] or [*NAMES, OVERLAYS]
     if unknown := [name for name in wanted if name not in known]:
         raise SystemExit(f"There is no image {unknown[0]}. usage: python -m tools.images [{'|'.join(known)}]...")

@@ -18,6 +18,8 @@ from jupyterhub.utils import subdomain_hook_idna
 
 from cellar_hub.console import CONSOLE, SCOPES
 from cellar_hub.hubdatabase import bring_up_to_date
+from cellar_hub.login.facts import FACTS
+from cellar_hub.login.watching import watch
 from cellar_hub.login.ways import set_login
 from cellar_hub.pages import TEMPLATES, template_vars
 from cellar_hub.policy import Announced
@@ -117,6 +119,7 @@ def _proxy(c: Any, settings: HubSettings) -> None:
 
 def _logins(c: Any, settings: HubSettings) -> None:
     set_login(c, settings)
+    c.JupyterHub.tornado_settings = {"log_function": watch}
     c.Authenticator.allow_all = False
     c.Authenticator.admin_users = set(settings.admins)
     c.Authenticator.delete_invalid_users = False
@@ -128,7 +131,10 @@ def _logins(c: Any, settings: HubSettings) -> None:
 
 
 def _rights(c: Any, settings: HubSettings) -> None:
-    c.JupyterHub.custom_scopes = {LLM: {"description": "Ask the language models through the gateway"}}
+    c.JupyterHub.custom_scopes = {
+        LLM: {"description": "Ask the language models through the gateway"},
+        FACTS: {"description": "Read what the hub's settings say of profiles and groups"},
+    }
     # JupyterHub drops a scope that a token asks for and its user lacks, without a word: all users have these
     pages = [f"access:services!service={CONSOLE}"] if settings.console_token else []
     c.JupyterHub.load_roles = [
@@ -146,6 +152,9 @@ def _rights(c: Any, settings: HubSettings) -> None:
             "services": ["culler"],
         },
     ]
+    if settings.console_token:
+        reads = {"name": CONSOLE, "description": "What its pages offer", "scopes": [FACTS], "services": [CONSOLE]}
+        c.JupyterHub.load_roles.append(reads)
 
 
 def _services(c: Any, settings: HubSettings) -> None:

@@ -134,12 +134,22 @@ class Identities:
         ]
         for key in gone:
             del self._known[key]
+        self._ask_again(user)
         return len(gone)
 
-    def forget(self) -> None:
-        """Everybody: somebody may have been revoked."""
+    def forget(self) -> int:
+        """Everybody: somebody may have been revoked. How many tokens were known."""
         self._revoked += 1
+        known = len(self._known)
         self._known.clear()
+        self._ask_again()
+        return known
+
+    def _ask_again(self, user: str | None = None) -> None:
+        """Whoever was refused for what their groups may give them meanwhile."""
+        for key, refused in list(self._refused.items()):
+            if isinstance(refused.answer, MissingScope) and user in (None, refused.answer.user):
+                del self._refused[key]
 
     async def close(self) -> None:
         """End the questions that are under way."""

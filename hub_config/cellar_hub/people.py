@@ -112,6 +112,21 @@ class People:
         finally:
             self._tell("user.block", name, done)
 
+    def promote(self, name: str) -> None:
+        """Make an administrator of somebody who may log in."""
+        with self.witness.watching("user.promote", name):
+            self.hub.ask("PATCH", self._path(name), {"admin": True})
+
+    def demote(self, name: str) -> list[str]:
+        """An administrator no longer, from their next request on; what was done. The hub refuses it of the last one
+        who may log in."""
+        said = self.hub.ask("PATCH", self._path(name), {"admin": False})
+        done: list[str] = [Done("no administrator any more")]
+        if said["by_settings"]:
+            done.append(Doubt("CELLAR_ADMINS names them, and makes them one again at their next log-in"))
+        self._tell("user.demote", name, done)
+        return done
+
     def remove(self, name: str) -> list[str]:
         """A sign-up that is turned down, or an account with all that the hub keeps of them; what was done. Their files
         stay for as long as the site keeps those of users who are gone."""

@@ -10,18 +10,25 @@ worthless (403). Here it says 503: the gateway then goes on with what it knows, 
 Before each statement of the session it is seen whether the server has closed the connection: one system call, no
 question to the server. A transaction that has only read begins anew then. One that has written does not: its error goes
 to whoever wrote, as JupyterHub expects.
+
+Another database in the place of the hub's (a file that was renamed there, a database that was dropped and restored) is
+one whose users have other numbers, while the hub goes by what it remembers of the numbers of before: one user would be
+taken for another. So the hub ends, and whoever watches over it starts it anew with what is there. A file that is gone
+is no reason to end: a hub that starts without one makes an empty one.
 """
 
 from __future__ import annotations
 
 import functools
 import logging
+import os
 import select
+import signal
 from typing import Any
 
 import psycopg
 from jupyterhub.handlers import BaseHandler
-from sqlalchemy import event, make_url
+from sqlalchemy import Connection, event, make_url
 from sqlalchemy.exc import InterfaceError, OperationalError, PendingRollbackError, SQLAlchemyError
 from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction
 from tornado.web import HTTPError
@@ -29,11 +36,15 @@ from tornado.web import HTTPError
 _WROTE = "cellar_wrote"
 _AWAY = "_cellar_database_away"
 _GUARDED = "_cellar_guarded"
+_NUMBER = "cellar_number"
 CONNECT_SECONDS = 3
 SILENCE = 10
 """Seconds after which a server that says nothing any more is given up: the hub does nothing else meanwhile."""
 
 log = logging.getLogger("cellar.database")
+
+_known: dict[str, tuple[int, ...]] = {}
+"""Which database stood under an address when it was asked first."""
 
 
 def database_options(url: str) -> dict[str, Any]:
@@ -99,6 +110,7 @@ def _before_a_statement(state: ORMExecuteState) -> None:
     if session.in_transaction() and not session.info.get(_WROTE) and _is_lost(session):
         log.warning("the database has closed the hub's connection: it is asked on a new one")
         session.rollback()
+    _refuse_another(session)
 
 
 def _after_a_flush(session: Session, _: Any) -> None:
@@ -125,6 +137,38 @@ def _is_lost(session: Session) -> bool:
         connection.invalidate()
         return True
     return False
+
+
+def _refuse_another(session: Session) -> None:
+    """Raises OperationalError when the hub's database is not there, or another one is; then the hub ends, too."""
+    try:
+        connection = session.connection()
+        found = _identity(connection)
+    except FileNotFoundError as error:
+        log.error("%s is gone: nothing is read or written until it is back", error.filename)
+        raise OperationalError("the hub's database", {}, error) from None
+    except (SQLAlchemyError, psycopg.Error):
+        return  # it is away: what follows says so
+    known = _known.setdefault(str(connection.engine.url), found)
+    if known != found:
+        log.critical("another database is in the place of the hub's: the hub ends, to be started with it")
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise OperationalError("the hub's database", {}, OSError("it is another one"))
+
+
+def _identity(connection: Connection) -> tuple[int, ...]:
+    """Of a file: its device and number there; PostgreSQL's number of a database, asked once in a connection. Raises
+    FileNotFoundError."""
+    if connection.dialect.name == "sqlite":
+        path = connection.engine.url.database
+        if path in (None, "", ":memory:"):
+            return ()
+        found = os.stat(path)
+        return found.st_dev, found.st_ino
+    if connection.dialect.name == "postgresql" and _NUMBER not in connection.info:
+        asked = "SELECT oid FROM pg_database WHERE datname = current_database()"
+        connection.info[_NUMBER] = int(connection.exec_driver_sql(asked).scalar_one())
+    return (connection.info.get(_NUMBER, 0),)
 
 
 def _was_closed(connection: psycopg.Connection[Any]) -> bool:

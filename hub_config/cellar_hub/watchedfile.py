@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 class WatchedFile(Generic[T]):
     """`current()` is cheap: the file's times are looked at once a second. `read` raises `SettingsError`; the first time
-    that is let through. `what`: of the log's sentences. `ok`: whether what counts is what stands there."""
+    that is let through. `what`: of the log's sentences. `value`: what counts. `ok`: whether it is what stands there."""
 
     def __init__(self, path: Path, read: Callable[[Path], T], what: str) -> None:
         self._path = path
@@ -30,14 +30,14 @@ class WatchedFile(Generic[T]):
         self._what = what
         self._looked_at = time.monotonic()
         self._seen = _stamp(path)
-        self._value = read(path)
+        self.value = read(path)
         self.ok = True
 
     def current(self) -> T:
         if time.monotonic() - self._looked_at > LOOK_EVERY:
             self._looked_at = time.monotonic()
             self.look()
-        return self._value
+        return self.value
 
     def look(self) -> None:
         """Now: whoever has just written it wants to see it."""
@@ -53,7 +53,7 @@ class WatchedFile(Generic[T]):
             return
         if _stamp(self._path) != seen:
             return  # somebody writes into it just now, and a part of a file may be a good one: the next look finds all
-        self._value = value
+        self.value = value
         self.ok = True
         log.info("%s was read again", self._what)
 

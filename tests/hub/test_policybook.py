@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import resource
 import subprocess
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 from cellar.settings import SettingsError
 from cellar_hub.policy import Policy
-from cellar_hub.policybook import KEPT, Conflict, PolicyBook, id_of
+from cellar_hub.policybook import GONE, KEPT, Conflict, PolicyBook, compared, id_of
 from cellar_hub.policyedit import SetField, change
 from cellar_hub.policyfile import PolicyFile
 from cellar_hub.watchedfile import WatchedFile
@@ -213,11 +214,31 @@ def test_what_is_not_there_cannot_be_edited_and_says_so(tmp_path: Path, place: s
         book.save("[default]\n", based_on="", by="ann")
 
 
+@pytest.mark.parametrize("ending", [None, b"\xff"])
+def test_a_file_that_is_gone_or_no_text_is_brought_back_from_the_history_once(
+    tmp_path: Path, ending: bytes | None
+) -> None:
+    path = tmp_path / "policy.toml"
+    path.write_text(FIRST)
+    book = PolicyBook(path)
+    book.save(FIRST + "# kept", based_on=id_of(FIRST), by="ann")
+    assert not book.is_lost
+    path.unlink() if ending is None else path.write_bytes(ending)
+    assert book.is_lost and [each.by for each in book.history()] == ["ann", ""]
+    with pytest.raises(SettingsError):
+        book.save(FIRST, based_on=id_of(FIRST + "# kept"), by="kim")
+    assert book.save(book.history()[0].text, based_on=GONE, by="kim").by == "kim"
+    assert path.read_text() == FIRST + "# kept" and path.stat().st_mode & 0o444 == 0o444
+    assert not book.is_lost and [each.by for each in book.history()] == ["kim", "ann", ""]
+    with pytest.raises(Conflict):
+        book.save(FIRST, based_on=GONE, by="lee")
+
+
 READ_ONLY = """
 import sys
 from pathlib import Path
 from cellar.settings import SettingsError
-from cellar_hub.policybook import PolicyBook
+from cellar_hub.policybook import GONE, PolicyBook
 book = PolicyBook(Path(sys.argv[1]))
 print(book.writable)
 seen = book.read()
@@ -243,7 +264,7 @@ FULL = """
 import sys
 from pathlib import Path
 from cellar.settings import SettingsError
-from cellar_hub.policybook import PolicyBook
+from cellar_hub.policybook import GONE, PolicyBook
 book = PolicyBook(Path(sys.argv[1]))
 seen = book.read()
 try:
@@ -283,7 +304,7 @@ def test_a_file_that_cannot_take_the_old_ones_place_leaves_it_and_no_trace(book:
 KILLED = """
 import sys
 from pathlib import Path
-from cellar_hub.policybook import PolicyBook
+from cellar_hub.policybook import GONE, PolicyBook
 book = PolicyBook(Path(sys.argv[1]))
 for number in range(1_000_000):
     text = f"[default]\\nmax_tokens = {number + 1}\\n" + "# filler\\n" * 2_000
@@ -306,3 +327,29 @@ def test_a_kill_at_any_moment_leaves_a_policy_and_a_history_that_agree(book: Pol
         assert history[0] == now and now.by == str(number)
         assert all(f"max_tokens = {each.by}\n" in each.text for each in history if each.by)
         save(book, 5_000_000 + saves, f"{5_000_000 + saves}")
+
+
+def test_what_a_page_saved_is_known_from_what_an_editor_wrote(path: Path) -> None:
+    book = PolicyBook(path)
+    assert not book.wrote(path.read_text())
+    save(book, 20)
+    assert book.wrote(path.read_text())
+    path.write_text(FIRST)
+    assert not book.wrote(FIRST), "also where it is what was there before"
+    save(book, 30)
+    assert book.wrote(path.read_text()) and not book.wrote(FIRST)
+
+
+def test_two_policies_are_compared_by_their_sums_and_the_names_of_fields() -> None:
+    before = '[default]\nmax_tokens = 10\nmodels = ["a"]\n[groups."night shift"]\nmax_running = 1\n'
+    after = '[default]\nmax_tokens = 20 # more\n[groups."night shift"]\nmax_running = 1\n[users.ann]\n'
+    assert compared(before, after) == {
+        "sha256_before": hashlib.sha256(before.encode()).hexdigest(),
+        "sha256": hashlib.sha256(after.encode()).hexdigest(),
+        "fields": "default.max_tokens, default.models, users.ann",
+    }
+    assert "fields" not in compared(before, "# a comment\n" + before)
+    many = "".join(f"[users.{number:0>100}]\nmax_tokens = 1\n" for number in range(50))
+    found = compared("", many)
+    assert "sha256_before" not in found and found["more"] == 48 and len(str(found["fields"])) <= 255
+    assert "fields" in compared("no [TOML", before)

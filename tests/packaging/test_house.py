@@ -48,7 +48,7 @@ def test_every_folder_of_the_lab_extensions_source_is_on_the_map() -> None:
 
 
 def test_every_file_that_architecture_names_exists() -> None:
-    named = re.findall(r"`((?:jupyter_ext|labextension|tools|tests|examples|bench)/[\w./@-]+)`", ARCHITECTURE)
+    named = re.findall(r"`((?:jupyter_ext|labextension|offline|tools|tests|examples|bench)/[\w./@-]+)`", ARCHITECTURE)
     assert [name for name in named if not (ROOT / name).exists()] == []
 
 

@@ -1,5 +1,4 @@
-"""The console in Chromium, at a real hub: an administrator's errands, by mouse and by keyboard alone, in both languages
-and themes and on a phone."""
+"""The console in Chromium, at a real hub: an administrator's errands, and 5,000 users."""
 
 from __future__ import annotations
 
@@ -9,7 +8,6 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
@@ -18,24 +16,8 @@ from tests.hub.commands.site import PASSWORD
 from tests.hub.console.seed import seed
 from tests.hub.console.site import ConsoleSite
 from tests.hub.jupyter import proxy_command
-from tests.ui.conftest import SHOTS
 
 pytestmark = [pytest.mark.ui, pytest.mark.timeout(180)]
-PAGES = (
-    "overview",
-    "users",
-    "users/ann",
-    "groups",
-    "groups/research",
-    "policy/default",
-    "policy/destinations",
-    "policy",
-    "usage",
-    "audit",
-    "models",
-    "announcements",
-    "me",
-)
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +97,7 @@ def test_an_administrator_who_has_never_seen_it_does_their_errands(admin: Desk) 
     # and see all that in the audit
     page.get_by_role("link", name="Audit", exact=True).click()
     page.locator("select[name=kind]").select_option("events")
-    expect(page.get_by_text("user.block")).to_be_visible()
+    expect(page.locator("tbody").get_by_text("user.block")).to_be_visible()
     with page.expect_download() as taken:
         page.get_by_role("link", name="Download as CSV").click()
     assert "policy.change" in Path(taken.value.path()).read_text()
@@ -207,8 +189,8 @@ def test_everything_is_reached_by_keyboard_and_what_cannot_be_undone_is_asked(ad
     page.keyboard.press("Escape")
     expect(page.locator("dialog")).to_have_count(0)
     admin.open("audit?subject=ann&kind=events")
-    expect(page.get_by_text("user.add")).to_be_visible()
-    expect(page.get_by_text("user.block")).to_have_count(0)
+    expect(page.locator("tbody").get_by_text("user.add")).to_be_visible()
+    expect(page.locator("tbody").get_by_text("user.block")).to_have_count(0)
 
 
 def test_the_pages_work_without_javascript(site: ConsoleSite, browser: Browser, contexts: list[BrowserContext]) -> None:
@@ -223,26 +205,6 @@ def test_the_pages_work_without_javascript(site: ConsoleSite, browser: Browser, 
     expect(page.get_by_role("status")).to_have_text("The group plain is there now.")
     page.get_by_role("button", name="Remove this group").click()
     expect(page.get_by_role("status")).to_have_text("The group plain is gone.")
-
-
-@pytest.mark.parametrize(("locale", "scheme"), [("en-US", "light"), ("ko-KR", "dark")])
-def test_no_page_is_wider_than_its_window(
-    site: ConsoleSite, browser: Browser, contexts: list[BrowserContext], locale: str, scheme: Literal["light", "dark"]
-) -> None:
-    contexts.append(browser.new_context(locale=locale, color_scheme=scheme))
-    desk = Desk(site, contexts[-1], "admin")
-    folder = SHOTS / "console"
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in PAGES:
-        desk.open(path)
-        assert desk.page.locator("html").get_attribute("lang") == locale[:2]
-        for width in (1280, 390):
-            desk.page.set_viewport_size({"width": width, "height": 800})
-            expect(desk.page.locator("h1")).to_be_visible()
-            name = f"{re.sub('[^a-z]', '-', path)}-{locale}-{scheme}-{width}.png"
-            desk.page.screenshot(path=folder / name, full_page=True)
-            assert desk.page.evaluate("document.documentElement.scrollWidth") <= width, path
-    assert desk.complaints == []
 
 
 def test_a_user_sees_what_is_theirs(site: ConsoleSite, browser: Browser, contexts: list[BrowserContext]) -> None:

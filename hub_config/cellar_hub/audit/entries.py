@@ -1,6 +1,7 @@
 """Reading the audit as people do: one entry for each request, with how it ended, and one for each event.
 
 Pages are found by where the last one ended (`Place`), never by counting; so the millionth costs what the first does.
+What no index finds is looked for row by row, a bounded number of them for a page (`look_through`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,12 @@ from cellar_hub.audit.rows import Event, Interrupted, Opened, Settled, parse_rec
 from cellar_hub.store.tables import audit, is_entry, is_event, is_opened
 
 PAGE = 500
+STEP = 1000
+MOST_LOOKED = 10_000
+"""Rows that one page looks through where no index finds what is searched for."""
+OPEN = "open"
+FAILED = ".failed"
+"""Behind the name of an event of which only the attempt was made."""
 UNREADABLE = "unreadable"
 
 Found = Select[tuple[float, str, int, str | None, str]]
@@ -34,11 +41,19 @@ class Entry(msgspec.Struct, frozen=True):
     row: Opened | Event
     end: Settled | Interrupted | None = None
 
+    @property
+    def outcome(self) -> str:
+        """Of a request; empty for an event."""
+        if isinstance(self.row, Event):
+            return ""
+        return OPEN if self.end is None else self.end.outcome if isinstance(self.end, Settled) else "interrupted"
+
 
 class Search(msgspec.Struct, frozen=True, kw_only=True):
     """`since` <= time < `until`, in seconds of the epoch. `user`: who asked, or who acted. None: whatever it is.
 
-    All that is said must be true of an entry. `subject` is true of events only, `model` of requests only.
+    All that is said must be true of an entry. `subject` and `action` are true of events only, `model` and `outcome` of
+    requests only. An `action` is its failed attempts, too.
     """
 
     since: float | None = None
@@ -48,6 +63,44 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
     subject: str | None = None
     request_id: str | None = None
     events_only: bool = False
+    action: str | None = None
+    outcome: str | None = None
+
+    @property
+    def indexed(self) -> Search:
+        """The part of it that one index answers, the narrowest first."""
+        part = Search(since=self.since, until=self.until, request_id=self.request_id)
+        for name in ("subject", "user", "model"):
+            if getattr(self, name) is not None:
+                return msgspec.structs.replace(part, **{name: getattr(self, name)})
+        return msgspec.structs.replace(part, events_only=self.events_only or self.action is not None)
+
+    def takes(self, entry: Entry) -> bool:
+        """Whether it is true of one that was found by the indexed part."""
+        row = entry.row
+        if isinstance(row, Event):
+            said = {"user": row.actor, "subject": row.subject, "action": row.action}
+        elif self.events_only:
+            return False
+        else:
+            said = {"user": row.user, "model": row.model, "outcome": entry.outcome}
+        found = self.indexed
+        for name in ("user", "subject", "model", "action", "outcome"):
+            wanted, there = getattr(self, name), said.get(name)
+            if wanted in (None, there, getattr(found, name)):
+                continue
+            if there is None or name != "action" or there.removesuffix(FAILED) != wanted:
+                return False
+        return True
+
+
+class Looked(msgspec.Struct, frozen=True):
+    """A page of what was looked for. `rows`: how many were looked through. `go_on`: from where more may be found; None:
+    there is no more."""
+
+    entries: list[Entry]
+    rows: int
+    go_on: Place | None
 
 
 def find_entries(
@@ -59,11 +112,34 @@ def find_entries(
     return [Entry(Place(r.at, r.chain, r.seq), _readable(r.record, r.at), ends.get(r.request_id or "")) for r in rows]
 
 
+def look_through(
+    conn: Connection, search: Search, *, after: Place | None = None, limit: int = PAGE, most: int = MOST_LOOKED
+) -> Looked:
+    """One page, the newest first, of whatever may be searched for: by an index where one answers it, else through at
+    most about `most` rows that one finds, which may be a page of nothing with more behind it."""
+    walked = search.indexed
+    if walked == search:
+        found = find_entries(conn, search, after=after, limit=limit + 1)
+        return Looked(found[:limit], len(found[:limit]), found[limit - 1].place if len(found) > limit else None)
+    found, rows = [], 0
+    while rows < most:
+        page = find_entries(conn, walked, after=after, limit=STEP)
+        for entry in page:
+            rows, after = rows + 1, entry.place
+            if search.takes(entry):
+                found.append(entry)
+                if len(found) == limit:
+                    return Looked(found, rows, after)
+        if len(page) < STEP:
+            return Looked(found, rows, None)
+    return Looked(found, rows, after)
+
+
 def all_entries(conn: Connection, search: Search) -> Iterator[Entry]:
     """Everything that matches, oldest first, page by page."""
     after: Place | None = None
-    while page := find_entries(conn, search, after=after, newest_first=False, limit=PAGE):
-        yield from page
+    while page := find_entries(conn, search.indexed, after=after, newest_first=False, limit=PAGE):
+        yield from filter(search.takes, page)
         after = page[-1].place
 
 

@@ -62,6 +62,11 @@ class Report(msgspec.Struct):
     def ok(self) -> bool:
         return not self.problems
 
+    @property
+    def losses(self) -> list[Lost]:
+        """Of all chains: what went when backups were restored."""
+        return [lost for chain in self.chains for lost in chain.lost]
+
 
 def verify(conn: Connection, keys: Keys, heads: Path | None) -> Report:
     """Check every chain on one snapshot (a fresh connection of `Store.read` or `Store.reading`), in bounded memory.

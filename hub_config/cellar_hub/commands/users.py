@@ -31,6 +31,8 @@ KINDS = {
     "approve": "let somebody in who signed up",
     "block": "no log-in, workspace stopped, tokens gone",
     "unblock": "may log in again",
+    "promote": "make an administrator of somebody",
+    "demote": "an administrator no longer",
     "remove": "turn a sign-up down, or take an account away",
 }
 
@@ -98,6 +100,11 @@ def run(options: argparse.Namespace, env: Mapping[str, str]) -> int:
         print(f"{name}: {SETTLED[options.files]}.")
     elif options.action == "block":
         print(f"{name}: {', '.join(found.block(name))}.")
+    elif options.action == "promote":
+        found.promote(name)
+        print(f"{name} is an administrator.")
+    elif options.action == "demote":
+        print(f"{name}: {', '.join(found.demote(name))}.")
     elif options.action == "remove":
         print(f"{name}: {', '.join(found.remove(name))}.")
     elif options.action == "approve":

@@ -12,11 +12,13 @@ from tornado.web import HTTPError
 
 from cellar_hub.policyedit import PutAnnouncement, RemoveAnnouncement, change
 
-from .policy import PolicyPage
+from .policy import NO_FILE, PolicyPage
 from .rules import said
 
 LEVELS: tuple[Literal["info", "warning", "error"], ...] = ("info", "warning", "error")
 LONGEST = 1000
+LONGEST_SHOWN = 100_000
+"""Characters of a text that was too long, as its form is shown again."""
 
 
 class AnnouncementsPage(PolicyPage):
@@ -26,22 +28,32 @@ class AnnouncementsPage(PolicyPage):
         await self._show()
 
     async def post(self) -> None:
-        now = await self.revision()
-        if now is None:
-            raise HTTPError(409, "This site has no policy file: CELLAR_POLICY is not set.")
-        typed = {name: self.field(name, LONGEST + 1) for name in ("id", "level", "text", "starts", "ends", "audience")}
-        typed["stays"] = self.field("stays")
+        typed = self._sent()
         try:
-            wanted = RemoveAnnouncement(id=typed["id"]) if self.field("action") == "remove" else self._put(typed)
+            now = await self.revision()
+            if now is None:
+                raise HTTPError(409, NO_FILE)
+            wanted = self._put(typed) if typed else RemoveAnnouncement(id=self.field("id"))
             text = change(now.text, wanted)
         except (ValueError, SettingsError) as problem:
-            self.error = self.words("Not saved: {problem}", problem=str(problem))
+            why = self.said_of(problem) if isinstance(problem, SettingsError) else str(problem)
+            self.error = self.words("Not saved: {problem}", problem=why)
             self.set_status(400)
             return await self._show(typed)
         if not await self.save(text, self.field("based_on"), f"announcements.{wanted.id}", said([wanted])):
             return await self._show(typed)
         gone = isinstance(wanted, RemoveAnnouncement)
         return self.done("announcements", "It is taken down." if gone else "It is up as its times say.")
+
+    async def again(self, *path: str) -> None:
+        await self._show(self._sent())
+
+    def _sent(self) -> dict[str, str] | None:
+        """The form as it was sent; None where it was the button that takes one down."""
+        if self.field("action") == "remove":
+            return None
+        names = ("id", "level", "text", "starts", "ends", "audience", "stays")
+        return {name: self.field(name, LONGEST_SHOWN) for name in names}
 
     def _put(self, typed: dict[str, str]) -> PutAnnouncement:
         """Raises ValueError, in words."""
@@ -92,7 +104,7 @@ class AnnouncementsPage(PolicyPage):
             typed=typed or _typed(edited),
             levels=LEVELS,
             longest=LONGEST,
-            based_on=revision.id if revision else "",
+            based_on=self.based_on(revision),
             locked=await self.locked(),
         )
 

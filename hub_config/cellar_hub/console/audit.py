@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import base64
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import urlencode
 
 import msgspec
 
-from cellar_hub.audit.entries import Entry, Place, Search, find_entries
+from cellar_hub.audit.entries import OPEN, Looked, Place, Search, look_through
 from cellar_hub.audit.export import Format, export
+from cellar_hub.audit.rows import Outcome
 
 from .download import Download
 from .page import Page
+from .terms import TERMS
 from .usage import PRESETS, preset_days
 
 ROWS = 50
-FIELDS = ("user", "model", "subject", "request_id")
+FIELDS = ("user", "model", "subject", "request_id", "action", "outcome")
+OUTCOMES = (*get_args(Outcome), OPEN)
 
 
 def search_of(page: Page) -> Search:
@@ -54,15 +57,19 @@ class AuditPage(Page):
     async def get(self) -> None:
         search = search_of(self)
         after = text_to_place(self.field("after", 500))
-        found: list[Entry] = await self.desk.read(lambda conn: find_entries(conn, search, after=after, limit=ROWS + 1))
+        found: Looked = await self.desk.read(lambda conn: look_through(conn, search, after=after, limit=ROWS))
         asked = {name: self.field(name) for name in (*FIELDS, "since", "until", "kind") if self.field(name)}
         self.show(
             "audit.html",
-            entries=found[:ROWS],
+            entries=found.entries,
+            looked=found.rows if found.go_on is not None and len(found.entries) < ROWS else 0,
+            looked_to=found.go_on.at if found.go_on is not None else None,
+            deeds=TERMS["deed"],
+            outcomes=OUTCOMES,
             asked=asked,
             query=urlencode(asked),
             presets=self._presets(asked),
-            after=place_to_text(found[ROWS - 1].place) if len(found) > ROWS else "",
+            after=place_to_text(found.go_on) if found.go_on is not None else "",
             is_first=after is None,
             verified=self.desk.verifier.last,
         )

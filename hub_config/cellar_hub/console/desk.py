@@ -22,6 +22,7 @@ from cellar_hub.settings import ConsoleSettings
 from cellar_hub.store import Store, StoreDown
 
 from . import CONSOLE
+from .facts import FactsOfHub
 from .hub import HubPages, HubSays
 from .live import Live
 from .verifying import Verifier
@@ -36,6 +37,7 @@ class Desk:
     """`open` reads files and the database and raises `SettingsError` and `StoreDown`; `start` needs the loop."""
 
     hub: HubPages
+    facts: FactsOfHub
     live: Live
 
     def __init__(
@@ -69,6 +71,7 @@ class Desk:
         settings = self.settings
         self.http: httpx.AsyncClient = make_http(make_transport(make_verify(), settings.pool))
         self.hub = HubPages(self.http, settings.hub_api_url)
+        self.facts = FactsOfHub(self.hub, settings.token)
         self.live = Live(self.http, settings.gateway_operations, settings.gateway_token)
         self._audit = await self.store.write(lambda tx: AuditLog.open(tx, CONSOLE, self._keys))
         if self._heads is not None:

@@ -7,7 +7,7 @@ from tornado.web import HTTPError
 
 from cellar_hub.policyedit import PutDestination, RemoveDestination, change
 
-from .policy import PolicyPage
+from .policy import NO_FILE, PolicyPage
 from .rules import said
 
 
@@ -15,11 +15,14 @@ class DestinationsPage(PolicyPage):
     async def get(self) -> None:
         await self._show({"name": "", "port": "", "to": ""})
 
+    async def again(self, *path: str) -> None:
+        await self._show(self._sent())
+
+    def _sent(self) -> dict[str, str]:
+        return {name: self.field(name).strip() for name in ("name", "port", "to")}
+
     async def post(self) -> None:
-        now = await self.revision()
-        if now is None:
-            raise HTTPError(409, "This site has no policy file: CELLAR_POLICY is not set.")
-        typed = {name: self.field(name).strip() for name in ("name", "port", "to")}
+        typed = self._sent()
         if self.field("action") == "remove":
             wanted: PutDestination | RemoveDestination = RemoveDestination(key=self.field("key"))
         elif not (typed["port"].isascii() and typed["port"].isdecimal() and len(typed["port"]) <= 5):
@@ -29,9 +32,12 @@ class DestinationsPage(PolicyPage):
         else:
             wanted = PutDestination(name=typed["name"].lower(), port=int(typed["port"]), to=typed["to"])
         try:
+            now = await self.revision()
+            if now is None:
+                raise HTTPError(409, NO_FILE)
             text = change(now.text, wanted)
         except SettingsError as problem:
-            self.error = self.words("Not saved: {problem}", problem=str(problem))
+            self.error = self.words("Not saved: {problem}", problem=self.said_of(problem))
             self.set_status(409)
             return await self._show(typed)
         if not await self.save(text, self.field("based_on"), "destinations", said([wanted])):
@@ -45,6 +51,6 @@ class DestinationsPage(PolicyPage):
             "destinations.html",
             rows=[(each, policy.naming(each.key)) for each in policy.destinations],
             typed=typed,
-            based_on=revision.id if revision else "",
+            based_on=self.based_on(revision),
             locked=await self.locked(),
         )

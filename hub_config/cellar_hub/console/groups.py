@@ -9,12 +9,15 @@ from tornado.web import HTTPError
 
 from cellar_hub.policyedit import RemoveTable, change
 
+from .facts import Facts
 from .hub import GROUPS, LONGEST_NAME, HubSays, group_path
-from .policy import PolicyPage
+from .policy import NOT_BY_HAND, PolicyPage
 from .rules import RulesForm, said
 
 MEMBERS = 200
 """Of a group that are shown at once."""
+LONGEST_LIST = 5000
+"""Characters of the names of people who are added together."""
 
 
 class GroupsPage(PolicyPage):
@@ -24,7 +27,9 @@ class GroupsPage(PolicyPage):
     async def post(self) -> None:
         """A new group."""
         name = self.field("name", LONGEST_NAME).strip()
-        if not name or not name.isprintable():
+        if self.managed_by(await self.desk.facts.now()):
+            self.error = self.words(NOT_BY_HAND)
+        elif not name or not name.isprintable():
             self.error = self.words("A group needs a name.")
         else:
             try:
@@ -37,8 +42,13 @@ class GroupsPage(PolicyPage):
         self.set_status(409)
         return await self._show(name)
 
+    async def again(self, *path: str) -> None:
+        await self._show(self.field("name", LONGEST_NAME))
+
     async def _show(self, typed: str = "") -> None:
         groups = await self.ask_hub("GET", GROUPS)
+        facts = await self.desk.facts.now()
+        managed = (facts.managed_groups if facts else None) or ()
         policy = self.desk.policy_file.current()
         members = {each["name"]: each["members"] for each in groups}
         rows = [
@@ -48,9 +58,17 @@ class GroupsPage(PolicyPage):
                 "has_rules": name in policy.groups,
                 "allowed": policy.for_("", [name]),
             }
-            for name in sorted({*members, *policy.groups})
+            for name in sorted({*members, *managed, *policy.groups})
         ]
-        self.show("groups.html", rows=rows, persons=sorted(policy.users), typed=typed, locked=await self.locked())
+        self.show(
+            "groups.html",
+            rows=rows,
+            persons=sorted(policy.users),
+            typed=typed,
+            managed=managed,
+            managed_by=self.managed_by(facts),
+            locked=await self.locked(),
+        )
 
 
 class GroupPage(PolicyPage):
@@ -59,6 +77,11 @@ class GroupPage(PolicyPage):
 
     async def post(self, name: str) -> None:
         action = self.field("action")
+        facts = await self.desk.facts.now()
+        if self.managed_by(facts) and (action in ("join", "leave") or (action == "remove" and is_managed(facts, name))):
+            self.error = self.words(NOT_BY_HAND)
+            self.set_status(409)
+            return await self._show(name)
         try:
             if action == "rules":
                 saved, form = await self.save_rules(f"groups.{name}", self.field("based_on"))
@@ -80,8 +103,11 @@ class GroupPage(PolicyPage):
             return await self._show(name)
         raise HTTPError(400, "There is no such action.")
 
+    async def again(self, *path: str) -> None:
+        await self._show(path[0], self.form_sent() if self.field("action") == "rules" else None)
+
     async def _join(self, name: str) -> None:
-        users = list(dict.fromkeys(self.field("users", 5000).replace(",", " ").split()))
+        users = list(dict.fromkeys(self.field("users", LONGEST_LIST).replace(",", " ").split()))
         async with AsyncExitStack() as deeds:
             for user in users:
                 await deeds.enter_async_context(self.desk.watching(self.name, "group.join", user, {"group": name}))
@@ -113,7 +139,8 @@ class GroupPage(PolicyPage):
             if says.status != 404:
                 raise
             group = None
-        if group is None and name not in self.desk.policy_file.current().groups:
+        facts = await self.desk.facts.now()
+        if group is None and name not in self.desk.policy_file.current().groups and not is_managed(facts, name):
             raise HTTPError(404)
         members = sorted(group.get("users", ())) if group else []
         part = self.field("q", 64)
@@ -127,5 +154,13 @@ class GroupPage(PolicyPage):
             more=max(0, len(found) - MEMBERS),
             total=len(members),
             part=part,
+            managed_by=self.managed_by(facts),
+            is_managed=is_managed(facts, name),
+            people=self.field("users", LONGEST_LIST),
             **rules,
         )
+
+
+def is_managed(facts: Facts | None, name: str) -> bool:
+    """Whether the log-in puts people into that group."""
+    return facts is not None and name in (facts.managed_groups or ())

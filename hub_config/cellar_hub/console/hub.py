@@ -39,7 +39,7 @@ class HubPages:
         method: str,
         path: str,
         body: Any = None,
-        params: Mapping[str, str | int] | None = None,
+        params: Mapping[str, str | int | list[str]] | None = None,
         accept: str = "application/json",
     ) -> Any:
         """The answer's JSON, None when it is empty. Raises HubSays."""

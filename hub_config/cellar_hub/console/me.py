@@ -15,7 +15,7 @@ from cellar_hub.usage.report import Span, Sum, usage_by
 from .hub import HubSays, user_path
 from .overview import DAYS, day_bars
 from .page import Page
-from .rights import models_of
+from .rights import models_are_away, models_of
 from .tokens import shown_tokens
 from .users import server_of
 from .words import COOKIE, LANGUAGES
@@ -43,13 +43,15 @@ class MePage(Page):
             return now, usage_by(conn, ["day"], month)
 
         usage, by_day = await self.desk.read(look)
+        state = await self.desk.live.known()
         self.show(
             "me.html",
             user=user,
             server=server_of(user),
             tokens=shown_tokens(tokens.get("api_tokens", ()), self.current_user or {}),
             allowed=allowed,
-            models=models_of(await self.desk.live.known(), allowed, user.get("groups", ())),
+            models=models_of(state, allowed, user.get("groups", ())),
+            away=models_are_away(state),
             usage=usage,
             chart=day_bars(by_day, month, self.words),
         )

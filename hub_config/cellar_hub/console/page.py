@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from cellar.settings import SettingsError
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -25,7 +25,7 @@ from cellar_hub.store import StoreDown
 from . import ADMIN, charts
 from .desk import Desk
 from .hub import HubSays, epoch, user_path
-from .terms import FEATURE_NAMES, deed, details
+from .terms import FEATURE_NAMES, FIELD_NAMES, deed, details
 from .words import COOKIE, LANGUAGES, Words, chosen_language
 
 FOLDER = Path(__file__).parent
@@ -41,6 +41,8 @@ POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "font-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
+
+STALE = "This form is of another session. Load its page again, and send it once more."
 
 log = logging.getLogger(__name__)
 
@@ -89,6 +91,7 @@ class Page(HubOAuthenticated, RequestHandler):  # type: ignore[misc]  # jupyterh
         self.error = ""
         self.told = ""  # said on this answer, and kept nowhere
         self.doubt = ""  # of what was done, that which nobody has confirmed
+        self.is_stale = False
         self.words = Words(
             chosen_language(self.request.headers.get("Accept-Language", ""), self.get_cookie(COOKIE)),
             self.desk.settings.time_zone,
@@ -98,6 +101,22 @@ class Page(HubOAuthenticated, RequestHandler):  # type: ignore[misc]  # jupyterh
         """As `prepare` has learned it; nothing is asked here, where one cannot wait."""
         found: dict[str, Any] | None = getattr(self, "_who", None)
         return found
+
+    def check_xsrf_cookie(self) -> None:
+        """A form of this console whose session is another one by now is not obeyed, but shown again with what was typed
+        (`again`). Raises HTTPError for all others: a page elsewhere must not fill our forms in."""
+        try:
+            super().check_xsrf_cookie()
+        except HTTPError:
+            if not self.is_ours:
+                raise
+            self.is_stale = True
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether a page of this origin has sent the form, as its browser says."""
+        origin = self.request.headers.get("Origin", "")
+        return self.request.method == "POST" and urlsplit(origin).netloc == self.request.host != ""
 
     async def prepare(self) -> None:
         if self.request.method == "POST":  # what changes something is decided by what the hub says now
@@ -110,6 +129,17 @@ class Page(HubOAuthenticated, RequestHandler):  # type: ignore[misc]  # jupyterh
             raise HTTPError(403, "Your session has ended. Load the page again, and log in.")
         if self.needs_admin and not self.is_admin:
             raise HTTPError(403, "This page is for administrators.")
+        if self.is_stale:  # what is answered here goes to no handler
+            self.set_status(403)
+            self.error = self.words(
+                "The session of this form has ended: nothing is done yet. What you typed stands below."
+            )
+            await self.again(*self.path_args)
+
+    async def again(self, *path: str) -> None:
+        """The page with its form as it was sent, where it has one that is worth it."""
+        self.error = ""
+        raise HTTPError(403, STALE)
 
     async def _identified(self) -> dict[str, Any] | None:
         try:
@@ -143,7 +173,7 @@ class Page(HubOAuthenticated, RequestHandler):  # type: ignore[misc]  # jupyterh
         found: str = self.hub_auth.get_token(self) or ""
         return found
 
-    async def ask_hub(self, method: str, path: str, body: Any = None, **params: str | int) -> Any:
+    async def ask_hub(self, method: str, path: str, body: Any = None, **params: str | int | list[str]) -> Any:
         """With the token of whoever looks. Raises HubSays."""
         return await self.desk.hub.ask(self.token, method, path, body, params or None)
 
@@ -247,7 +277,7 @@ class Page(HubOAuthenticated, RequestHandler):  # type: ignore[misc]  # jupyterh
         """Why the hub has not done it, in the reader's language where the words are known."""
         if getattr(says, "status", None) == 0:
             return self.words("The hub does not answer. Please try again in a moment.")
-        return self.words("The hub refused: {reason}", reason=self.words.term("reason", str(says)))
+        return self.words("The hub refused: {reason}", reason=self.words.phrase(self.words.term("reason", str(says))))
 
     # -- when it fails ----------------------------------------------------------------------------------------------
 
@@ -271,7 +301,7 @@ class Page(HubOAuthenticated, RequestHandler):  # type: ignore[misc]  # jupyterh
         elif isinstance(cause, SettingsError):
             text = str(cause)
         elif isinstance(cause, HTTPError) and "xsrf" in str(cause.log_message).lower():
-            text = words("This form is of another session. Load its page again, and send it once more.")
+            text = words(STALE)
         elif isinstance(cause, HTTPError) and cause.log_message and status_code < 500:
             text = words(cause.log_message)
         elif status_code == 404:
@@ -279,7 +309,18 @@ class Page(HubOAuthenticated, RequestHandler):  # type: ignore[misc]  # jupyterh
         else:
             text = words("Something went wrong here. The console's log says what.")
         self.set_status(status_code)
-        self.show("error.html", status=status_code, text=text)
+        self.show("error.html", status=status_code, text=text, typed=self._typed(), again=False)
+
+    def _typed(self) -> list[tuple[str, str]]:
+        """(name, text) of the fields of a form that came to nothing: whoever filled it in can take them along. What a
+        page elsewhere has sent is not shown."""
+        sent = self.request.body_arguments if self.is_ours else {}
+        return [
+            (self.words(FIELD_NAMES[name]), value.decode(errors="replace"))
+            for name, values in sent.items()
+            for value in values
+            if name in FIELD_NAMES and value.strip()
+        ]
 
     def log_exception(self, kind: Any, value: Any, trace: Any) -> None:
         if isinstance(value, HTTPError | StoreDown | HubSays | TimeoutError):

@@ -28,12 +28,20 @@ SALTS = ("user", "group", "none")
 Switch = Literal["", "on", "off"]
 
 
-class NotANumber(Exception):
-    """What was typed into the field of that name is none."""
+class Unclear(Exception):
+    """What was typed into the field of that name cannot be meant."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self.name = name
+
+
+class NotANumber(Unclear):
+    """It has to be a whole number."""
+
+
+class ReasonAlone(Unclear):
+    """A reason was typed for a feature of which nothing is said: nobody would ever read it."""
 
 
 class FeatureForm(msgspec.Struct):
@@ -113,7 +121,7 @@ def table_of(form: RulesForm) -> dict[str, Any]:
 
 
 def changes_of(table: str, before: Mapping[str, Any], form: RulesForm) -> list[Change]:
-    """What makes the table `before` what the form says. Raises NotANumber."""
+    """What makes the table `before` what the form says. Raises Unclear."""
     after = table_of(form)
     known = {*LISTS, *NUMBERS, "tools", "cache_salt"}
     changes: list[Change] = []
@@ -124,6 +132,9 @@ def changes_of(table: str, before: Mapping[str, Any], form: RulesForm) -> list[C
             changes.append(RemoveField(table=table, field=name))
     old, new = before.get("features", {}), after.get("features", {})
     for name in FEATURES:
+        each = form.features[name]
+        if each.reason and not each.switch and each.reason != old.get(name, {}).get("reason"):
+            raise ReasonAlone(name)
         if name in new and not _same_feature(new[name], old.get(name)):
             changes.append(SetField(table=table, field=f"features.{name}", value=new[name]))
         elif name in old and name not in new:

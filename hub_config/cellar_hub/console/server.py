@@ -7,6 +7,7 @@ import logging
 import signal
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib.metadata import version
 from typing import Any
 
@@ -16,7 +17,7 @@ from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPServerRequest
 from tornado.netutil import bind_sockets
 from tornado.routing import Matcher, Rule
-from tornado.web import Application, RequestHandler, StaticFileHandler
+from tornado.web import Application, HTTPError, RequestHandler, StaticFileHandler
 
 from cellar_hub.backup.staging import check_whole
 from cellar_hub.logs import configure_logs
@@ -29,10 +30,11 @@ from .audit import AuditExport, AuditPage, AuditVerify
 from .desk import Desk
 from .destinations import DestinationsPage
 from .groups import GroupPage, GroupsPage
+from .hub import HubSays
 from .me import LanguagePage, MePage
 from .models import ModelsPage
 from .overview import LiveNumbers, OverviewPage, StartPage
-from .page import BELIEVED, FOLDER, Missing, TooLarge, cookie_secret, make_environment, static_version
+from .page import BELIEVED, FOLDER, Missing, Page, TooLarge, cookie_secret, make_environment, static_version
 from .policy import DefaultPage, FilePage, RevisionPage
 from .usage import UsageExport, UsagePage
 from .users import UserPage, UsersPage
@@ -53,14 +55,24 @@ class Oversized(Matcher):
         return {} if length.isascii() and length.isdecimal() and int(length[:20]) > MAX_BODY else None
 
 
-class Callback(HubOAuthCallbackHandler):  # type: ignore[misc]  # jupyterhub ships no types
+class Callback(HubOAuthCallbackHandler, Page):  # type: ignore[misc]  # jupyterhub ships no types
     """Where the hub sends a browser back to after the log-in."""
 
-    def initialize(self) -> None:
-        self.hub_auth = self.settings["hub_auth"]
+    async def prepare(self) -> None:
+        """Whoever is logged in already goes on, though this log-in was begun in another window."""
+        with suppress(HTTPError, HubSays):
+            self._who = await self._identified()
 
-    def set_default_headers(self) -> None:
-        self.clear_header("Server")
+    def write_error(self, status_code: int, **more: Any) -> None:
+        """JupyterHub's words are for programs, and what the address says is anybody's."""
+        if self.get_argument("error", ""):
+            text = self.words("The hub has not let you in.")
+        elif status_code < 500:
+            text = self.words("This log-in was not begun in this browser, or too long ago.")
+        else:
+            status_code, text = 503, self.words("The hub could not finish the log-in.")
+        self.set_status(status_code)
+        self.show("error.html", status=status_code, text=text, typed=(), again=True)
 
 
 class Alive(RequestHandler):

@@ -7,6 +7,7 @@ here is shown as it came.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 
 from cellar_hub.accounts import BAD_NAME
@@ -20,27 +21,103 @@ FEATURE_NAMES = {
     "search": "Search the workspace",
 }
 """Of the panel; texts of the pages, in English."""
+POLICY_NAMES = {
+    "models": "Models",
+    "modes": "Modes of the panel",
+    "destinations": "Reachable in the building",
+    "profiles": "Profiles of workspaces, beside those open to all",
+    "tokens_per_day": "Tokens a day",
+    "tokens_per_month": "Tokens a month",
+    "requests_per_minute": "Requests a minute",
+    "max_tokens": "Longest answer, in tokens",
+    "max_running": "Questions at the model at once",
+    "max_waiting": "Questions in the queue",
+    **FEATURE_NAMES,
+}
+"""Of fields of the policy."""
+FIELD_NAMES = {
+    **POLICY_NAMES,
+    "models_more": "Models",
+    "profiles_more": "Profiles of workspaces, beside those open to all",
+    **{f"reason_{name}": text for name, text in FEATURE_NAMES.items()},
+    "text": "Text",
+    "starts": "From",
+    "ends": "Until",
+    "name": "Name",
+    "port": "Port",
+    "to": "Leads to",
+    "users": "Add people",
+}
+"""Of fields of forms into which people type or in which they choose."""
 FAILED = ".failed"
+NUMBER = re.compile(r"\b\d+\b")
 CHANGE = "change_"
 """How the audit's details of a changed policy are called, with a number behind."""
 TERMS: Mapping[str, tuple[str, ...]] = {
     "deed": (
         *("user.add", "user.approve", "user.block", "user.unblock", "user.remove", "user.files"),
-        *("user.files.give", "user.files.remove"),
+        *("user.files.give", "user.files.remove", "user.promote", "user.demote"),
         *("user.account.add", "user.account.allow", "user.account.block", "user.account.remove"),
+        *("user.account.promote", "user.account.demote"),
         *("user.signup", "user.login.succeeded", "user.login.failed", "user.login.refused"),
         *("group.add", "group.remove", "group.join", "group.leave"),
-        *("workspace.start", "workspace.stop", "token.revoke", "policy.change"),
+        *("workspace.start", "workspace.stop", "token.revoke", "policy.change", "policy.read"),
         *("audit.export", "audit.verify", "audit.retain", "audit.rotate", "usage.export"),
         *("site.backup", "site.restore"),
         *("destination.opened", "destination.refused", "destination.failed"),
+        *("hub.user.add", "hub.user.change", "hub.user.remove", "hub.token.add", "hub.token.revoke"),
+        *("hub.group.add", "hub.group.change", "hub.group.join", "hub.group.leave", "hub.group.remove"),
+        *("hub.server.add", "hub.server.change", "hub.server.start", "hub.server.stop"),
+        *("hub.share.add", "hub.share.revoke", "hub.share.remove", "hub.share.leave", "hub.share.accept"),
+        *("hub.share.code.add", "hub.share.code.remove", "hub.service.add", "hub.service.remove"),
+        *("hub.proxy.change", "hub.shutdown", "hub.call"),
         "unreadable",
     ),
     "detail": (
-        *("admin", "back_to", "backup", "before", "change", "client", "count", "done", "error", "files", "forgotten"),
-        *("group", "key", "kind", "lines", "lost", "model", "reason", "report", "since", "status", "stopped"),
-        *("subject", "token"),
-        *("until", "user"),
+        *(
+            "action",
+            "admin",
+            "back_to",
+            "backup",
+            "before",
+            "change",
+            "client",
+            "count",
+            "done",
+            "error",
+            "events_only",
+        ),
+        *(
+            "fields",
+            "files",
+            "forgotten",
+            "group",
+            "key",
+            "kind",
+            "lines",
+            "lost",
+            "method",
+            "model",
+            "more",
+            "outcome",
+        ),
+        *(
+            "reason",
+            "report",
+            "request_id",
+            "server",
+            "sha256",
+            "sha256_before",
+            "since",
+            "status",
+            "stopped",
+            "subject",
+        ),
+        *("token", "until", "user", "who"),
+    ),
+    "code": (
+        *("changed", "missing", "cut", "rewritten", "vanished", "unknown_key"),
+        *("forged_seal", "forged_head", "no_heads"),
     ),
     "said": ("yes", "no", "theirs", "none"),
     "mode": ("ask", "edit", "agent", "compact"),
@@ -52,6 +129,8 @@ TERMS: Mapping[str, tuple[str, ...]] = {
         "HTTP 401; it does not accept the gateway's key",
         "HTTP 403; it does not accept the gateway's key",
         "HTTP 503; vLLM says so when its engine has died",
+        *("ConnectError", "ConnectTimeout", "ReadTimeout", "ReadError", "RemoteProtocolError", "PoolTimeout"),
+        "another release",
     ),
     "reason": (
         *("unknown name", "wrong password", "too many wrong passwords", "too many at once", "too many attempts"),
@@ -81,10 +160,23 @@ def details(words: Words, said: Mapping[str, str | int]) -> list[tuple[str, str]
     for key, value in said.items():
         if key.startswith(CHANGE):
             found.append((words.term("detail", "change"), _change(str(value))))
+        elif key == "done":
+            found.append((words.term("detail", key), ", ".join(_done(words, each) for each in str(value).split(", "))))
         elif value != "":
             kind = "reason" if key == "reason" else "said"
-            found.append((words.term("detail", key), words.term(kind, str(value))))
+            said_so = words.term(kind, str(value))
+            if key in ("reason", "done"):
+                said_so = ", ".join(map(words.phrase, said_so.split(", ")))
+            found.append((words.term("detail", key), said_so))
     return found
+
+
+def _done(words: Words, said: str) -> str:
+    """One thing of those that were done at once (`people.Done`), with its number."""
+    number = NUMBER.search(said)
+    if number is None:
+        return words(said)
+    return words(NUMBER.sub("{n}", said, count=1), n=number[0])
 
 
 def _change(text: str) -> str:

@@ -23,14 +23,14 @@ from .deeds import with_people
 from .hub import GROUPS, HubSays, account_path, epoch, group_path, user_path
 from .overview import DAYS, day_bars
 from .page import Page
-from .policy import PolicyPage
-from .rights import models_of
+from .policy import NOT_BY_HAND, PolicyPage
+from .rights import models_are_away, models_of
 from .rules import RulesForm
 from .tokens import shown_tokens
 
 ROWS = 50
-MOST_ACCOUNTS = 1000
-"""Accounts that wait or are blocked, as the list marks them."""
+LISTED = ("waiting", "blocked")
+"""States by which accounts are listed, whether the hub has such a user or not."""
 RECENT = 12
 PASSWORD = "{name} may log in with the password {password} – it is shown only now."
 T = TypeVar("T")
@@ -65,25 +65,33 @@ class UsersPage(Page):
         self.told = self.words(PASSWORD, name=added.name, password=added.password)
         return await self._show()
 
+    async def again(self, *path: str) -> None:
+        await self._show(self.field("name"), admin=bool(self.field("admin")))
+
     async def _show(self, typed: str = "", asks: bool = False, admin: bool = False) -> None:
         """`asks`: whose the files are that an earlier user of that name has left."""
         part, state, number = self.field("q", 64).strip(), self.field("state"), self.number_field("page")
         waiting, blocked, found = await asyncio.gather(
-            self.accounts("waiting"), self.accounts("blocked"), self._found(part, state, number)
+            self._accounts(state="waiting", limit=1),
+            self._accounts(state="blocked", limit=1),
+            self._found(part, state, number),
         )
         users, total = found
         names = [each["name"] for each in users]
+        known = users
+        if names and state not in LISTED:
+            known = (await self._accounts(name=names, limit=len(names)))["accounts"]
+        states = {each["name"]: each["state"] for each in known}
         month = Span(first=self.desk.today.replace(day=1), last=self.desk.today)
         sums: list[Sum] = []
         if names:
             sums = await self.desk.read(lambda conn: usage_by(conn, ["user"], month, users=names))
         used = {each.user: each for each in sums}
         policy = self.desk.policy_file.current()
-        states = {each["name"]: each["state"] for each in (*waiting["accounts"], *blocked["accounts"])}
         rows = [
             {
                 "user": each,
-                "state": states.get(each["name"], "allowed"),
+                "state": states.get(each["name"], "none"),
                 "month": used.get(each["name"], Sum()).tokens,
                 "limit": policy.for_(each["name"], each.get("groups", ())).quota.per_month,
                 "server": server_of(each),
@@ -105,19 +113,19 @@ class UsersPage(Page):
             typed=typed,
             asks=asks,
             admin=admin,
+            by_account=state in LISTED,
+            since=any(each.get("since") for each in users),
+            notes=any(each.get("note") for each in users),
         )
 
-    async def accounts(self, state: str) -> dict[str, Any]:
-        found: dict[str, Any] = await self.ask_hub("GET", "/cellar/accounts", state=state, limit=MOST_ACCOUNTS)
+    async def _accounts(self, **asked: Any) -> dict[str, Any]:
+        found: dict[str, Any] = await self.ask_hub("GET", "/cellar/accounts", **asked)
         return found
 
     async def _found(self, part: str, state: str, number: int) -> tuple[list[dict[str, Any]], int]:
-        if state in ("waiting", "blocked"):  # who waits is no user of the hub yet
-            found = await self.ask_hub(
-                "GET", "/cellar/accounts", state=state, name_filter=part, offset=number * ROWS, limit=ROWS
-            )
-            users = [{"name": each["name"], "note": each.get("note", "")} for each in found["accounts"]]
-            return users, int(found["total"])
+        if state in LISTED:  # who waits is no user of the hub yet
+            found = await self._accounts(state=state, name_filter=part, offset=number * ROWS, limit=ROWS)
+            return found["accounts"], int(found["total"])
         running = "active" if state == "running" else ""
         return await self.desk.hub.users(self.token, offset=number * ROWS, limit=ROWS, part=part, state=running)
 
@@ -152,9 +160,11 @@ class UserPage(PolicyPage):
             server=server_of(user or {}),
             tokens=shown_tokens((tokens or {}).get("api_tokens", ()), self.current_user or {}),
             groups=sorted(each["name"] for each in groups if each["name"] not in mine),
+            managed_by=self.managed_by(await self.desk.facts.now()),
             mine=mine,
             allowed=allowed,
             models=models_of(self.desk.live.last, allowed, mine),
+            away=models_are_away(self.desk.live.last),
             usage=now,
             recent=recent,
             chart=day_bars(by_day, self._month, self.words),
@@ -184,6 +194,10 @@ class UserPage(PolicyPage):
         }.get(action)
         if does is None:
             raise HTTPError(400, "There is no such action.")
+        if action in ("join", "leave") and self.managed_by(await self.desk.facts.now()):
+            self.error = self.words(NOT_BY_HAND)
+            self.set_status(409)
+            return await self._show(name)
         try:
             message, names = await does(name)
         except (HubSays, HubRefused, Unusable) as says:
@@ -195,6 +209,9 @@ class UserPage(PolicyPage):
             return await self._show(name)
         where = "users" if action == "remove" else user_path(name)[1:]
         return self.done(where, message, **{"name": name, **names})
+
+    async def again(self, *path: str) -> None:
+        await self._show(path[0], self.form_sent() if self.field("action") == "rules" else None)
 
     # -- what is done -----------------------------------------------------------------------------------------------
 

@@ -13,6 +13,8 @@ from functools import cache
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from .phrases import in_korean
+
 LANGUAGES = ("en", "ko")
 COOKIE = "cellar-language"
 
@@ -49,6 +51,10 @@ class Words:
         """Of a closed set (`terms`); a word that is not of it stays what it is."""
         return korean().get(f"{kind}:{word}", word) if self.language == "ko" else word
 
+    def phrase(self, sentence: str) -> str:
+        """Of those that others write (`phrases`)."""
+        return in_korean(sentence) if self.language == "ko" else sentence
+
     def number(self, value: float | None) -> str:
         """1,234,567; a dash where nothing is known."""
         return "–" if value is None else f"{value:,.0f}"
@@ -70,7 +76,7 @@ class Words:
     def seconds(self, value: float | None) -> str:
         if value is None:
             return "–"
-        return f"{1000 * value:.0f} ms" if value < 1 else f"{value:.1f} s"
+        return f"{1000 * value:.0f} ms" if value < 1 else self("{n} s", n=f"{value:.1f}")
 
     def milliseconds(self, value: int | None) -> str:
         return self.seconds(None if value is None else value / 1000)

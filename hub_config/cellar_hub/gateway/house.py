@@ -14,6 +14,7 @@ from cellar.settings import SettingsError
 from cellar_hub.audit import AuditLog, Event, Heads, Keys
 from cellar_hub.identity import Identities, Identity
 from cellar_hub.policy import Allowed, Policy
+from cellar_hub.policybook import PolicyBook, compared
 from cellar_hub.policyfile import PolicyFile
 from cellar_hub.settings import GatewaySettings
 from cellar_hub.store import Store
@@ -72,6 +73,7 @@ class House:
         self.settings = settings
         self.table = table
         self.policy_file = policy
+        self.policy_file.told = self._policy_read
         self.metrics = Metrics()
         self.rate = RequestRate(settings.redis_url, settings.pool)
         self.others = Others(
@@ -212,14 +214,18 @@ class House:
         self._doubts[user] = time.monotonic() + DOUBT
 
     def revoke(self, revocation: Revocation) -> tuple[int, int]:
-        """Here, at once. How many tokens were forgotten, and how many requests are being ended."""
+        """Here, at once. How many tokens were forgotten, and how many requests are being ended. The audit is told
+        where there was something to revoke: of one deed several may tell, and who did it is told elsewhere."""
+        if revocation.rights and revocation.user is None:
+            return self.identities.forget(), 0
         forgotten = self.identities.revoke(user=revocation.user, token_id=revocation.token_id)
         stopped = self.stop_requests(revocation.ends, "revoked")
         detail: dict[str, str | int] = {"forgotten": forgotten, "stopped": stopped}
         log.info("revoked", extra=detail)
-        self.books.note(
-            Event(at=time.time(), actor="hub", action="token.revoke", subject=revocation.subject, detail=detail)
-        )
+        if not revocation.rights and (forgotten or stopped):
+            self.books.note(
+                Event(at=time.time(), actor="hub", action="token.revoke", subject=revocation.subject, detail=detail)
+            )
         return forgotten, stopped
 
     def stop_requests(self, which: Callable[[Identity], bool], reason: str) -> int:
@@ -230,8 +236,18 @@ class House:
 
     # -- inside -----------------------------------------------------------------------------------------------------
 
+    def _policy_read(self, before: str, after: str) -> None:
+        """What a page saves is in the audit before it counts; anything else when it is read. Also at the start: what
+        was changed while no gateway ran is seen by comparing with the last one."""
+        if not PolicyBook(self.settings.policy).wrote(after):
+            said = compared(before, after) if before else {"sha256": compared("", after)["sha256"]}
+            self.books.note(
+                Event(at=time.time(), actor=self.settings.name, action="policy.read", subject="file", detail=said)
+            )
+
     async def _tick(self) -> None:
         while True:
+            self.policy_file.look()  # a change is told soon, also while nobody asks anything
             await asyncio.sleep(TICK)
             for each in list(self.running.values()):
                 if each.reply.stuck_for > STUCK:

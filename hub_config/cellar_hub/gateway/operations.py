@@ -39,10 +39,10 @@ log = logging.getLogger(__name__)
 
 
 class Deed(msgspec.Struct, forbid_unknown_fields=True):
-    """What an administrator did, or that somebody logged in, or tried to. `actor` is what the hub's side claims; the
+    """What somebody did at the hub, or that somebody logged in, or tried to. `actor` is what the hub's side claims; the
     audit cuts and cleans all of it. `at`: seconds of the epoch, for what could not be told when it happened."""
 
-    action: Annotated[str, msgspec.Meta(pattern="^user(\\.[a-z]{1,20}){1,3}$")]
+    action: Annotated[str, msgspec.Meta(pattern="^(user|hub)(\\.[a-z]{1,20}){1,3}$")]
     actor: Annotated[str, msgspec.Meta(min_length=1)]
     subject: str
     detail: dict[str, str | int] = {}
@@ -73,8 +73,8 @@ def make_operations(house: House) -> Starlette:
         """`unheard`: so many other gateways believe what they know until it is too old."""
         try:
             found = await _of_the_hub(house, request, Revocation)
-            if not (found.user or found.token_id):
-                raise bad_request("The body must name a user or a token_id")
+            if not (found.user or found.token_id or found.rights):
+                raise bad_request("The body must name a user or a token_id, or say rights")
         except Refused as refused:
             return Response(refused.body(), refused.status, media_type="application/json")
         forgotten, stopped = house.revoke(found)

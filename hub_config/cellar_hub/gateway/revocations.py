@@ -41,11 +41,13 @@ log = logging.getLogger(__name__)
 class Revocation(msgspec.Struct, forbid_unknown_fields=True):
     """Who is no longer believed. A user alone (blocked, deleted): all their tokens, and their requests end. A user's
     `server` (its name; "" is the default one): it stopped, its token is gone, and its requests went with it; the user
-    may have others. One token: it, and its requests."""
+    may have others. One token: it, and its requests. With `rights`, groups or rights of a user have changed, or of
+    anybody when none is named: the hub is asked anew, and what is under way goes on."""
 
     user: str | None = None
     token_id: str | None = None
     server: str | None = None
+    rights: bool = False
 
     @property
     def subject(self) -> str:
@@ -53,6 +55,8 @@ class Revocation(msgspec.Struct, forbid_unknown_fields=True):
 
     def ends(self, identity: Identity) -> bool:
         """Whether this bearer's running requests end."""
+        if self.rights:
+            return False
         everything = self.server is None and self.token_id is None and identity.user == self.user
         return everything or bool(self.token_id and identity.token_id == self.token_id)
 

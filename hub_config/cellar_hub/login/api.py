@@ -18,10 +18,12 @@ import bcrypt
 import msgspec
 from docker.errors import DockerException
 from jupyterhub.apihandlers import APIHandler
+from jupyterhub.orm import User
 from jupyterhub.roles import assign_default_roles
 from jupyterhub.scopes import Scope
 from jupyterhub.utils import maybe_future, new_token
 from requests.exceptions import RequestException
+from sqlalchemy import select
 from tornado.web import HTTPError
 
 from cellar_hub.accounts import STATES, Unusable, Whose, check_password, parse_name
@@ -43,8 +45,11 @@ class NewAccount(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Change(msgspec.Struct, forbid_unknown_fields=True):
+    """One of them."""
+
     state: Literal["allowed", "blocked"] | None = None
     files: Whose | None = None
+    admin: bool | None = None
 
 
 class AccountsHandler(APIHandler):  # type: ignore[misc]  # it ships no types
@@ -147,7 +152,8 @@ class AccountList(AccountsHandler):
         if state and state not in STATES:
             raise HTTPError(400, "%s", f"state must be one of {', '.join(STATES)}")
         offset, limit = self._number("offset", 0), min(MOST, self._number("limit", 100))
-        total, found = self.book.listed(state, part, offset, limit)
+        names = self.get_arguments("name")[:MOST]
+        total, found = self.book.listed(state, part, offset, limit, names)
         kind = self.authenticator.kind
         self.say({"total": total, "kind": kind, "accounts": [msgspec.to_builtins(each) for each in found]})
 
@@ -202,10 +208,12 @@ class OneAccount(AccountsHandler):
     async def patch(self, name: str) -> None:
         wanted, name = self.body(Change), self._meant(name)
         user = self.may_change(name)
-        if (wanted.state is None) == (wanted.files is None):
-            raise HTTPError(400, "No such body: it must say state or files")
+        if [wanted.state, wanted.files, wanted.admin].count(None) != 2:
+            raise HTTPError(400, "No such body: it must say state, files or admin")
         if wanted.state is not None:
             await self._set_state(name, user, wanted.state)
+        elif wanted.admin is not None:
+            self._set_admin(name, user, wanted.admin)
         elif user is None:
             self._found(name)
             raise HTTPError(409, "%s", f"{name} is no user of the hub yet")
@@ -233,6 +241,31 @@ class OneAccount(AccountsHandler):
             self.authenticator.forget_failures(name)
         self.note(f"user.account.{'block' if state == 'blocked' else 'allow'}", name)
         self.say(msgspec.to_builtins(self._found(name)) | ({"left": _left(user)} if state == "blocked" else {}))
+
+    def _set_admin(self, name: str, user: Any, admin: bool) -> None:
+        """JupyterHub asks for it with each request; so it counts from the next one on."""
+        if not self.current_user.admin:
+            raise HTTPError(403, "Only administrators make administrators")
+        if user is None:
+            self._found(name)
+            raise HTTPError(409, "%s", f"{name} is no user of the hub yet")
+        if admin and not self._may_log_in(name):
+            raise HTTPError(409, "%s", f"{name} may not log in: no administrator")
+        if not admin and not any(self._may_log_in(each) for each in self._admins() if each != name):
+            raise HTTPError(409, "%s", f"{name} is the last administrator: make another one first")
+        user.admin = admin
+        assign_default_roles(self.db, entity=user)
+        self.db.commit()
+        self.note(f"user.account.{'promote' if admin else 'demote'}", name)
+        # whom the settings name becomes one again, at their next log-in and with the hub's next start
+        self.say({"name": name, "admin": admin, "by_settings": name in self.authenticator.admin_users})
+
+    def _admins(self) -> list[str]:
+        return list(self.db.scalars(select(User.name).where(User.admin)))
+
+    def _may_log_in(self, name: str) -> bool:
+        state = self.book.state(name)
+        return state == "allowed" or (state is None and self.authenticator.kind != "local")
 
     async def delete(self, name: str) -> None:
         name = self._meant(name)

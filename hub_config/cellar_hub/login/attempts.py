@@ -1,4 +1,4 @@
-"""What the audit is told of log-ins. Pure.
+"""What the audit is told of log-ins, and of calls of the hub's API. Pure.
 
 The first attempt of its kind (by whom, from where, how it ended) is told at once; those of the following minute are
 counted, and told together at its end; and so on, until a minute had none. What the gateway has not taken yet is kept,
@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections import Counter
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -20,14 +20,14 @@ MOST_KINDS = 2000  # that are counted apart
 NAMES = 20  # that are nobody's, fail from one address, and are counted apart
 
 UNKNOWN = "unknown:"  # how a name begins that is nobody's
-SUCCEEDED = "succeeded"
+SUCCEEDED: Literal["succeeded"] = "succeeded"
 Outcome = Literal["succeeded", "failed", "refused", "signup"]
 """Let in; a wrong name or password; or not let in whatever the password was. And who asked for an account."""
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
     """`count` attempts, the first of them `at`, in seconds of the epoch. `id` is the same when it is sent again.
-    Or what `actor` did to an account: `deed`."""
+    Or what `actor` did, or tried to do: `deed`, with what else is to be `said` of it."""
 
     id: str
     at: float
@@ -38,6 +38,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     count: int = 1
     deed: str = ""
     actor: str = ""
+    said: tuple[tuple[str, str | int], ...] = ()
 
     @property
     def action(self) -> str:
@@ -50,7 +51,21 @@ class Kept(msgspec.Struct, frozen=True):
     told: tuple[Told, ...] = ()
 
 
-Kind = tuple[Outcome, str, str, str]  # how it ended, whose name, address, reason
+class Kind(NamedTuple):
+    """What is counted together."""
+
+    outcome: Outcome
+    subject: str
+    client: str
+    reason: str = ""
+    deed: str = ""
+    actor: str = ""
+    said: tuple[tuple[str, str | int], ...] = ()
+
+    @property
+    def source(self) -> str:
+        """Who may fill the audit with failures: somebody who is known, else an address."""
+        return self.actor or self.client
 
 
 class Minute(msgspec.Struct, frozen=True):
@@ -72,15 +87,19 @@ class Attempts:
         self._number = 0
         self._unsent: list[Told] = []
         self._open: dict[Kind, Minute] = {}
-        self._failing: Counter[str] = Counter()  # of an address: kinds that are open
+        self._failing: Counter[str] = Counter()  # of a source: kinds that are open
 
     def note(self, outcome: Outcome, subject: str, client: str, reason: str, now: float) -> bool:
         """Whether it is news, and not one more of the same minute."""
-        kind = self._kind((outcome, subject, client, reason))
+        return self.count(Kind(outcome, subject, client, reason), now)
+
+    def count(self, kind: Kind, now: float) -> bool:
+        """The same of anything."""
+        kind = self._kind(kind)
         is_new = kind not in self._open
         minute = self._open.get(kind, Minute(now))
-        if is_new and outcome != SUCCEEDED:
-            self._failing[kind[2]] += 1
+        if is_new and kind.outcome != SUCCEEDED:
+            self._failing[kind.source] += 1
         if is_new and len(self._unsent) < MOST_UNSENT:
             self._add(kind, now, 1)
             self._open[kind] = minute
@@ -93,6 +112,14 @@ class Attempts:
         self._number += 1
         name = f"{self._mark}-{self._number}"
         self._unsent.append(Told(id=name, at=now, deed=deed, actor=actor, subject=subject, client=client))
+
+    def called(self, kind: Kind, now: float, one_by_one: bool) -> None:
+        """A call of the hub's API: told at once, or counted with those of its kind; when there is too much to tell,
+        all are."""
+        if one_by_one and kind.outcome == SUCCEEDED and len(self._unsent) < MOST_UNSENT:
+            self._add(kind, now, 1)
+        else:
+            self.count(kind, now)
 
     def due(self, now: float, end: bool = False) -> list[Told]:
         """What may be sent now, oldest first; at the `end` also what is still being counted."""
@@ -126,19 +153,18 @@ class Attempts:
     def _kind(self, kind: Kind) -> Kind:
         """Under which it is counted: itself; a name that is nobody's with all others from that address; or without the
         address. Whose account it is, is told in every flood."""
-        outcome, subject, client, reason = kind
-        is_account = bool(subject) and not subject.startswith(UNKNOWN)
-        if kind not in self._open and not is_account and self._failing[client] >= NAMES:
-            kind = outcome, "", client, reason
+        is_account = bool(kind.subject) and not kind.subject.startswith(UNKNOWN) and not kind.deed
+        if kind not in self._open and not is_account and self._failing[kind.source] >= NAMES:
+            kind = kind._replace(subject="", said=())
         if kind not in self._open and len(self._open) >= MOST_KINDS:  # of accounts there are so many and no more
-            kind = outcome, subject if is_account else "", "", reason
+            kind = kind._replace(subject=kind.subject if is_account else "", client="", said=())
         return kind
 
     def _close(self, kind: Kind) -> None:
         del self._open[kind]
-        self._failing[kind[2]] -= kind[0] != SUCCEEDED
-        if self._failing[kind[2]] <= 0:
-            del self._failing[kind[2]]
+        self._failing[kind.source] -= kind.outcome != SUCCEEDED
+        if self._failing[kind.source] <= 0:
+            del self._failing[kind.source]
 
     def _add(self, kind: Kind, at: float, count: int) -> None:
         self._number += 1
@@ -146,8 +172,7 @@ class Attempts:
 
 
 def _told(name: str, kind: Kind, at: float, count: int) -> Told:
-    outcome, subject, client, reason = kind
-    return Told(id=name, at=at, outcome=outcome, subject=subject, client=client, reason=reason, count=count)
+    return Told(id=name, at=at, count=count, **kind._asdict())
 
 
 def hidden(name: str, secret: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -70,12 +70,16 @@ class Book:
         query = select(OURS.named).where(OURS.name == name, OURS.state == "allowed")
         return bool(self._db.execute(query).scalar())
 
-    def listed(self, state: str = "", part: str = "", offset: int = 0, limit: int = 100) -> tuple[int, list[Account]]:
-        """How many there are, and some of them by name. `part`: of their names."""
+    def listed(
+        self, state: str = "", part: str = "", offset: int = 0, limit: int = 100, names: Sequence[str] = ()
+    ) -> tuple[int, list[Account]]:
+        """How many there are, and some of them by name. `part`: of their names. `names`: of these alone."""
         found = self._all()
         query = select(found)
         if state:
             query = query.where(found.c.state == state)
+        if names:
+            query = query.where(found.c.name.in_(names))
         if part:
             query = query.where(found.c.name.contains(part.lower(), autoescape=True))
         total = self._db.execute(select(func.count()).select_from(query.subquery())).scalar_one()

@@ -36,7 +36,7 @@ from cellar_hub.address import client_address
 from cellar_hub.settings import HubSettings
 from cellar_hub.spawner.homes import Homes
 
-from . import api, groups
+from . import admin, api, facts, groups
 from .attempts import UNKNOWN, hidden
 from .book import Book
 from .browsers import browser_of, keep_browser
@@ -45,6 +45,7 @@ from .pages import LoginPage
 from .post import Post
 from .refusals import AWAY, CROWDED, DIRECTORY_AWAY, NO_USER, TOO_MANY, Refused
 from .remembered import Remembered
+from .rights import Rights
 from .throttle import Throttle
 
 UNTOLD = "untold-logins.json"
@@ -80,6 +81,7 @@ class Login(Authenticator):  # type: ignore[misc]  # it ships no types
         self.throttle = Throttle(self._remembered.rows())
         where, token = settings.gateway_operations, settings.gateway_token
         self.post = Post(where, token, settings.pool, settings.data / UNTOLD, self.log)
+        self.rights = Rights(self.db, where, token, settings.pool, self.log)
         self.log.addFilter(_is_without_name)
 
     def validate_username(self, username: str) -> bool:
@@ -90,8 +92,16 @@ class Login(Authenticator):  # type: ignore[misc]  # it ships no types
 
     def get_handlers(self, app: Any) -> list[Any]:
         """Asked for by the hub that serves pages, once, and by no other program of JupyterHub (`jupyterhub token`)."""
-        self._telling = asyncio.get_running_loop().create_task(self.post.keep_telling())
-        return [*self.own_handlers(app), *api.HANDLERS, *groups.HANDLERS]
+        loop = asyncio.get_running_loop()
+        self._telling = loop.create_task(self.post.keep_telling())
+        self._revoking = loop.create_task(self.rights.keep_telling())
+        return [
+            *self.own_handlers(app),
+            *admin.HANDLERS,
+            *api.HANDLERS,
+            *facts.HANDLERS,
+            *groups.HANDLERS,
+        ]
 
     def own_handlers(self, app: Any) -> list[Any]:
         """Of the kind of log-in."""

@@ -21,7 +21,7 @@ from tornado.httpclient import AsyncHTTPClient, HTTPError
 
 from cellar_hub.resolver import near_url
 
-from .attempts import SUCCEEDED, Attempts, Kept, Outcome, Told
+from .attempts import SUCCEEDED, Attempts, Kept, Kind, Outcome, Told
 
 EVERY = 1.0  # seconds between two looks
 LAST = 3.0  # seconds that the hub's end waits for the gateway
@@ -57,6 +57,11 @@ class Post:
         """What somebody did to an account."""
         self._attempts.did(deed, actor, subject, client, time.time())
         self._log.info("%s: %s by %s from %s", deed, subject, actor, client)
+        self._news.set()
+
+    def tell_call(self, kind: Kind, one_by_one: bool) -> None:
+        """What somebody did by the hub's API, or tried to; JupyterHub's own log has the request."""
+        self._attempts.called(kind, time.time(), one_by_one)
         self._news.set()
 
     async def keep_telling(self) -> None:
@@ -107,7 +112,7 @@ class Post:
             "action": told.action,
             "actor": told.actor or (told.outcome == SUCCEEDED and told.subject) or "hub",
             "subject": told.subject,
-            "detail": detail | ({"reason": told.reason} if told.reason else {}),
+            "detail": dict(told.said) | detail | ({"reason": told.reason} if told.reason else {}),
             "at": told.at,
         }
         try:

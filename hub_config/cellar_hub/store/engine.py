@@ -14,7 +14,7 @@ from pathlib import Path
 
 from cellar.settings import SettingsError
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, PendingRollbackError
+from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, OperationalError, PendingRollbackError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -88,7 +88,8 @@ def reason(error: BaseException) -> str:
 def is_down(error: BaseException) -> bool:
     """Whether an error speaks of the database rather than of what was asked of it."""
     if isinstance(error, DBAPIError):
-        return isinstance(error, OperationalError) or error.connection_invalidated
+        is_damaged = type(error) is DatabaseError  # SQLite of a file that is no database, or none any more
+        return is_damaged or isinstance(error, OperationalError) or error.connection_invalidated
     return isinstance(error, StoreDown | PendingRollbackError | PoolTimeout)
 
 

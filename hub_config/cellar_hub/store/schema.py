@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
+from functools import cache
 from pathlib import Path
 
+import psycopg
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from cellar.settings import SettingsError
 from sqlalchemy import URL, Connection, inspect
@@ -38,6 +42,26 @@ def migrate(url: URL, revision: str = "head") -> None:
         raise StoreDown(reason(error)) from None
     finally:
         engine.dispose()
+
+
+def is_of_today(connection: sqlite3.Connection | psycopg.Connection) -> bool:
+    """Whether a database, of which this is the driver's own connection, is at the newest revision."""
+    asked = f"SELECT version_num FROM {VERSION_TABLE}"
+    try:
+        if isinstance(connection, sqlite3.Connection):
+            return connection.execute(asked).fetchall() == [(_newest(),)]
+        found = connection.execute(asked.encode()).fetchall()
+        return found == [(_newest(),)]
+    except (sqlite3.Error, psycopg.errors.UndefinedTable):
+        return False
+    finally:
+        if isinstance(connection, psycopg.Connection):
+            connection.rollback()
+
+
+@cache
+def _newest() -> str | None:
+    return ScriptDirectory(str(MIGRATIONS)).get_current_head()
 
 
 def _config(connection: Connection) -> Config:

@@ -20,13 +20,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from cellar.settings import SettingsError
 from sqlalchemy import URL, Connection, NestedTransaction, event
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from cellar_hub.store.claim import AlreadyRunning, claim_file, claim_in_each_session
 from cellar_hub.store.engine import StoreDown, is_down, parse_url, reading_engine, reason, writing_engine
-from cellar_hub.store.schema import migrate
+from cellar_hub.store.replaced import DatabaseFile
+from cellar_hub.store.schema import is_of_today, migrate
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -76,16 +78,23 @@ class Store:
 
     def __init__(self, url: URL, wait: float = LOCK_SECONDS, name: str | None = None) -> None:
         self._claim: int | None = None
+        self._url = url
+        self._name = name
+        self._wait = wait
         self._writer = writing_engine(url, wait)
         if name is not None:
             self._claim_name(url, name, time.monotonic() + wait)
         self._reader = reading_engine(url, wait, READERS)
+        self._file = DatabaseFile(Path(url.database or "")) if url.drivername == "sqlite" else None
+        self._following = threading.Lock()
+        for engine in (self._writer, self._reader):
+            event.listen(engine, "connect", self._bring_up_to_date)
         event.listen(self._reader, "checkin", self._let_go)
         self._patience = PATIENCE * wait
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="cellar-store-read")
         self._queue: queue.SimpleQueue[Job[Any] | None] = queue.SimpleQueue()
         self._closed = False
-        self.down: str | None = None  # why the last commit failed; None while the database answers
+        self._failed: str | None = None  # why the last commit did; None while the database answers
         self._thread = threading.Thread(target=self._write_until_closed, name="cellar-store-write", daemon=True)
         self._thread.start()
 
@@ -118,6 +127,16 @@ class Store:
                 time.sleep(0.05)
             except (OSError, SQLAlchemyError) as error:
                 raise StoreDown(reason(error)) from None
+
+    @property
+    def down(self) -> str | None:
+        """Why nothing can be written; None while the database answers."""
+        if self._failed is None and self._file is not None:
+            try:
+                self._file.now()
+            except StoreDown as error:
+                return str(error)
+        return self._failed
 
     async def write(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in the writer's thread; return its value after the commit that holds it is on the disk.
@@ -153,6 +172,7 @@ class Store:
     def reading(self) -> Iterator[Connection]:
         """The same for a program without a loop, or for a long export: a snapshot for as long as the block runs."""
         try:
+            self._follow_file()
             with self._reader.begin() as connection:
                 yield connection
         except Exception as error:
@@ -177,6 +197,35 @@ class Store:
         """A reader that is ready after the end has a connection that nobody else would close."""
         if self._closed:
             entry.invalidate()
+
+    # --- another database under the same address
+
+    def _follow_file(self) -> None:
+        """Go on with the file that is there, when it is another one. Raises StoreDown."""
+        file = self._file
+        if file is None or file.now() == file.known:
+            return
+        with self._following:
+            if (found := file.now()) == file.known:
+                return  # another thread was first
+            if self._name is not None:  # what it is claimed on may be another file, too
+                if self._claim is not None:
+                    os.close(self._claim)
+                    self._claim = None
+                self._claim_name(self._url, self._name, time.monotonic() + self._wait)
+            file.adopt(found)
+            self._writer.dispose()
+            self._reader.dispose()
+            log.warning("another file is in the place of %s: it is used from now on", file.path)
+
+    def _bring_up_to_date(self, connection: Any, _entry: ConnectionPoolEntry) -> None:
+        """Of a database that was put in the place of ours while we run, each new connection may be the first."""
+        if is_of_today(connection):
+            return
+        try:
+            migrate(self._url)
+        except SettingsError as error:
+            raise StoreDown(str(error)) from None
 
     # --- the writer's thread
 
@@ -213,9 +262,9 @@ class Store:
                 for job in jobs:
                     job.error = StoreDown(reason(error))
             return
-        if self.down is not None:
+        if self._failed is not None:
             log.warning("the database is back")
-            self.down = None
+            self._failed = None
         for call in hooks:
             try:
                 call()
@@ -223,20 +272,26 @@ class Store:
                 log.exception("a call after a commit failed")
 
     def _tell_down(self, why: str) -> None:
-        if self.down is None:
+        if self._failed is None:
             log.warning("the database is down: %s", why)
-        self.down = why
+        self._failed = why
 
     def _commit(self, jobs: list[Job[Any]]) -> list[Callable[[], None]]:
         """What is to be called now. Raises when nothing of this transaction was, or is known to be, written."""
         hooks: list[Callable[[], None]] = []
+        self._follow_file()
+        known = self._file and self._file.known
         with self._writer.begin() as tx:
+            if self._file is not None:
+                self._file.remember_log()
             tx.info[HOOKS] = hooks
             if len(jobs) == 1:  # nobody to protect from its failure: two round trips less
                 jobs[0].value = jobs[0].work(tx)
             else:
                 for job in jobs:
                     _run_in_savepoint(tx, job, hooks)
+        if self._file is not None and self._file.now() != known:
+            raise StoreDown("another file was put in the place of the database while this was written")
         return hooks
 
 

@@ -11,7 +11,7 @@ from functools import partial
 
 import pytest
 from cellar_hub.audit import Interrupted, Opened, Search, Settled, entries, export, find_entries
-from cellar_hub.audit.entries import Entry, page_query
+from cellar_hub.audit.entries import Entry, look_through, page_query
 from cellar_hub.audit.export import Format, cell
 from cellar_hub.store.tables import audit
 from sqlalchemy import Connection, update
@@ -61,6 +61,53 @@ async def test_searches(mixed: Books) -> None:
     assert await found(mixed, request_id="r3", user="bob") == []
     assert await found(mixed, since=START + 2, until=START + 4) == ["r3", "r2"]
     assert await found(mixed, user="nobody") == []
+
+
+async def looked(books: Books, limit: int = 50, most: int = 10_000, **search: object) -> list[list[str]]:
+    """Page by page, as somebody reads them who goes on to the end."""
+
+    def work(conn: Connection) -> list[list[str]]:
+        pages, after = [], None
+        while True:
+            page = look_through(conn, Search(**search), after=after, limit=limit, most=most)  # type: ignore[arg-type]
+            assert page.rows <= max(most, limit)
+            pages.append([name(entry) for entry in page.entries])
+            if (after := page.go_on) is None:
+                return pages
+
+    return await books.store.read(work)
+
+
+async def test_an_event_or_an_outcome_is_looked_for_with_whatever_else_is_searched(mixed: Books) -> None:
+    await mixed.append(event(7, action="user.block.failed"), opened(8), opened(9), settled(9))
+    assert await looked(mixed, action="user.block") == [["user.block.failed(bob)", "user.block(bob)"]]
+    assert await looked(mixed, action="user.block.failed") == [["user.block.failed(bob)"]]
+    assert await looked(mixed, action="user.block", subject="ada") == [[]]
+    assert await looked(mixed, action="user.unblock", user="root", until=START + 7) == [["user.unblock(ada)"]]
+    assert await looked(mixed, outcome="complete") == [["r9", "r1"]]
+    assert await looked(mixed, outcome="error", user="ada", model="small") == [["r3"]]
+    assert await looked(mixed, outcome="open") == [["r8", "r6"]]
+    assert await looked(mixed, outcome="complete", action="user.block") == [[]]
+    assert await looked(mixed, user="root", events_only=True) == [
+        ["user.block.failed(bob)", "user.unblock(ada)", "user.block(bob)"]
+    ]
+    assert await looked(mixed, model="large", user="ada") == [[]]
+    lines = (await exported(mixed, "jsonl", outcome="open")).splitlines()
+    assert [json.loads(line)["request_id"] for line in lines] == ["r6", "r8"], "a file has the same"
+
+
+async def test_a_page_looks_through_a_bounded_number_of_rows_and_the_next_goes_on_there(
+    books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(entries, "STEP", 4)
+    for n in range(20):
+        await books.append(opened(n), settled(n, outcome="error" if n in (0, 1, 15) else "complete"))
+    assert await looked(books, outcome="error", most=8) == [["r15"], [], ["r1", "r0"]]
+    assert await looked(books, outcome="error", limit=2) == [["r15", "r1"], ["r0"]]
+    assert await looked(books, outcome="stopped", most=8) == [[], [], []]
+    assert await looked(books, limit=8) == [
+        [f"r{n}" for n in range(first, max(first - 8, -1), -1)] for first in (19, 11, 3)
+    ]
 
 
 @pytest.mark.parametrize("newest_first", [True, False])

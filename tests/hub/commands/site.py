@@ -36,6 +36,7 @@ c = get_config()
 c.JupyterHub.authenticator_class = configured.JupyterHub.authenticator_class
 c.JupyterHub.template_paths = configured.JupyterHub.template_paths
 c.JupyterHub.template_vars = configured.JupyterHub.template_vars
+c.JupyterHub.tornado_settings = configured.JupyterHub.tornado_settings
 c.Login.hub_settings = configured.Login.hub_settings
 c.Login.most_waiting = 5
 for name in ("NativeAuthenticator", "PAMAuthenticator", "LDAPAuthenticator", "GenericOAuthenticator"):
@@ -57,7 +58,11 @@ c.JupyterHub.log_level = 30
 c.JupyterHub.services = [
     service for service in configured.JupyterHub.services if service["name"] == "commands"
 ] + [{"name": "helper", "api_token": "h" * 32}]
-c.JupyterHub.load_roles = [{"name": "helper", "scopes": ["admin:users"], "services": ["helper"]}]
+c.JupyterHub.custom_scopes = configured.JupyterHub.custom_scopes
+c.JupyterHub.load_roles = [
+    *(role for role in configured.JupyterHub.load_roles if role["name"] == "user"),
+    {"name": "helper", "scopes": ["admin:users"], "services": ["helper"]},
+]
 """
 PASSWORD = "correct horse battery"
 GUESS = "a wrong password"

@@ -178,7 +178,7 @@ def test_what_an_administrator_does_to_accounts_is_in_the_audit_of_a_running_gat
         f"user.account.{action}" for action in ("add", "add", "block", "allow")
     ]:
         assert time.monotonic() < deadline, "the hub tells what was asked of it"
-    assert {each.actor for each in site.events("fay")} == {"kim (command line)", "commands", "hub"}
+    assert {each.actor for each in site.events("fay")} == {"kim (command line)", "commands"}
     assert [each.action for each in site.events("fay.nobody")] == ["user.unblock", "user.unblock.failed"]
     audit = run(["audit", "verify"], site.books)  # while the gateway runs
     assert audit == 0, capsys.readouterr().out
@@ -199,6 +199,38 @@ def test_an_administrator_is_made_at_once_or_of_somebody_who_is_there(site: Site
     for name in ("later", "chief"):
         site.add(name, "--admin")
         assert any(line.split()[0] == name and "admin" in line for line in listed(site))
+
+
+def test_administrators_are_made_and_unmade_at_once_and_the_last_one_stays(site: Site) -> None:
+    for name in ("boss", "deputy"):
+        site.add(name, "--admin")
+    site.add("clerk")
+    headers = {"Authorization": f"token {site.ask('POST', '/users/clerk/tokens', {}).json()['token']}"}
+
+    def may() -> bool:
+        return httpx.get(site.url + "/hub/api/users", headers=headers, timeout=30).is_success
+
+    assert not may()
+    assert site.command("users", "promote", "clerk").stdout == "clerk is an administrator.\n"
+    assert may(), "with a token of before"
+    assert site.command("users", "demote", "clerk").stdout == "clerk: no administrator any more.\n"
+    assert not may()
+    assert site.command("users", "block", "deputy").returncode == 0
+    others = [line.split()[0] for line in listed(site) if "admin" in line.split()[1:] and "may log in" in line]
+    for name in others:
+        if name != "boss":
+            assert site.command("users", "demote", name).returncode == 0
+    refused = site.command("users", "demote", "boss")
+    assert refused.returncode == 2 and "boss is the last administrator" in refused.stderr
+    assert any(line.split()[0] == "boss" and " admin" in line for line in listed(site))
+    for name, why in (("deputy", "may not log in"), ("nobody.here", "has no account")):
+        refused = site.command("users", "promote", name)
+        assert refused.returncode == 2 and why in refused.stderr, refused.stderr
+    assert "CELLAR_ADMINS names them" in site.command("users", "demote", "admin").stdout
+    assert site.ask("PATCH", "/users/admin", {"admin": True}).is_success  # as the next start makes them
+    told = [(each.actor.split()[0], each.action) for each in site.events("clerk") if each.actor.startswith("kim")]
+    assert told == [("kim", "user.add"), ("kim", "user.promote"), ("kim", "user.demote")]
+    assert [each.action for each in site.events("deputy")][-2:] == ["user.promote", "user.promote.failed"]
 
 
 def test_without_an_audit_nobody_is_let_in_and_somebody_is_kept_out_all_the_same(

@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 from tools import images
 
 FOLDERS = sorted(path.parent for path in images.IMAGES.glob("*/Dockerfile"))
-WITH_WHEELS = [folder for folder in FOLDERS if folder.name != images.OVERLAYS]
+WITH_WHEELS = [folder for folder in FOLDERS if folder.name not in images.WITHOUT_WHEELS]
 
 
 def text(folder: Path) -> str:
@@ -27,7 +27,7 @@ def program(folder: Path, name: str, script: str) -> None:
 
 
 def test_each_is_built_by_its_name() -> None:
-    assert {folder.name for folder in FOLDERS} == {*images.NAMES, images.OVERLAYS, images.ROUTER}
+    assert {folder.name for folder in FOLDERS} == {*images.NAMES, images.OVERLAYS, images.ROUTER, images.PROVE}
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)

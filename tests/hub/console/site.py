@@ -11,7 +11,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -71,7 +71,7 @@ c.JupyterHub.log_level = 30
 for service in c.JupyterHub.services:
     if service["name"] == "cellar":
         del service["url"], service["oauth_no_confirm"]  # nobody asks a model here
-c.JupyterHub.load_roles = [role for role in c.JupyterHub.load_roles if not role.get("services")]
+c.JupyterHub.load_roles = [role for role in c.JupyterHub.load_roles if role.get("services", ["console"]) == ["console"]]
 c.JupyterHub.services = [each for each in c.JupyterHub.services if each["name"] in ("commands", "console", "cellar")]
 '''
 
@@ -85,8 +85,8 @@ tokens_per_month = 1_000_000   # enough for most
 class ConsoleSite(Site):
     """`public` is where a browser finds it; `console` the pages' address. `admin` and `ann` have accounts."""
 
-    def __init__(self, folder: Path, database: str = "", **env: str) -> None:
-        """`database`: of gateway and console; empty: SQLite. `env`: more settings of hub and console."""
+    def __init__(self, folder: Path, database: str = "", gateway: Mapping[str, str] | None = None, **env: str) -> None:
+        """`database`: of gateway and console; empty: SQLite. `gateway`: more settings of it; `env`: of the others."""
         self.public = f"http://127.0.0.1:{unused_port()}"
         self.console = f"{self.public}/services/console"
         self._port = unused_port()
@@ -96,7 +96,7 @@ class ConsoleSite(Site):
         (folder / "policy").mkdir()
         (folder / "policy" / "policy.toml").write_text(POLICY)
         policy = {"CELLAR_POLICY": str(folder / "policy" / "policy.toml")}
-        super().__init__(folder, books=policy | {"CELLAR_DATABASE_URL": database}, **policy)
+        super().__init__(folder, books=policy | {"CELLAR_DATABASE_URL": database} | dict(gateway or {}), **policy)
         try:
             self.start_console()
             self.add("admin", "--admin")

@@ -7,8 +7,10 @@ import base64
 import contextlib
 import csv
 import datetime
+import hashlib
 import io
 import os
+import re
 import signal
 import socket
 import sqlite3
@@ -162,6 +164,9 @@ def test_a_quota_for_one_person_counts_at_the_gateway_within_seconds_and_is_in_t
     assert "# enough for most" in site.policy.read_text()
     (deed,) = [each for each in deeds(site, "policy.change") if each.subject == "users.quentin"]
     assert deed.actor == "admin" and "50000" in str(deed.detail)
+    assert deed.detail["fields"] == "users.quentin.tokens_per_day"
+    assert deed.detail["sha256"] == hashlib.sha256(site.policy.read_bytes()).hexdigest() != deed.detail["sha256_before"]
+    assert not deeds(site, "policy.read")[1:], "what a page has saved is read, and is no news"
 
 
 def token_of(site: ConsoleSite, name: str) -> str:
@@ -347,6 +352,31 @@ def test_who_is_blocked_while_the_gateway_hangs_is_out_of_the_hub_and_the_page_s
         assert "Not confirmed" not in page(admin, "users/hasty"), "it is said once"
     finally:
         os.kill(site.gateway.pid, signal.SIGCONT)
+
+
+def test_whom_the_hub_knows_without_an_account_is_said_to_have_none_and_gets_one_from_the_page(
+    site: ConsoleSite, admin: httpx.Client
+) -> None:
+    assert site.ask("POST", "/users/made-by-api").status_code == 201
+    row = page(admin, "users?q=made-by").partition("made-by-api</a>")[2].partition("</tr>")[0]
+    assert "no account" in row and "may log in" not in row
+    text = page(admin, "users/made-by-api")
+    assert "no account" in text and "nobody has given them a password here" in text
+    made = site.form(admin, "users", page="users/made-by-api", name="made-by-api")
+    password = made.text.partition("made-by-api may log in with the password ")[2].partition(" ")[0]
+    assert logs_in(site, "made-by-api", password) and "no account" not in page(admin, "users/made-by-api")
+
+
+def test_the_list_of_blocked_people_has_columns_that_say_something(site: ConsoleSite, admin: httpx.Client) -> None:
+    site.add("barred")
+    site.form(admin, "users/barred", action="block")
+    text = page(admin, "users?state=blocked")
+    assert heads(text) == ["Name", "Account", "Since"] and "just now" in text.partition("barred</a>")[2]
+
+
+def heads(text: str) -> list[str]:
+    """Of the columns of a page's first table."""
+    return re.findall(r"<th[^>]*>([^<]*)</th>", text.partition("<thead>")[2].partition("</thead>")[0])
 
 
 def test_an_account_that_may_log_in_is_blocked_before_it_is_removed(site: ConsoleSite, admin: httpx.Client) -> None:
@@ -585,7 +615,7 @@ def test_a_user_reads_what_they_may_and_no_more(site: ConsoleSite, admin: httpx.
     )
     assert "<dt>Workspace profiles</dt><dd>large</dd>" in may
     assert "<dt>Export conversations</dt><dd>off: It stays here</dd>" in may
-    assert "<dt>Models</dt><dd>none</dd>" in may, "of those that the gateway serves"
+    assert "The model servers do not answer now." in may and "<dd>none</dd>" not in may.partition("Modes")[0]
     assert "agent" not in may
     site.policy.write_text(before)
 
@@ -701,7 +731,49 @@ def lengthen_audit(site: ConsoleSite) -> None:
     source = f"(select at, {columns} from cellar_audit where row_type = 'event' limit 1)"
     rows = f"{numbers} select 'long', i, at - 1 - i * 1e-3, {columns} from n, {source}"
     with contextlib.closing(sqlite3.connect(f"{site.books['CELLAR_DATA']}/cellar.db", timeout=30)) as books, books:
-        books.execute(f"insert into cellar_audit (chain, seq, at, {columns}) {rows}")
+        books.execute(f"insert or ignore into cellar_audit (chain, seq, at, {columns}) {rows}")
+
+
+def test_an_event_that_is_long_ago_is_looked_for_page_by_page_and_each_says_how_far(
+    site: ConsoleSite, admin: httpx.Client
+) -> None:
+    lengthen_audit(site)
+    assert "<code>user.add</code> ann" in page(admin, "audit?action=user.add&subject=ann")
+    text = page(admin, "audit?action=site.restore")
+    assert "10,000 rows were looked through, back to" in text and "Nothing is found." not in text
+    older = text.partition('rel="next" href="')[2].partition('"')[0].replace("&amp;", "&")
+    assert "action=site.restore" in older and "10,000 rows were looked through" in page(admin, "audit" + older)
+
+
+def put_in_place(file: Path, *statements: str) -> None:
+    """A copy in which something is different, renamed to where the original is."""
+    copy = file.with_name("restored")
+    with contextlib.closing(sqlite3.connect(file, timeout=30)) as now, contextlib.closing(sqlite3.connect(copy)) as new:
+        now.backup(new)
+        for each in statements:
+            new.execute(each)
+        new.commit()
+    copy.replace(file)
+
+
+def test_services_go_on_with_another_database_and_say_when_it_is_gone(site: ConsoleSite, admin: httpx.Client) -> None:
+    file = Path(site.books["CELLAR_DATA"]) / "cellar.db"
+    spend(site, "rosa", 1_111)
+    site.add("rosa")
+    token = token_of(site, "rosa")
+    assert "1,111" in page(admin, "users/rosa") and me(site, token)["day"]["spent"]["prompt"] == 1_111
+    put_in_place(file, "update cellar_usage set prompt = 2222 where user_name = 'rosa'")
+    assert "2,222" in page(admin, "users/rosa") and me(site, token)["day"]["spent"]["prompt"] == 2_222
+    assert "of-the-restored" in site.form(admin, "groups", name="of-the-restored").text
+    assert [each.subject for each in deeds(site, "group.add")][-1] == "of-the-restored", "it is in the new one's audit"
+    assert "another file is in the place of" in site.console_log.read_text()
+    aside = file.rename(file.with_name("aside"))
+    assert "database does not answer." in page(admin, "users/rosa", 503)
+    assert "does not answer" in site.form(admin, "groups", "me", name="unseen").text and not file.exists()
+    assert httpx.get(f"{site.own}/services/console/alive").status_code == 503
+    assert f"{file} is gone" in site.console_log.read_text()
+    aside.rename(file)
+    assert "2,222" in page(admin, "users/rosa") and "unseen" not in page(admin, "groups")
 
 
 def test_whose_an_earlier_users_files_are_is_asked_with_the_new_account_or_on_the_persons_page(
@@ -728,3 +800,16 @@ def test_whose_an_earlier_users_files_are_is_asked_with_the_new_account_or_on_th
         assert site.form(admin, "users/ann", action="files", files="all").status_code == 400
         told = [(each.subject, each.detail["files"]) for each in site.events() if each.detail.get("files")]
         assert set(told) >= {("nora", "theirs"), ("olaf", "none"), ("ann", "none")}
+
+
+def test_a_hub_whose_database_was_replaced_ends_and_takes_nobody_for_somebody_else(
+    site: ConsoleSite, admin: httpx.Client
+) -> None:
+    page(admin, "users")
+    put_in_place(site.folder / "hub.sqlite", "update users set name = 'ann-of-then' where name = 'ann'")
+    with contextlib.suppress(httpx.HTTPError):  # it ends meanwhile
+        site.ask("GET", "/users/ann")
+    site.process.wait(30)
+    assert "another database is in the place of the hub's" in site.log.read_text()
+    site.start_hub()
+    assert site.ask("GET", "/users/ann-of-then").status_code == 200

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from cellar_hub.console.rights import models_of
+from cellar_hub.console.rights import models_are_away, models_of
 from cellar_hub.console.tokens import shown_tokens
 from cellar_hub.gateway.state import ModelState, ServerState
 from cellar_hub.policy import Allowed
@@ -69,3 +69,6 @@ def test_models_are_those_that_the_gateway_serves_and_the_policy_allows_to_ones_
     assert models_of(state, Allowed(models=frozenset({"b", "gone"})), ("staff",)) == ["b"]
     assert models_of(None, Allowed(models=frozenset({"b", "a"})), ()) == ["a", "b"]
     assert models_of(None, Allowed(), ()) is None
+    down = msgspec.structs.replace(server, state="down", models=())
+    assert models_are_away(msgspec.structs.replace(EMPTY, servers=(down,)))
+    assert not models_are_away(msgspec.structs.replace(EMPTY, servers=(down, server))) and not models_are_away(None)

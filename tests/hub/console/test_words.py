@@ -10,8 +10,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from cellar_hub import console, people
-from cellar_hub.console.policy import LABELS
-from cellar_hub.console.terms import TERMS, deed, details
+from cellar_hub.console.page import STALE
+from cellar_hub.console.phrases import phrases
+from cellar_hub.console.policy import BROKEN, NO_FILE, NOT_BY_HAND
+from cellar_hub.console.terms import FIELD_NAMES, TERMS, deed, details
 from cellar_hub.console.usage import PRESETS
 from cellar_hub.console.words import Words, chosen_language, korean
 
@@ -23,7 +25,13 @@ LEVELS = ("info", "warning", "error", "up", "down", "loading")  # said by their 
 
 
 def texts() -> set[str]:
-    found = set(_in_python()) | set(LABELS.values()) | {text for _, text in PRESETS} | set(LEVELS)
+    found = (
+        set(_in_python())
+        | set(FIELD_NAMES.values())
+        | {BROKEN, NO_FILE, NOT_BY_HAND, STALE}
+        | {text for _, text in PRESETS}
+        | set(LEVELS)
+    )
     found |= {f"{kind}:{word}" for kind, words in TERMS.items() for word in words}
     for each in (FOLDER / "templates").iterdir():
         found |= {ast.literal_eval(text) for text in IN_TEMPLATE.findall(each.read_text())}
@@ -69,7 +77,7 @@ def test_every_text_is_there_in_korean_with_the_same_names_and_no_other() -> Non
 def test_every_deed_that_any_service_tells_the_audit_has_a_name_in_korean() -> None:
     told: set[str] = set()
     for path in FOLDER.parent.rglob("*.py"):
-        found = re.findall(r'"((?:user|group|token|policy|workspace|audit|usage|site)\.[a-z.]+)"', path.read_text())
+        found = re.findall(r'"((?:user|group|token|policy|workspace|audit|usage|site|hub)\.[a-z.]+)"', path.read_text())
         told |= {each.removesuffix(".failed") for each in found if not each.endswith(".html")}
     known = {*TERMS["deed"], "user.login"}  # with how it ended behind it
     assert "user.block" in told and told - known == set()
@@ -90,8 +98,66 @@ def test_a_word_of_a_closed_set_is_translated_and_any_other_stays_what_it_is() -
         ("admin", "no"),
         ("count", "3"),
     ]
+    done = {"done": "may not log in any more, 3 tokens taken away, sang 2 songs"}
+    assert details(in_korean, done) == [("한 일", "더는 로그인할 수 없음, 토큰 3개 회수, sang 2 songs")]
+    assert details(english, done) == [("done", done["done"])]
     assert details(in_korean, {"admin": "no", "odd": "no"}) == [("관리자", "아니요"), ("odd", "아니요")]
+    done = {"done": "may not log in any more, 2 tokens taken away, workspace (the only one) is being stopped"}
+    assert details(in_korean, done) == [("한 일", "더는 로그인할 수 없음, 토큰 2개 회수, 작업 공간 중지 중")]
+    assert details(english, done) == [("done", done["done"])]
     assert [in_korean.term("mode", each) for each in ("agent", "Save")] == ["에이전트", "Save"]
+
+
+SENTENCES = {
+    "policy.py": {"SettingsError": 1},
+    "policyedit.py": {"SettingsError": 1},
+    "policyfile.py": {"SettingsError": 1},
+    "policybook.py": {"SettingsError": 1},
+    "watchedfile.py": {"SettingsError": 1},
+    "destinations.py": {"SettingsError": 1, "wrong": 0},
+    "audit/verify.py": {"report.add": 2, "Problem": 3},
+    "audit/chain.py": {"Forged": 0},
+}
+"""Whose sentences administrators read: functions that say them, and which argument it is."""
+
+
+def sentences() -> set[str]:
+    """As the code has them, `{}` where something is put in."""
+    found: set[str] = set()
+    for name, said_by in SENTENCES.items():
+        for node in ast.walk(ast.parse((FOLDER.parent / name).read_text())):
+            if isinstance(node, ast.Call) and (place := said_by.get(ast.unparse(node.func))) is not None:
+                said = node.args[place] if len(node.args) > place else None
+                if isinstance(said, ast.Constant) and isinstance(said.value, str):
+                    found.add(said.value)
+                elif isinstance(said, ast.JoinedStr):
+                    found.add("".join(each.value if isinstance(each, ast.Constant) else "{}" for each in said.values))
+    return found
+
+
+def test_every_sentence_of_the_policy_and_the_audit_is_there_in_korean() -> None:
+    assert "its port is none" in sentences() and sorted(sentences() - set(phrases())) == []
+    for english, said in phrases().items():
+        places = set(re.findall(r"\{(\d*)\}", said))
+        assert places <= {str(number) for number in range(english.count("{}"))}, english
+
+
+@pytest.mark.parametrize(
+    ("sentence", "said"),
+    [
+        ("has [groups.a] max_tokens = 0; it must be 1 or more", "[groups.a] max_tokens = 0: 1 이상이어야 합니다"),
+        (
+            "has a wrong value: Expected `int`, got `str` - at `$.default.max_tokens`",
+            "잘못된 값이 있습니다: `$.default.max_tokens`: `int`이어야 하는데 `str`입니다",
+        ),
+        ("has the announcement 'x' twice", "공지 'x': 두 번 있습니다"),
+        ("nobody decided in 30 days", "30일 안에 아무도 결정하지 않음"),
+        ("nobody knows this sentence", "nobody knows this sentence"),
+    ],
+)
+def test_a_sentence_is_said_in_korean_with_what_was_put_into_it(sentence: str, said: str) -> None:
+    assert Words("ko", ZoneInfo("UTC")).phrase(sentence) == said
+    assert Words("en", ZoneInfo("UTC")).phrase(sentence) == sentence
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,11 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import Any
 
 import httpx
+from cellar_hub.audit import Event
 from cellar_hub.policybook import PolicyBook
 from cellar_hub.policyedit import Change, PutAnnouncement, PutDestination, RemoveAnnouncement, SetField, change
 
@@ -24,6 +26,7 @@ class Site:
 
     def __init__(self, gateway: Gateway, token: str) -> None:
         assert gateway.house.settings.policy is not None
+        self.gateway = gateway
         self.book = PolicyBook(gateway.house.settings.policy)
         self.http = gateway.client(token)
 
@@ -139,3 +142,33 @@ async def test_an_announcement_begins_and_ends_by_itself(hub: Hub, make_gateway:
     await site.until(ids, ["a"])
     await site.until(ids, [])
     assert put.text in site.book.read().text
+
+
+async def test_a_policy_that_no_page_wrote_is_in_the_audit_when_it_is_read(
+    hub: Hub, make_gateway: MakeGateway, model: FakeVLLM
+) -> None:
+    site = await a_site(make_gateway, hub.user("ann"))
+
+    async def read() -> list[Event]:
+        rows = await site.gateway.rows()
+        return [each for each in rows if isinstance(each, Event) and each.action == "policy.read"]
+
+    await site.until(lambda: _count(read), 1)
+    site.set("max_tokens", 8)
+    await site.until(lambda: _policy(site, "max_tokens"), 8)
+    assert await _count(read) == 1
+    path = site.book.path
+    path.write_text(path.read_text().replace("8", "9"))
+    await site.until(lambda: _count(read), 2)
+    first, second = await read()
+    assert first.detail == {"sha256": sha256(b"# ours\n[default]\n").hexdigest()}, "the one of the start"
+    assert (second.actor, second.detail["fields"]) == ("gateway-1", "default.max_tokens")
+    assert second.detail["sha256"] == sha256(path.read_bytes()).hexdigest() != second.detail["sha256_before"]
+
+
+async def _count(read: Callable[[], Awaitable[list[Event]]]) -> int:
+    return len(await read())
+
+
+async def _policy(site: Site, field: str) -> Any:
+    return (await site.me()).get(field)

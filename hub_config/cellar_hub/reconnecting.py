@@ -140,15 +140,14 @@ def _is_lost(session: Session) -> bool:
 
 
 def _refuse_another(session: Session) -> None:
-    """Raises OperationalError when the hub's database is not there, or another one is; then the hub ends, too."""
+    """Raises OperationalError when the hub's database is not there, or another one is; then the hub ends, too. And what
+    the statement itself would raise."""
+    connection = session.connection()
     try:
-        connection = session.connection()
         found = _identity(connection)
     except FileNotFoundError as error:
         log.error("%s is gone: nothing is read or written until it is back", error.filename)
         raise OperationalError("the hub's database", {}, error) from None
-    except (SQLAlchemyError, psycopg.Error):
-        return  # it is away: what follows says so
     known = _known.setdefault(str(connection.engine.url), found)
     if known != found:
         log.critical("another database is in the place of the hub's: the hub ends, to be started with it")

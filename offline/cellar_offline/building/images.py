@@ -174,6 +174,8 @@ def _keep(store: Store, found: Found, saved: Saved[Future[str]], platform: str) 
     layers = [each.result() for each in saved.layers]
     if tuple(layers) != saved.diff_ids:
         raise CannotBuild(f"The layers of {found.listed.image} are not those of its configuration.")
+    if strange := next((each for each in layers if store.journal.get(f"inside {each}") is None), ""):
+        raise CannotBuild(f"Layer {strange[:12]} of {found.listed.image} is no tar.")
     config = store.content(saved.config)
     labels = (saved.table.get("config") or {}).get("Labels") or {}
     licence = labels.get(LICENCE_LABEL, "") if isinstance(labels, dict) else ""

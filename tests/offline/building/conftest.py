@@ -13,7 +13,7 @@ from cellar_offline.building.house import House
 from cellar_offline.manifest import Manifest, parse
 from cellar_offline.signature import make_key
 
-from tests.offline.building.engine import NEW, OLD, FakeEngine, layer, noise, safetensors, wheel
+from tests.offline.building.engine import BOTH, NEW, OLD, FakeEngine, layer, noise, safetensors, wheel
 
 ROOT = Path(__file__).resolve().parents[3]
 DPKG = b"""Package: libfoo
@@ -115,7 +115,7 @@ UPPER = {"opt/pip-9.dist-info/METADATA": PIP, "node_modules/left/package.json": 
 TOP = {"opt/.wh.pip-9.dist-info": b"", "own": noise("own")}
 
 
-@pytest.fixture(params=[OLD, NEW])
+@pytest.fixture(params=[OLD, NEW, BOTH])
 def engine(request: pytest.FixtureRequest, tmp_path: Path) -> FakeEngine:
     """The hub's and the workspace's image stand on one layer."""
     made = FakeEngine(tmp_path / "engine", request.param)

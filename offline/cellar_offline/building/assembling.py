@@ -12,10 +12,11 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from cellar_offline import imagelist, signature, target
 from cellar_offline.building import papers, sbom, weights, wheels
@@ -169,11 +170,17 @@ class _Work:
         return manifest, {name: made[name] for name in OUTSIDE}
 
     def _gather(self, since: Manifest | None) -> tuple[list[Packed], list[Wheel], list[Model]]:
-        """Side by side: images are read while wheels are downloaded. When one fails, the others finish what they do."""
+        """Side by side: images are read while wheels are downloaded. The first that fails ends what has not begun."""
         with ThreadPoolExecutor(3) as sources:
             images = sources.submit(self._images, since)
             packages = sources.submit(self._wheels)
             models = sources.submit(self._models)
+            jobs: list[Future[Any]] = [images, packages, models]
+            for each in wait(jobs, return_when=FIRST_EXCEPTION).done:
+                if each.exception() is not None:
+                    self.engine.end()
+                    self.pool.shutdown(wait=False, cancel_futures=True)
+                    each.result()
             return images.result(), packages.result(), models.result()
 
     def _images(self, since: Manifest | None) -> list[Packed]:

@@ -193,6 +193,13 @@ def test_a_key_that_cannot_sign_is_named_before_anything_is_done(old_place: Plac
     assert not (old_place.out / "chunks").exists()
 
 
+def test_what_fails_is_told_while_docker_would_go_on_for_long(old_place: Place) -> None:
+    old_place.recipe(IMAGES + WEIGHTS)
+    (old_place.weights / "LICENSE").unlink()
+    os.mkfifo(old_place.engine.home / "gate")
+    assert "text of their licence" in old_place.refused()
+
+
 def test_two_builds_do_not_write_one_bundle(old_place: Place) -> None:
     old_place.recipe(IMAGES)
     os.mkfifo(old_place.engine.home / "gate")

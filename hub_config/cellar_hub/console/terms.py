@@ -7,7 +7,6 @@ here is shown as it came.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 
 from cellar_hub.accounts import BAD_NAME
@@ -50,7 +49,6 @@ FIELD_NAMES = {
 }
 """Of fields of forms into which people type or in which they choose."""
 FAILED = ".failed"
-NUMBER = re.compile(r"\b\d+\b")
 CHANGE = "change_"
 """How the audit's details of a changed policy are called, with a number behind."""
 TERMS: Mapping[str, tuple[str, ...]] = {
@@ -160,8 +158,6 @@ def details(words: Words, said: Mapping[str, str | int]) -> list[tuple[str, str]
     for key, value in said.items():
         if key.startswith(CHANGE):
             found.append((words.term("detail", "change"), _change(str(value))))
-        elif key == "done":
-            found.append((words.term("detail", key), ", ".join(_done(words, each) for each in str(value).split(", "))))
         elif value != "":
             kind = "reason" if key == "reason" else "said"
             said_so = words.term(kind, str(value))
@@ -169,14 +165,6 @@ def details(words: Words, said: Mapping[str, str | int]) -> list[tuple[str, str]
                 said_so = ", ".join(map(words.phrase, said_so.split(", ")))
             found.append((words.term("detail", key), said_so))
     return found
-
-
-def _done(words: Words, said: str) -> str:
-    """One thing of those that were done at once (`people.Done`), with its number."""
-    number = NUMBER.search(said)
-    if number is None:
-        return words(said)
-    return words(NUMBER.sub("{n}", said, count=1), n=number[0])
 
 
 def _change(text: str) -> str:

@@ -450,6 +450,25 @@ def test_members_come_and_go_and_a_group_goes_with_its_rules(site: ConsoleSite, 
     assert "research" not in site.policy.read_text() and "research" not in page(admin, "groups/new-one", 404)
 
 
+def test_what_is_done_by_a_page_is_told_by_the_console_and_not_by_the_hub_as_well(
+    site: ConsoleSite, admin: httpx.Client
+) -> None:
+    site.form(admin, "groups", name="once")
+    site.form(admin, "groups/once", action="join", users="ann")
+    with contextlib.closing(site.browser("admin")) as here:
+        revoke = page(here, "me").partition("This browser")[2].partition("</form>")[0]
+        numbers = [each.partition('"')[0] for each in revoke.split('name="token" value="')[1:]]
+        here.post(
+            "/services/console/me", data={"_xsrf": xsrf_of(page(here, "me")), "action": "revoke", "token": numbers}
+        )
+        assert here.get("/services/console/me").status_code == 302, "with the token by which it was asked"
+    site.ask("DELETE", "/groups/once")
+    until(lambda: [each.subject for each in deeds(site, "hub.group.remove")] == ["once"], "what came after it")
+    assert [each.subject for each in deeds(site, "group.join") if each.detail == {"group": "once"}] == ["ann"]
+    told = [each for each in site.events() if each.action.startswith("hub.") and each.actor in ("admin", "ann")]
+    assert {each.action for each in told} <= {"hub.token.add"}, told
+
+
 def test_a_destination_is_described_given_to_a_group_and_taken_away_from_all(
     site: ConsoleSite, admin: httpx.Client
 ) -> None:

@@ -11,29 +11,24 @@ import asyncio
 import json
 import logging
 import time
-from collections import deque
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Network
 from typing import Any
 from urllib.parse import urlsplit
 
 from jupyterhub import orm
-from jupyterhub.utils import compare_token
 from sqlalchemy import event, inspect
 from sqlalchemy.orm import Session
 from tornado.httpclient import AsyncHTTPClient, HTTPError
 
-from cellar_hub.console import CONSOLE
 from cellar_hub.resolver import near_url
 
 LLM = "custom:llm:chat"
 ASKS = frozenset((LLM, "inherit"))
 """Scopes of a token by which the gateway may know somebody."""
-CLIENT = f"service-{CONSOLE}"
 BELIEVED = 30.0  # seconds; `cellar_hub.identity.POSITIVE`
 AGAIN = 1.0  # seconds
 MOST = 20  # people that are told one by one; more are told as everybody
-REMEMBERED = 50  # tokens of the console that have gone
 
 EVERYBODY = json.dumps({"rights": True})
 
@@ -55,7 +50,6 @@ class Rights:
         self._flushed: dict[str, None] = {}  # of the transaction under way
         self.due: dict[str, float] = {}  # bodies for /revoke, since when
         self._news = asyncio.Event()
-        self._consoles: deque[str] = deque(maxlen=REMEMBERED)
         self._db = db
 
     def listen(self) -> None:
@@ -73,17 +67,10 @@ class Rights:
                 if not await self._tell(next(iter(self.due))):
                     await asyncio.sleep(AGAIN)
 
-    def were_consoles(self, token: str) -> bool:
-        """Whether that was a token of the console's that has gone a moment ago."""
-        return any(compare_token(each, token) for each in self._consoles)
-
     # -- the session
 
     def _after_flush(self, session: Session, _: Any) -> None:
         """What has changed is still known here."""
-        for each in session.deleted:
-            if isinstance(each, orm.APIToken) and each.client_id == CLIENT:
-                self._consoles.append(each.hashed)
         found = list(changed(session.new, session.dirty, session.deleted))
         self._flushed |= dict.fromkeys([EVERYBODY] if len(found) > MOST else found)
 

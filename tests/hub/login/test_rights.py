@@ -9,7 +9,7 @@ from ipaddress import IPv4Network
 from typing import Any
 
 import pytest
-from cellar_hub.login.rights import CLIENT, LLM, MOST, Rights
+from cellar_hub.login.rights import LLM, MOST, Rights
 from jupyterhub import orm
 from sqlalchemy.orm import Session
 
@@ -63,8 +63,8 @@ def test_groups_rights_and_tokens_are_told_when_they_change_and_nothing_else(
     bob.roles.append(orm.Role(name="auditor", scopes=["list:users"]))
     db.commit()
     assert {"user": "bob", "rights": True} in tells()
-    db.add_all(orm.OAuthClient(identifier=each) for each in ("jupyterhub", CLIENT))
-    for scopes, client in ((["inherit"], "jupyterhub"), ([LLM], "jupyterhub"), (["self"], CLIENT)):
+    db.add_all(orm.OAuthClient(identifier=each) for each in ("jupyterhub", "service-console"))
+    for scopes, client in ((["inherit"], "jupyterhub"), ([LLM], "jupyterhub"), (["self"], "service-console")):
         db.add(orm.APIToken(user=ann, scopes=scopes, client_id=client, hashed=f"16:sha512:{scopes}", prefix="abcd"))
     db.commit()
     tells()

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+from cellar_hub.hubapi import TOLD, told_mark
 from cellar_hub.login import admin, api, groups
 from cellar_hub.login.attempts import MOST_UNSENT, NAMES, Attempts, Kind
 from cellar_hub.login.pages import LoginPage, SignUpPage
@@ -37,8 +38,8 @@ def token_of(site: Site, name: str) -> str:
     return str(site.ask("POST", f"/users/{name}/tokens", {}).json()["token"])
 
 
-def ask(site: Site, token: str, method: str, path: str, body: Any = None) -> int:
-    headers = {"Authorization": f"token {token}"}
+def ask(site: Site, token: str, method: str, path: str, body: Any = None, told: str = "") -> int:
+    headers = {"Authorization": f"token {token}"} | ({TOLD: told} if told else {})
     return httpx.request(method, f"{site.url}/hub/api{path}", headers=headers, json=body, timeout=30).status_code
 
 
@@ -158,6 +159,17 @@ def test_changes_by_the_hubs_api_are_in_the_audit_with_who_made_them_and_how_the
     ]
     assert ("hub.token.add", "ann", {}) in told(site, "service:commands", 2)
     assert {each.actor for each in site.events() if each.action.startswith("hub.user.remove")} == {"chief", "ann"}
+
+
+def test_what_the_console_has_told_is_not_told_again_and_nobody_else_can_say_that_they_are_the_console(
+    site: Site,
+) -> None:
+    site.add("lee", "--admin")
+    lee = token_of(site, "lee")
+    marks = [told_mark("o" * 32, lee), told_mark("o" * 32, token_of(site, "lee")), told_mark("x" * 32, lee), "no mark"]
+    for number, mark in enumerate(marks):
+        assert ask(site, lee, "POST", f"/groups/lee{number}", told=mark) == 201
+    assert [subject for _, subject, _ in told(site, "lee", 3)] == ["lee1", "lee2", "lee3"]
 
 
 def test_jupyterhubs_own_page_for_administrators_leads_to_the_console(site: Site) -> None:

@@ -57,7 +57,7 @@ TERMS: Mapping[str, tuple[str, ...]] = {
         *("user.files.give", "user.files.remove", "user.promote", "user.demote"),
         *("user.account.add", "user.account.allow", "user.account.block", "user.account.remove"),
         *("user.account.promote", "user.account.demote"),
-        *("user.signup", "user.login.succeeded", "user.login.failed", "user.login.refused"),
+        *("user.signup", "user.password", "user.login.succeeded", "user.login.failed", "user.login.refused"),
         *("group.add", "group.remove", "group.join", "group.leave"),
         *("workspace.start", "workspace.stop", "token.revoke", "policy.change", "policy.read"),
         *("audit.export", "audit.verify", "audit.retain", "audit.rotate", "usage.export"),
@@ -133,6 +133,7 @@ TERMS: Mapping[str, tuple[str, ...]] = {
     "reason": (
         *("unknown name", "wrong password", "too many wrong passwords", "too many at once", "too many attempts"),
         *("waits for approval", "blocked", "no user of the hub", "refused: the name is taken"),
+        *("nobody decided in time", "the provider is not believed"),
         *("the hub's database is away", "the provider is away", "the provider vouches for nobody"),
         *(BAD_NAME, "this cannot be a name", "Nobody can block themselves", "Nobody can remove themselves"),
         *("Only administrators make administrators", "Only administrators change an administrator's account"),

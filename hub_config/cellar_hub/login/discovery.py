@@ -84,11 +84,11 @@ def carefully(request: HTTPRequest, ca: Path | None) -> HTTPRequest:
 
 
 async def discover(issuer: str, ca: Path | None) -> Endpoints:
-    """Raises Distrusted, OSError and HTTPClientError, whose code is 599 for no answer at all."""
+    """Raises Distrusted, and OSError or HTTPClientError where there is nobody."""
     address = issuer.rstrip("/") + PLACE
     answer = await AsyncHTTPClient().fetch(carefully(HTTPRequest(address), ca), raise_error=False)
-    if answer.code == 599:
-        raise answer.error or HTTPClientError(599)
+    if answer.code >= 500:  # 599: no answer at all
+        raise answer.error or HTTPClientError(answer.code)
     if answer.code != 200:
         raise Distrusted(f"{address} answers {answer.code}, and the hub goes nowhere else")
     if len(answer.body) > LARGEST:

@@ -75,6 +75,7 @@ class OidcLogin(Directory, GenericOAuthenticator):  # type: ignore[misc]  # it s
         self._finding = asyncio.Lock()
         self._look_again = float("-inf")
         self._odd: tuple[str, str, int] | None = None
+        self._knows = False
 
     def own_handlers(self, app: Any) -> list[Any]:
         return [*super().own_handlers(app), *GenericOAuthenticator.get_handlers(self, app)]
@@ -99,9 +100,9 @@ class OidcLogin(Directory, GenericOAuthenticator):  # type: ignore[misc]  # it s
             return "the provider is not believed", ODD_PROVIDER, 0
         except (HTTPClientError, OSError) as error:
             self.log.error("the provider cannot be asked where it is: %s", error)
-            return None if self.token_url else ("the provider is away", DIRECTORY_AWAY, AWAY_SECONDS)
+            return None if self._knows else ("the provider is away", DIRECTORY_AWAY, AWAY_SECONDS)
         self.authorize_url, self.token_url, self.userdata_url = found.authorize, found.token, found.userinfo
-        self.vouched.also = found.userinfo
+        self.vouched.also, self._knows = found.userinfo, True
         return None
 
     async def fetch(self, req: Any, *args: Any, **kwargs: Any) -> Any:

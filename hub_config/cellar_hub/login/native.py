@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from functools import partial
 from typing import Any
 
@@ -22,6 +23,7 @@ from .pages import SignUpPage
 from .password import PasswordPage
 from .refusals import AWAY, CROWDED, TOO_MANY, WRONG_OLD, Refused
 from .throttle import DAY
+from .waiting import refusal
 
 NOBODY = bcrypt.hashpw(b"nobody has this password", bcrypt.gensalt())
 """What the password of an unknown name is compared with."""
@@ -42,6 +44,7 @@ class LocalLogin(Login, NativeAuthenticator):  # type: ignore[misc]  # it ships 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.offers_signup = self.hub_settings.signup == "on"
+        self._in_vain: deque[tuple[float, str]] = deque()  # when, and from where a name was asked for that was not free
 
     def get_handlers(self, app: Any) -> list[Any]:
         self._dropping = asyncio.get_running_loop().create_task(self._keep_dropping())
@@ -62,6 +65,17 @@ class LocalLogin(Login, NativeAuthenticator):  # type: ignore[misc]  # it ships 
         for name, client in self.book.overdue(time.time() - days * DAY, AT_ONCE) if days else ():
             self.book.remove(name)
             self.post.tell("user.account.remove", "hub", name, client, "nobody decided in time")
+
+    def no_room(self, client: str) -> str:
+        """Why one more sign-up from there may not wait, or nothing. For a day a place is taken by a sign-up with a name
+        that is not free, too: else whoever counts the places that are left would learn which it was."""
+        while self._in_vain and time.time() - self._in_vain[0][0] > DAY:
+            self._in_vain.popleft()
+        waiting = [*self.book.waiting(), *(each for _, each in self._in_vain)]
+        return refusal(waiting, client, self.hub_settings.signups_waiting)
+
+    def asked_in_vain(self, client: str) -> None:
+        self._in_vain.append((time.time(), client))
 
     def own_handlers(self, app: Any) -> list[Any]:
         signup = [(r"/signup", SignUpPage)] if self.offers_signup else []

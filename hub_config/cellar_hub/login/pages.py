@@ -19,7 +19,6 @@ from cellar_hub.accounts import LONGEST_NOTE, Unusable, check_password, parse_na
 
 from .checks import Crowded
 from .refusals import AWAY, CROWDED, ODD_PASSWORD, OFTEN, TWO_PASSWORDS, WRONG, WRONG_OR_WAITING, Refused
-from .waiting import refusal
 
 LONGEST_SHOWN = 255  # characters of what was typed as a name
 TRY_AGAIN = 60  # seconds, where nobody knows better
@@ -116,15 +115,17 @@ class SignUpPage(BaseHandler):  # type: ignore[misc]  # it ships no types
         try:
             if not login.throttle.signs_up(client, settings.signups_of_one, time.time()):
                 raise Refused(429, OFTEN, 3600)
-            if why := refusal(login.book.waiting(), client, settings.signups_waiting):
+            if why := login.no_room(client):
                 raise Refused(503, why, 3600)
             digest = await login.checks.run(client, lambda: bcrypt.hashpw(password, bcrypt.gensalt()))
             files = await login.homes.files(account)
             # checked again, as others came meanwhile; and no name is free that is to be an administrator's, or that
             # still has the files of somebody who was removed
             is_free = account not in login.admin_users and files not in ("earlier", "theirs")
-            is_free = is_free and not refusal(login.book.waiting(), client, settings.signups_waiting)
+            is_free = is_free and not login.no_room(client)
             is_new = is_free and login.book.ask(account, digest, wish, client)
+            if not is_new:
+                login.asked_in_vain(client)
             login.remember()
         except Refused as refused:
             login.remember()

@@ -58,6 +58,7 @@ def test_how_many_ask_and_wait_is_bounded_of_an_address_a_network_and_all(site: 
     for line in waiting:
         assert site.command("users", "remove", line.split()[0]).returncode == 0
     assert sign_up(site, "after").status_code == 200
+    assert site.command("users", "remove", "after").returncode == 0
 
 
 def test_who_signs_up_waits_until_an_administrator_approves(site: Site) -> None:

@@ -92,6 +92,7 @@ DEEDS: Mapping[tuple[str, str], Deed | None] = {
     ("LoginPage", "POST"): NOTHING,  # told as log-ins
     ("LoginHandler", "POST"): NOTHING,
     ("SignUpPage", "POST"): NOTHING,
+    ("PasswordPage", "POST"): NOTHING,
     ("AccountList", "POST"): NOTHING,  # our own, told by itself (`api`)
     ("OneAccount", "PATCH"): NOTHING,
     ("OneAccount", "DELETE"): NOTHING,

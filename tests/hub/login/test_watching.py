@@ -13,6 +13,7 @@ from cellar_hub.hubapi import TOLD, told_mark
 from cellar_hub.login import admin, api, groups
 from cellar_hub.login.attempts import MOST_UNSENT, NAMES, Attempts, Kind
 from cellar_hub.login.pages import LoginPage, SignUpPage
+from cellar_hub.login.password import PasswordPage
 from cellar_hub.login.watching import CHANGING, DEEDS, MOST_NAMED, acts_of, changes
 from jupyterhub import __version__, apihandlers, handlers
 from tornado.web import RequestHandler
@@ -57,7 +58,8 @@ def told(site: Site, actor: str, count: int) -> list[tuple[str, str, dict[str, A
 
 
 def test_each_way_to_change_something_at_this_jupyterhub_is_known() -> None:
-    ours: list[Any] = [("", LoginPage), ("", SignUpPage), *admin.HANDLERS, *api.HANDLERS, *groups.HANDLERS]
+    ours: list[Any] = [("", LoginPage), ("", SignUpPage), ("", PasswordPage)]
+    ours += [*admin.HANDLERS, *api.HANDLERS, *groups.HANDLERS]
     found = {
         (kind.__name__, method)
         for _, kind, *_ in (*apihandlers.default_handlers, *handlers.default_handlers, *ours)

@@ -133,7 +133,7 @@ TERMS: Mapping[str, tuple[str, ...]] = {
     "reason": (
         *("unknown name", "wrong password", "too many wrong passwords", "too many at once", "too many attempts"),
         *("waits for approval", "blocked", "no user of the hub", "refused: the name is taken"),
-        *("nobody decided in time", "the provider is not believed"),
+        "the provider is not believed",
         *("the hub's database is away", "the provider is away", "the provider vouches for nobody"),
         *(BAD_NAME, "this cannot be a name", "Nobody can block themselves", "Nobody can remove themselves"),
         *("Only administrators make administrators", "Only administrators change an administrator's account"),

@@ -64,7 +64,7 @@ class LocalLogin(Login, NativeAuthenticator):  # type: ignore[misc]  # it ships 
         days = self.hub_settings.signup_days
         for name, client in self.book.overdue(time.time() - days * DAY, AT_ONCE) if days else ():
             self.book.remove(name)
-            self.post.tell("user.account.remove", "hub", name, client, "nobody decided in time")
+            self.post.tell("user.account.remove", "hub", name, client, f"nobody decided in {days} days")
 
     def no_room(self, client: str) -> str:
         """Why one more sign-up from there may not wait, or nothing. For a day a place is taken by a sign-up with a name

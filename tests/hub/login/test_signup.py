@@ -152,7 +152,7 @@ def test_where_it_is_off_there_is_no_page_and_who_waits_too_long_is_dropped_all_
     site.start_hub()
     assert httpx.get(f"{site.url}/hub/signup", timeout=30).status_code == 404
     assert "signup" not in httpx.get(f"{site.url}/hub/login", timeout=30).text
-    assert ("user.account.remove", "late", "nobody decided in time") in site.until_events("198.19.10.1", 3)
+    assert ("user.account.remove", "late", "nobody decided in 30 days") in site.until_events("198.19.10.1", 3)
     waiting = site.command("users", "list", "--waiting").stdout.split()
     assert "early" in waiting and "late" not in waiting
     assert site.command("users", "approve", "late").returncode == 2

@@ -107,6 +107,21 @@ def test_back_and_forth(maker: Maker, medium: Path, tmp_path: Path, root: Path, 
     assert (done.returncode, "to go back to" in done.stderr) == (2, True)
 
 
+def test_an_old_release_is_removed_and_what_others_share_with_it_stays(
+    maker: Maker, medium: Path, root: Path, program: Program
+) -> None:
+    made = []
+    for version in ("1", "2", "3"):
+        made.append(maker.make(medium, {**FILES, "docs/version.md": version.encode()}, version=version))
+        load(root, medium)
+    assert program("remove", "abc").returncode == 2
+    done = program("remove", made[0].id[:8])
+    assert done.returncode == 0, done.stderr
+    assert [each.id for each in Root(root).all()].count(made[0].id) == 0
+    assert content(root / "current") == {**FILES, "docs/version.md": b"3"}
+    assert program("rollback").returncode == 0
+
+
 # --- half-way
 
 

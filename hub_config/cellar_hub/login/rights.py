@@ -30,6 +30,7 @@ BELIEVED = 30.0  # seconds; `cellar_hub.identity.POSITIVE`
 AGAIN = 1.0  # seconds
 MOST = 20  # people that are told one by one; more are told as everybody
 
+IS_RIGHTS = '"rights": true'
 EVERYBODY = json.dumps({"rights": True})
 
 
@@ -64,15 +65,26 @@ class Rights:
             await self._news.wait()
             self._news.clear()
             while self.due:
-                if not await self._tell(next(iter(self.due))):
+                try:
+                    is_done = await self._tell(next(iter(self.due)))
+                except Exception:  # noqa: BLE001 - whatever it was, the next change must be told
+                    self._log.exception("the gateway could not be told that rights have changed")
+                    is_done = False
+                if not is_done:
                     await asyncio.sleep(AGAIN)
 
     # -- the session
 
     def _after_flush(self, session: Session, _: Any) -> None:
-        """What has changed is still known here."""
-        found = list(changed(session.new, session.dirty, session.deleted))
-        self._flushed |= dict.fromkeys([EVERYBODY] if len(found) > MOST else found)
+        """What has changed is still known here. Whatever goes wrong with the looking, the hub must write on."""
+        try:
+            found = list(changed(session.new, session.dirty, session.deleted))
+        except Exception:  # noqa: BLE001 - or nothing could be written any more
+            self._log.exception("who has changed is not known: the gateway is told that everybody may have")
+            found = [EVERYBODY]
+        if sum(IS_RIGHTS in each for each in found) > MOST:
+            found = [EVERYBODY, *(each for each in found if IS_RIGHTS not in each)]
+        self._flushed |= dict.fromkeys(found)
 
     def _after_commit(self, _: Session) -> None:
         now = time.monotonic()
@@ -121,6 +133,7 @@ def changed(new: Iterable[Any], dirty: Iterable[Any], deleted: Iterable[Any]) ->
             yield from (user_changed(user.name) for user in _moved(each, "users"))
             if _differs(each, "scopes", "groups"):
                 yield EVERYBODY
+    gone = {each for each in deleted if isinstance(each, orm.User)}
     for each in deleted:
         if isinstance(each, orm.User):
             yield json.dumps({"user": each.name})
@@ -128,7 +141,7 @@ def changed(new: Iterable[Any], dirty: Iterable[Any], deleted: Iterable[Any]) ->
             yield from (user_changed(user.name) for user in each.users) if _is_small(each) else (EVERYBODY,)
         elif isinstance(each, orm.Role):
             yield EVERYBODY
-        elif isinstance(each, orm.APIToken) and ASKS.intersection(each.scopes or ()):
+        elif isinstance(each, orm.APIToken) and each.user not in gone and ASKS.intersection(each.scopes or ()):
             yield json.dumps({"token_id": each.api_id})
 
 

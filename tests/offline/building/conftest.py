@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
-from cellar_offline.building.house import House
 from cellar_offline.manifest import Manifest, parse
 from cellar_offline.signature import make_key
 
@@ -36,7 +35,6 @@ class Place:
         self.out = home / "bundle"
         self.key = home / "key"
         make_key(self.key)
-        self.house = House(ROOT)
         self.wheels = home / "index"
         wheel(self.wheels, "alpha", "1.0", "beta>=2")
         wheel(self.wheels, "beta", "2.0", licence="Apache-2.0 OR MIT")

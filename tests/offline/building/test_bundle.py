@@ -66,7 +66,9 @@ def content(place: Place, path: str) -> bytes:
 def test_nothing_of_a_sites_own_is_carried_away(tmp_path: Path) -> None:
     """What lies beside the compose files at a site: settings, passwords, keys."""
     for name in ("hub_config", "docs"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", ".restore*"))
+        shutil.copytree(
+            ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", ".restore*", "weights")
+        )
     for name in ("README.md", "CHANGELOG.md", "LICENSE"):
         shutil.copy(ROOT / name, tmp_path)
     secret = {".env", "gateway.env", "admin-password", "site/own.toml", "tls/key.pem", "weights/a.bin"}

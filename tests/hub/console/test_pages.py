@@ -437,6 +437,23 @@ def test_who_is_no_administrator_any_more_changes_nothing_from_the_next_request_
     assert "too-late" not in page(admin, "groups")
 
 
+def test_rights_are_given_and_taken_on_a_persons_page_and_nobody_takes_their_own(
+    site: ConsoleSite, admin: httpx.Client
+) -> None:
+    site.add("deputy")
+    with contextlib.closing(site.browser("deputy")) as deputy:
+        page(deputy, "users", 403)
+        assert "Take the administrator" not in page(admin, "users/deputy")
+        assert "deputy is an administrator now." in site.form(admin, "users/deputy", action="promote").text
+        until(lambda: deputy.get("/services/console/users").status_code == 200, "the deputy to see users")
+        refused = site.form(deputy, "users/deputy", action="demote")
+        assert refused.status_code == 409 and "another administrator has to" in refused.text
+        assert "deputy is an administrator no longer." in site.form(admin, "users/deputy", action="demote").text
+        until(lambda: deputy.get("/services/console/users").status_code == 403, "the deputy to be out")
+    told = [(each.action, each.actor) for each in site.events("deputy")]
+    assert ("user.promote", "admin") in told and ("user.demote", "admin") in told
+
+
 def test_members_come_and_go_and_a_group_goes_with_its_rules(site: ConsoleSite, admin: httpx.Client) -> None:
     assert "is there now" in site.form(admin, "groups", name="research").text
     assert "1 people are in the group now." in site.form(admin, "groups/research", action="join", users="ann").text

@@ -149,10 +149,10 @@ class Site:
         self.gateway.terminate()
 
     def events(self, subject: str | None = None) -> list[Event]:
-        """What the audit says that was done to somebody, or to everybody, oldest first."""
+        """What the audit says that was done to somebody, or to everybody: the last 500, oldest first."""
         store = Store.open(f"sqlite:///{self.books['CELLAR_DATA']}/cellar.db")
         with store.reading() as conn:
-            found = find_entries(conn, Search(subject=subject, events_only=True), newest_first=False)
+            found = find_entries(conn, Search(subject=subject, events_only=True))[::-1]
         asyncio.run(store.close())
         return [each.row for each in found if isinstance(each.row, Event)]
 

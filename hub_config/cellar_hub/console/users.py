@@ -256,7 +256,7 @@ class UserPage(PolicyPage):
 
     async def _promote(self, name: str) -> tuple[str, dict[str, str]]:
         await self._people(lambda people: people.promote(name))
-        return "{name} is an administrator now.", {}
+        return "{name} is an administrator, here from their next log-in on.", {}
 
     async def _demote(self, name: str) -> tuple[str, dict[str, str]]:
         """The hub refuses it of the last one."""

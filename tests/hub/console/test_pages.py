@@ -444,8 +444,10 @@ def test_rights_are_given_and_taken_on_a_persons_page_and_nobody_takes_their_own
     with contextlib.closing(site.browser("deputy")) as deputy:
         page(deputy, "users", 403)
         assert "Take the administrator" not in page(admin, "users/deputy")
-        assert "deputy is an administrator now." in site.form(admin, "users/deputy", action="promote").text
-        until(lambda: deputy.get("/services/console/users").status_code == 200, "the deputy to see users")
+        promoted = site.form(admin, "users/deputy", action="promote").text
+        assert "deputy is an administrator, here from their next log-in on." in promoted
+    with contextlib.closing(site.browser("deputy")) as deputy:
+        page(deputy, "users")
         refused = site.form(deputy, "users/deputy", action="demote")
         assert refused.status_code == 409 and "another administrator has to" in refused.text
         assert "deputy is an administrator no longer." in site.form(admin, "users/deputy", action="demote").text

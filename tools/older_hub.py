@@ -21,7 +21,10 @@ WANTED = (
 TESTS = (
     "tests/hub/backup/test_restore.py::test_no_token_of_before_is_worth_anything",
     "tests/hub/commands",
-    *(f"tests/hub/login/test_{what}.py" for what in ("accounts_api", "book", "names", "sessions", "signup")),
+    *(
+        f"tests/hub/login/test_{what}.py"
+        for what in ("accounts_api", "book", "names", "rights", "sessions", "signup", "watching")
+    ),
     *(f"tests/hub/login/test_{what}.py" for what in ("ldap", "oidc", "pam")),
     "tests/hub/login/test_login.py::test_every_way_a_log_in_ends_is_in_the_audit",
     "tests/hub/login/test_login.py::test_a_name_that_no_database_takes_is_a_name_of_nobody",

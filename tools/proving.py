@@ -1,7 +1,7 @@
 """The sealed proof of this clone: builds a signed bundle with the embedded model, damages it and sees it refused, loads
 it into an empty engine in a sealed namespace, and proves there that it asks nobody.
 
-    python -m tools.proving [--idle SECONDS] [--report FOLDER]
+    python -m tools.proving [--idle SECONDS] [--report FOLDER]          BUILD=0 takes the images as they are
 
 What runs after `build` is the bundle's own zipapp. Ends with 0 only when the report says sealed and its signature
 holds; with MISSING when this machine cannot (root, Docker's own programs, iptables, ip).
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -65,13 +66,13 @@ class Bundle:
         chunk.chmod(0o644)
         chunk.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
         verified = self.run("verify")
-        if verified.returncode != 1 or f"damaged: {chunk.name}" not in verified.stdout.replace("chunks/", ""):
+        if verified.returncode != 1 or not re.search(f"^damaged: .*{chunk.name}$", verified.stdout, re.MULTILINE):
             raise SystemExit(f"verify did not name the damaged chunk:\n{verified.stdout}{verified.stderr}")
         chunk.write_bytes(whole)
         manifest = self.media / "manifest.json"
         text = manifest.read_bytes()
         manifest.write_bytes(text.replace(b"cellar-ci", b"cellar-cj"))
-        for command in ("verify", "prove"):
+        for command in ("load", "prove"):
             refused = self.run(command)
             if refused.returncode == 0:
                 raise SystemExit(f"{command} took a manifest that was changed:\n{refused.stdout}")
@@ -127,8 +128,9 @@ def main() -> None:
     def tell(text: str) -> None:
         say(f"{time.monotonic() - began:6.1f} s  {text}")
 
-    for name in (*images.NAMES, images.PROVE):
-        images.build(name)
+    if os.environ.get("BUILD") != "0":
+        for name in (*images.NAMES, images.PROVE):
+            images.build(name)
     tell("the images are there")
     images.CACHE.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="proof-", dir=images.CACHE) as folder:

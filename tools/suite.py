@@ -24,7 +24,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO
 
-from tools import engine, frontend, images, older_hub, vllm_cpu
+from tools import engine, frontend, images, older_hub, proving, vllm_cpu
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
@@ -240,6 +240,15 @@ def in_containers(outcome: Outcome) -> None:
         build_all = [sys.executable, "-m", "tools.images", *images.NAMES]
         part(outcome, "images", build_all, also_fine=(images.MISSING,))
         pytest(outcome, "docker", "tests/docker", "-m", "not long")
+
+
+def proven(outcome: Outcome) -> None:
+    """A bundle of this clone: refused when it is damaged, loaded into an empty engine, proven to ask nobody. Wants an
+    engine with the images; its own runs beside that one."""
+    if lost := proving.missing():
+        outcome.missing.append(f"the sealed proof ({lost}): nothing shows that no part of the stack calls out")
+        return
+    part(outcome, "sealed proof", [sys.executable, "-m", "tools.proving"], also_fine=(images.MISSING,))
 
 
 @contextmanager

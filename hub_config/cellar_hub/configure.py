@@ -84,6 +84,7 @@ def _hub(c: Any, settings: HubSettings) -> None:
     hub.template_vars = template_vars() | {
         "cellar_announcements": announced(CellarSpawner.watch(settings).policy),
         "cellar_console": console_address(settings),
+        "cellar_passwords": settings.login == "local",  # whether people have one here, and may change it
     }
     hub.log_level = getattr(logging, settings.log_level.upper())  # JupyterHub does not know the word WARNING
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import http.client
 import json
 import urllib.error
@@ -12,6 +13,8 @@ from urllib.parse import quote, urlsplit
 
 from cellar_hub.resolver import near_url
 
+TOLD = "X-Cellar-Told"
+"""A header of calls that the audit was told of before they were made: only the console can make it (`told_mark`)."""
 PATIENCE = 20.0  # seconds
 PAGE = 200  # users
 
@@ -24,22 +27,35 @@ class HubRefused(Exception):
         self.status = status
 
 
+def told_mark(secret: str, token: str) -> str:
+    """`secret`: the console's own token. `token`: with which it asks, its user's: they know that one, and could ask
+    with it without the console. Pure."""
+    return hmac.new(secret.encode(), b"cellar told\0" + token.encode("utf-8", "replace"), "sha256").hexdigest()
+
+
 class HubApi:
     """`url` ends in /hub/api. `name`: what it is called where it does not answer; the gateway is asked the same way.
     `pool`: workspaces' networks. The token goes to a container of this stack, or to a whole name. `patience`: seconds
-    that it may say nothing."""
+    that it may say nothing. `told_by`: the console's token, where the audit is told before something is asked."""
 
     def __init__(
-        self, url: str, token: str, pool: IPv4Network, name: str = "the hub", patience: float = PATIENCE
+        self,
+        url: str,
+        token: str,
+        pool: IPv4Network,
+        name: str = "the hub",
+        patience: float = PATIENCE,
+        told_by: str = "",
     ) -> None:
         self._url, self._token, self._pool, self._name = url.rstrip("/"), token, pool, name
+        self._more = {TOLD: told_mark(told_by, token)} if told_by else {}
         self._patience = patience
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         """The answer's JSON, None when it is empty. Raises HubRefused."""
         data = None if body is None else json.dumps(body).encode()
-        headers = {"Authorization": f"token {self._token}", "Accept": "application/json"}
+        headers = {"Authorization": f"token {self._token}", "Accept": "application/json"} | self._more
         headers["Host"] = urlsplit(self._url).netloc
         if data is not None:
             headers["Content-Type"] = "application/json"

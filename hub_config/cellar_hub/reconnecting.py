@@ -24,6 +24,7 @@ import logging
 import os
 import select
 import signal
+import threading
 from typing import Any
 
 import psycopg
@@ -40,6 +41,8 @@ _NUMBER = "cellar_number"
 CONNECT_SECONDS = 3
 SILENCE = 10
 """Seconds after which a server that says nothing any more is given up: the hub does nothing else meanwhile."""
+
+SECONDS_TO_END = 5.0
 
 log = logging.getLogger("cellar.database")
 
@@ -140,20 +143,28 @@ def _is_lost(session: Session) -> bool:
 
 
 def _refuse_another(session: Session) -> None:
-    """Raises OperationalError when the hub's database is not there, or another one is; then the hub ends, too."""
+    """Raises OperationalError when the hub's database is not there, or another one is; then the hub ends, too. And what
+    the statement itself would raise."""
+    connection = session.connection()
     try:
-        connection = session.connection()
         found = _identity(connection)
     except FileNotFoundError as error:
         log.error("%s is gone: nothing is read or written until it is back", error.filename)
         raise OperationalError("the hub's database", {}, error) from None
-    except (SQLAlchemyError, psycopg.Error):
-        return  # it is away: what follows says so
     known = _known.setdefault(str(connection.engine.url), found)
     if known != found:
-        log.critical("another database is in the place of the hub's: the hub ends, to be started with it")
-        os.kill(os.getpid(), signal.SIGTERM)
+        _end()
         raise OperationalError("the hub's database", {}, OSError("it is another one"))
+
+
+@functools.cache
+def _end() -> None:
+    """Once: JupyterHub tells who waits, and asks its database again while it ends, which fails. So not for long."""
+    log.critical("another database is in the place of the hub's: the hub ends, to be started with it")
+    by_force = threading.Timer(SECONDS_TO_END, os._exit, [1])
+    by_force.daemon = True
+    by_force.start()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _identity(connection: Connection) -> tuple[int, ...]:

@@ -24,6 +24,7 @@ from cellar_hub.values import (
     parse_cores,
     parse_count,
     parse_images,
+    parse_issuer,
     parse_key,
     parse_ldap,
     parse_listen,
@@ -342,8 +343,17 @@ class HubSettings:
     )
     oidc_client: str = setting("CELLAR_OIDC_CLIENT_ID", "", parse_text, "The hub's name at the provider")
     oidc_secret: str = setting("CELLAR_OIDC_CLIENT_SECRET", "", parse_key, "And its secret", secret=True)
+    oidc_issuer: str = setting(
+        "CELLAR_OIDC_ISSUER",
+        "",
+        parse_issuer,
+        "The provider, as it calls itself (`issuer` in its openid-configuration), letter for letter; it says the rest",
+    )
+    oidc_ca: Path | None = setting(
+        "CELLAR_OIDC_CA", None, parse_path, "PEM file with the authority behind its certificate; empty: the system's"
+    )
     oidc_authorize_url: str = setting(
-        "CELLAR_OIDC_AUTHORIZE_URL", "", parse_base_url, "authorization_endpoint in the provider's openid-configuration"
+        "CELLAR_OIDC_AUTHORIZE_URL", "", parse_base_url, "Without it: authorization_endpoint there"
     )
     oidc_token_url: str = setting("CELLAR_OIDC_TOKEN_URL", "", parse_base_url, "token_endpoint there")
     oidc_userinfo_url: str = setting("CELLAR_OIDC_USERINFO_URL", "", parse_base_url, "userinfo_endpoint there")
@@ -366,7 +376,13 @@ class HubSettings:
         "on: people may ask for a local account at the log-in page, and an administrator decides",
     )
     signups_waiting: int = setting(
-        "CELLAR_SIGNUPS_WAITING", 200, parse_count(0, 10_000), "How many of them may wait for that decision"
+        "CELLAR_SIGNUPS_WAITING",
+        200,
+        parse_count(0, 10_000),
+        "How many of them may wait for that decision; of one network (/24, /48 of IPv6) no more than are still free",
+    )
+    signup_days: int = setting(
+        "CELLAR_SIGNUP_DAYS", 30, parse_count(0, 3650), "Days after which an undecided one is dropped; 0: never"
     )
     signups_of_one: int = setting(
         "CELLAR_SIGNUPS_PER_ADDRESS", 50, parse_count(1, 10_000), "How many may ask from one address in a day"

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from cellar.settings import SettingsError
+from cellar.settings import SettingsError, parse_base_url
 
 Parse = Callable[[str, str], Any]
 """(value, variable) -> what the setting holds."""
@@ -131,6 +131,12 @@ def parse_origin(value: str, variable: str) -> str:
     if parts.username is not None:
         raise SettingsError(variable, "must not hold a user name")
     return value.rstrip("/")
+
+
+def parse_issuer(value: str, variable: str) -> str:
+    """An http(s) address, kept letter for letter: with the slash at its end, if it has one."""
+    parse_base_url(value, variable)
+    return value
 
 
 def parse_workers(value: str, variable: str) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from cellar_offline.doctor import doctor
 from cellar_offline.engine import Engine, EngineError
 from cellar_offline.images import kept_tag
 from cellar_offline.manifest import Manifest
-from cellar_offline.media import Findings, Media
+from cellar_offline.media import Findings, Media, hashed
 from cellar_offline.preflight import preflight
 from cellar_offline.progress import Progress, size
 from cellar_offline.release import DEFAULT, LOADING, Release, Root, Unusable
@@ -137,7 +137,7 @@ def _described(root: Root, media: Media, manifest: Manifest) -> target.Target:
         if file.path == target.PATH:
             blob = manifest.blob(file.sha256)
             if blob.chunks:
-                return target.parse(b"".join(media.blob(manifest, blob)))
+                return target.parse(b"".join(hashed(media.blob(manifest, blob), blob)))
             base = root.find(manifest.since or "-")
             return describe(base) if base else target.Target()
     return target.Target()

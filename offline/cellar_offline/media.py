@@ -24,6 +24,7 @@ from cellar_offline.manifest import (
     parse,
 )
 
+FED = 1 << 18  # bytes of a chunk that are decoded at once
 DEEPEST = 8  # folders below one of `--from`
 
 
@@ -168,12 +169,18 @@ def _decoded(pieces: Iterator[bytes], blob: Blob) -> Iterator[bytes]:
     unpacker = zlib.decompressobj()
     try:
         for piece in pieces:
-            while piece:
-                if block := unpacker.decompress(piece, 1 << 20):
-                    yield block
-                piece = unpacker.unconsumed_tail
-        if not unpacker.eof or unpacker.unused_data:
-            raise zlib.error("its end is not where it should be")
+            for start in range(0, len(piece), FED):  # what is left of a whole chunk would be copied for each block
+                rest = piece[start : start + FED]
+                while rest:
+                    if unpacker.eof:
+                        raise zlib.error("something stands behind its end")
+                    if block := unpacker.decompress(rest, 1 << 20):
+                        yield block
+                    rest = unpacker.unconsumed_tail
+        if unpacker.unused_data:
+            raise zlib.error("something stands behind its end")
+        if not unpacker.eof:
+            raise zlib.error("its end is missing")
     except zlib.error as error:
         raise BadMedia(f"The chunks of {blob.sha256} are good, and cannot be decoded: {error}.") from None
 

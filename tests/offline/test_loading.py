@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from typing import Any
 import pytest
 from cellar_offline import loading, release, room
 from cellar_offline.engine import Engine
-from cellar_offline.manifest import Manifest
+from cellar_offline.manifest import Blob, Chunk, Manifest
 from cellar_offline.media import BadMedia, Media
 from cellar_offline.release import Root, Unusable
 
@@ -103,6 +105,21 @@ def test_back_and_forth(maker: Maker, medium: Path, tmp_path: Path, root: Path, 
     assert Root(root).require().before() == old.id
     done = program("remove", old.id[:8])
     assert (done.returncode, "to go back to" in done.stderr) == (2, True)
+
+
+def test_an_old_release_is_removed_and_what_others_share_with_it_stays(
+    maker: Maker, medium: Path, root: Path, program: Program
+) -> None:
+    made = []
+    for version in ("1", "2", "3"):
+        made.append(maker.make(medium, {**FILES, "docs/version.md": version.encode()}, version=version))
+        load(root, medium)
+    assert program("remove", "abc").returncode == 2
+    done = program("remove", made[0].id[:8])
+    assert done.returncode == 0, done.stderr
+    assert [each.id for each in Root(root).all()].count(made[0].id) == 0
+    assert content(root / "current") == {**FILES, "docs/version.md": b"3"}
+    assert program("rollback").returncode == 0
 
 
 # --- half-way
@@ -229,6 +246,34 @@ def test_chunks_in_another_order_are_not_the_file(maker: Maker, medium: Path, ro
     blobs = [replace(each, chunks=each.chunks[::-1]) if len(each.chunks) > 1 else each for each in made.blobs]
     (medium / "manifest.json").write_bytes(replace(made, blobs=tuple(blobs)).sealed().dump())
     with pytest.raises(BadMedia, match="do not make it"):
+        load(root, medium)
+    assert not (root / "current").exists()
+
+
+PACKED = zlib.compress(b"a" * 5000)
+
+
+@pytest.mark.parametrize(
+    ("packed", "words"),
+    [
+        (PACKED[:-1], "its end is missing"),
+        (PACKED + b"x", "something stands behind its end"),
+        (b"x" * 100, "cannot be decoded"),
+        (zlib.compress(b"b" * 5000), "do not make it"),
+        (zlib.compress(bytes(200 << 20)), "do not make it"),  # 200 MiB in 200 kB
+    ],
+)
+def test_chunks_that_decode_to_something_else_are_refused(
+    maker: Maker, medium: Path, root: Path, packed: bytes, words: str
+) -> None:
+    wanted = b"a" * 5000
+    made = maker.make(medium, {"docs/a": wanted}, chunk_size=1 << 20)
+    name = hashlib.sha256(packed).hexdigest()
+    (medium / "chunks" / name).write_bytes(packed)
+    blob = Blob(hashlib.sha256(wanted).hexdigest(), len(wanted), "zlib", (name,))
+    changed = replace(made, chunks=(Chunk(name, len(packed)),), blobs=(blob,)).sealed()
+    (medium / "manifest.json").write_bytes(changed.dump())
+    with pytest.raises(BadMedia, match=words):
         load(root, medium)
     assert not (root / "current").exists()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from typing import Literal
 
 import httpx
 import pytest
@@ -11,6 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.hub.commands.site import PASSWORD, Site
 from tests.ui.test_hub_pages import english_in, korean, shot
+from tests.ui.test_panel_looks import CONTRAST
 
 pytestmark = pytest.mark.timeout(240)
 __all__ = ["korean"]
@@ -83,6 +85,56 @@ def test_the_page_is_in_korean_and_dark_where_the_browser_is(site: Site, korean:
         "이름 또는 비밀번호가 올바르지 않거나, 계정이 아직 관리자의 승인을 기다리고 있습니다."
     )
     assert korean.evaluate("document.documentElement.dataset.bsTheme") == "dark"
+
+
+NEW = "battery staple wrong horse"
+
+
+@pytest.mark.parametrize(("language", "scheme", "width"), [("en", "light", 1100), ("ko", "dark", 390)])
+def test_somebody_changes_their_password_by_keyboard_alone_on_a_laptop_and_on_a_phone(
+    site: Site, browser: Browser, language: str, scheme: Literal["light", "dark"], width: int
+) -> None:
+    site.add(f"pat-{language}")
+    context = browser.new_context(
+        viewport={"width": width, "height": 780}, locale=language, color_scheme=scheme, reduced_motion="reduce"
+    )
+    page = context.new_page()
+    log_in(site, page, f"pat-{language}")
+    page.wait_for_url("**/hub/home")
+    if width < 600:
+        page.click(".navbar-toggler")
+        shot(page, f"hub-menu-{language}")
+    page.get_by_role("link", name={"en": "Password", "ko": "비밀번호"}[language], exact=True).click()
+    expect(page.locator("h1")).to_have_text({"en": "Change your password", "ko": "비밀번호 변경"}[language])
+    for typed, says in (
+        (
+            ("a wrong password", NEW, NEW),
+            {"en": "The old password is wrong.", "ko": "현재 비밀번호가 올바르지 않습니다."},
+        ),
+        ((PASSWORD, NEW, "another"), {"en": "The two passwords differ.", "ko": "두 비밀번호가 서로 다릅니다."}),
+    ):
+        for each in typed:  # the first field has the focus
+            page.keyboard.type(each)
+            page.keyboard.press("Tab")
+        page.keyboard.press("Enter")
+        expect(page.locator(".login_error")).to_have_text(says[language])
+    shot(page, f"hub-password-{language}-{scheme}")
+    if language == "ko":
+        assert [line for line in english_in(page) if "pat" not in line] == []
+    assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    for each in page.locator("#login-main").locator("h1, label, small, p, input[type=submit]").all():
+        if each.is_visible():
+            assert each.evaluate(CONTRAST) >= 4.5, each.inner_text()
+    for each in (PASSWORD, NEW, NEW):
+        page.keyboard.type(each)
+        page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.locator("#password-done")).to_be_visible()
+    shot(page, f"hub-password-done-{language}-{scheme}")
+    assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    page.goto(f"{site.url}/hub/token")
+    expect(page.locator("#request-token-form")).to_be_visible()
+    context.close()
 
 
 @pytest.mark.parametrize("width", [360, 1100])

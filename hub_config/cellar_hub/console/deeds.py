@@ -55,7 +55,7 @@ async def with_people(desk: Desk, actor: str, token: str, work: Callable[[People
     settings = desk.settings
 
     def run(loop: asyncio.AbstractEventLoop) -> T:
-        hub = HubApi(settings.hub_api_url, token, settings.pool)
+        hub = HubApi(settings.hub_api_url, token, settings.pool, told_by=settings.token)
         gateway = HubApi(
             settings.gateway_operations, settings.gateway_token, settings.pool, "the gateway", GATEWAY_PATIENCE
         )

@@ -70,7 +70,7 @@ class Desk:
         """Raises `StoreDown`."""
         settings = self.settings
         self.http: httpx.AsyncClient = make_http(make_transport(make_verify(), settings.pool))
-        self.hub = HubPages(self.http, settings.hub_api_url)
+        self.hub = HubPages(self.http, settings.hub_api_url, settings.token)
         self.facts = FactsOfHub(self.hub, settings.token)
         self.live = Live(self.http, settings.gateway_operations, settings.gateway_token)
         self._audit = await self.store.write(lambda tx: AuditLog.open(tx, CONSOLE, self._keys))

@@ -9,6 +9,8 @@ from urllib.parse import quote
 
 import httpx
 
+from cellar_hub.hubapi import TOLD, told_mark
+
 TIMEOUT = 20.0
 GROUPS = "/cellar/groups"
 """Their names and how many members they have: the hub's own list has every member of each."""
@@ -27,11 +29,12 @@ class HubSays(Exception):
 
 
 class HubPages:
-    """`url` ends in /hub/api."""
+    """`url` ends in /hub/api. `secret`: the console's own token, by which the hub knows what the audit has heard."""
 
-    def __init__(self, http: httpx.AsyncClient, url: str) -> None:
+    def __init__(self, http: httpx.AsyncClient, url: str, secret: str) -> None:
         self._http = http
         self._url = url.rstrip("/")
+        self._secret = secret
 
     async def ask(
         self,
@@ -43,7 +46,7 @@ class HubPages:
         accept: str = "application/json",
     ) -> Any:
         """The answer's JSON, None when it is empty. Raises HubSays."""
-        headers = {"authorization": f"token {token}", "accept": accept}
+        headers = {"authorization": f"token {token}", "accept": accept, TOLD: told_mark(self._secret, token)}
         try:
             answer = await self._http.request(
                 method, self._url + path, headers=headers, json=body, params=params, timeout=TIMEOUT

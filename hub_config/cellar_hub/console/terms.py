@@ -7,7 +7,6 @@ here is shown as it came.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 
 from cellar_hub.accounts import BAD_NAME
@@ -50,7 +49,6 @@ FIELD_NAMES = {
 }
 """Of fields of forms into which people type or in which they choose."""
 FAILED = ".failed"
-NUMBER = re.compile(r"\b\d+\b")
 CHANGE = "change_"
 """How the audit's details of a changed policy are called, with a number behind."""
 TERMS: Mapping[str, tuple[str, ...]] = {
@@ -59,7 +57,7 @@ TERMS: Mapping[str, tuple[str, ...]] = {
         *("user.files.give", "user.files.remove", "user.promote", "user.demote"),
         *("user.account.add", "user.account.allow", "user.account.block", "user.account.remove"),
         *("user.account.promote", "user.account.demote"),
-        *("user.signup", "user.login.succeeded", "user.login.failed", "user.login.refused"),
+        *("user.signup", "user.password", "user.login.succeeded", "user.login.failed", "user.login.refused"),
         *("group.add", "group.remove", "group.join", "group.leave"),
         *("workspace.start", "workspace.stop", "token.revoke", "policy.change", "policy.read"),
         *("audit.export", "audit.verify", "audit.retain", "audit.rotate", "usage.export"),
@@ -135,6 +133,7 @@ TERMS: Mapping[str, tuple[str, ...]] = {
     "reason": (
         *("unknown name", "wrong password", "too many wrong passwords", "too many at once", "too many attempts"),
         *("waits for approval", "blocked", "no user of the hub", "refused: the name is taken"),
+        "the provider is not believed",
         *("the hub's database is away", "the provider is away", "the provider vouches for nobody"),
         *(BAD_NAME, "this cannot be a name", "Nobody can block themselves", "Nobody can remove themselves"),
         *("Only administrators make administrators", "Only administrators change an administrator's account"),
@@ -160,8 +159,6 @@ def details(words: Words, said: Mapping[str, str | int]) -> list[tuple[str, str]
     for key, value in said.items():
         if key.startswith(CHANGE):
             found.append((words.term("detail", "change"), _change(str(value))))
-        elif key == "done":
-            found.append((words.term("detail", key), ", ".join(_done(words, each) for each in str(value).split(", "))))
         elif value != "":
             kind = "reason" if key == "reason" else "said"
             said_so = words.term(kind, str(value))
@@ -169,14 +166,6 @@ def details(words: Words, said: Mapping[str, str | int]) -> list[tuple[str, str]
                 said_so = ", ".join(map(words.phrase, said_so.split(", ")))
             found.append((words.term("detail", key), said_so))
     return found
-
-
-def _done(words: Words, said: str) -> str:
-    """One thing of those that were done at once (`people.Done`), with its number."""
-    number = NUMBER.search(said)
-    if number is None:
-        return words(said)
-    return words(NUMBER.sub("{n}", said, count=1), n=number[0])
 
 
 def _change(text: str) -> str:

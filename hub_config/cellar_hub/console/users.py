@@ -188,6 +188,8 @@ class UserPage(PolicyPage):
             "approve": self._approve,
             "unblock": self._unblock,
             "block": self._block,
+            "promote": self._promote,
+            "demote": self._demote,
             "remove": self._remove,
             "password": self._password,
             "files": self._files,
@@ -251,6 +253,17 @@ class UserPage(PolicyPage):
     async def _block(self, name: str) -> tuple[str, dict[str, str]]:
         done = await self._people(lambda people: people.block(name))
         return "{name} is blocked: {done}.", {"done": self._said(done)}
+
+    async def _promote(self, name: str) -> tuple[str, dict[str, str]]:
+        await self._people(lambda people: people.promote(name))
+        return "{name} is an administrator, here from their next log-in on.", {}
+
+    async def _demote(self, name: str) -> tuple[str, dict[str, str]]:
+        """The hub refuses it of the last one."""
+        if name == self.name:
+            raise Unusable(self.words("another administrator has to take these rights from you"))
+        self._said(await self._people(lambda people: people.demote(name)))
+        return "{name} is an administrator no longer.", {}
 
     async def _remove(self, name: str) -> tuple[str, dict[str, str]]:
         account = await self._or_none(account_path(name))

@@ -61,6 +61,10 @@ def of_hub(settings: HubSettings, env: Mapping[str, str]) -> Checks:
         yield f"image {label}", partial(engine.image, settings, image)
     yield "policy", lambda: _policy(settings.policy)
     yield "profiles", lambda: _profiles(settings)
+    if settings.login != "local":
+        from . import logins  # what it imports is there for hubs
+
+        yield "log-in", lambda: logins.settled(settings)
     yield "isolation", lambda: engine.isolation(settings)
     yield "gateway", lambda: versions.of_service(f"{settings.gateway_operations}/healthz")
     if settings.console_token:

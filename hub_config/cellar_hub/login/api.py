@@ -21,7 +21,7 @@ from jupyterhub.apihandlers import APIHandler
 from jupyterhub.orm import User
 from jupyterhub.roles import assign_default_roles
 from jupyterhub.scopes import Scope
-from jupyterhub.utils import maybe_future, new_token
+from jupyterhub.utils import maybe_future
 from requests.exceptions import RequestException
 from sqlalchemy import select
 from tornado.web import HTTPError
@@ -90,13 +90,6 @@ class AccountsHandler(APIHandler):  # type: ignore[misc]  # it ships no types
         if is_admins and not self.current_user.admin:
             raise HTTPError(403, "Only administrators change an administrator's account")
         return user
-
-    def end_sessions(self, user: Any) -> None:
-        """In all browsers, whoever sits there. Tokens that were made to be kept stay. The caller commits."""
-        user.cookie_id = new_token()
-        for token in list(user.api_tokens):
-            if token.session_id:
-                self.db.delete(token)
 
     async def settle(self, name: str, whose: Whose | None, is_new: bool) -> bool:
         """Whether files are to be given to the user of that name, who may have to be made before (`give`); what is
@@ -179,7 +172,7 @@ class AccountList(AccountsHandler):
             user.admin = True
         assign_default_roles(self.db, entity=user)
         if digest is not None:
-            self.end_sessions(user)
+            self.authenticator.end_sessions(user)
         self.book.put(name, digest)
         self.authenticator.forget_failures(name)
         self.note("user.account.add", name)
@@ -229,7 +222,7 @@ class OneAccount(AccountsHandler):
             if user is None and self.authenticator.kind == "local":
                 self._found(name)
             if user is not None:
-                self.end_sessions(user)
+                self.authenticator.end_sessions(user)
                 user._auth_refreshed = None  # their next request asks the book
             self.book.block(name)
         else:

@@ -21,8 +21,9 @@ NAMES = 20  # that are nobody's, fail from one address, and are counted apart
 
 UNKNOWN = "unknown:"  # how a name begins that is nobody's
 SUCCEEDED: Literal["succeeded"] = "succeeded"
-Outcome = Literal["succeeded", "failed", "refused", "signup"]
-"""Let in; a wrong name or password; or not let in whatever the password was. And who asked for an account."""
+Outcome = Literal["succeeded", "failed", "refused", "signup", "password"]
+"""Let in; a wrong name or password; or not let in whatever the password was. And who asked for an account, or for
+another password of their own."""
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,7 +43,13 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def action(self) -> str:
-        return self.deed or ("user.signup" if self.outcome == "signup" else f"user.login.{self.outcome}")
+        return self.deed or f"user.{'' if self.outcome in ('signup', 'password') else 'login.'}{self.outcome}"
+
+    @property
+    def by(self) -> str:
+        """Who has shown that they are somebody, or did it to an account; else the hub says so."""
+        has_shown = self.outcome == SUCCEEDED or (self.outcome == "password" and not self.reason)
+        return self.actor or (self.subject if has_shown else "") or "hub"
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -107,11 +114,12 @@ class Attempts:
             self._open[kind] = minute.and_one(now)
         return is_new
 
-    def did(self, deed: str, actor: str, subject: str, client: str, now: float) -> None:
+    def did(self, deed: str, actor: str, subject: str, client: str, now: float, reason: str = "") -> None:
         """Told at once and one by one: administrators do it, and not many a minute."""
         self._number += 1
         name = f"{self._mark}-{self._number}"
-        self._unsent.append(Told(id=name, at=now, deed=deed, actor=actor, subject=subject, client=client))
+        told = Told(id=name, at=now, deed=deed, actor=actor, subject=subject, client=client, reason=reason)
+        self._unsent.append(told)
 
     def called(self, kind: Kind, now: float, one_by_one: bool) -> None:
         """A call of the hub's API: told at once, or counted with those of its kind; when there is too much to tell,

@@ -91,8 +91,16 @@ class Book:
         found = self._db.execute(select(LOCAL.c.password).where(LOCAL.c.username == name)).scalar()
         return None if found is None else bytes(found)
 
-    def waiting(self) -> int:
-        return self._db.execute(select(func.count()).where(OURS.state == "waiting")).scalar_one()
+    def waiting(self) -> list[str]:
+        """The address of each who waits for approval."""
+        return list(self._db.execute(select(OURS.client).where(OURS.state == "waiting")).scalars())
+
+    def overdue(self, before: float, limit: int) -> list[tuple[str, str]]:
+        """Name and address of those who have waited since before then, in seconds of the epoch."""
+        found = self._all()
+        query = select(found.c.name, OURS.client).join(ACCOUNTS, OURS.name == found.c.name)
+        query = query.where(found.c.state == "waiting", OURS.since < before).limit(limit)
+        return [(name, client) for name, client in self._db.execute(query)]
 
     # -- what changes it -----------------------------------------------------------------------------------------------
 
@@ -102,6 +110,14 @@ class Book:
             self._keep_password(name, digest, True)
         self._set(name, "allowed", named=True)
         self._db.commit()
+
+    def renew(self, name: str, before: bytes, digest: bytes) -> bool:
+        """Another password in the place of this one; whether it was this one still, of an account that may log in. Not
+        committed: the caller writes more."""
+        if self.state(name) != "allowed":
+            return False
+        where = (LOCAL.c.username == name, LOCAL.c.password == before)
+        return bool(write(self._db, update(LOCAL).where(*where).values(password=digest)))
 
     def allow(self, name: str) -> bool:
         """Whether there is an account to be allowed. Where a directory decides, it decides again about whoever was not

@@ -21,12 +21,13 @@ import logging
 import os
 import secrets
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from jupyterhub.auth import Authenticator
-from jupyterhub.utils import maybe_future
+from jupyterhub.utils import maybe_future, new_token
 from sqlalchemy.exc import SQLAlchemyError
 from tornado.web import HTTPError
 from traitlets import Any as AnyTrait
@@ -140,10 +141,33 @@ class Login(Authenticator):  # type: ignore[misc]  # it ships no types
 
     async def _admit(self, handler: Any, name: str, fields: Any, client: str, subject: str) -> Any:
         key = subject.removeprefix(UNKNOWN)
-        place = browser_of(handler, key) or client
         # not every database takes every character, and no name is as long as what may be sent
         is_name = name.isprintable() and 0 < len(name) <= LONGEST_NAME
         shown = name if is_name and self.is_known(name) else subject
+        barred = ""
+
+        async def compare() -> Any:
+            nonlocal barred
+            found = await self.compare(handler, name if is_name else "", fields)
+            barred = "" if found is None else self._barred(self._model(found)["name"])
+            return None if barred else found  # the right password of a closed account is counted as a wrong one
+
+        found, seconds = await self.try_password(key, browser_of(handler, key) or client, compare)
+        if found is not None:
+            return await self._let_in(handler, key, found, client)
+        if barred:
+            self.post.note("refused", shown, client, barred)
+        elif not seconds:
+            self.post.note("failed", shown, client, self._why(name, shown == subject))
+        if seconds:
+            if not barred:
+                self.post.note("refused", shown, client, "too many wrong passwords")
+            raise Refused(429, TOO_MANY, seconds)
+        return None
+
+    async def try_password(self, key: str, place: str, compare: Callable[[], Awaitable[Any]]) -> tuple[Any, int]:
+        """What `compare` finds, in its turn and if it may be asked, or None; and the seconds that are told then, after
+        which the next one may. `key`: the name's hash. Raises Crowded and what `compare` raises."""
         waits = self.throttle.waits(key, place, time.time())
         found = None
         if waits.may:
@@ -151,7 +175,7 @@ class Login(Authenticator):  # type: ignore[misc]  # it ships no types
             with self.throttle.trying(key, place):
                 async with self.checks.turn(place, known):
                     begun = time.monotonic()
-                    found = await self.compare(handler, name if is_name else "", fields)
+                    found = await compare()
                 if found is None:
                     await asyncio.sleep(PAUSE - (time.monotonic() - begun))
             if found is None:
@@ -159,29 +183,31 @@ class Login(Authenticator):  # type: ignore[misc]  # it ships no types
         else:
             await asyncio.sleep(PAUSE)
         self._remembered.keep(*self.throttle.changed())
-        if found is None:
-            if waits.seconds:
-                self.post.note("refused", shown, client, "too many wrong passwords")
-                raise Refused(429, TOO_MANY, waits.seconds)
-            self.post.note("failed", shown, client, self._why(name, shown == subject))
-            return None
-        return await self._let_in(handler, key, found, client)
+        return found, waits.seconds
 
     def _why(self, name: str, is_nobodys: bool) -> str:
         if is_nobodys:
             return "unknown name"
         return "waits for approval" if self.book.state(name) == "waiting" else "wrong password"
 
+    def _model(self, found: Any) -> dict[str, Any]:
+        """JupyterHub's, of what was found; its name as it is kept."""
+        model = dict(found) if isinstance(found, dict) else {"name": found}
+        return model | {"name": str(self.normalize_username(model["name"]))}
+
+    def _barred(self, name: str) -> str:
+        """Why nobody gets in by that name, in words of the audit; or nothing."""
+        return {"waiting": "waits for approval", "blocked": "blocked"}.get(str(self.book.state(name)), "")
+
     async def _let_in(self, handler: Any, key: str, found: Any, client: str) -> Any:
         """Whoever gave the right password, if they may come in. Raises Refused, which says why not."""
-        model = dict(found) if isinstance(found, dict) else {"name": found}
-        name = model["name"] = str(self.normalize_username(model["name"]))
+        model = self._model(found)
+        name = model["name"]
         if not self.validate_username(name):
             self.post.note("refused", hidden(name[:LONGEST_NAME], self._secret), client, "no name of a user")
             return None
-        state = self.book.state(name)
-        if state in ("waiting", "blocked"):
-            self.post.note("refused", name, client, "waits for approval" if state == "waiting" else "blocked")
+        if barred := self._barred(name):
+            self.post.note("refused", name, client, barred)
             return None
         # asked again by JupyterHub, whose answer is not told to us
         for asks in (self.check_blocked_users, self.check_allowed):
@@ -197,9 +223,7 @@ class Login(Authenticator):  # type: ignore[misc]  # it ships no types
         return model
 
     def check_blocked_users(self, username: str, authentication: Any = None) -> bool:
-        return self.book.state(username) not in ("waiting", "blocked") and bool(
-            super().check_blocked_users(username, authentication)
-        )
+        return not self._barred(username) and bool(super().check_blocked_users(username, authentication))
 
     async def check_allowed(self, username: str, authentication: Any = None) -> bool:
         """By an administrator's word, or by what the kind of log-in goes by."""
@@ -207,7 +231,14 @@ class Login(Authenticator):  # type: ignore[misc]  # it ships no types
 
     async def refresh_user(self, user: Any, handler: Any = None, **_: Any) -> bool:
         """Whether the user's account, if there is one, may be used."""
-        return self.book.state(user.name) not in ("waiting", "blocked")
+        return not self._barred(user.name)
+
+    def end_sessions(self, user: Any) -> None:
+        """In all browsers, whoever sits there. Tokens that were made to be kept stay. The caller commits."""
+        user.cookie_id = new_token()
+        for token in list(user.api_tokens):
+            if token.session_id:
+                self.db.delete(token)
 
     def delete_user(self, user: Any) -> None:
         """By JupyterHub's own API, too: nobody comes back who was removed, and nobody is known who is new. Raises
@@ -219,8 +250,12 @@ class Login(Authenticator):  # type: ignore[misc]  # it ships no types
         self.homes.forget(user.name)
         self.forget_failures(user.name)
 
+    def key_of(self, name: str) -> str:
+        """By which the throttle counts it."""
+        return hidden(name[:LONGEST_NAME], self._secret).removeprefix(UNKNOWN)
+
     def forget_failures(self, name: str) -> None:
-        self.throttle.forget(hidden(name, self._secret).removeprefix(UNKNOWN))
+        self.throttle.forget(self.key_of(name))
         self._remembered.keep(*self.throttle.changed())
 
     def remember(self) -> None:

@@ -12,7 +12,7 @@ import time
 from typing import Any
 
 from oauthenticator.generic import GenericOAuthenticator
-from oauthenticator.oauth2 import OAuthCallbackHandler
+from oauthenticator.oauth2 import OAuthCallbackHandler, OAuthLoginHandler
 from sqlalchemy.exc import SQLAlchemyError
 from tornado.httpclient import HTTPClientError
 from tornado.web import HTTPError
@@ -22,15 +22,30 @@ from cellar_hub.accounts import Unusable
 from .browsers import browser_of
 from .checks import Crowded
 from .directories import Directory
+from .discovery import Distrusted, carefully, discover
 from .entrance import AWAY_SECONDS, CROWDED_SECONDS, PAUSE
 from .pages import render_login, say
-from .refusals import AWAY, CROWDED, DIRECTORY_AWAY, NO_USER, NOT_VOUCHED, TOO_MANY, Refused
-from .throttle import DAY
+from .refusals import AWAY, CROWDED, DIRECTORY_AWAY, NO_USER, NOT_VOUCHED, ODD_PROVIDER, TOO_MANY, Refused
+from .throttle import DAY, HOUR
 from .vouched import LONGEST, Vouched
 
 NOBODY = ""  # whose log-in it is, before the provider has said so
 NO_ANSWER = (LookupError, TypeError, ValueError, AttributeError)  # of one that is not as the standard has it
+BELIEVED, AGAIN = HOUR, 5.0  # seconds after which the provider is asked anew where it is; where it could not be asked
 TRUSTED = 7 * DAY  # seconds after which tokens of somebody whom the provider has not vouched for any more stop working
+
+
+class Start(OAuthLoginHandler):  # type: ignore[misc]  # it ships no types
+    """Sends the browser to the provider; where the hub does not know where that is, the log-in page says so."""
+
+    async def get(self) -> None:
+        try:
+            await self.authenticator.find_provider(self)
+        except Refused as refused:
+            say(self, refused)
+            self.finish(await render_login(self, refused.text))
+        else:
+            super().get()
 
 
 class Callback(OAuthCallbackHandler):  # type: ignore[misc]  # it ships no types
@@ -49,15 +64,50 @@ class Callback(OAuthCallbackHandler):  # type: ignore[misc]  # it ships no types
 
 class OidcLogin(Directory, GenericOAuthenticator):  # type: ignore[misc]  # it ships no types
     kind = "oidc"
+    login_handler = Start
     callback_handler = Callback
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.vouched = Vouched(self.db, self.hub_settings.oidc_userinfo_url)
+        settings = self.hub_settings
+        self.vouched = Vouched(self.db, settings.oidc_issuer or settings.oidc_userinfo_url)
         self._one_by_one = asyncio.Lock()
+        self._finding = asyncio.Lock()
+        self._look_again = float("-inf")
+        self._odd: tuple[str, str, int] | None = None
+        self._knows = False
 
     def own_handlers(self, app: Any) -> list[Any]:
         return [*super().own_handlers(app), *GenericOAuthenticator.get_handlers(self, app)]
+
+    async def find_provider(self, handler: Any) -> None:
+        """What the configured issuer says of itself, now and then. Raises Refused."""
+        async with self._finding:
+            if self.hub_settings.oidc_issuer and time.monotonic() >= self._look_again:
+                self._odd = await self._look(self.hub_settings.oidc_issuer)
+                self._look_again = time.monotonic() + (AGAIN if self._odd else BELIEVED)
+        if self._odd:
+            reason, text, seconds = self._odd
+            self.note_refusal(handler, reason)
+            raise Refused(503, text, seconds)
+
+    async def _look(self, issuer: str) -> tuple[str, str, int] | None:
+        """What is wrong with it: for the audit, for the page, and for how long. One that is away is where it was."""
+        try:
+            found = await discover(issuer, self.hub_settings.oidc_ca)
+        except Distrusted as problem:
+            self.log.error("the provider is not believed: %s", problem)
+            return "the provider is not believed", ODD_PROVIDER, 0
+        except (HTTPClientError, OSError) as error:
+            self.log.error("the provider cannot be asked where it is: %s", error)
+            return None if self._knows else ("the provider is away", DIRECTORY_AWAY, AWAY_SECONDS)
+        self.authorize_url, self.token_url, self.userdata_url = found.authorize, found.token, found.userinfo
+        self.vouched.also, self._knows = found.userinfo, True
+        return None
+
+    async def fetch(self, req: Any, *args: Any, **kwargs: Any) -> Any:
+        """Everything that is asked of the provider."""
+        return await super().fetch(carefully(req, self.hub_settings.oidc_ca), *args, **kwargs)
 
     async def authenticate(self, handler: Any, data: Any = None, **_: Any) -> Any:
         if data is not None:
@@ -70,6 +120,7 @@ class OidcLogin(Directory, GenericOAuthenticator):  # type: ignore[misc]  # it s
                 await asyncio.sleep(PAUSE - (time.monotonic() - begun))
                 raise Refused(429, TOO_MANY, seconds)
             async with self.checks.turn(place, known=place != client):
+                await self.find_provider(handler)
                 found = await self._redeem(handler, client, place)
             async with self._one_by_one:  # of two people of one name the second is another person
                 model = await self._admit_person(handler, self.completed(found), client)
@@ -126,7 +177,8 @@ class OidcLogin(Directory, GenericOAuthenticator):  # type: ignore[misc]  # it s
             self.note_refusal(handler, str(problem))
             raise Refused(403, NO_USER) from None
         except (HTTPError, HTTPClientError, OSError, *NO_ANSWER) as error:
-            if getattr(error, "code", getattr(error, "status_code", 599)) >= 500:
+            code = getattr(error, "code", getattr(error, "status_code", 599))
+            if code >= 500 or 300 <= code < 400:  # a redirect, that leads away from it, is no answer
                 said = error if isinstance(error, (HTTPClientError, OSError)) else type(error).__name__
                 self.log.error("the provider cannot be asked: %s", said)  # others say what it answered, tokens and all
                 self.note_refusal(handler, "the provider is away")

@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from cellar_hub.accounts import LONGEST_NOTE, Unusable, check_password, parse_name, parse_note
 
 from .checks import Crowded
-from .refusals import AWAY, CROWDED, FULL, ODD_PASSWORD, OFTEN, TWO_PASSWORDS, WRONG, WRONG_OR_WAITING, Refused
+from .refusals import AWAY, CROWDED, ODD_PASSWORD, OFTEN, TWO_PASSWORDS, WRONG, WRONG_OR_WAITING, Refused
 
 LONGEST_SHOWN = 255  # characters of what was typed as a name
 TRY_AGAIN = 60  # seconds, where nobody knows better
@@ -45,6 +45,24 @@ async def render_login(handler: Any, problem: str) -> Any:
         custom_html="",
         xsrf=handler.xsrf_token.decode("ascii"),
     )
+
+
+def chosen_password(handler: Any, name: str) -> bytes:
+    """The password that somebody of that name has chosen for themselves and typed twice, as bcrypt takes it. Raises
+    Unusable."""
+    password = handler.get_body_argument("password", "", strip=False)
+    if password != handler.get_body_argument("again", "", strip=False):
+        raise Unusable(TWO_PASSWORDS)
+    content = check_password(password).encode("utf-8", "surrogatepass")
+    small = password.lower()
+    is_common = handler.authenticator.is_password_common(small) or (len(name) > 3 and name in small)
+    if is_common or b"\0" in content:
+        raise Unusable(ODD_PASSWORD)
+    return content
+
+
+def as_sentence(problem: str) -> str:
+    return problem[:1].upper() + problem[1:]
 
 
 class LoginPage(LoginHandler):  # type: ignore[misc]  # it ships no types
@@ -92,20 +110,22 @@ class SignUpPage(BaseHandler):  # type: ignore[misc]  # it ships no types
         """Raises Unusable for what cannot be an account's, and Refused."""
         login = self.authenticator
         account, wish = parse_name(name), parse_note(note)
-        password = self._password(account)
+        password = chosen_password(self, account)
         client, settings = login.address_of(self), login.hub_settings
         try:
             if not login.throttle.signs_up(client, settings.signups_of_one, time.time()):
                 raise Refused(429, OFTEN, 3600)
-            if login.book.waiting() >= settings.signups_waiting:
-                raise Refused(503, FULL, 3600)
+            if why := login.no_room(client):
+                raise Refused(503, why, 3600)
             digest = await login.checks.run(client, lambda: bcrypt.hashpw(password, bcrypt.gensalt()))
             files = await login.homes.files(account)
             # checked again, as others came meanwhile; and no name is free that is to be an administrator's, or that
             # still has the files of somebody who was removed
             is_free = account not in login.admin_users and files not in ("earlier", "theirs")
-            is_free = is_free and login.book.waiting() < settings.signups_waiting
+            is_free = is_free and not login.no_room(client)
             is_new = is_free and login.book.ask(account, digest, wish, client)
+            if not is_new:
+                login.asked_in_vain(client)
             login.remember()
         except Refused as refused:
             login.remember()
@@ -118,22 +138,10 @@ class SignUpPage(BaseHandler):  # type: ignore[misc]  # it ships no types
             raise Refused(503, AWAY, TRY_AGAIN) from None
         login.note_signup(self, account, "" if is_new else "the name is taken")
 
-    def _password(self, name: str) -> bytes:
-        """As bcrypt takes it. Raises Unusable."""
-        password = self.get_body_argument("password", "", strip=False)
-        if password != self.get_body_argument("again", "", strip=False):
-            raise Unusable(TWO_PASSWORDS)
-        content = check_password(password).encode("utf-8", "surrogatepass")
-        small = password.lower()
-        is_common = self.authenticator.is_password_common(small) or (len(name) > 3 and name in small)
-        if is_common or b"\0" in content:
-            raise Unusable(ODD_PASSWORD)
-        return content
-
     async def _page(self, problem: str = "", name: str = "", note: str = "", is_done: bool = False) -> Any:
         return await self.render_template(
             "signup.html",
-            signup_error=problem[:1].upper() + problem[1:],
+            signup_error=as_sentence(problem),
             typed_name=name[:LONGEST_SHOWN],
             typed_note=note[: 2 * LONGEST_NOTE],
             longest_note=LONGEST_NOTE,

@@ -53,10 +53,10 @@ class Post:
             self._log.log(level, "log-in %s: %s from %s %s", outcome, subject, client, reason)
             self._news.set()
 
-    def tell(self, deed: str, actor: str, subject: str, client: str) -> None:
+    def tell(self, deed: str, actor: str, subject: str, client: str, reason: str = "") -> None:
         """What somebody did to an account."""
-        self._attempts.did(deed, actor, subject, client, time.time())
-        self._log.info("%s: %s by %s from %s", deed, subject, actor, client)
+        self._attempts.did(deed, actor, subject, client, time.time(), reason)
+        self._log.info("%s: %s by %s from %s %s", deed, subject, actor, client, reason)
         self._news.set()
 
     def tell_call(self, kind: Kind, one_by_one: bool) -> None:
@@ -110,7 +110,7 @@ class Post:
         detail: dict[str, str | int] = {"client": told.client, "count": told.count, "report": told.id}
         event = {
             "action": told.action,
-            "actor": told.actor or (told.outcome == SUCCEEDED and told.subject) or "hub",
+            "actor": told.by,
             "subject": told.subject,
             "detail": dict(told.said) | detail | ({"reason": told.reason} if told.reason else {}),
             "at": told.at,

@@ -13,14 +13,20 @@ TOO_MANY = "Too many wrong passwords. Please try again in {seconds} seconds."
 CROWDED = "Too many people log in at this moment. Please try again in {seconds} seconds."
 AWAY = "The hub's database does not answer. Please try again in {seconds} seconds."
 DIRECTORY_AWAY = "The directory does not answer. Please try again in {seconds} seconds."
+ODD_PROVIDER = "The log-in is not set up as its provider has it. Please tell the administrator."
 NOT_VOUCHED = "The log-in was not completed. Please try again."
 NO_USER = "You may not use this hub. Please ask its administrator."
 
 # where one asks for an account
 OFTEN = "Too many people asked for an account from your network today. Please ask the administrator."
+NETWORK_FULL = "Too many people from your network wait for approval. Please ask the administrator."
 FULL = "Too many people wait for approval. Please ask the administrator."
 TWO_PASSWORDS = "the two passwords differ"
 ODD_PASSWORD = "this password is easily guessed: take another"
+
+# where one changes one's password
+WRONG_OLD = "The old password is wrong."
+SAME_PASSWORD = "the new password is the old one"
 
 
 class Refused(HTTPError):

@@ -11,30 +11,26 @@ import asyncio
 import json
 import logging
 import time
-from collections import deque
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Network
 from typing import Any
 from urllib.parse import urlsplit
 
 from jupyterhub import orm
-from jupyterhub.utils import compare_token
 from sqlalchemy import event, inspect
 from sqlalchemy.orm import Session
 from tornado.httpclient import AsyncHTTPClient, HTTPError
 
-from cellar_hub.console import CONSOLE
 from cellar_hub.resolver import near_url
 
 LLM = "custom:llm:chat"
 ASKS = frozenset((LLM, "inherit"))
 """Scopes of a token by which the gateway may know somebody."""
-CLIENT = f"service-{CONSOLE}"
 BELIEVED = 30.0  # seconds; `cellar_hub.identity.POSITIVE`
 AGAIN = 1.0  # seconds
 MOST = 20  # people that are told one by one; more are told as everybody
-REMEMBERED = 50  # tokens of the console that have gone
 
+IS_RIGHTS = '"rights": true'
 EVERYBODY = json.dumps({"rights": True})
 
 
@@ -55,7 +51,6 @@ class Rights:
         self._flushed: dict[str, None] = {}  # of the transaction under way
         self.due: dict[str, float] = {}  # bodies for /revoke, since when
         self._news = asyncio.Event()
-        self._consoles: deque[str] = deque(maxlen=REMEMBERED)
         self._db = db
 
     def listen(self) -> None:
@@ -70,22 +65,26 @@ class Rights:
             await self._news.wait()
             self._news.clear()
             while self.due:
-                if not await self._tell(next(iter(self.due))):
+                try:
+                    is_done = await self._tell(next(iter(self.due)))
+                except Exception:  # noqa: BLE001 - whatever it was, the next change must be told
+                    self._log.exception("the gateway could not be told that rights have changed")
+                    is_done = False
+                if not is_done:
                     await asyncio.sleep(AGAIN)
-
-    def were_consoles(self, token: str) -> bool:
-        """Whether that was a token of the console's that has gone a moment ago."""
-        return any(compare_token(each, token) for each in self._consoles)
 
     # -- the session
 
     def _after_flush(self, session: Session, _: Any) -> None:
-        """What has changed is still known here."""
-        for each in session.deleted:
-            if isinstance(each, orm.APIToken) and each.client_id == CLIENT:
-                self._consoles.append(each.hashed)
-        found = list(changed(session.new, session.dirty, session.deleted))
-        self._flushed |= dict.fromkeys([EVERYBODY] if len(found) > MOST else found)
+        """What has changed is still known here. Whatever goes wrong with the looking, the hub must write on."""
+        try:
+            found = list(changed(session.new, session.dirty, session.deleted))
+        except Exception:  # noqa: BLE001 - or nothing could be written any more
+            self._log.exception("who has changed is not known: the gateway is told that everybody may have")
+            found = [EVERYBODY]
+        if sum(IS_RIGHTS in each for each in found) > MOST:
+            found = [EVERYBODY, *(each for each in found if IS_RIGHTS not in each)]
+        self._flushed |= dict.fromkeys(found)
 
     def _after_commit(self, _: Session) -> None:
         now = time.monotonic()
@@ -134,6 +133,7 @@ def changed(new: Iterable[Any], dirty: Iterable[Any], deleted: Iterable[Any]) ->
             yield from (user_changed(user.name) for user in _moved(each, "users"))
             if _differs(each, "scopes", "groups"):
                 yield EVERYBODY
+    gone = {each for each in deleted if isinstance(each, orm.User)}
     for each in deleted:
         if isinstance(each, orm.User):
             yield json.dumps({"user": each.name})
@@ -141,7 +141,7 @@ def changed(new: Iterable[Any], dirty: Iterable[Any], deleted: Iterable[Any]) ->
             yield from (user_changed(user.name) for user in each.users) if _is_small(each) else (EVERYBODY,)
         elif isinstance(each, orm.Role):
             yield EVERYBODY
-        elif isinstance(each, orm.APIToken) and ASKS.intersection(each.scopes or ()):
+        elif isinstance(each, orm.APIToken) and each.user not in gone and ASKS.intersection(each.scopes or ()):
             yield json.dumps({"token_id": each.api_id})
 
 

@@ -19,15 +19,17 @@ LONGEST = 255  # characters of a `sub`, by the standard
 
 
 class Vouched:
-    """`provider`: its address. Committed by the caller."""
+    """`provider`: its address; `also`: by which it may have been known before. Committed by the caller."""
 
     def __init__(self, db: Session, provider: str) -> None:
         self._db, self._provider = db, provider
+        self.also = provider
         make_tables(db)
 
     def is_another(self, name: str, subject: str) -> bool:
         """Whether somebody else came by this name before."""
-        query = select(OURS.subject).where(OURS.name == name, OURS.provider == self._provider)
+        its_own = OURS.provider.in_((self._provider, self.also))
+        query = select(OURS.subject).where(OURS.name == name, its_own)
         before: str | None = self._db.execute(query).scalar()
         return bool(before and subject) and before != subject
 

@@ -12,6 +12,7 @@ has told the audit before, and is not told twice.
 
 from __future__ import annotations
 
+import hmac
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -21,8 +22,9 @@ from jupyterhub import orm
 from jupyterhub.log import log_request
 from tornado.web import RequestHandler
 
+from cellar_hub.hubapi import TOLD, told_mark
+
 from .attempts import SUCCEEDED, Kind, Outcome
-from .rights import CLIENT
 
 CHANGING = ("POST", "PUT", "PATCH", "DELETE")
 FAILED = ".failed"
@@ -90,6 +92,7 @@ DEEDS: Mapping[tuple[str, str], Deed | None] = {
     ("LoginPage", "POST"): NOTHING,  # told as log-ins
     ("LoginHandler", "POST"): NOTHING,
     ("SignUpPage", "POST"): NOTHING,
+    ("PasswordPage", "POST"): NOTHING,
     ("AccountList", "POST"): NOTHING,  # our own, told by itself (`api`)
     ("OneAccount", "PATCH"): NOTHING,
     ("OneAccount", "DELETE"): NOTHING,
@@ -153,7 +156,7 @@ def acts_of(
 def _look(handler: Any) -> None:
     method = "POST" if _starts_by_its_page(handler) else handler.request.method
     who = getattr(handler, "_jupyterhub_user", None)
-    if who is None or method not in changes(type(handler)) or _is_consoles(handler):
+    if who is None or method not in changes(type(handler)) or _was_told(handler):
         return
     is_service = isinstance(who, orm.Service)
     actor = f"service:{who.name}" if is_service else str(who.name)
@@ -173,12 +176,11 @@ def _starts_by_its_page(handler: Any) -> bool:
     return is_page and "/spawn-pending/" in handler._headers.get("Location", "")
 
 
-def _is_consoles(handler: Any) -> bool:
-    """Also where the token by which it was asked has gone with this very call."""
-    token = handler.get_token()
-    if token is None:
-        return bool(handler.authenticator.rights.were_consoles(handler.get_auth_token() or ""))
-    return bool(token.client_id == CLIENT)
+def _was_told(handler: Any) -> bool:
+    """By the console, before it asked. Whose token it asked with could ask with it without the console, and say so."""
+    secret, token = handler.authenticator.hub_settings.console_token, handler.get_auth_token()
+    mark = handler.request.headers.get(TOLD, "")
+    return bool(secret and token) and hmac.compare_digest(mark.encode(), told_mark(secret, token).encode())
 
 
 def _fields(body: bytes) -> dict[str, Any]:

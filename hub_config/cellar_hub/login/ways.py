@@ -9,17 +9,22 @@ from cellar.settings import SettingsError
 
 from cellar_hub.settings import HubSettings
 
+from .discovery import check_ca, is_safe
+
 NEEDED = {
     "ldap": (("CELLAR_LDAP_SERVER", "ldap_server"),),
     "oidc": (
         ("CELLAR_PUBLIC_URL", "public_url"),
         ("CELLAR_OIDC_CLIENT_ID", "oidc_client"),
         ("CELLAR_OIDC_CLIENT_SECRET", "oidc_secret"),
-        ("CELLAR_OIDC_AUTHORIZE_URL", "oidc_authorize_url"),
-        ("CELLAR_OIDC_TOKEN_URL", "oidc_token_url"),
-        ("CELLAR_OIDC_USERINFO_URL", "oidc_userinfo_url"),
     ),
 }
+BY_HAND = (
+    ("CELLAR_OIDC_AUTHORIZE_URL", "oidc_authorize_url"),
+    ("CELLAR_OIDC_TOKEN_URL", "oidc_token_url"),
+    ("CELLAR_OIDC_USERINFO_URL", "oidc_userinfo_url"),
+)
+"""What a provider says of itself, where CELLAR_OIDC_ISSUER names it."""
 
 
 def check_login(settings: HubSettings) -> None:
@@ -35,6 +40,8 @@ def check_login(settings: HubSettings) -> None:
             raise SettingsError(variable, f"must be set, with CELLAR_LOGIN={settings.login}")
     if settings.login == "ldap":
         _check_ldap(settings)
+    if settings.login == "oidc":
+        _check_oidc(settings)
 
 
 def _check_ldap(settings: HubSettings) -> None:
@@ -50,8 +57,21 @@ def _check_ldap(settings: HubSettings) -> None:
         raise SettingsError("CELLAR_LDAP_BIND_PASSWORD", "and CELLAR_LDAP_BIND_DN must both be set, or neither")
     if settings.ldap_tls == "off" and settings.ldap_server.startswith("ldaps:"):
         raise SettingsError("CELLAR_LDAP_TLS", "cannot be off with ldaps://")
-    if settings.ldap_ca is not None and not settings.ldap_ca.is_file():
-        raise SettingsError("CELLAR_LDAP_CA", f"is no file: {settings.ldap_ca}")
+    check_ca(settings.ldap_ca, "CELLAR_LDAP_CA")
+
+
+def _check_oidc(settings: HubSettings) -> None:
+    check_ca(settings.oidc_ca, "CELLAR_OIDC_CA")
+    if settings.oidc_issuer and not is_safe(settings.oidc_issuer):
+        raise SettingsError("CELLAR_OIDC_ISSUER", "must be an address of https")
+    for variable, field in BY_HAND:
+        address = getattr(settings, field)
+        if settings.oidc_issuer and address:
+            raise SettingsError(variable, "must be empty where CELLAR_OIDC_ISSUER is set: the provider says it")
+        if not settings.oidc_issuer and not address:
+            raise SettingsError(variable, "must be set, or CELLAR_OIDC_ISSUER, with CELLAR_LOGIN=oidc")
+        if address and not is_safe(address):
+            raise SettingsError(variable, "must be an address of https: the hub's secret and people's tokens go there")
 
 
 def set_login(c: Any, settings: HubSettings) -> None:

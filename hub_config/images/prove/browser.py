@@ -44,11 +44,18 @@ FLAGS = (
 """What is left are the requests of pages. Those a page makes count."""
 KEYS = {
     "Enter": {"key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13, "text": "\r"},
-    "Escape": {"key": "Escape", "code": "Escape", "windowsVirtualKeyCode": 27},
 }
-SHIFT = 8  # a modifier
+CONTROL = 2  # a modifier
 LIMIT = 60.0  # seconds for an answer of the browser
 LAST = "const last = [...document.querySelectorAll(arguments[0])].pop();"
+
+PLACE = """
+const found = [...document.querySelectorAll(arguments[0])].find(each => each.getClientRects().length > 0);
+if (!found) return null;
+found.scrollIntoView({ block: 'nearest' });
+const box = found.getBoundingClientRect();
+return [box.x + box.width / 2, box.y + box.height / 2];
+"""
 
 
 class Stuck(Exception):
@@ -165,7 +172,12 @@ class Browser:
         self.until(lambda: self.visible(selector), what, seconds)
 
     def click(self, selector: str) -> None:
-        self.script("document.querySelector(arguments[0]).click()", selector)
+        """With the mouse, in the middle of the first element of this kind that is shown."""
+        place = self.script(PLACE, selector)
+        if not place:
+            raise Stuck(f"there is no {selector} to click")
+        for kind in ("mousePressed", "mouseReleased"):
+            self._call("Input.dispatchMouseEvent", type=kind, button="left", clickCount=1, x=place[0], y=place[1])
 
     def write(self, selector: str, text: str) -> None:
         """As if typed into the first element of this kind."""
@@ -173,8 +185,9 @@ class Browser:
         self._call("Input.insertText", text=text)
 
     def press(self, key: str, modifiers: int = 0) -> None:
-        for kind in ("keyDown", "keyUp"):
-            self._call("Input.dispatchKeyEvent", type=kind, modifiers=modifiers, **KEYS[key])
+        named = {name: value for name, value in KEYS[key].items() if name != "text" or not modifiers}
+        for kind in ("rawKeyDown" if modifiers else "keyDown", "keyUp"):
+            self._call("Input.dispatchKeyEvent", type=kind, modifiers=modifiers, **named)
 
     def text(self, selector: str) -> str:
         """Of the last element of this kind; empty where there is none."""

@@ -17,12 +17,15 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
-from browser import SHIFT, Browser, Stuck
+from browser import CONTROL, Browser, Stuck
 
 SPAWN = 180.0  # seconds for a workspace to start on a busy machine
 ANSWER = 120.0  # for the model's answer
 CELL = "%%ai\nSay hello."
 NOTEBOOK = "proof.ipynb"
+CELLS = ".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Notebook .jp-Cell"
+OUTPUT = f"{CELLS} .jp-Cell-outputArea"
+IDLE = "return [...document.querySelectorAll('.jp-StatusBar-TextItem')].some(each => / Idle$/.test(each.innerText))"
 PUT = """
 const [url, body] = arguments;
 const cookie = document.cookie.match(/(?:^|; )_xsrf=([^;]*)/);
@@ -107,22 +110,25 @@ class Journey:
         self._wait_for_lab()
         self.browser.until(self._kernel_is_idle, "the notebook's kernel", 90)
         self.browser.until(self._cell_ran, "the cell to be run")
-        output = ".jp-Notebook .jp-Cell .jp-Cell-outputArea"
-        self.browser.until(lambda: self.browser.text(output).strip(), "the cell's answer", ANSWER)
-        prompt = ".jp-Notebook .jp-Cell .jp-InputPrompt"
-        self.browser.until(lambda: "*" not in self.browser.text(prompt), "the cell to end", ANSWER)
+        self.browser.until(lambda: "*" not in self._prompt(), "the cell to end", ANSWER)
+        if problem := self.browser.text(f"{OUTPUT} [data-mime-type='application/vnd.jupyter.error']"):
+            raise Stuck(f"the cell ended with an error: {problem[-300:]}")
+        self.browser.until(lambda: self.browser.text(OUTPUT).strip(), "the cell's answer")
 
     def _kernel_is_idle(self) -> bool:
-        self.browser.click(".jp-Notebook .jp-Cell .cm-content")
-        return "| Idle" in self.browser.text("#jp-main-statusbar")
+        self.browser.click(f"{CELLS} .cm-content")
+        return bool(self.browser.script(IDLE))
 
     def _cell_ran(self) -> bool:
         if self.browser.visible(".jp-Dialog button.jp-mod-accept"):
             self.browser.click(".jp-Dialog button.jp-mod-accept")
-        self.browser.script("document.querySelector('.jp-Notebook .jp-Cell .cm-content').focus()")
-        self.browser.press("Enter", SHIFT)
+        self.browser.click(f"{CELLS} .cm-content")
+        self.browser.press("Enter", CONTROL)
         time.sleep(1)
-        return "[ ]" not in self.browser.text(".jp-Notebook .jp-Cell:first-child .jp-InputPrompt")
+        return self._prompt() not in ("", "[]:")
+
+    def _prompt(self) -> str:
+        return "".join(self.browser.text(f"{CELLS} .jp-InputPrompt").split())
 
     def look_at_the_console(self) -> None:
         self.browser.open(f"{self.url}services/console/overview")

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Sequence
+from concurrent.futures import FIRST_EXCEPTION, Executor, Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from cellar_offline import imagelist, signature, target
 from cellar_offline.building import papers, sbom, weights, wheels
@@ -26,36 +26,21 @@ from cellar_offline.building.papers import MADE, OURS
 from cellar_offline.building.problems import CannotBuild
 from cellar_offline.building.progress import Steps
 from cellar_offline.building.recipe import Recipe
+from cellar_offline.building.sealing import Order, earlier, publish, signer_of
 from cellar_offline.building.store import Journal, Store, alone
 from cellar_offline.building.weights import Model
 from cellar_offline.building.wheels import Wheel
 from cellar_offline.building.words import ENGLISH, KOREAN
-from cellar_offline.chunks import sync_folder
-from cellar_offline.manifest import NAME, OUTSIDE, SIGNATURE, Blob, File, Manifest, parse
+from cellar_offline.manifest import NAME, OUTSIDE, SIGNATURE, Blob, File, Manifest
 from cellar_offline.media import BadMedia, Media, hashed
-from cellar_offline.progress import size
 
 CHECKING = "checking"
 
 
-@dataclass(frozen=True)
-class Order:
-    """What the command line says beside the recipe. `since`: an earlier bundle's folder or manifest."""
-
-    out: Path
-    since: Path | None = None
-    allow_unsigned: bool = False
-
-    @property
-    def work(self) -> Path:
-        """Beside the bundle, not in it: downloads, journal, layers on their way."""
-        return self.out.with_name(self.out.name + ".work")
-
-
 def build(recipe: Recipe, order: Order, house: House, engine: Engine, steps: Steps) -> Manifest:
     """The bundle in `order.out`, whole and signed. CannotBuild, BadSignature, NoOpenSSH, OSError."""
-    key = _key(recipe, order)
-    since = _earlier(order, key)
+    key = signer_of(recipe, order)
+    since = earlier(order, key)
     with alone(order.work):
         order.out.mkdir(parents=True, exist_ok=True)
         for name in (NAME, SIGNATURE, *OUTSIDE):
@@ -68,50 +53,12 @@ def build(recipe: Recipe, order: Order, house: House, engine: Engine, steps: Ste
             store = Store(order.out, journal, recipe.chunk_size, since)
             with ThreadPoolExecutor(recipe.jobs or os.cpu_count() or 2) as pool:
                 work = _Work(recipe, order, house, engine, steps, store, pool, spool)
-                manifest, rows = work.manifest(key, since)
+                manifest, copies = work.manifest(key, since)
                 work.check(manifest)
         finally:
             journal.close()
-        _publish(manifest, rows, recipe.key, key, order)
+        publish(manifest, copies, recipe.key, key, order)
     return manifest
-
-
-def _key(recipe: Recipe, order: Order) -> str:
-    """The public key to sign for; "" for nobody. CannotBuild, before an hour's work instead of after it."""
-    if recipe.key is None:
-        if not order.allow_unsigned:
-            raise CannotBuild(
-                "No `key` in the recipe: nobody could tell who made the bundle. ssh-keygen -t ed25519 -f KEY makes "
-                'one, key = "KEY" names it. A test bundle needs none: --allow-unsigned'
-            )
-        return ""
-    public = recipe.public_key
-    assert public is not None
-    if not recipe.key.is_file() or not public.is_file():
-        lost = recipe.key if not recipe.key.is_file() else public
-        raise CannotBuild(f"The key {lost} is not there. ssh-keygen -t ed25519 -f NAME makes NAME and NAME.pub.")
-    key = signature.read_key(public)
-    probe = order.work / "probe"
-    probe.parent.mkdir(parents=True, exist_ok=True)
-    probe.write_bytes(b"probe\n")
-    signature.check(probe.read_bytes(), signature.sign(probe, recipe.key), key)
-    return key
-
-
-def _earlier(order: Order, key: str) -> Manifest | None:
-    """The manifest of `since`, signed by the same key: a delta to what somebody else made would leave holes."""
-    if order.since is None:
-        return None
-    path = order.since / NAME if order.since.is_dir() else order.since
-    if path.resolve().is_relative_to(order.out.resolve()):
-        raise CannotBuild(f"The delta would be written over the bundle {order.since} that it stands on: choose --out.")
-    try:
-        text = path.read_bytes()
-    except OSError as error:
-        raise CannotBuild(f"The earlier bundle's manifest {path} cannot be read: {error.strerror}.") from None
-    if key:
-        signature.check(text, path.with_name(SIGNATURE), key)
-    return parse(text)
 
 
 class _Work:
@@ -169,11 +116,17 @@ class _Work:
         return manifest, {name: made[name] for name in OUTSIDE}
 
     def _gather(self, since: Manifest | None) -> tuple[list[Packed], list[Wheel], list[Model]]:
-        """Side by side: images are read while wheels are downloaded. When one fails, the others finish what they do."""
+        """Side by side: images are read while wheels are downloaded. The first that fails ends what has not begun."""
         with ThreadPoolExecutor(3) as sources:
             images = sources.submit(self._images, since)
             packages = sources.submit(self._wheels)
             models = sources.submit(self._models)
+            jobs: list[Future[Any]] = [images, packages, models]
+            for each in wait(jobs, return_when=FIRST_EXCEPTION).done:
+                if each.exception() is not None:
+                    self.engine.end()
+                    self.pool.shutdown(wait=False, cancel_futures=True)
+                    each.result()
             return images.result(), packages.result(), models.result()
 
     def _images(self, since: Manifest | None) -> list[Packed]:
@@ -309,36 +262,3 @@ def _model_files(models: Sequence[Model]) -> list[File]:
         for model in models
         for path, blob in model.files
     ]
-
-
-def _publish(manifest: Manifest, copies: dict[str, Path], key: Path | None, public: str, order: Order) -> None:
-    """Plain copies, then the signature, then the manifest: what has a manifest is whole."""
-    made = order.work / NAME
-    made.write_bytes(manifest.dump())
-    if key is not None:
-        signed = signature.sign(made, key)
-        signature.check(made.read_bytes(), signed, public)
-    for name, path in copies.items():
-        _move(path, order.out / name)
-    if key is not None:
-        _move(signed, order.out / SIGNATURE)
-    _move(made, order.out / NAME)
-    sync_folder(order.out)
-
-
-def _move(path: Path, place: Path) -> None:
-    """On the disk before it has its name."""
-    with path.open("rb") as stream:
-        os.fsync(stream.fileno())
-    path.replace(place)
-
-
-def summary(manifest: Manifest, order: Order, signer: str, call: Callable[[str], None] = print) -> None:
-    """What a person does next."""
-    media = sum(chunk.size for chunk in manifest.chunks)
-    call(f"{manifest.title} is whole: {order.out}, {size(media)} in {len(manifest.chunks)} chunks.")
-    call(f"Its id, for whoever approves it: {manifest.id}")
-    if signer:
-        call(f"Signed by {signer}. Send this fingerprint another way than the media.")
-    else:
-        call("UNSIGNED: nobody can tell who made it. For tests only.")

@@ -33,12 +33,13 @@ def run(options: argparse.Namespace) -> int:
     if sys.version_info < (3, 11):
         raise Unusable("`build` needs Python 3.11 or newer.")
     from cellar_offline import signature
-    from cellar_offline.building.assembling import Order, build, summary
+    from cellar_offline.building.assembling import build
     from cellar_offline.building.house import House
     from cellar_offline.building.images import Engine
     from cellar_offline.building.problems import CannotBuild
     from cellar_offline.building.progress import Steps
     from cellar_offline.building.recipe import read
+    from cellar_offline.building.sealing import Order, summary
 
     signal.signal(signal.SIGINT, _end)
     signal.signal(signal.SIGTERM, _end)

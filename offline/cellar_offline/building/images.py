@@ -62,6 +62,11 @@ class Found:
 class Engine:
     """The docker command, at the engine that DOCKER_HOST or the context names."""
 
+    def __init__(self) -> None:
+        self._saving: list[subprocess.Popen[bytes]] = []
+        self._ended = False
+        self._lock = threading.Lock()
+
     def inspect(self, reference: str) -> dict[str, Any] | None:
         """None when there is no such image. CannotBuild when there is no engine."""
         done = self._run("image", "inspect", reference)
@@ -74,7 +79,19 @@ class Engine:
         raise CannotBuild(f"Docker does not answer, and images are to be in the bundle: {said[-300:]}")
 
     def saving(self, references: Sequence[str]) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(["docker", "save", *references], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        with self._lock:
+            if self._ended:
+                raise CannotBuild("The build has ended.")
+            process = subprocess.Popen(["docker", "save", *references], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            self._saving.append(process)
+        return process
+
+    def end(self) -> None:
+        """What is being saved, or was to be, is wanted no more."""
+        with self._lock:
+            self._ended = True
+            for process in self._saving:
+                process.kill()
 
     def _run(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
         if shutil.which("docker") is None:
@@ -174,6 +191,8 @@ def _keep(store: Store, found: Found, saved: Saved[Future[str]], platform: str) 
     layers = [each.result() for each in saved.layers]
     if tuple(layers) != saved.diff_ids:
         raise CannotBuild(f"The layers of {found.listed.image} are not those of its configuration.")
+    if strange := next((each for each in layers if store.journal.get(f"inside {each}") is None), ""):
+        raise CannotBuild(f"Layer {strange[:12]} of {found.listed.image} is no tar.")
     config = store.content(saved.config)
     labels = (saved.table.get("config") or {}).get("Labels") or {}
     licence = labels.get(LICENCE_LABEL, "") if isinstance(labels, dict) else ""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 UNKNOWN = ""
+OWN_TEXT = "a text of its own"
 PYPI, DEB, NPM = "pypi", "deb", "npm"
 LONGEST = 120  # of a licence's name: some put the whole text there
 
@@ -82,17 +83,15 @@ def of_npm(text: str) -> Package | None:
 
 
 def _licence(fields: Any) -> str:
-    """The expression, else the classifiers, else the first line of the field, unless that begins a whole text."""
+    """The expression, else the field where it is a name and not a whole text, else the classifiers."""
     if expression := fields["License-Expression"]:
         return _line(expression)
-    told = [
-        each.rpartition("::")[2].strip() for each in fields.get_all("Classifier", []) if each.startswith("License ::")
-    ]
-    told = [each for each in told if each != "OSI Approved"]
-    own = _line(str(fields["License"] or "").strip().partition("\n")[0])
-    if 0 < len(own) <= 40 and own.upper() != "UNKNOWN":
-        return own
-    return _line(" and ".join(told)) if told else own if own.upper() != "UNKNOWN" else UNKNOWN
+    own = str(fields["License"] or "").strip()
+    if 0 < len(own) <= 60 and "\n" not in own and own.upper() != "UNKNOWN":
+        return _line(own)
+    classifiers = [each for each in fields.get_all("Classifier", []) if each.startswith("License ::")]
+    told = [last for each in classifiers if (last := each.rpartition("::")[2].strip()) != "OSI Approved"]
+    return _line(" and ".join(told)) or (OWN_TEXT if len(own) > 60 else UNKNOWN)
 
 
 def _line(text: str) -> str:

@@ -26,10 +26,19 @@ from tests.hub.jupyter import NO_PROXY
 
 CONFIG = """
 import os
+import bcrypt
 from cellar_hub.configure import configure
 from cellar_hub.settings import HubSettings
 from traitlets.config import Config
 
+def told(work):
+    def run(password, salt):
+        with open("work", "a") as file:
+            file.write(f"{work.__name__} {salt[:7].decode()}\\n")
+        return work(password, salt)
+    return run
+
+bcrypt.checkpw, bcrypt.hashpw = told(bcrypt.checkpw), told(bcrypt.hashpw)
 configured = Config()
 configure(configured, HubSettings.from_env(os.environ))
 c = get_config()
@@ -140,12 +149,16 @@ class Site:
         self.gateway.terminate()
 
     def events(self, subject: str | None = None) -> list[Event]:
-        """What the audit says that was done to somebody, or to everybody, oldest first."""
+        """What the audit says that was done to somebody, or to everybody: the last 500, oldest first."""
         store = Store.open(f"sqlite:///{self.books['CELLAR_DATA']}/cellar.db")
         with store.reading() as conn:
-            found = find_entries(conn, Search(subject=subject, events_only=True), newest_first=False)
+            found = find_entries(conn, Search(subject=subject, events_only=True))[::-1]
         asyncio.run(store.close())
         return [each.row for each in found if isinstance(each.row, Event)]
+
+    def work(self) -> list[str]:
+        """What the hub has computed of passwords, with what each has cost: `checkpw $2b$12$`."""
+        return (self.folder / "work").read_text().splitlines()
 
     def add(self, name: str, *options: str) -> None:
         done = self.command("users", "add", name, "--password-stdin", *options, stdin=PASSWORD + "\n")

@@ -1,4 +1,4 @@
-"""`site`: hub, proxy, gateway and console, one for all tests here; its policy file may be edited by pages."""
+"""`site`: hub, proxy, gateway and console, one for a module; its policy file may be edited by pages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.hub.console.site import ConsoleSite
 from tests.hub.jupyter import proxy_command
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ConsoleSite]:
     if not proxy_command():
         pytest.skip("configurable-http-proxy is missing, and there is no npm to install it")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 from cellar_hub.store import Store
 from cellar_hub.store.tables import usage
+from sqlalchemy import make_url
 
 from tests.hub import postgres
 from tests.hub.console.site import ConsoleSite, apart
@@ -19,7 +22,7 @@ pytestmark = pytest.mark.timeout(240)
 PAGES = ("overview", "users", "users/ann", "usage", "usage?by=day", "usage?by=model", "audit", "audit?user=ann", "me")
 
 
-def test_pages_are_the_same_there_and_outlive_a_database_that_goes_away(tmp_path: Path) -> None:
+def test_pages_are_the_same_there_and_outlive_a_database_that_goes_away_or_is_restored(tmp_path: Path) -> None:
     if postgres.find_binaries() is None:
         pytest.skip(postgres.MISSING)
     if not proxy_command():
@@ -44,8 +47,30 @@ def test_pages_are_the_same_there_and_outlive_a_database_that_goes_away(tmp_path
                 cluster.start()
                 until(lambda: admin.get("/services/console/usage").status_code == 200, "the database to be back")
                 assert "Saved." in site.form(admin, "policy/default", **form).text
+                with restored(url):
+                    assert "database does not answer" in page(admin, "usage", 503)
+                    assert "database does not answer" in site.form(admin, "groups", "me", name="unseen").text
+                assert "1,234,567" in page(admin, "usage") and "unseen" not in page(admin, "groups")
+                assert "The group seen is there now." in site.form(admin, "groups", name="seen").text
+                assert "seen" in page(admin, "audit?kind=events&subject=seen")
         finally:
             site.end()
+
+
+@contextlib.contextmanager
+def restored(url: str) -> Iterator[None]:
+    """A database is dropped under those who use it; behind the block a copy of it is there."""
+    name = make_url(url).database
+    with psycopg.connect(url.replace("+psycopg", "").replace(f"/{name}", "/postgres"), autocommit=True) as admin:
+        for statement in (
+            f"ALTER DATABASE {name} ALLOW_CONNECTIONS false",
+            f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{name}'",
+            f"CREATE DATABASE {name}_copy TEMPLATE {name}",
+            f"DROP DATABASE {name}",
+        ):
+            admin.execute(statement.encode())
+        yield
+        admin.execute(f"ALTER DATABASE {name}_copy RENAME TO {name}".encode())
 
 
 def spend(url: str, tokens: int) -> None:

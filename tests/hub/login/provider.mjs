@@ -1,10 +1,12 @@
-// A real OpenID provider on loopback: whoever types a name is it.
+// A real OpenID provider on loopback, over TLS: whoever types a name is it.
+import { readFileSync } from "node:fs";
+import { createServer } from "node:https";
 import Provider from "oidc-provider";
 
-const [port, client, secret, redirect] = process.argv.slice(2);
+const [port, client, secret, redirect, key, cert] = process.argv.slice(2);
 const groups = { ann: ["staff", "research"], ben: ["guests"], eve: ["staff"], 김철수: ["staff"], nameless: ["staff"] };
 
-const provider = new Provider(`http://127.0.0.1:${port}`, {
+const provider = new Provider(`https://127.0.0.1:${port}`, {
   clients: [
     {
       client_id: client,
@@ -34,4 +36,4 @@ const provider = new Provider(`http://127.0.0.1:${port}`, {
     }),
   }),
 });
-provider.listen(Number(port), "127.0.0.1", () => console.log("ready"));
+createServer({ key: readFileSync(key), cert: readFileSync(cert) }, provider.callback()).listen(Number(port), "127.0.0.1");

@@ -72,8 +72,31 @@ def test_a_sign_up_waits_and_takes_no_name_that_is_somebodys(db: Session) -> Non
         assert not book.ask(taken, b"theirs", "", "10.0.0.2")
     db.commit()
     assert book.digest("ann") == b"hers" and book.digest("new") == b"digest" and book.digest("admin") is None
-    assert book.find("new") == Account("new", "waiting", 100.0, "from room 5") and book.waiting() == 1
-    assert book.allow("new") and book.state("new") == "allowed" and book.waiting() == 0
+    assert book.find("new") == Account("new", "waiting", 100.0, "from room 5") and book.waiting() == ["10.0.0.1"]
+    assert book.allow("new") and book.state("new") == "allowed" and book.waiting() == []
+
+
+def test_who_has_waited_too_long_is_known_with_their_address_and_nobody_else(db: Session) -> None:
+    book = book_of(db)
+    for name in ("early", "let-in", "closed"):
+        assert book.ask(name, b"digest", "", "10.0.0.1")
+    book.allow("let-in")
+    book.block("closed")
+    book.put("ann", b"hers")
+    assert book.overdue(100.0, 10) == [] and book.overdue(100.5, 10) == [("early", "10.0.0.1")]
+    assert book.overdue(100.5, 0) == []
+    book.remove("early")
+    assert book.overdue(100.5, 10) == [] and book.ask("early", b"another", "", "10.0.0.2")
+
+
+def test_a_password_is_renewed_where_it_is_the_one_that_was_compared_and_the_account_open(db: Session) -> None:
+    book = book_of(db)
+    book.put("ann", b"first")
+    assert book.renew("ann", b"first", b"second") and book.digest("ann") == b"second"
+    assert not book.renew("ann", b"first", b"third"), "an administrator gave another meanwhile"
+    book.block("ann")
+    assert not book.renew("ann", b"second", b"third") and book.state("ann") == "blocked"
+    assert not book.renew("nobody", b"", b"third") and book.digest("nobody") is None
 
 
 def test_accounts_are_listed_by_state_and_part_of_the_name_page_by_page(db: Session) -> None:

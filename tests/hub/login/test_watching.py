@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import re
 import time
 from collections.abc import Iterator
@@ -9,9 +11,9 @@ from typing import Any
 
 import httpx
 import pytest
-from cellar_hub.login import admin, api, groups
+from cellar_hub import login
+from cellar_hub.hubapi import TOLD, told_mark
 from cellar_hub.login.attempts import MOST_UNSENT, NAMES, Attempts, Kind
-from cellar_hub.login.pages import LoginPage, SignUpPage
 from cellar_hub.login.watching import CHANGING, DEEDS, MOST_NAMED, acts_of, changes
 from jupyterhub import __version__, apihandlers, handlers
 from tornado.web import RequestHandler
@@ -37,8 +39,8 @@ def token_of(site: Site, name: str) -> str:
     return str(site.ask("POST", f"/users/{name}/tokens", {}).json()["token"])
 
 
-def ask(site: Site, token: str, method: str, path: str, body: Any = None) -> int:
-    headers = {"Authorization": f"token {token}"}
+def ask(site: Site, token: str, method: str, path: str, body: Any = None, told: str = "") -> int:
+    headers = {"Authorization": f"token {token}"} | ({TOLD: told} if told else {})
     return httpx.request(method, f"{site.url}/hub/api{path}", headers=headers, json=body, timeout=30).status_code
 
 
@@ -55,13 +57,19 @@ def told(site: Site, actor: str, count: int) -> list[tuple[str, str, dict[str, A
         assert time.monotonic() < deadline, found
 
 
+def ours() -> set[type[RequestHandler]]:
+    """All pages and APIs that our log-in adds to the hub."""
+    found: set[type[RequestHandler]] = set()
+    for module in pkgutil.iter_modules(login.__path__, f"{login.__name__}."):
+        for each in vars(importlib.import_module(module.name)).values():
+            if isinstance(each, type) and issubclass(each, RequestHandler) and each.__module__ == module.name:
+                found.add(each)
+    return found
+
+
 def test_each_way_to_change_something_at_this_jupyterhub_is_known() -> None:
-    ours: list[Any] = [("", LoginPage), ("", SignUpPage), *admin.HANDLERS, *api.HANDLERS, *groups.HANDLERS]
-    found = {
-        (kind.__name__, method)
-        for _, kind, *_ in (*apihandlers.default_handlers, *handlers.default_handlers, *ours)
-        for method in changes(kind)
-    }
+    theirs = {kind for _, kind, *_ in (*apihandlers.default_handlers, *handlers.default_handlers)}
+    found = {(kind.__name__, method) for kind in theirs | ours() for method in changes(kind)}
     assert found - set(DEEDS) == set(), "what are these to be called in the audit?"
     if not __version__.startswith("5."):
         assert set(DEEDS) - found == set(), "this JupyterHub does not have these"
@@ -158,6 +166,17 @@ def test_changes_by_the_hubs_api_are_in_the_audit_with_who_made_them_and_how_the
     ]
     assert ("hub.token.add", "ann", {}) in told(site, "service:commands", 2)
     assert {each.actor for each in site.events() if each.action.startswith("hub.user.remove")} == {"chief", "ann"}
+
+
+def test_what_the_console_has_told_is_not_told_again_and_nobody_else_can_say_that_they_are_the_console(
+    site: Site,
+) -> None:
+    site.add("lee", "--admin")
+    lee = token_of(site, "lee")
+    marks = [told_mark("o" * 32, lee), told_mark("o" * 32, token_of(site, "lee")), told_mark("x" * 32, lee), "no mark"]
+    for number, mark in enumerate(marks):
+        assert ask(site, lee, "POST", f"/groups/lee{number}", told=mark) == 201
+    assert [subject for _, subject, _ in told(site, "lee", 3)] == ["lee1", "lee2", "lee3"]
 
 
 def test_jupyterhubs_own_page_for_administrators_leads_to_the_console(site: Site) -> None:

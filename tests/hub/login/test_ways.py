@@ -31,6 +31,10 @@ OIDC = GROUP | {
     "CELLAR_OIDC_USERINFO_URL": "https://id.example.org/me",
 }
 
+ISSUER = {name: value for name, value in OIDC.items() if not name.endswith("_URL") or "PUBLIC" in name} | {
+    "CELLAR_OIDC_ISSUER": "https://id.example.org/"
+}
+
 
 def check(env: dict[str, str]) -> HubSettings:
     settings = HubSettings.from_env(BASE | env)
@@ -62,6 +66,16 @@ def check(env: dict[str, str]) -> HubSettings:
         (OIDC | {"CELLAR_OIDC_CLIENT_SECRET": ""}, "CELLAR_OIDC_CLIENT_SECRET must be set"),
         (OIDC | {"CELLAR_OIDC_TOKEN_URL": ""}, "CELLAR_OIDC_TOKEN_URL must be set"),
         (OIDC | {"CELLAR_OIDC_USERINFO_URL": "nonsense"}, "CELLAR_OIDC_USERINFO_URL"),
+        (
+            OIDC | {"CELLAR_OIDC_TOKEN_URL": "http://id.example.org/token"},
+            "CELLAR_OIDC_TOKEN_URL must be an address of",
+        ),
+        (OIDC | {"CELLAR_OIDC_ISSUER": "https://id.example.org"}, "CELLAR_OIDC_AUTHORIZE_URL must be empty"),
+        (ISSUER | {"CELLAR_OIDC_ISSUER": "http://id.example.org"}, "CELLAR_OIDC_ISSUER must be an address of https"),
+        (ISSUER | {"CELLAR_OIDC_ISSUER": "https://id.example.org/?x=1"}, "CELLAR_OIDC_ISSUER"),
+        (ISSUER | {"CELLAR_OIDC_CA": "/nowhere"}, "CELLAR_OIDC_CA is no file"),
+        (ISSUER | {"CELLAR_OIDC_CA": __file__}, "CELLAR_OIDC_CA has no certificate"),
+        (LDAP | {"CELLAR_LDAP_CA": __file__}, "CELLAR_LDAP_CA has no certificate"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -71,7 +85,9 @@ def test_a_setting_that_lacks_or_is_wrong_is_named(env: dict[str, str], problem:
     assert str(refused.value).startswith(problem) and "pass-0123" not in str(refused.value)
 
 
-@pytest.mark.parametrize("env", [{}, GROUP | {"CELLAR_LOGIN": "pam"}, LDAP, OIDC], ids=["local", "pam", "ldap", "oidc"])
+@pytest.mark.parametrize(
+    "env", [{}, GROUP | {"CELLAR_LOGIN": "pam"}, LDAP, OIDC, ISSUER], ids=["local", "pam", "ldap", "oidc", "issuer"]
+)
 def test_nobody_is_let_in_by_default_and_jupyterhub_knows_every_name(env: dict[str, str]) -> None:
     from traitlets.config import Config
 
@@ -84,3 +100,7 @@ def test_nobody_is_let_in_by_default_and_jupyterhub_knows_every_name(env: dict[s
     for section in set(c) - {"JupyterHub"}:
         assert set(c[section]) <= set(kind.class_traits(config=True)), section
     assert "allow_all" not in str(c)
+
+
+def test_the_provider_is_called_as_it_calls_itself_with_the_slash_at_its_end() -> None:
+    assert check(ISSUER).oidc_issuer == "https://id.example.org/"

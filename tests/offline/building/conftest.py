@@ -9,11 +9,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
-from cellar_offline.building.house import House
 from cellar_offline.manifest import Manifest, parse
 from cellar_offline.signature import make_key
 
-from tests.offline.building.engine import NEW, OLD, FakeEngine, layer, noise, safetensors, wheel
+from tests.offline.building.engine import BOTH, NEW, OLD, FakeEngine, layer, noise, safetensors, wheel
 
 ROOT = Path(__file__).resolve().parents[3]
 DPKG = b"""Package: libfoo
@@ -36,7 +35,6 @@ class Place:
         self.out = home / "bundle"
         self.key = home / "key"
         make_key(self.key)
-        self.house = House(ROOT)
         self.wheels = home / "index"
         wheel(self.wheels, "alpha", "1.0", "beta>=2")
         wheel(self.wheels, "beta", "2.0", licence="Apache-2.0 OR MIT")
@@ -115,7 +113,7 @@ UPPER = {"opt/pip-9.dist-info/METADATA": PIP, "node_modules/left/package.json": 
 TOP = {"opt/.wh.pip-9.dist-info": b"", "own": noise("own")}
 
 
-@pytest.fixture(params=[OLD, NEW])
+@pytest.fixture(params=[OLD, NEW, BOTH])
 def engine(request: pytest.FixtureRequest, tmp_path: Path) -> FakeEngine:
     """The hub's and the workspace's image stand on one layer."""
     made = FakeEngine(tmp_path / "engine", request.param)

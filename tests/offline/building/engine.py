@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-OLD, NEW = "docker-archive", "oci-layout"
+OLD, NEW, BOTH = "docker-archive", "oci-layout", "both"
 LARGE = 1_200_000  # bytes: more than what is kept in memory of an archive
 PROGRAM = """\
 #!{python}
@@ -79,10 +79,10 @@ class FakeEngine:
         for reference, (config, layers) in self.images.items():
             ids = [f"sha256:{hashlib.sha256(each).hexdigest()}" for each in layers]
             digest = f"{reference.rpartition(':')[0]}@sha256:{'ab' * 32}"
-            image_id = hashlib.sha256(config if self.layout == OLD else self._manifest(config, layers)).hexdigest()
+            image_id = hashlib.sha256(self._manifest(config, layers) if self.layout == NEW else config).hexdigest()
             found[reference] = {"Id": f"sha256:{image_id}", "RootFS": {"Layers": ids}, "RepoDigests": [digest]}
         (self.home / "images.json").write_text(json.dumps(found))
-        parts = self._old() if self.layout == OLD else self._new()
+        parts = {OLD: self._old, NEW: self._new, BOTH: self._both}[self.layout]()
         with tarfile.open(self.home / "archive.tar", "w") as archive:
             for name, content in parts.items():
                 member = tarfile.TarInfo(name)
@@ -122,6 +122,18 @@ class FakeEngine:
                 parts[f"blobs/sha256/{hashlib.sha256(content).hexdigest()}"] = content
             rows.append({"digest": f"sha256:{hashlib.sha256(manifest).hexdigest()}", "size": len(manifest)})
         parts["index.json"] = json.dumps({"manifests": rows}).encode()
+        return parts
+
+    def _both(self) -> dict[str, bytes | str]:
+        """As Docker 25 and later with its own store: blobs called by their hash, uncompressed, and both lists."""
+        parts: dict[str, bytes | str] = {}
+        rows = []
+        for config, layers in self.images.values():
+            names = [f"blobs/sha256/{hashlib.sha256(each).hexdigest()}" for each in (config, *layers)]
+            parts |= dict(zip(names, (config, *layers), strict=True))
+            rows.append({"Config": names[0], "RepoTags": None, "Layers": names[1:]})
+        parts["index.json"] = json.dumps({"manifests": []}).encode()
+        parts["manifest.json"] = json.dumps(rows).encode()
         return parts
 
     @staticmethod

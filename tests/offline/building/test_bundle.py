@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from cellar_offline import imagelist, signature
+from cellar_offline.building.house import House
 from cellar_offline.media import Media, hashed
 
 from tests.offline.building.conftest import BASE, IMAGES, ROOT, UPPER, WEIGHTS, WHEELS, Place
@@ -61,21 +63,23 @@ def content(place: Place, path: str) -> bytes:
     return b"".join(hashed(Media([place.out]).blob(manifest, blob), blob))
 
 
-def test_nothing_of_a_sites_own_is_carried_away(old_place: Place) -> None:
+def test_nothing_of_a_sites_own_is_carried_away(tmp_path: Path) -> None:
     """What lies beside the compose files at a site: settings, passwords, keys."""
-    old_place.recipe()
-    names = (".env", "gateway.env", "admin-password", "site/own.toml")
-    secret = [ROOT / "hub_config" / "compose" / name for name in names]
-    made = [path for path in secret if not path.exists()]
-    try:
-        for path in made:
-            path.write_text("secret-0123456789\n")
-        found = {each.path for each in old_place.made().files}
-    finally:
-        for path in made:
-            path.unlink()
-    assert "hub_config/compose/.env.example" in found
-    assert found & {path.relative_to(ROOT).as_posix() for path in secret} == set()
+    for name in ("hub_config", "docs"):
+        shutil.copytree(
+            ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", ".restore*", "weights")
+        )
+    for name in ("README.md", "CHANGELOG.md", "LICENSE"):
+        shutil.copy(ROOT / name, tmp_path)
+    secret = {".env", "gateway.env", "admin-password", "site/own.toml", "tls/key.pem", "weights/a.bin"}
+    before = {own.path for own in House(tmp_path).files(docs=True)}
+    for name in secret:
+        path = tmp_path / "hub_config" / "compose" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("secret-0123456789\n")
+    (tmp_path / "hub_config" / "compose" / "docker-compose.link.yml").symlink_to(tmp_path / "README.md")
+    assert {own.path for own in House(tmp_path).files(docs=True)} == before
+    assert "hub_config/compose/.env.example" in before
 
 
 def test_a_second_build_saves_no_image_again(old_place: Place) -> None:
@@ -191,6 +195,13 @@ def test_a_key_that_cannot_sign_is_named_before_anything_is_done(old_place: Plac
     subprocess.run(["ssh-keygen", "-q", "-t", "ecdsa", "-N", "", "-f", str(old_place.home / "ec")], check=True)
     assert "ssh-ed25519" in old_place.refused("--key", str(old_place.home / "ec"))
     assert not (old_place.out / "chunks").exists()
+
+
+def test_what_fails_is_told_while_docker_would_go_on_for_long(old_place: Place) -> None:
+    old_place.recipe(IMAGES + WEIGHTS)
+    (old_place.weights / "LICENSE").unlink()
+    os.mkfifo(old_place.engine.home / "gate")
+    assert "text of their licence" in old_place.refused()
 
 
 def test_two_builds_do_not_write_one_bundle(old_place: Place) -> None:

@@ -142,6 +142,7 @@ def test_the_sbom_names_packages_as_scanners_know_them() -> None:
             f"License: {'Permission is hereby granted ' * 9}\nClassifier: License :: OSI Approved :: MIT License",
             "MIT License",
         ),
+        ("License: # Terms\n  Copyright of somebody, who permits " + "much " * 20, metadata.OWN_TEXT),
         ("", ""),
     ],
 )

@@ -71,6 +71,20 @@ def test_what_is_wrong_is_named_with_its_line(text: str, line: int, key: str) ->
         recipe(text)
 
 
+def test_make_bundle_signs_with_the_key_that_it_is_given(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert bundle.arguments(EXAMPLE, recipe("")) == [
+        *("build", "-c", str(EXAMPLE), "--out", str(ROOT / "dist" / "bundle"), "--allow-unsigned")
+    ]
+    assert "test bundle" in capsys.readouterr().out
+    monkeypatch.setenv("KEY", "k")
+    monkeypatch.setenv("SINCE", "old")
+    assert bundle.arguments(EXAMPLE, recipe(""))[5:] == ["--since", "old", "--key", "k"]
+    monkeypatch.delenv("KEY")
+    assert "--allow-unsigned" not in bundle.arguments(EXAMPLE, recipe('key = "k"'))
+
+
 @pytest.mark.parametrize("text", ["a = ", "a = 1\na = 2", 'images = "x"', "wheels = 3"])
 def test_a_file_that_is_no_recipe_is_named(text: str) -> None:
     with pytest.raises(CannotBuild, match=r"offline\.toml"):

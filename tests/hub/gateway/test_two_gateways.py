@@ -45,8 +45,9 @@ async def test_a_quota_is_one_for_both_and_their_chains_hold(
     answers = await asyncio.gather(*(ask(both[n % 2], token) for n in range(60)))
     statuses = {answer.status_code for answer in answers}
     assert statuses == {200, 429}
-    for gateway in both:
+    for gateway in both:  # what the other one has answered counts when it is booked
         await gateway.settled()
+    for gateway in both:
         me = (await gateway.client(token).get("/cellar/v1/me")).json()
         assert me["day"]["spent"]["prompt"] + me["day"]["spent"]["completion"] <= 200
     assert await both[0].left_open() == (0, 0)

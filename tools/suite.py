@@ -240,6 +240,7 @@ def in_containers(outcome: Outcome) -> None:
         build_all = [sys.executable, "-m", "tools.images", *images.NAMES]
         part(outcome, "images", build_all, also_fine=(images.MISSING,))
         pytest(outcome, "docker", "tests/docker", "-m", "not long")
+        proven(outcome)
 
 
 def proven(outcome: Outcome) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from cellar_offline.proving.packets import Packet
 
 PROC = Path("/proc")
-WORDS = 160  # characters of a command line that are told
+WORDS = 100  # characters of a command line that are told
 
 
 def namespace_of(pid: int) -> int:

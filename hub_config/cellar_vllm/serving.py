@@ -33,13 +33,13 @@ def run(line: Sequence[str], env: Mapping[str, str]) -> int:
 
     def stop(number: int, frame: FrameType | None) -> None:
         nonlocal stopping
-        if process is not None and not stopping:
+        again, stopping = stopping, True  # before anything else: the second one may come while the first is dealt with
+        if process is not None and not again:
             process.send_signal(signal.SIGTERM)
             if number == signal.SIGINT:
                 sys.stderr.write("cellar-vllm: lets answers end, a minute at most. Ctrl-C once more breaks them off.\n")
         elif process is not None and number == signal.SIGINT:
             process.kill()
-        stopping = True
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         if signal.getsignal(number) != signal.SIG_IGN:  # by nohup, or a shell's &

@@ -65,7 +65,7 @@ ENGLISH = {
 }
 KOREAN = {
     "title": "외부 차단 증명",
-    "sealed": "차단됨: Cellar의 어떤 부분도 외부에 접속하려 하지 않았습니다.",
+    "sealed": "봉인됨: Cellar의 어떤 부분도 외부에 접속하려 하지 않았습니다.",
     "failed": "실패. 이유:",
     "bundle": "번들",
     "signed_by": "서명자",

@@ -78,7 +78,7 @@ def test_a_stack_that_calls_nobody_and_whose_controls_were_counted_is_sealed() -
     assert made["containers"][2]["at_its_beginning"] == {"ipv4": True, "ipv6": True, "lookup": False}
     assert made["containers"][2]["at_the_end"] is None
     assert "SEALED" in words.markdown(made)
-    assert "차단됨" in words.markdown(made)
+    assert "봉인됨" in words.markdown(made)
 
 
 def test_one_call_of_anybody_fails_the_proof_and_is_named() -> None:

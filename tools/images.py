@@ -18,10 +18,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import tomllib
 from pathlib import Path
 
 from tools import frontend
+from tools.mounts import remove_tree
 from tools.node import node_folder
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -56,6 +58,8 @@ GLIBC = (
 )  # minor versions of manylinux tags that Debian 12 can load, newest first
 LEFT_OUT = ("var/cache/apt/*", "var/lib/apt/lists/*", "usr/share/doc/*", "usr/share/man/*", "usr/share/locale/*")
 LABEL = "org.cellar.inputs"
+BOOTSTRAP = "bootstrap-"
+"""Beginning of the folder that each run of debootstrap has for itself."""
 KEPT_WHEELS = 4  # of ours, for builds that go on beside this one
 
 
@@ -156,9 +160,12 @@ def _bootstrap(name: str, packages: list[str]) -> None:
             "(apt-get install debootstrap). Or name one that you have: BASE_IMAGE=registry.example/python:3.11 make hub"
         )
     say(f"no registry answers: making {name} by debootstrap (a minute or two, once)")
-    folder = CACHE / "base"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    CACHE.mkdir(parents=True, exist_ok=True)
+    for old in CACHE.glob(f"{BOOTSTRAP}*"):
+        if time.time() - old.stat().st_mtime > 24 * 3600:  # of a run that was killed
+            remove_tree(old)
+    folder = Path(tempfile.mkdtemp(prefix=BOOTSTRAP, dir=CACHE))
+    folder.chmod(0o755)
     include = f"--include={','.join(packages)}"
     mirror = [found] if (found := os.environ.get("DEBIAN_MIRROR")) else []
     try:
@@ -171,7 +178,8 @@ def _bootstrap(name: str, packages: list[str]) -> None:
         if archive.wait() != 0 or imported.returncode != 0:
             raise SystemExit(f"docker import failed: {imported.stderr.decode(errors='replace')[-500:]}")
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        if not remove_tree(folder):  # debootstrap has this machine's /proc there while it works, and when it was killed
+            say(f"{folder} stays: something is mounted in it that cannot be unmounted")
 
 
 # --- wheels

@@ -22,7 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cellar_offline.proving import namespaces
+from cellar_offline.proving import namespaces, remains
 from cellar_offline.proving.namespaces import Unsealed
 from cellar_offline.proving.sink import IPV4
 
@@ -77,7 +77,7 @@ class Engine:
             *("--host", f"unix://{self.socket}"),
             *("--data-root", str(self.folder / "data")),
             *("--exec-root", str(self.folder / "exec")),
-            *("--pidfile", str(self.folder / "pid")),
+            *("--pidfile", str(self.folder / remains.PID)),
             *("--add-runtime", f"{RUNTIME}={self.folder / 'runtime'}", "--default-runtime", RUNTIME),
             *("--config-file", str(self.folder / "daemon.json")),
             *("--bridge", "none", "--dns", IPV4),
@@ -158,7 +158,7 @@ class Engine:
         """The engine with all that runs in it; its folder goes, too."""
         if self._process is not None:
             if self.answers():
-                running = self.docker("ps", "-aq").split()
+                running = self._docker("ps", "-aq").stdout.split()
                 if running:
                     self._docker("rm", "-f", "-v", *running)
             self._process.terminate()
@@ -168,5 +168,5 @@ class Engine:
                 self._process.kill()
                 self._process.wait()
             self._door.close()
-        shutil.rmtree(self.folder / "data", ignore_errors=True)
-        shutil.rmtree(self.folder / "exec", ignore_errors=True)
+        for name in ("data", "exec"):
+            remains.remove(self.folder / name)

@@ -56,20 +56,19 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def verify(options: argparse.Namespace) -> int:
     root = Root(options.root)
     media = Media(options.media)
-    manifest, text = media.manifest()
-    print_title(manifest)
-    believed = True
     try:
-        signed = loading.check_signature(root, media, text, options.key, options.allow_unsigned)
-        print(f"signed by  {signed.signer or UNSIGNED}")
+        (manifest, _), signed = loading.believe(root, media, options.key, options.allow_unsigned)
     except signature.BadSignature as problem:
         print(f"signed by  WRONG: {problem}")
-        believed = False
+        print("Nothing more of it was read. Copy manifest.json and manifest.json.sig again; or ask its maker.")
+        return 1
+    print_title(manifest)
+    print(f"signed by  {signed.signer or UNSIGNED}")
     progress = Progress("read", sum(each.size for each in manifest.chunks))
     found = media.findings(manifest, progress)
     progress.end()
     _print_findings(found)
-    if found or not believed:
+    if found:
         print("The bundle is NOT well. Copy again what is named; `verify` again then.")
         return 1
     print(f"All {len(manifest.chunks)} chunks are whole, and nothing else lies among them.")
@@ -97,18 +96,22 @@ def _print_findings(found: Findings) -> None:
         ("foreign", found.foreign),
     ):
         for name in names:
-            print(f"{words}: {name}")
+            print(f"{words}: {one_line(name)}")
+
+
+def one_line(name: str) -> str:
+    """A name from a medium, which may be of any bytes: it neither writes lines of its own nor moves the cursor."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in name)
 
 
 def load(options: argparse.Namespace) -> int:
     root = Root(options.root)
     media = Media(options.media)
-    manifest, text = media.manifest()
-    print_title(manifest)
-    signed = loading.check_signature(root, media, text, options.key, options.allow_unsigned)
+    bundle, signed = loading.believe(root, media, options.key, options.allow_unsigned)
+    print_title(bundle[0])
     print(f"signed by  {signed.signer or UNSIGNED}", flush=True)
     with root.locked():
-        release = loading.load(root, media, (manifest, text), signed, Engine(), say)
+        release = loading.load(root, media, bundle, signed, Engine(), say)
     print(f"{release.manifest.title} is loaded and current in {root.path}.")
     if before := release.before():
         print(f"Before it: {before[:12]} (`rollback` goes back to it).")
@@ -136,6 +139,8 @@ def _described(root: Root, media: Media, manifest: Manifest) -> target.Target:
     for file in manifest.files:
         if file.path == target.PATH:
             blob = manifest.blob(file.sha256)
+            if file.size > target.LARGEST:
+                raise target.BadTarget(f"{file.path} has {file.size} bytes; more than {target.LARGEST} are not read.")
             if blob.chunks:
                 return target.parse(b"".join(hashed(media.blob(manifest, blob), blob)))
             base = root.find(manifest.since or "-")

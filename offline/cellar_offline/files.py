@@ -80,9 +80,9 @@ class Files:
     def _write(self, file: File, progress: Progress) -> None:
         place = self.folder / file.path
         place.parent.mkdir(parents=True, exist_ok=True)
-        place.unlink(missing_ok=True)
         twin = self.made.get((file.sha256, file.mode))
         if twin is not None:
+            place.unlink(missing_ok=True)
             os.link(twin, place)
             return
         part = self.parts / file.sha256

@@ -19,11 +19,13 @@ from cellar_offline import room, signature, wheels
 from cellar_offline.engine import Engine
 from cellar_offline.files import Files
 from cellar_offline.images import Images
-from cellar_offline.manifest import NAME, File, Manifest
+from cellar_offline.manifest import NAME, File, Manifest, parse
 from cellar_offline.media import BadMedia, Media
 from cellar_offline.release import OWN, Release, Root, Unusable, write
 
 SHOWN = 20  # missing chunks that are listed; `verify` names all
+Bundle = tuple[Manifest, bytes]
+"""The manifest, and its bytes."""
 
 
 @dataclass(frozen=True)
@@ -37,17 +39,27 @@ class Signed:
 def check_signature(root: Root, media: Media, text: bytes, named: Path | None, unsigned: bool) -> Signed:
     """Unusable, signature.BadSignature, signature.NoOpenSSH."""
     found = media.signatures()
-    if unsigned and (not found or (named is None and not root.pinned.is_file())):
+    if unsigned and named is None and not root.pinned.is_file():
         return Signed("", "")
     key = root.expected_key(named)
     if not found:
         raise signature.BadSignature(
             "The bundle is not signed: there is no manifest.json.sig beside its manifest.json. Nothing says who made "
-            "it. Ask its maker; for a bundle for tests: --allow-unsigned"
+            "it. Ask its maker. A bundle for tests: --allow-unsigned, without --key and in a --root that knows none"
         )
     for each in found:
         signature.check(text, each, key)
     return Signed(signature.fingerprint(key), key)
+
+
+def believe(root: Root, media: Media, named: Path | None, unsigned: bool) -> tuple[Bundle, Signed]:
+    """The bundle on these media, and who signed it. Nothing of a manifest is read before that is known.
+
+    As `check_signature`; BadMedia, BadManifest.
+    """
+    text = media.text()
+    signed = check_signature(root, media, text, named, unsigned)
+    return (parse(text), text), signed
 
 
 def this_platform() -> str:
@@ -75,9 +87,9 @@ def check_fits(root: Root, manifest: Manifest) -> None:
 
 
 def load(
-    root: Root, media: Media, bundle: tuple[Manifest, bytes], signed: Signed, engine: Engine, say: Callable[[str], None]
+    root: Root, media: Media, bundle: Bundle, signed: Signed, engine: Engine, say: Callable[[str], None]
 ) -> Release:
-    """The release, current; to be called under `root.locked()`. `bundle`: the manifest and its bytes.
+    """The release, current; to be called under `root.locked()`.
 
     Unusable, BadMedia, EngineError, OSError: nothing was switched.
     """
@@ -101,7 +113,7 @@ def load(
     with room.named("the switch"):
         root.make_keys(signed.key)
         shutil.rmtree(files.parts)
-        release = there or _finish(root, folder, manifest, text, signed)
+        release = _signed_again(root, there, signed) if there else _finish(root, folder, manifest, text, signed)
         root.switch(release)
     return release
 
@@ -118,9 +130,21 @@ def _require_chunks(manifest: Manifest, media: Media, files: list[File], images:
         )
 
 
+def _note(folder: Path, signed: Signed) -> None:
+    write(folder / OWN / "signature.json", json.dumps({"signer": signed.signer}).encode())
+
+
+def _signed_again(root: Root, there: Release, signed: Signed) -> Release:
+    """A release that nobody had signed is somebody's as soon as the same bundle comes with a signature."""
+    if not signed.signer or signed.signer == there.signer:
+        return there
+    _note(there.path, signed)
+    return root.find(there.id) or there
+
+
 def _finish(root: Root, folder: Path, manifest: Manifest, text: bytes, signed: Signed) -> Release:
     write(folder / OWN / NAME, text)
-    write(folder / OWN / "signature.json", json.dumps({"signer": signed.signer}).encode())
+    _note(folder, signed)
     os.sync()
     folder.rename(root.releases / manifest.id)
     release = root.find(manifest.id)

@@ -18,7 +18,6 @@ from cellar_offline.manifest import (
     SHA256,
     SIGNATURE,
     ZLIB,
-    BadManifest,
     Blob,
     Manifest,
     parse,
@@ -26,6 +25,9 @@ from cellar_offline.manifest import (
 
 FED = 1 << 18  # bytes of a chunk that are decoded at once
 DEEPEST = 8  # folders below one of `--from`
+NOBODYS = "lost+found"
+"""A folder that file systems have for themselves, and that only root may read."""
+LARGEST_SIGNATURE = 64 << 10  # bytes
 
 
 class BadMedia(Exception):
@@ -62,6 +64,8 @@ class Media:
         depth = len(top.parts)
         for place, folders, names in os.walk(top, onerror=_unreadable):
             here = Path(place)
+            if NOBODYS in folders:
+                folders.remove(NOBODYS)
             if len(here.parts) - depth >= DEEPEST:
                 folders.clear()
             for name in sorted(names):
@@ -74,22 +78,28 @@ class Media:
             if here.name == CHUNKS:
                 self._strange += [here / name for name in folders]
 
-    def manifest(self) -> tuple[Manifest, bytes]:
-        """The one manifest of all these folders, and its bytes. BadManifest, BadMedia."""
-        found = {path: _read(path, LARGEST + 1) for path in self._plain.get(NAME, [])}
+    def text(self) -> bytes:
+        """The one manifest of all these folders, as bytes that nobody has looked into yet. BadMedia."""
+        found = self._plain.get(NAME, [])
         if not found:
             places = ", ".join(map(str, self.folders))
             raise BadMedia(f"There is no {NAME} in {places}. It lies beside the folder {CHUNKS} on each medium.")
-        if len(set(found.values())) > 1:
+        text = _read(found[0], LARGEST + 1)
+        if any(_read(path, LARGEST + 1) != text for path in found[1:]):
             raise BadMedia(
-                "Here lie manifests of more than one bundle, or one is damaged: " + _several(found) + ". Name the "
-                "folders of one bundle only."
+                f"Here lie manifests of more than one bundle, or one is damaged: {', '.join(map(str, found))}. Name "
+                "the folders of one bundle only."
             )
-        text = next(iter(found.values()))
+        return text
+
+    def manifest(self) -> tuple[Manifest, bytes]:
+        """The one manifest and its bytes, whoever made it: `loading.believe` asks first. BadManifest, BadMedia."""
+        text = self.text()
         return parse(text), text
 
-    def signatures(self) -> list[Path]:
-        return [path for path in self._plain.get(SIGNATURE, []) if not path.is_symlink()]
+    def signatures(self) -> list[bytes]:
+        """Each that lies here. BadMedia."""
+        return [_read(path, LARGEST_SIGNATURE) for path in self._plain.get(SIGNATURE, [])]
 
     def findings(self, manifest: Manifest, progress: Callable[[int], None] = lambda size: None) -> Findings:
         """Every chunk read and hashed, wherever it lies; plain copies of files of the bundle, too."""
@@ -226,13 +236,3 @@ def _holds(path: Path, name: str, size: int, progress: Callable[[int], None] = l
     except OSError:
         return False
     return whole.hexdigest() == name
-
-
-def _several(found: dict[Path, bytes]) -> str:
-    words = []
-    for path, text in found.items():
-        try:
-            words.append(f"{path} ({parse(text).title})")
-        except BadManifest as error:
-            words.append(f"{path} ({error})")
-    return "; ".join(words)

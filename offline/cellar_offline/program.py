@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import importlib.util
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -43,6 +44,8 @@ def _there(module: str) -> bool:
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     os.umask(0o022)  # releases are read by services of other users; what is private has its own mode
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names on media, and Korean, in whatever the terminal can
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         return int(options.run(options))
     except PROBLEMS as problem:
@@ -54,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         words = "Interrupted. What is there stays; the same command goes on from here."
     sys.stdout.flush()
-    print(f"cellar-offline: {words}", file=sys.stderr)
+    print("cellar-offline: " + "\n".join(map(commands.one_line, words.split("\n"))), file=sys.stderr)
     return 2
 
 

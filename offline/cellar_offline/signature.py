@@ -57,24 +57,28 @@ def sign(file: Path, key: Path, namespace: str = BUNDLE) -> Path:
     """FILE.sig, by the private key in `key`; an older signature is replaced. BadSignature, NoOpenSSH."""
     made = file.with_name(file.name + ".sig")
     made.unlink(missing_ok=True)
-    done = _keygen("-Y", "sign", "-f", str(key), "-n", namespace, str(file))
+    # It may ask for the key's passphrase, at the end of a build of hours: as long as a person takes.
+    done = _keygen("-Y", "sign", "-f", str(key), "-n", namespace, str(file), limit=None)
     if done.returncode != 0 or not made.is_file():
         raise BadSignature(f"{file} could not be signed with {key}: {_words(done)}")
     return made
 
 
-def check(content: bytes, signature: Path, key: str, namespace: str = BUNDLE) -> None:
-    """Whether `content` was signed by the private half of `key`. BadSignature, NoOpenSSH."""
+def check(content: bytes, signature: bytes, key: str, namespace: str = BUNDLE) -> None:
+    """Whether `content` was signed by the private half of `key`. BadSignature, NoOpenSSH.
+
+    Both are bytes: ssh-keygen opens nothing that lies on a medium, where a link or a pipe may lie in a file's place.
+    """
     with tempfile.TemporaryDirectory(prefix="cellar-") as folder:
-        signers = Path(folder) / "signers"
+        signers, signed = Path(folder) / "signers", Path(folder) / "signature"
         signers.write_text(f'{WHO} namespaces="{namespace}" {key}\n')
-        done = _keygen(
-            "-Y", "verify", "-f", str(signers), "-I", WHO, "-n", namespace, "-s", str(signature), content=content
-        )
+        signed.write_bytes(signature)
+        options = ("-f", str(signers), "-I", WHO, "-n", namespace, "-s", str(signed))
+        done = _keygen("-Y", "verify", *options, content=content)
     if done.returncode != 0:
         raise BadSignature(
-            f"{signature.name} is no signature of this by the expected key, {fingerprint(key)}: it was changed, or "
-            f"signed by somebody else. ssh-keygen says: {_words(done)}"
+            f"It has no signature by the expected key, {fingerprint(key)}: it was changed, or signed by somebody else. "
+            f"ssh-keygen says: {_words(done)}"
         )
 
 
@@ -85,13 +89,16 @@ def make_key(path: Path) -> None:
         raise NoOpenSSH(f"ssh-keygen could not make a key: {_words(done)}")
 
 
-def _keygen(*arguments: str, content: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+def _keygen(*arguments: str, content: bytes = b"", limit: float | None = LIMIT) -> subprocess.CompletedProcess[bytes]:
     if shutil.which("ssh-keygen") is None:
         raise NoOpenSSH(
             "There is no ssh-keygen here, which makes and checks signatures. "
             "On Debian: apt-get install openssh-client; on Red Hat: dnf install openssh."
         )
-    done = subprocess.run(["ssh-keygen", *arguments], input=content, capture_output=True, timeout=LIMIT)
+    try:
+        done = subprocess.run(["ssh-keygen", *arguments], input=content, capture_output=True, timeout=limit)
+    except subprocess.TimeoutExpired:
+        raise NoOpenSSH(f"ssh-keygen did not end within {LIMIT:.0f} s.") from None
     if b"unknown option -- Y" in done.stderr or b"illegal option -- Y" in done.stderr:
         raise NoOpenSSH(
             "This ssh-keygen is older than 8.2 (2020) and does not know signatures. Install a newer OpenSSH."

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 PATH = "target.json"
+LARGEST = 1 << 20  # bytes
 
 
 class BadTarget(ValueError):

@@ -97,5 +97,5 @@ def chunks(medium: Path) -> list[Path]:
 
 
 def resign(medium: Path, maker: Maker) -> None:
-    (medium / SIGNATURE).unlink()
+    (medium / SIGNATURE).unlink(missing_ok=True)
     sign(medium / NAME, maker.key)

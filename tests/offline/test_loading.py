@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -85,6 +86,8 @@ def test_a_second_load_mends_what_somebody_changed(maker: Maker, medium: Path, r
     path.chmod(0o644)
     path.write_bytes(b"x" * path.stat().st_size)
     assert "weights/tiny/model.safetensors" in program("doctor").stdout
+    proof = program("prove")  # whose report would name a bundle that this is not
+    assert (proof.returncode, "weights/tiny/model.safetensors" in proof.stderr) == (2, True)
     load(root, medium)
     assert content(root / "current") == dict(FILES)
 
@@ -211,6 +214,25 @@ def test_a_disk_that_is_full_half_way_is_named_and_the_load_goes_on(
         assert Root(disk).require().id == made.id
     finally:
         subprocess.run(["umount", disk], check=True)
+
+
+@pytest.mark.parametrize("step", ["write", "_point"])
+def test_a_disk_without_room_for_the_switch_is_named_and_the_old_release_stays(
+    maker: Maker, medium: Path, root: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    maker.make(medium, {"docs/old.md": b"old"})
+    load(root, medium)
+    made = maker.make(medium, version="0.2.0")
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loading if step == "write" else Root, step, full)
+        with pytest.raises(Unusable, match="The disk is full, at the switch"):
+            load(root, medium)
+    assert content(root / "current") == {"docs/old.md": b"old"}
+    assert load(root, medium).id == made.id
 
 
 # --- what is refused

@@ -93,7 +93,17 @@ def test_a_changed_manifest_does_not_have_its_id(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [b"", b"{", b"[]", b'{"format": "x", "format": "x"}', b'{"a": 1.5}', b"\xff", b"[" * 99999]
+    "text",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'{"format": "x", "format": "x"}',
+        b'{"a": 1.5}',
+        b"\xff",
+        b"[" * 99999,
+        b'{"a": %s}' % (b"1" * 9999),
+    ],
 )
 def test_what_is_no_manifest_is_refused(text: bytes) -> None:
     with pytest.raises(BadManifest):

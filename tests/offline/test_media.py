@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
 import pytest
+from cellar_offline import loading
 from cellar_offline.manifest import NAME, SIGNATURE
 
 from tests.offline.bundles import FILES, Maker, chunks, resign
@@ -100,10 +102,26 @@ def test_media_of_two_bundles_are_not_taken_for_one(
     maker.make(medium)
     other = tmp_path / "other"
     other.mkdir()
-    made = maker.make(other, {"docs/other.md": b"other"})
+    maker.make(other, {"docs/other.md": b"other"})
     done = program("verify", "--from", medium, other, "--key", maker.public)
     assert done.returncode == 2
-    assert "more than one bundle" in done.stderr and made.title in done.stderr
+    assert "more than one bundle" in done.stderr and str(other / NAME) in done.stderr
+
+
+def test_a_name_on_a_medium_writes_no_line_of_its_own(maker: Maker, medium: Path, program: Program) -> None:
+    maker.make(medium)
+    strange = os.fsencode(medium / "chunks") + b"/x\nAll is well.\x1b[2J\xff"
+    os.close(os.open(strange, os.O_CREAT))
+    done = program("verify", "--from", medium, "--key", maker.public)
+    assert done.returncode == 1
+    assert f"foreign: {medium}/chunks/x\\nAll is well.\\x1b[2J\\udcff" in done.stdout.splitlines()
+
+
+def test_a_folder_that_is_the_file_systems_own_is_not_looked_into(maker: Maker, medium: Path, program: Program) -> None:
+    maker.make(medium)
+    (medium / "lost+found" / "chunks").mkdir(parents=True)
+    (medium / "lost+found" / "chunks" / "notes.txt").touch()
+    assert program("verify", "--from", medium, "--key", maker.public).returncode == 0
 
 
 # --- signatures
@@ -130,6 +148,36 @@ def test_a_bundle_signed_by_somebody_else_is_refused(
     assert (done.returncode, (root / "releases").exists()) == (2, False)
 
 
+@pytest.mark.parametrize("command", ["verify", "load"])
+def test_nothing_is_read_of_a_manifest_before_its_signature_is_believed(
+    maker: Maker, medium: Path, tmp_path: Path, program: Program, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    maker.make(medium)
+    (medium / NAME).write_bytes(b"[" * 1000)
+    monkeypatch.setattr(loading, "parse", None)
+    done = program(command, "--from", medium, "--key", maker.public)
+    assert (done.returncode, "JSON" in done.stdout + done.stderr) == (1 if command == "verify" else 2, False)
+    assert "signed by somebody else" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
+def test_what_is_no_file_is_no_signature_and_is_not_waited_for(
+    maker: Maker, medium: Path, tmp_path: Path, program: Program, kind: str
+) -> None:
+    maker.make(medium)
+    path = medium / SIGNATURE
+    path.rename(tmp_path / "elsewhere")
+    if kind == "link":
+        path.symlink_to(tmp_path / "elsewhere")
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.mkdir()
+    done = program("load", "--from", medium, "--key", maker.public)
+    assert done.returncode == 2
+    assert ("not signed" if kind == "folder" else f"{path} cannot be read") in done.stderr
+
+
 def test_a_signature_for_another_purpose_is_none(maker: Maker, medium: Path, program: Program) -> None:
     from cellar_offline.signature import REPORT, sign
 
@@ -149,6 +197,12 @@ def test_an_unsigned_bundle_needs_the_word_for_it_and_every_report_says_so(
         assert (done.returncode, "NOBODY" in done.stdout) == (0, True), done.stderr
     assert "NOBODY" in program("list").stdout
     assert "NOBODY" in program("doctor").stdout
+    resign(medium, maker)
+    assert program("load", "--from", medium, "--key", maker.public).returncode == 0  # as doctor advises
+    assert f"signed by {maker.fingerprint}" in program("list").stdout
+    (medium / SIGNATURE).unlink()
+    done = program("load", "--from", medium, "--allow-unsigned")  # a site that knows whom to expect
+    assert (done.returncode, "not signed" in done.stderr) == (2, True)
 
 
 def test_the_first_load_pins_the_key(maker: Maker, medium: Path, tmp_path: Path, program: Program) -> None:

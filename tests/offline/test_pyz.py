@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -99,7 +100,7 @@ def test_what_the_manual_tells_a_person_to_type_can_be_typed() -> None:
     commands = {command for command, _ in typed}
     assert {"verify", "preflight", "load", "prove", "up", "doctor"} <= commands
     for command, options in typed:
-        words = [command, *options.replace("...", "/media/disk").split()]
+        words = [command, *shlex.split(options.replace("...", "/media/disk"))]
         if "--help" not in words:
             program.parser().parse_args(words)
     table = text.split("| does |", 1)[1].split("\n", 1)[0]

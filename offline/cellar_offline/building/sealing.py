@@ -47,7 +47,7 @@ def signer_of(recipe: Recipe, order: Order) -> str:
     probe = order.work / "probe"
     probe.parent.mkdir(parents=True, exist_ok=True)
     probe.write_bytes(b"probe\n")
-    signature.check(probe.read_bytes(), signature.sign(probe, recipe.key), key)
+    signature.check(probe.read_bytes(), signature.sign(probe, recipe.key).read_bytes(), key)
     return key
 
 
@@ -60,10 +60,11 @@ def earlier(order: Order, key: str) -> Manifest | None:
         raise CannotBuild(f"The delta would be written over the bundle {order.since} that it stands on: choose --out.")
     try:
         text = path.read_bytes()
+        signed = path.with_name(SIGNATURE).read_bytes() if key else b""
     except OSError as error:
-        raise CannotBuild(f"The earlier bundle's manifest {path} cannot be read: {error.strerror}.") from None
+        raise CannotBuild(f"The earlier bundle's {error.filename} cannot be read: {error.strerror}.") from None
     if key:
-        signature.check(text, path.with_name(SIGNATURE), key)
+        signature.check(text, signed, key)
     return parse(text)
 
 
@@ -73,7 +74,7 @@ def publish(manifest: Manifest, copies: Mapping[str, Path], key: Path | None, pu
     made.write_bytes(manifest.dump())
     if key is not None:
         signed = signature.sign(made, key)
-        signature.check(made.read_bytes(), signed, public)
+        signature.check(made.read_bytes(), signed.read_bytes(), public)
     for name, path in copies.items():
         _move(path, order.out / name)
     if key is not None:

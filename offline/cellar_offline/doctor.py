@@ -19,7 +19,7 @@ def doctor(root: Root, engine: Engine) -> Iterator[Check]:
     signed = Check("release", WELL, f"{release.manifest.title}, signed by {release.signed_by}")
     cure = "A bundle that somebody answers for: load --from FOLDER --key FILE"
     yield signed if release.signer else Check("release", DOUBT, signed.found, cure)
-    yield _files(release)
+    yield files(release)
     yield from _images(release, engine)
     yield _keys(root)
     halves = sorted(each.name[len(LOADING) :][:12] for each in root.releases.glob(f"{LOADING}*"))
@@ -28,7 +28,7 @@ def doctor(root: Root, engine: Engine) -> Iterator[Check]:
     yield from _stack(root, engine, release)
 
 
-def _files(release: Release) -> Check:
+def files(release: Release) -> Check:
     bad = [
         each.path for each in release.manifest.files if not is_whole(release.path / each.path, each.sha256, each.size)
     ]

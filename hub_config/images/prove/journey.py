@@ -3,7 +3,7 @@
 What it needs comes as one line of JSON on standard input: {"url", "name", "password", "idle"}; `url` ends with a slash,
 and the user is an administrator. Each step is told as one line of JSON: {"step", "ok", "seconds", "problem",
 "picture"}, the last one a PNG in base64 where there is a problem. After the last step the page of the workspace stays
-open for `idle` seconds, as it does on a desk, and "end" is told.
+open for `idle` seconds, as it does on a desk, and "end" is told; it goes on staying open until standard input ends.
 
 Exit status 1 when a step did not come to its end; the steps behind it are not tried.
 """
@@ -173,6 +173,7 @@ def main() -> int:
                 return 1
         time.sleep(asked["idle"])
         tell(step="end", ok=True, seconds=asked["idle"], problem="", picture="")
+        sys.stdin.read()
     finally:
         browser.close()
     return 0

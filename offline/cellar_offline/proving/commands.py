@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import signal
-import tempfile
 from pathlib import Path
 
 from cellar_offline import loading
+from cellar_offline.checks import WRONG
+from cellar_offline.doctor import files
 from cellar_offline.engine import Engine
 from cellar_offline.media import Media
-from cellar_offline.proving import report, words
+from cellar_offline.proving import remains, report, words
 from cellar_offline.proving.proof import Bring, Wanted, copy_images, prove
-from cellar_offline.release import DEFAULT, Release, Root
+from cellar_offline.release import DEFAULT, Release, Root, Unusable
 
 IDLE = 600  # seconds
 
@@ -41,13 +41,10 @@ def run(options: argparse.Namespace) -> int:
     bring = _from_media(root, options) if options.media else _from_here(root)
     folder = options.report or root.path / "proof"
     overlays = None if options.overlays is None else options.overlays.replace(",", " ").split()
-    work = Path(tempfile.mkdtemp(prefix="cellar-proof-", dir=options.work))
     for sign in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(sign, _interrupt)  # an engine and its containers would go on
-    try:
+    with remains.workplace(options.work) as work:
         found = prove(Wanted(work, folder, options.idle, overlays), bring, say)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
     made = report.save(found, folder, root.site_key if root.site_key.is_file() else None)
     print(f"\n{words.ENGLISH[found['verdict']]}\n{words.KOREAN[found['verdict']]}")
     for line in words.reasons(found):
@@ -64,8 +61,7 @@ def _interrupt(*_: object) -> None:
 
 def _from_media(root: Root, options: argparse.Namespace) -> Bring:
     media = Media(options.media)
-    bundle = media.manifest()
-    signed = loading.check_signature(root, media, bundle[1], options.key, options.allow_unsigned)
+    bundle, signed = loading.believe(root, media, options.key, options.allow_unsigned)
     with root.locked():
         root.make_keys("")  # the site's own, with which the report is signed; none is pinned before a `load`
 
@@ -78,6 +74,9 @@ def _from_media(root: Root, options: argparse.Namespace) -> Bring:
 
 def _from_here(root: Root) -> Bring:
     release = root.require()
+    found = files(release)
+    if found.state == WRONG:  # the report would name a bundle that this is not
+        raise Unusable(f"Files of {release.manifest.title}: {found.found}. {found.cure}")
     outside = dict(os.environ)
 
     def bring(_: Root) -> Release:

@@ -12,6 +12,8 @@ from cellar_offline.proving import controls
 from cellar_offline.proving.controls import Round
 from cellar_offline.proving.packets import Packet
 
+DOCKERS = "127.0.0.11"
+"""Docker's own resolver in a container."""
 Who = Callable[[int, Optional[Packet]], str]
 """The process that a leg's packet came from, or that asks a resolver (None) just now; "" when it cannot be seen."""
 
@@ -21,7 +23,7 @@ class Attempt:
     """Something that wanted out; the same again adds to its count. Times are seconds since the epoch."""
 
     leg: int | None
-    kind: str  # "connection" or "lookup"
+    kind: str  # "connection", "lookup", or "name": one without a dot that Docker's own resolver was asked for
     target: str  # "203.0.113.9 port 443 tcp", "example.com A"
     name: str  # what was looked up; ""
     first: float
@@ -61,13 +63,14 @@ class Ledger:
         self._add(leg, "connection", f"{packet.destination}{port} {packet.protocol}", "", packet)
 
     def lookup(self, leg: int | None, name: str, kind: str, asked: str) -> None:
-        """A question to the resolver, which it has not answered yet."""
+        """A question to the resolver, which it has not answered yet; or to Docker's, which may answer it itself."""
         for each in self._rounds:
             if leg is not None and name == each.name(leg):
                 with self._lock:
                     self._controls.add((each.number, leg, "lookup"))
                 return
-        self._add(leg, "lookup", f"{name} {kind}".strip(), name, None)
+        near = asked == DOCKERS and "." not in name and bool(kind)
+        self._add(leg, "name" if near else "lookup", f"{name} {kind}".strip(), name, None)
 
     def _add(self, leg: int | None, kind: str, target: str, name: str, packet: Packet | None) -> None:
         now = time.time()
@@ -79,7 +82,7 @@ class Ledger:
                 known.last = now
             if known is not None and known.process:
                 return
-        process = self._who(leg, packet) if leg is not None else ""
+        process = self._who(leg, packet) if leg is not None and kind != "name" else ""
         with self._lock:
             if known is None:
                 self._attempts[key] = Attempt(leg, kind, target, name, now, now, 1, process)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 TYPES = {1: "A", 2: "NS", 5: "CNAME", 6: "SOA", 12: "PTR", 15: "MX", 16: "TXT", 28: "AAAA", 33: "SRV", 65: "HTTPS"}
 A, AAAA = 1, 28
+UDP = 17
 INTERNET = 1
 ANSWER = 0x8180  # a response, recursion wished and had
 NO_SUCH_NAME = 3
@@ -30,6 +31,23 @@ class Question:
     @property
     def type(self) -> str:
         return TYPES.get(self.kind, f"type {self.kind}")
+
+
+def message_of(packet: bytes) -> bytes:
+    """The DNS message in an IPv4 packet of UDP, or in a segment of TCP, where its length may stand before it or have
+    come by itself. Empty where there is none."""
+    length = struct.unpack_from("!H", packet, 2)[0]
+    payload = packet[(packet[0] & 15) * 4 : length]
+    if packet[9] == UDP:
+        return payload[8:]
+    said = payload[(payload[12] >> 4) * 4 :] if len(payload) > 12 else b""
+    if len(said) == 2:
+        return b""
+    return said[2:] if len(said) > 2 and struct.unpack_from("!H", said)[0] == len(said) - 2 else said
+
+
+def is_answer(message: bytes) -> bool:
+    return len(message) > 2 and bool(message[2] & 0x80)
 
 
 def parse_question(message: bytes) -> Question:

@@ -19,10 +19,11 @@ from typing import Any
 from cellar_offline import imagelist
 from cellar_offline.engine import Engine as Docker
 from cellar_offline.proving import namespaces, report
+from cellar_offline.proving.controls import Round
 from cellar_offline.proving.journey import travel
 from cellar_offline.proving.namespaces import Unsealed
 from cellar_offline.proving.report import Counted, Findings
-from cellar_offline.proving.seal import Seal
+from cellar_offline.proving.seal import Resident, Seal
 from cellar_offline.release import Release, Root
 from cellar_offline.site import Site
 from cellar_offline.starting import up
@@ -64,9 +65,16 @@ def prove(wanted: Wanted, bring: Bring, say: Callable[[str], None]) -> dict[str,
         site = Site(root, Docker())
         base = up(site, release, wanted.overlays, say)
         path = "/" + base.split("/", 3)[3]
-        steps = travel(seal.engine, image, SITE, path, wanted.idle, wanted.pictures, say)
-        say("once more the controls: all containers that run")
-        last, there = seal.control()
+        controlled: list[tuple[Round, list[Resident]]] = []
+
+        def control() -> None:
+            say("once more the controls: all containers that run, the browser's too")
+            controlled.append(seal.control())
+
+        steps = travel(seal.engine, image, SITE, path, wanted.idle, wanted.pictures, say, control)
+        if not controlled:  # the journey got stuck
+            control()
+        last, there = controlled[0]
         counted = Counted(*seal.settle())
         first = seal.first_control()
         return report.make(

@@ -23,6 +23,8 @@ FORMAT = "cellar-proof-1"
 NAMESPACE = "cellar-proof"
 PROBE = "probe"
 """The kind of containers in which the hub's start-up probe tries on purpose what must not work."""
+WORKSPACE, BROWSER = "workspace", "browser"
+"""Kinds of containers of which one must be there until the end."""
 SEALED, FAILED = "sealed", "failed"
 
 
@@ -71,7 +73,8 @@ def make(found: Findings) -> dict[str, Any]:
     who = {each.leg: each for each in found.residents}
     groups: dict[str, list[Attempt]] = {"attempts": [], "probe": [], "own_names": []}
     for attempt in found.ledger.attempts():
-        groups[_group(attempt, who, found.own_names)].append(attempt)
+        if attempt.kind != "name" or attempt.name not in found.own_names:  # else the stack talks with itself
+            groups[_group(attempt, who, found.own_names)].append(attempt)
     at_the_end = {each.leg for each in found.there_at_the_end}
     missing_first = set(found.ledger.missing(found.first, who))
     missing_last = set(found.ledger.missing(found.last, at_the_end))
@@ -114,7 +117,7 @@ def _group(attempt: Attempt, who: Mapping[int, Resident], own_names: frozenset[s
     resident = who.get(attempt.leg) if attempt.leg is not None else None
     if resident is not None and resident.kind == PROBE:
         return "probe"
-    if attempt.kind == "lookup" and "." not in attempt.name and attempt.name in own_names:
+    if attempt.kind == "name" or (attempt.kind == "lookup" and "." not in attempt.name and attempt.name in own_names):
         return "own_names"
     return "attempts"
 
@@ -136,8 +139,8 @@ def _reasons(
             reasons.append({"code": "control", "container": who[leg].name, "kind": kind, "when": when})
     if dict(found.counted.rule) != dict(found.counted.read) or found.counted.lost:
         reasons.append({"code": "counted", "rule": sum(found.counted.rule.values()), "lost": found.counted.lost})
-    if not any(each.kind == "workspace" for each in found.residents):
-        reasons.append({"code": "no_workspace"})
+    there = {each.kind for each in found.there_at_the_end}
+    reasons += [{"code": f"no_{kind}"} for kind in (WORKSPACE, BROWSER) if kind not in there]
     reasons += [
         {"code": "journey", "step": step.step, "problem": step.problem} for step in found.journey if not step.ok
     ]
@@ -166,12 +169,11 @@ def _utc(seconds: float) -> str:
 
 
 def save(report: Mapping[str, Any], folder: Path, key: Path | None) -> list[Path]:
-    """proof.json, with its signature beside it where there is a key, and PROOF.md. signature.BadSignature, OSError."""
+    """proof.json and PROOF.md, each with its signature beside it where there is a key. BadSignature, OSError."""
     folder.mkdir(parents=True, exist_ok=True)
     made = [folder / "proof.json", folder / "PROOF.md"]
+    for each in made:
+        each.with_name(f"{each.name}.sig").unlink(missing_ok=True)  # an older one would be another's
     made[0].write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     made[1].write_text(words.markdown(report), encoding="utf-8")
-    (folder / "proof.json.sig").unlink(missing_ok=True)
-    if key is not None:
-        made.append(signature.sign(made[0], key, NAMESPACE))
-    return made
+    return made if key is None else [*made, *(signature.sign(each, key, NAMESPACE) for each in made)]

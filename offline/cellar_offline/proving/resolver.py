@@ -5,8 +5,8 @@ It listens in the sink, where it answers for any address that is asked, and insi
 world's: it is written down, and answered with "no such name", as it would be on a real site.
 
 Docker's own resolver (127.0.0.11 in a container) passes on what it does not know; since Docker 26 not for a container
-whose networks are all isolated. So what it is asked is read on its way there, too: names with a dot, for the others are
-the stack's, and it answers them.
+whose networks are all isolated. So what it is asked is read on its way there, too, by UDP and by TCP. It answers the
+stack's own names itself: `ledger` keeps names without a dot that come this way apart from the rest.
 """
 
 from __future__ import annotations
@@ -22,16 +22,17 @@ from dataclasses import dataclass
 from typing import Optional
 
 from cellar_offline.proving import lookups, namespaces
+from cellar_offline.proving.ledger import DOCKERS
 from cellar_offline.proving.lookups import NoQuestion
 from cellar_offline.proving.sink import IPV4, IPV6, PORT, leg_of
 
 ETHERNET_IPV4 = 0x0800
 IP_PKTINFO, IPV6_RECVPKTINFO, IPV6_PKTINFO = 8, 49, 50
-DOCKERS = "127.0.0.11"
 SO_ATTACH_FILTER = 26
-TO_DOCKERS = (  # of IPv4 packets: UDP to that address
+TO_DOCKERS = (  # of IPv4 packets: UDP and TCP to that address
     (0x30, 0, 0, 9),
-    (0x15, 0, 3, 17),
+    (0x15, 1, 0, 17),
+    (0x15, 0, 3, 6),
     (0x20, 0, 0, 16),
     (0x15, 0, 1, 0x7F00000B),
     (0x06, 0, 0, 0xFFFF),
@@ -128,27 +129,32 @@ class Resolver:
         data, sender = tap.recvfrom(LARGEST)
         if sender[2] == socket.PACKET_OUTGOING:
             return
-        with contextlib.suppress(NoQuestion):
-            question = lookups.parse_question(data[(data[0] & 15) * 4 + 8 :])
-            if "." in question.name:
-                self._asked(desk.leg, question.name, question.type, DOCKERS)
+        message = lookups.message_of(data)
+        if not message or lookups.is_answer(message):
+            return
+        try:
+            question = lookups.parse_question(message)
+            self._asked(desk.leg, question.name, question.type, DOCKERS)
+        except NoQuestion:
+            self._asked(desk.leg, UNREADABLE, "", DOCKERS)
 
     def _converse(self, connection: socket.socket, sender: tuple[str, int], desk: Desk) -> None:
-        """Questions over one TCP connection; one that says nothing is written down as well."""
+        """Questions over one TCP connection. One that says nothing, or waits for us to speak first, is written down as
+        well."""
+        here, told = "", False
         with contextlib.suppress(OSError), connection:
-            connection.settimeout(PATIENCE)
             here = str(connection.getsockname()[0])
-            told = False
+            connection.settimeout(PATIENCE)
             with connection.makefile("rb") as stream:
                 while len(head := stream.read(2)) == 2:
-                    told = True
                     message = stream.read(struct.unpack("!H", head)[0])
+                    told = True
                     reply = self._reply(message, sender, desk, here)
                     if not reply:
                         break
                     connection.sendall(struct.pack("!H", len(reply)) + reply)
-            if not told:
-                self._reply(b"", sender, desk, here)
+        if not told:
+            self._reply(b"", sender, desk, here)
 
     def _reply(self, message: bytes, sender: tuple[str, int], desk: Desk, asked_address: str) -> bytes:
         leg = leg_of(str(sender[0])) if desk.leg is None else desk.leg

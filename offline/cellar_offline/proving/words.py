@@ -44,12 +44,16 @@ ENGLISH = {
     "probe": (
         "Tried on purpose by the hub's start-up probe, which tests the isolation of workspaces in containers of its own"
     ),
-    "own_names": "Names of the stack itself, asked while their container was away",
+    "own_names": (
+        "Names without a dot: the stack's own, asked while their container was away; and those that only Docker's own "
+        "resolver was asked for, which knows containers and passes none of them on"
+    ),
     "reasons": {
         "attempts": "{count} different things were tried (table below).",
         "control": "The control {kind} of {container}, at its {when}, was not counted: what it sends may go unseen.",
         "counted": "The rule dropped {rule} packets, and not all of them could be read ({lost} were lost).",
-        "no_workspace": "No workspace was started.",
+        "no_workspace": "No workspace was there at the end, for the last controls.",
+        "no_browser": "The browser was not there at the end, for the last controls.",
         "journey": "The journey's step {step} failed: {problem}",
         "unfinished": "The journey did not come to its end.",
     },
@@ -98,12 +102,16 @@ KOREAN = {
     "result": "결과",
     "done": "완료",
     "probe": "허브의 시작 점검이 작업 공간 격리를 시험하려고 자체 컨테이너에서 일부러 시도한 것",
-    "own_names": "컨테이너가 없는 동안 조회된 스택 자체의 이름",
+    "own_names": (
+        "점이 없는 이름: 컨테이너가 없는 동안 조회된 스택 자체의 이름과, 컨테이너만 알고 밖으로 넘기지 않는 "
+        "Docker 자체 리졸버에만 조회된 이름"
+    ),
     "reasons": {
         "attempts": "서로 다른 시도가 {count}건 있었습니다(아래 표).",
         "control": "{container}의 대조 시험 {kind}({when})이 집계되지 않았습니다. 보내는 것을 놓칠 수 있습니다.",
         "counted": "규칙이 버린 패킷 {rule}개를 모두 읽지 못했습니다(잃은 패킷 {lost}개).",
-        "no_workspace": "작업 공간이 시작되지 않았습니다.",
+        "no_workspace": "마지막 대조 시험 때 작업 공간이 없었습니다.",
+        "no_browser": "마지막 대조 시험 때 브라우저가 없었습니다.",
         "journey": "작업 과정의 단계 {step} 실패: {problem}",
         "unfinished": "작업 과정이 끝까지 진행되지 않았습니다.",
     },

@@ -22,12 +22,14 @@ def resident(leg: int, name: str, **labels: str) -> Resident:
     return Resident(leg, 1000 + leg, f"{leg:064x}", 0, f"198.18.1.{leg}", state if name else {})
 
 
-HUB, WORKSPACE, PROBE = 301, 302, 303
+HUB, WORKSPACE, PROBE, BROWSER = 301, 302, 303, 304
 STACK = (
     resident(HUB, "proof-hub", **{SERVICE: "hub"}),
     resident(WORKSPACE, "proof-ws-ada", **{KIND: "workspace"}),
     resident(PROBE, "proof-ws-_probe", **{KIND: "probe"}),
+    resident(BROWSER, "cellar-prove", **{KIND: "browser"}),
 )
+AT_THE_END = (STACK[0], STACK[1], STACK[3])
 
 
 def counted(ledger: Ledger, leg: int, which: controls.Round, kinds: tuple[str, ...] = controls.KINDS) -> None:
@@ -44,8 +46,8 @@ def quiet(missing: tuple[int, str] | None = None) -> Findings:
     """A stack that called nobody; one control may be missing."""
     ledger = Ledger(lambda leg, packet: "")
     first, last = ledger.begin(), ledger.begin()
-    for which, legs in ((first, (HUB, WORKSPACE)), (last, (HUB, WORKSPACE))):
-        for leg in legs:
+    for which in (first, last):
+        for leg in (HUB, WORKSPACE, BROWSER):
             counted(ledger, leg, which, tuple(kind for kind in controls.KINDS if (leg, kind) != missing))
     counted(ledger, PROBE, first, ("ipv4", "ipv6"))
     packets = {4: 5, 6: 5}
@@ -61,7 +63,7 @@ def quiet(missing: tuple[int, str] | None = None) -> Findings:
         ledger=ledger,
         first=first,
         last=last,
-        there_at_the_end=STACK[:2],
+        there_at_the_end=AT_THE_END,
         counted=Counted(packets, packets, 0),
         journey=(Step("log_in", True, 1.5, ""), Step("end", True, 600, "")),
         own_names=frozenset({"hub-control", "gateway"}),
@@ -98,11 +100,11 @@ def test_one_call_of_anybody_fails_the_proof_and_is_named() -> None:
 def test_what_the_probe_tries_and_names_of_the_stack_itself_stand_apart() -> None:
     found = quiet()
     found.ledger.packet(PROBE, Packet(4, "tcp", "198.18.1.9", 50001, "1.1.1.1", 443))
-    found.ledger.lookup(HUB, "gateway", "A", "127.0.0.11")
+    found.ledger.lookup(HUB, "gateway", "A", "127.0.0.1")
     made = report.make(found)
     assert made["verdict"] == "sealed"
     assert [each["target"] for each in made["probe"] + made["own_names"]] == ["1.1.1.1 port 443 tcp", "gateway A"]
-    found.ledger.lookup(HUB, "intranet", "A", "127.0.0.11")  # without a dot, and nobody's of the stack
+    found.ledger.lookup(HUB, "intranet", "A", "127.0.0.1")  # without a dot, and nobody's of the stack
     assert codes(report.make(found)) == ["attempts"]
 
 
@@ -131,10 +133,19 @@ def test_a_proof_that_may_have_missed_something_is_none(change: dict[str, Any], 
     assert words.reasons(made)[0] in words.markdown(made)
 
 
-def test_a_proof_without_a_workspace_is_none() -> None:
+@pytest.mark.parametrize(("leg", "code"), [(WORKSPACE, "no_workspace"), (BROWSER, "no_browser")])
+def test_a_proof_that_its_workspace_or_its_browser_left_early_is_none(leg: int, code: str) -> None:
+    made = report.make(replace(quiet(), there_at_the_end=tuple(each for each in AT_THE_END if each.leg != leg)))
+    assert codes(made) == [code]
+    assert all(words.reasons(made, language)[0] for language in words.LANGUAGES)
+
+
+def test_a_name_without_a_dot_that_docker_alone_was_asked_for_is_told_and_is_no_way_out() -> None:
     found = quiet()
-    made = report.make(replace(found, residents=(STACK[0], STACK[2]), there_at_the_end=STACK[:1]))
-    assert codes(made) == ["no_workspace"]
+    for name in ("gateway", "wpad"):
+        found.ledger.lookup(WORKSPACE, name, "A", "127.0.0.11")
+    made = report.make(found)
+    assert (made["verdict"], [each["target"] for each in made["own_names"]]) == ("sealed", ["wpad A"])
 
 
 def test_who_was_gone_before_anybody_knew_it_counts_as_ours() -> None:
@@ -161,12 +172,13 @@ def test_the_report_is_signed_and_no_table_of_it_can_be_broken(tmp_path: Path) -
     key = tmp_path / "key"
     signature.make_key(key)
     made = report.save(report.make(found), tmp_path / "proof", key)
-    assert [each.name for each in made] == ["proof.json", "PROOF.md", "proof.json.sig"]
+    assert [each.name for each in made] == ["proof.json", "PROOF.md", "proof.json.sig", "PROOF.md.sig"]
     public = signature.read_key(tmp_path / "key.pub")
-    signature.check(made[0].read_bytes(), made[2], public, report.NAMESPACE)
+    signature.check(made[0].read_bytes(), made[2].read_bytes(), public, report.NAMESPACE)
     with pytest.raises(signature.BadSignature):
-        signature.check(made[0].read_bytes() + b" ", made[2], public, report.NAMESPACE)
+        signature.check(made[0].read_bytes() + b" ", made[2].read_bytes(), public, report.NAMESPACE)
+    signature.check(made[1].read_bytes(), made[3].read_bytes(), public, report.NAMESPACE)
     assert json.loads(made[0].read_text())["format"] == report.FORMAT
     assert "a\\|b&lt;c .example" in made[1].read_text()
     assert report.save(report.make(found), tmp_path / "proof", None) == made[:2]
-    assert not made[2].exists()  # an older one would be another's
+    assert not made[2].exists() and not made[3].exists()

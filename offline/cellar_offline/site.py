@@ -6,7 +6,8 @@
     ROOT/site/overlays              compose overlays of this site, one a line
 
 So a compose project has one folder for ever, and `cellar-hub backup` finds settings and compose files where it looks.
-The links lead to one release and are changed by `up` alone: what runs is not changed by a load.
+The links lead to one release and are changed by `up` alone: what runs is not changed by a load. A link's own time is
+when it began to lead to something else than before; a container that is older and sees it, sees what was there then.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from cellar_offline import target
+from cellar_offline import containers, target
+from cellar_offline.containers import Container
 from cellar_offline.engine import Engine, EngineError
 from cellar_offline.release import Release, Root, Unusable, write
 
@@ -57,38 +59,46 @@ class Site:
         except FileNotFoundError:
             return []
 
-    def choose_overlays(self, names: Sequence[str], release: Release) -> None:
-        """Remember them. Unusable when the release has no such overlay."""
-        for name in names:
+    def choose_overlays(self, release: Release, named: Sequence[str] | None) -> list[str]:
+        """Those that were named, or those of before. Unusable when the release has no such overlay."""
+        known = (self.root.site / "overlays").is_file()
+        names = self.overlays() if known else _first_overlays(describe(release))
+        chosen = names if named is None else list(named)
+        for name in chosen:
             if not OVERLAY.fullmatch(name) or not (release.path / COMPOSE / f"docker-compose.{name}.yml").is_file():
                 raise Unusable(f"This release has no overlay {name!r}: docker-compose.{name}.yml is not in it.")
-        write(self.root.site / "overlays", "".join(f"{name}\n" for name in names).encode())
+        return chosen
 
-    def prepare(self, release: Release, overlays: Sequence[str] | None) -> None:
-        """Everything that the stack needs of this machine, beside the release. Unusable."""
-        wanted = describe(release)
-        self.compose.mkdir(parents=True, exist_ok=True)
-        if overlays is not None or not (self.root.site / "overlays").is_file():
-            self.choose_overlays(_first_overlays(wanted) if overlays is None else overlays, release)
+    def prepare(self, release: Release) -> None:
+        """What the release needs of this machine and does not find yet. What runs reads none of it. Unusable."""
+        if (self.compose / ".restore").exists():
+            raise Unusable(f"A restore did not come to its end: {self.compose / 'cellar-hub'} restore --undo")
         for folder in ("site", "tls"):
-            (self.compose / folder).mkdir(exist_ok=True)
-        self._link(release)
+            (self.compose / folder).mkdir(parents=True, exist_ok=True)
         if not (self.compose / "gateway.env").is_file():
             write(self.compose / "gateway.env", GATEWAY_ENV, 0o600)
-        self._write_env(release, wanted)
+        self._write_env(release, describe(release))
 
-    def _link(self, release: Release) -> None:
+    def switch(self, release: Release, overlays: Sequence[str]) -> None:
+        """The links lead to this release from now on. Unusable before the first, when one cannot be made."""
         source = release.path / COMPOSE
-        entries = {each.name for each in source.iterdir()} - set(OWN)
-        for name in sorted(entries):
-            _point(self.compose / name, source / name)
-        for old in self.compose.iterdir():
-            if old.is_symlink() and old.name not in entries and old.name not in OWN:
-                old.unlink()
-        _point(self.root.site / "cellar_vllm", release.path / "hub_config" / "cellar_vllm")
+        links = {self.compose / each.name: each for each in sorted(source.iterdir()) if each.name not in OWN}
         weights = self.compose / "weights"
         if (release.path / "weights").is_dir() and (weights.is_symlink() or not weights.exists()):
-            _point(weights, release.path / "weights")
+            links[weights] = release.path / "weights"
+        links[self.root.site / "cellar_vllm"] = release.path / "hub_config" / "cellar_vllm"  # the last: see `started`
+        for link in links:
+            if link.exists() and not link.is_symlink():
+                raise Unusable(f"{link} is in the place of a file of the release. Give yours another name.")
+        write(self.root.site / "overlays", "".join(f"{name}\n" for name in overlays).encode())
+        last = self.started()
+        old = self.root.find(last) if last else None
+        for link, to in links.items():
+            place = to.relative_to(release.path).as_posix()
+            point(link, to, same=old is not None and _below(place, old) == _below(place, release))
+        for each in self.compose.iterdir():
+            if each.is_symlink() and each not in links and each.name not in OWN:
+                each.unlink()
 
     def _write_env(self, release: Release, wanted: target.Target) -> None:
         """From the release's example, with secrets of its own; an older .env gets what it lacks. Mode 0600."""
@@ -132,20 +142,18 @@ class Site:
             if (found := self.engine.id_of(image.reference)) != image.id:
                 raise EngineError(f"{image.reference} is {found} in Docker, and {image.id} in the release.")
 
-    def command(self) -> list[str]:
-        """Compose with this site's files; to be run in `compose`. Unusable."""
-        files = ["docker-compose.yml", *(f"docker-compose.{name}.yml" for name in self.overlays())]
-        options = [word for name in files for word in ("-f", name)]
-        return [*compose_program(), "-p", self.name, "--env-file", ".env", *options]
-
     def run(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*self.command(), *arguments], input=stdin, capture_output=True, text=True, cwd=self.compose
-        )
+        """Compose with the files that the links lead to. Unusable."""
+        return self._run([*_options(self.overlays(), ""), *arguments], stdin)
 
-    def require_images(self, release: Release) -> None:
+    def _run(self, words: Sequence[str], stdin: str = "") -> subprocess.CompletedProcess[str]:
+        command = [*compose_program(), "-p", self.name, "--env-file", str(self.env), *words]
+        return subprocess.run(command, input=stdin, capture_output=True, text=True, cwd=self.compose)
+
+    def require_images(self, release: Release, overlays: Sequence[str]) -> None:
         """Compose would look for an image that is not here in a registry. Unusable, before anything has changed."""
-        done = self.run("config")
+        files = _options(overlays, f"{release.path / COMPOSE}/")
+        done = self._run(["--project-directory", str(self.compose), *files, "config"])
         if done.returncode != 0:
             raise Unusable(f"The settings in {self.env} do not fit: {done.stderr.strip()[-1500:]}")
         asked = set(re.findall(r"^\s+image: [\"']?([^\"'\s]+)", done.stdout, re.MULTILINE))
@@ -158,23 +166,27 @@ class Site:
             )
 
     def start(self) -> None:
-        """Unusable, with the services' last words."""
-        done = self.run("up", "-d", "--remove-orphans")
+        """Compose makes anew what has another image or other settings; who only reads other files, it does not see.
+        Unusable, with the services' last words; EngineError."""
+        self._start()
+        if behind := [service for service, each in self.running().items() if each.is_behind()]:
+            self._start("--no-deps", "--force-recreate", *behind)
+
+    def _start(self, *words: str) -> None:
+        done = self.run("up", "-d", *(words or ("--remove-orphans",)))
         if done.returncode != 0:
-            raise Unusable(f"The stack did not start: {done.stderr.strip()[-2000:]}\n{self.log('socketfilter', 'hub')}")
+            ill = [service for service, each in self.running().items() if not each.is_well]
+            raise Unusable(f"{done.stderr.strip()[-2000:]}\n{self.log(*(ill or ('socketfilter', 'hub')))}")
 
     def log(self, *services: str) -> str:
         return self.run("logs", "--no-color", "--tail=40", *services).stdout.strip()[-3000:]
 
-    def running(self) -> dict[str, str]:
-        """Ids of the stack's running containers by service. EngineError."""
-        form = '{{.Label "com.docker.compose.service"}} {{.ID}}'
-        label = f"label=com.docker.compose.project={self.name}"
-        lines = self.engine.ask("ps", "--no-trunc", "--filter", label, "--format", form).splitlines()
-        return dict(line.split(" ", 1) for line in lines if not line.startswith(" "))
+    def running(self) -> dict[str, Container]:
+        """The stack's containers by service. EngineError."""
+        return containers.of_project(self.engine, self.name)
 
     def started(self) -> str:
-        """The id of the release that `up` started last; "" for none."""
+        """The id of the release that `up` started last, whether it did start or not; "" for none."""
         try:
             return Path(os.readlink(self.root.site / "cellar_vllm")).parts[-3]
         except (OSError, IndexError):
@@ -207,13 +219,26 @@ def compose_program() -> tuple[str, ...]:
     raise Unusable("Docker Compose is not here. On Debian: apt-get install docker-compose, or docker-compose-plugin.")
 
 
-def _point(link: Path, to: Path) -> None:
-    """Unusable where somebody has put a file of their own in the link's place."""
-    if link.exists() and not link.is_symlink():
-        raise Unusable(f"{link} is in the place of a file of the release. Give yours another name.")
+def _options(overlays: Sequence[str], folder: str) -> list[str]:
+    """Compose's, with its files in a folder ("" is where it is run)."""
+    files = ["docker-compose.yml", *(f"docker-compose.{name}.yml" for name in overlays)]
+    return [word for name in files for word in ("-f", f"{folder}{name}")]
+
+
+def _below(place: str, release: Release) -> set[tuple[str, str, str]]:
+    """What a release has there, a file or all of a folder: paths, hashes, modes."""
+    files = release.manifest.files
+    return {(each.path, each.sha256, each.mode) for each in files if f"{each.path}/".startswith(f"{place}/")}
+
+
+def point(link: Path, to: Path, same: bool) -> None:
+    """`same`: what it leads to now has the same content, so that the link keeps its time."""
     unfinished = link.with_name(f".{link.name}.part")
     unfinished.unlink(missing_ok=True)
     unfinished.symlink_to(os.path.relpath(to, link.parent))
+    if same and link.is_symlink():
+        before = link.lstat().st_mtime_ns
+        os.utime(unfinished, ns=(before, before), follow_symlinks=False)
     unfinished.replace(link)
 
 

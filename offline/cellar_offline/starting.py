@@ -12,19 +12,33 @@ from cellar_offline.release import Release, Unusable, write
 from cellar_offline.site import Site
 
 PATIENCE = 300.0  # seconds until the hub answers; it first proves that workspaces are kept apart
+AWAITED = ("gateway", "console", "tls")
+"""Services beside the hub that people need. A model server reads its weights for minutes: that is not waited for."""
 
 
 def up(site: Site, release: Release, overlays: Sequence[str] | None, say: Callable[[str], None]) -> str:
-    """The address at which the hub answers. Unusable, EngineError: what ran goes on."""
-    site.prepare(release, overlays)
-    site.require_images(release)
+    """The address at which the hub answers. Unusable, EngineError: workspaces that run go on, and until the stack is
+    started everything does."""
+    chosen = site.choose_overlays(release, overlays)
+    site.prepare(release)
+    base = address(site.settings())
+    site.require_images(release, chosen)
+    site.switch(release, chosen)
     site.tag_images(release)
     say("starting the stack")
-    site.start()
-    base = address(site.settings())
-    wait_until_ready(site, base, say)
-    make_first_admin(site, say)
+    try:
+        site.start()
+        wait_until_ready(site, base, say)
+        make_first_admin(site, say)
+    except Unusable as problem:
+        raise Unusable(f"{release.manifest.title} did not start: {problem}\n{_way_back(site, release)}") from None
     return base
+
+
+def _way_back(site: Site, release: Release) -> str:
+    words = "Workspaces that run go on. Mend what it says, and `up` again"
+    before = site.root.find(release.before()) if release.before() else None
+    return f"{words}, or go back to {before.manifest.title}: `rollback`, then `up`." if before else f"{words}."
 
 
 def address(settings: dict[str, str]) -> str:
@@ -48,13 +62,22 @@ def answers(url: str) -> bool:
 
 
 def wait_until_ready(site: Site, base: str, say: Callable[[str], None]) -> None:
+    """Until the hub answers, and the services that people need beside it are well. Unusable, with the last words of who
+    ends again and again, or takes too long; EngineError."""
     began = time.monotonic()
     told = False
-    while not answers(f"{base}hub/login"):
+    restarts = {each.id: each.restarts for each in site.running().values()}
+    while True:
+        now = site.running()
+        late = [service for service in AWAITED if service in now and not now[service].is_well]
+        if answers(f"{base}hub/login") and not late:
+            return
+        for service, each in now.items():
+            if service in (*AWAITED, "hub", "proxy") and each.restarts - restarts.get(each.id, 0) > 2:
+                raise Unusable(f"{service} ends again and again: {site.log(service)}")
         if time.monotonic() - began > PATIENCE:
-            raise Unusable(
-                f"The hub did not answer within {PATIENCE:.0f} s: {site.log('hub', 'socketfilter', 'proxy')}"
-            )
+            waited = f"{', '.join(late) or 'The hub'} did not answer within {PATIENCE:.0f} s"
+            raise Unusable(f"{waited}: {site.log(*late, 'hub', 'socketfilter', 'proxy')}")
         if not told and time.monotonic() - began > 20:
             say("waiting for the hub: it proves first that a workspace cannot reach what it must not")
             told = True

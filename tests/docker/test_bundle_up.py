@@ -17,12 +17,13 @@ from cellar_offline.checks import WELL
 from cellar_offline.doctor import doctor
 from cellar_offline.engine import Engine
 from cellar_offline.media import Media
-from cellar_offline.release import Root
+from cellar_offline.release import Root, Unusable
 from cellar_offline.site import Site
 from cellar_offline.starting import answers, up
 
 from tests.offline.bundles import FILES, Maker
 
+HERE = "hub_config/compose"
 HUB = """
 import http.server, os
 class Page(http.server.BaseHTTPRequestHandler):
@@ -31,6 +32,7 @@ class Page(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(os.environ["RELEASE"].encode())
     def log_message(self, *words): pass
+os.environ["RELEASE"] == "broken" and exit("This is no good.")
 http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Page).serve_forever()
 """
 CELLAR_HUB = """#!/bin/sh
@@ -45,9 +47,16 @@ services:
   hub:
     image: {image}
     network_mode: host
+    restart: unless-stopped
     stop_grace_period: 0s
     environment: {{ PORT: "${{CELLAR_PORT}}", RELEASE: "{release}" }}
     command: [python3, -c, {hub}]
+  reader:
+    image: {image}
+    network_mode: none
+    stop_grace_period: 0s
+    volumes: ["./read.txt:/read.txt:ro"]
+    command: [sleep, infinity]
 """
 
 
@@ -85,11 +94,12 @@ def here(tmp_path: Path) -> Iterator[Site]:
         assert done.returncode == 0, done.stderr
 
 
-def load(site: Site, maker: Maker, image: str, release: str) -> None:
+def load(site: Site, maker: Maker, image: str, release: str, read: str = "") -> None:
+    """`read`: what is in a file that one of the services reads."""
     medium = site.root.path.parent / release
     medium.mkdir()
     compose = COMPOSE.format(image=image, release=release, hub=json.dumps(HUB))
-    files = {**FILES, "hub_config/compose/docker-compose.yml": compose.encode()}
+    files = {**FILES, f"{HERE}/docker-compose.yml": compose.encode(), f"{HERE}/read.txt": read.encode()}
     maker.make(medium, files, version=release)
     media = Media([medium])
     with site.root.locked():
@@ -116,6 +126,46 @@ def test_up_starts_the_release_and_after_a_load_the_next_one(here: Site, maker: 
     up(here, here.root.require(), None, said.append)
     assert page(base) == "2"
 
-    assert len(here.running()) == 1
+    assert here.running().keys() == {"hub", "reader"}
     assert answers(f"{base}hub/login") and not answers(f"{base}other")
     assert here.settings()["TOKEN"] != ""
+
+
+def test_who_reads_a_file_of_the_release_is_made_anew_when_that_is_another_and_only_then(
+    here: Site, maker: Maker, image: str
+) -> None:
+    """A container sees what its link led to when it was started; compose compares paths."""
+    seen = []
+    for release, read in (("1", "old"), ("2", "old"), ("3", "new")):
+        load(here, maker, image, release, read)
+        up(here, here.root.require(), None, lambda words: None)
+        seen.append((here.running()["reader"].id, here.run("exec", "-T", "reader", "cat", "/read.txt").stdout))
+    assert [words for _, words in seen] == ["old", "old", "new"]
+    assert seen[0] == seen[1]
+    assert seen[1] != seen[2]
+
+
+def test_a_release_that_does_not_start_is_named_with_its_last_words_and_the_way_back(
+    here: Site, maker: Maker, image: str
+) -> None:
+    load(here, maker, image, "1")
+    base = up(here, here.root.require(), None, lambda words: None)
+    load(here, maker, image, "broken")
+    with pytest.raises(Unusable, match=r"(?s)cellar broken .* did not start: hub ends.*no good.*cellar 1 .*rollback"):
+        up(here, here.root.require(), None, lambda words: None)
+    with here.root.locked():
+        release = here.root.back()
+    up(here, release, None, lambda words: None)
+    assert page(base) == "1"
+
+
+def test_a_release_whose_images_are_not_here_is_refused_before_anything_changes(
+    here: Site, maker: Maker, image: str
+) -> None:
+    load(here, maker, image, "1")
+    base = up(here, here.root.require(), None, lambda words: None)
+    running, started = here.running(), here.started()
+    load(here, maker, "cellar-test-nobody-has-it:1", "2")
+    with pytest.raises(Unusable, match="images that no bundle has brought"):
+        up(here, here.root.require(), None, lambda words: None)
+    assert (here.running(), here.started(), page(base)) == (running, started, "1")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import io
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from cellar_offline import loading, manifest
 from cellar_offline.chunks import ChunkWriter
-from cellar_offline.manifest import CHUNKS, NAME, SIGNATURE, Blob, File, Image, Manifest
+from cellar_offline.manifest import CHUNKS, NAME, SIGNATURE, Blob, Chunk, File, Image, Manifest
 from cellar_offline.signature import make_key, sign
 
 CHUNK = 1000  # bytes
@@ -59,12 +59,14 @@ class Maker:
         files: Mapping[str, bytes] = FILES,
         *,
         images: Mapping[Image, Mapping[str, bytes]] | None = None,
+        there: Sequence[Image] = (),
         since: Manifest | None = None,
         signed: bool = True,
         chunk_size: int = CHUNK,
         **more: Any,
     ) -> Manifest:
-        """A bundle in the folder `medium`. `images`: each with its blobs. Without what `since` has."""
+        """A bundle in the folder `medium`. `images`: each with its blobs; of those that are `there`, in the engine that
+        is to load it, nothing is on the medium. Without what `since` has."""
         writer = ChunkWriter(medium, chunk_size)
         known = {blob.sha256: replace(blob, chunks=()) for blob in since.blobs} if since else {}
         blobs: dict[str, Blob] = {}
@@ -78,14 +80,18 @@ class Maker:
         for path, content in files.items():
             blob = put(content, manifest.PLAIN)
             kind = "wheel" if path.endswith(".whl") else "weights" if path.startswith("weights") else "config"
-            rows.append(File(path, blob.sha256, blob.size, "0644", kind, "a test", "BSD-3-Clause"))
+            mode = "0755" if content.startswith(b"#!") else "0644"
+            rows.append(File(path, blob.sha256, blob.size, mode, kind, "a test", "BSD-3-Clause"))
         for layers in (images or {}).values():
             for content in layers.values():
                 put(content, manifest.ZLIB)
+        lost = [Chunk("0" * 64, 1)] if there else []
+        for name in {name for image in there for name in (*image.layers, image.config)}:
+            blobs[name] = Blob(name, 1, manifest.PLAIN, (lost[0].sha256,))
         values: dict[str, Any] = {"name": "cellar", "version": "0.1.0", "built": "2026-11-01T00:00:00Z"}
         values |= {"platform": loading.this_platform(), "python": "3.11", "since": since.id if since else None}
-        values |= {"chunk_size": chunk_size, "chunks": writer.chunks(), "blobs": tuple(blobs.values())}
-        made = Manifest(**(values | {"files": tuple(rows), "images": tuple(images or ())} | more)).sealed()
+        values |= {"chunk_size": chunk_size, "chunks": (*writer.chunks(), *lost), "blobs": tuple(blobs.values())}
+        made = Manifest(**(values | {"files": tuple(rows), "images": (*(images or ()), *there)} | more)).sealed()
         (medium / NAME).write_bytes(made.dump())
         if signed:
             sign(medium / NAME, self.key)

@@ -46,8 +46,16 @@ def loaded(maker: Maker, root: Path, files: dict[str, bytes], version: str) -> R
         )
 
 
+def switched(here: Site, release: Release, overlays: list[str] | None = None) -> Release:
+    """All that `up` does before it asks Docker anything."""
+    chosen = here.choose_overlays(release, overlays)
+    here.prepare(release)
+    here.switch(release, chosen)
+    return release
+
+
 def test_the_first_start_makes_settings_with_secrets_of_their_own(maker: Maker, root: Path, here: Site) -> None:
-    here.prepare(loaded(maker, root, {}, "1"), None)
+    switched(here, loaded(maker, root, {}, "1"))
     found = here.settings()
     assert len(found["TOKEN"]) == 64
     assert found["DOCKER_GID"] == str(os.stat(root).st_gid)
@@ -58,7 +66,7 @@ def test_the_first_start_makes_settings_with_secrets_of_their_own(maker: Maker, 
 
 def test_an_upgrade_keeps_settings_and_adds_what_they_lack(maker: Maker, root: Path, here: Site) -> None:
     old = loaded(maker, root, {f"{COMPOSE}/docker-compose.old.yml": b"old"}, "1")
-    here.prepare(old, ["old"])
+    switched(here, old, ["old"])
     secret = here.settings()["TOKEN"]
     with here.env.open("a") as env:
         env.write("CELLAR_PORT=8123\n")
@@ -66,7 +74,10 @@ def test_an_upgrade_keeps_settings_and_adds_what_they_lack(maker: Maker, root: P
     new = loaded(maker, root, {f"{COMPOSE}/.env.example": example, f"{COMPOSE}/docker-compose.new.yml": b"new"}, "2")
     assert (here.compose / "docker-compose.old.yml").read_bytes() == b"old"  # a load changes nothing that runs
     assert here.started() == old.id
-    here.prepare(new, ["new"])
+    with pytest.raises(Unusable, match="no overlay 'old'"):
+        switched(here, new)
+    assert (here.started(), here.overlays()) == (old.id, ["old"])
+    switched(here, new, ["new"])
     found = here.settings()
     assert (found["TOKEN"], found["CELLAR_PORT"], len(found["CELLAR_NEW_TOKEN"])) == (secret, "8123", 64)
     assert sorted(each.name for each in here.compose.glob("docker-compose.*")) == [
@@ -74,9 +85,38 @@ def test_an_upgrade_keeps_settings_and_adds_what_they_lack(maker: Maker, root: P
         "docker-compose.yml",
     ]
     assert (here.started(), here.overlays()) == (new.id, ["new"])
-    here.prepare(old, [])
+    switched(here, old, [])
     assert here.started() == old.id
     assert here.settings()["TOKEN"] == secret
+
+
+def test_a_link_has_the_time_at_which_it_began_to_lead_to_something_else(maker: Maker, root: Path, here: Site) -> None:
+    """Containers that are older than that are made anew (tests/docker/test_bundle_up.py)."""
+    fixed, changed = f"{COMPOSE}/fixed", f"{COMPOSE}/changed"
+    first = switched(here, loaded(maker, root, {fixed: b"a", changed: b"b"}, "1"))
+
+    def times() -> list[int]:
+        return [
+            (root / "site" / each).lstat().st_mtime_ns for each in ("compose/fixed", "compose/changed", "cellar_vllm")
+        ]
+
+    for path in ("compose/fixed", "compose/changed", "cellar_vllm"):
+        os.utime(root / "site" / path, ns=(1, 1), follow_symlinks=False)
+    more = {fixed: b"a", changed: b"c", "hub_config/cellar_vllm/more.py": b""}
+    second = switched(here, loaded(maker, root, more, "2"))
+    assert [each == 1 for each in times()] == [True, False, False]
+    before = times()
+    switched(here, second)
+    assert times() == before
+    switched(here, first)
+    assert [now > then for now, then in zip(times(), before, strict=True)] == [False, True, True]
+
+
+def test_a_restore_that_was_killed_comes_to_its_end_first(maker: Maker, root: Path, here: Site) -> None:
+    release = switched(here, loaded(maker, root, {}, "1"))
+    (here.compose / ".restore").mkdir()
+    with pytest.raises(Unusable, match="cellar-hub restore --undo"):
+        here.prepare(release)
 
 
 def test_weights_of_the_release_are_where_compose_looks_unless_the_site_has_its_own(
@@ -84,35 +124,36 @@ def test_weights_of_the_release_are_where_compose_looks_unless_the_site_has_its_
 ) -> None:
     wanted = Target(preset="24gb", weights=("weights/tiny",)).dump()
     release = loaded(maker, root, {"target.json": wanted}, "1")
-    here.prepare(release, None)
+    switched(here, release)
     assert (here.compose / "weights" / "tiny" / "model.safetensors").is_file()
     found = here.settings()
     assert (found["VLLM_MODEL"], found["VLLM_SERVE"], len(found["VLLM_API_KEY"])) == ("tiny", "--preset=24gb", 64)
     (here.compose / "weights").unlink()
     (here.compose / "weights").mkdir()
-    here.prepare(release, None)
+    switched(here, release)
     assert not (here.compose / "weights").is_symlink()
 
 
 @pytest.mark.parametrize("name", ["nothing", "../x", ""])
 def test_an_overlay_that_the_release_lacks_is_refused(maker: Maker, root: Path, here: Site, name: str) -> None:
     with pytest.raises(Unusable, match="no overlay"):
-        here.prepare(loaded(maker, root, {}, "1"), [name])
+        switched(here, loaded(maker, root, {}, "1"), [name])
 
 
 def test_a_file_of_somebodys_own_is_never_replaced(maker: Maker, root: Path, here: Site) -> None:
     here.compose.mkdir(parents=True)
     (here.compose / "docker-compose.yml").write_text("mine")
     with pytest.raises(Unusable, match="Give yours another name"):
-        here.prepare(loaded(maker, root, {}, "1"), None)
+        switched(here, loaded(maker, root, {}, "1"))
     assert (here.compose / "docker-compose.yml").read_text() == "mine"
+    assert not here.started()
 
 
 def test_an_image_that_no_bundle_brought_is_refused_and_not_fetched(
     maker: Maker, root: Path, here: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     release = loaded(maker, root, {}, "1")
-    here.prepare(release, None)
+    here.prepare(release)
     docker = tmp_path / "docker"
     docker.write_text(
         "#!/bin/sh\ncase \"$*\" in *config) printf 'services:\\n  a:\\n    image: stranger:1\\n';; esac\n"
@@ -121,4 +162,4 @@ def test_an_image_that_no_bundle_brought_is_refused_and_not_fetched(
     monkeypatch.setattr(site, "compose_program", lambda: (str(docker),))
     here.engine = Engine(str(docker))
     with pytest.raises(Unusable, match="no bundle has brought: stranger:1"):
-        here.require_images(release)
+        here.require_images(release, [])

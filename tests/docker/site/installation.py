@@ -79,6 +79,7 @@ class Installation:
         self.more = more
         self.wheels = f"{self.name}-wheels"
         self.subdomains = False
+        self._policy = ""
         self.said = ""
         self.passwords: dict[str, str] = {}
 

@@ -26,7 +26,8 @@ import httpx
 from bench.report import Row, Section, median, spread
 from tests.docker import engine
 from tests.docker.site import installation
-from tests.ui.lab import free_port, wait_until
+from tests.fakes.fixtures import unused_port
+from tests.ui.lab import wait_until
 from tools import hub, images
 
 ROUNDS = 5
@@ -127,7 +128,7 @@ class Visitor:
 def plain(client: docker.APIClient, hub_image: str, image: str, folder: Path) -> Iterator[str]:
     """The address of JupyterHub with DockerSpawner as it comes."""
     site = engine.Site(client, hub_image)
-    port = free_port()
+    port = unused_port()
     config = folder / "plain.py"
     config.write_text(
         CONFIG.format(password=PASSWORD, image=image, network=site.net, site=site.name, label=engine.TEST)

@@ -17,7 +17,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from bench.clock import PageClock
 from tests.browser import FLAGS, chromium
-from tests.ui.lab import ROOT, Lab, free_port, wait_until
+from tests.fakes.fixtures import unused_port
+from tests.ui.lab import ROOT, Lab, wait_until
 
 PROBE = (Path(__file__).parent / "probe.js").read_text()
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -57,7 +58,7 @@ class Model:
 
 @contextlib.contextmanager
 def model() -> Iterator[Model]:
-    port = free_port()
+    port = unused_port()
     command = [sys.executable, "-m", "tests.fakes.vllm", "--port", str(port)]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     try:

@@ -25,8 +25,9 @@ from tests.docker.site.installation import LONG, SHORT, Installation, running
 from tests.docker.site.leftovers import assert_nothing_is_left, assert_the_audit_is_whole, audit_of
 from tests.docker.site.test_5_network import addresses
 from tests.docker.site.traces import hub_side, in_layers, in_logs, in_volumes, in_words
+from tests.fakes.fixtures import unused_port
 from tests.hub.compose.nginx import certificate
-from tests.ui.lab import free_port, wait_until
+from tests.ui.lab import wait_until
 from tools import hub, images
 
 # Two minutes, and two for the image of PostgreSQL, Redis and nginx where nothing is kept: too much for `make test`.
@@ -145,12 +146,12 @@ def site(client: docker.APIClient, tmp_path_factory: pytest.TempPathFactory) -> 
             names = [images.build(name) if build else f"cellar-{name}:dev" for name in hub.images_of(["tls"])]
         except SystemExit as problem:
             _missing(f"something is missing: {problem}")
-        port = free_port()
+        port = unused_port()
         more = {
             "CELLAR_OVERLAYS_IMAGE": names.pop(),
             "CELLAR_PUBLIC_URL": f"https://localhost:{port}",
             "CELLAR_TLS_PORT": str(port),
-            "CELLAR_HTTP_PORT": str(free_port()),
+            "CELLAR_HTTP_PORT": str(unused_port()),
             "CELLAR_TLS_LISTEN": "127.0.0.1",
             "CELLAR_TLS_FILES": str(files),
             "CELLAR_UPLOAD_SIZE": "2m",

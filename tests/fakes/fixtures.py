@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import itertools
+import os
 import socket
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -51,10 +57,37 @@ def broken_model(model: FakeVLLM) -> FakeVLLM:
     return model
 
 
+PORTS = range(12_000, 32_000)
+"""Below those that the system gives to connections: one of them could be another's before its server is there."""
+AT_A_TIME = 200  # ports of one process of tests
+
+
+def _own_ports() -> Iterator[int]:
+    """Ports that no other process of tests has while this one lives: each block is held by a lock on a file."""
+    folder = Path(tempfile.gettempdir(), f"cellar-tests-ports-{os.getuid()}")
+    folder.mkdir(exist_ok=True)
+    for first in PORTS[::AT_A_TIME]:
+        held = os.open(folder / str(first), os.O_CREAT | os.O_RDWR)  # and not let go: the process's end does that
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(held)
+            continue
+        yield from itertools.cycle(range(first, first + AT_A_TIME))
+    raise AssertionError(f"{len(PORTS) // AT_A_TIME} processes of tests have all ports")
+
+
+_ports = _own_ports()
+
+
 def unused_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Where nobody listens, nor will who is not told."""
+    for _ in range(AT_A_TIME):
+        port = next(_ports)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("other programs listen at all ports of this process")
 
 
 @pytest.fixture

@@ -54,10 +54,9 @@ class NoProxy(Proxy):
 CONFIG = (
     NO_PROXY
     + '''
-import os, subprocess, sys
+import asyncio, os, subprocess, sys
 from jupyterhub.auth import Authenticator
 from jupyterhub.spawner import Spawner
-from jupyterhub.utils import random_port
 
 
 class NoPassword(Authenticator):
@@ -76,11 +75,11 @@ class SmallServer(Spawner):
         home = os.environ["HUB_HOME"]
         with open(os.path.join(home, self.user.name + ".token"), "w") as file:
             file.write(self.api_token)
-        port = random_port()
-        command = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"]
-        quiet = subprocess.DEVNULL
-        self.process = subprocess.Popen(command, stdout=quiet, stderr=quiet, cwd=home)
-        return ("127.0.0.1", port)
+        command = [sys.executable, "-u", "-m", "http.server", "0", "--bind", "127.0.0.1"]
+        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+        self.process = subprocess.Popen(command, cwd=home, **streams)
+        told = await asyncio.to_thread(self.process.stdout.readline)  # Serving HTTP on 127.0.0.1 port 40053 (...
+        return ("127.0.0.1", int(told.split()[5]))
 
     async def poll(self):
         return 0 if self.process is None else self.process.poll()

@@ -17,8 +17,8 @@ import httpx
 import pytest
 from cellar_hub.address import client_address
 
+from tests.fakes.fixtures import unused_port
 from tests.hub.jupyter import proxy_command
-from tests.ui.lab import free_port
 
 PRELOAD = Path(__file__).resolve().parents[2] / "hub_config" / "images" / "hub" / "proxy-mends.cjs"
 COOKIE = "session=ada"
@@ -81,7 +81,7 @@ async def proxy_before(target: int) -> AsyncIterator[int]:
     command = proxy_command()
     if not command:
         pytest.skip("configurable-http-proxy is missing, and there is no npm to install it")
-    port, api = free_port(), free_port()
+    port, api = unused_port(), unused_port()
     arguments = [command, "--ip=127.0.0.1", f"--port={port}", "--api-ip=127.0.0.1", f"--api-port={api}"]
     env = os.environ | {"NODE_OPTIONS": f"--require={PRELOAD}", "CONFIGPROXY_AUTH_TOKEN": secrets.token_hex(16)}
     arguments += [f"--default-target=http://127.0.0.1:{target}"]

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.ui.lab import free_port, wait_until
+from tests.fakes.fixtures import unused_port
+from tests.ui.lab import wait_until
 from tools import demo
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -62,7 +63,7 @@ class RunningDemo:
 @pytest.fixture
 def a_demo(tmp_path: Path) -> Iterator[RunningDemo]:
     pytest.importorskip("xllamacpp", reason="the embedded model's server (xllamacpp) is not installed")
-    running = RunningDemo(tmp_path, PORT=str(free_port()))
+    running = RunningDemo(tmp_path, PORT=str(unused_port()))
     yield running
     if running.process.poll() is None:
         running.end(signal.SIGTERM)

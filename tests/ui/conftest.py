@@ -46,8 +46,9 @@ pytest.importorskip("playwright", reason="the Python package playwright is missi
 from playwright.sync_api import BrowserContext, ConsoleMessage, Page, expect
 
 from tests.browser import forget
+from tests.fakes.fixtures import unused_port
 from tests.fakes.vllm import FakeVLLM, running
-from tests.ui.lab import ROOT, Lab, free_port, wait_until
+from tests.ui.lab import ROOT, Lab, wait_until
 from tests.ui.panel import Panel
 
 SHOTS = ROOT / ".shots"
@@ -99,7 +100,7 @@ def model(_model_process: FakeVLLM) -> FakeVLLM:
 def embedded_model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The real small model in a process of its own; its base URL."""
     pytest.importorskip("xllamacpp", reason="the embedded model's server (xllamacpp) is not installed")
-    port = free_port()
+    port = unused_port()
     log = tmp_path_factory.mktemp("embedded-model") / "model.log"
     with log.open("wb") as out:
         process = subprocess.Popen(

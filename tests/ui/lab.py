@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tests.fakes.fixtures import unused_port
 from tools.demo import JUPYTER_CONFIG, write_sample
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -31,13 +31,6 @@ c.JupyterNotebookApp.expose_app_in_browser = True
 c.FileContentsManager.delete_to_trash = False
 """
 )
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 def wait_until(condition: Callable[[], Any], what: str, timeout: float = 30.0, every: float = 0.02) -> Any:
@@ -69,7 +62,7 @@ class Lab:
         self.env = dict(env or {})
         self.config = config
         self.python = python
-        self.port = free_port()
+        self.port = unused_port()
         self.process: subprocess.Popen[bytes] | None = None
         self.log = home / "server.log"
 

@@ -61,10 +61,12 @@ class MePage(Page):
         names: dict[str, str] = {}
         try:
             if action == "start":
-                await self.ask_hub("POST", path + "/server")
+                async with self.desk.watching(self.name, "workspace.start", self.name):
+                    await self.ask_hub("POST", path + "/server")
                 message = "Your workspace is starting."
             elif action == "stop":
-                await self.ask_hub("DELETE", path + "/server")
+                async with self.desk.watching(self.name, "workspace.stop", self.name):
+                    await self.ask_hub("DELETE", path + "/server")
                 message = "Your workspace is stopping."
             elif action == "revoke":
                 message, names = await self.revoke_tokens(self.name)

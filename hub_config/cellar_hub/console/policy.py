@@ -173,6 +173,7 @@ class PolicyPage(Page):
         return {
             "form": form or form_of(said_here),
             "labels": POLICY_NAMES,
+            "alone": table.startswith("users."),
             "seen": self.get_body_argument("seen", "")[:LONGEST_TABLE] if sent_on else json.dumps(said_here),
             "inherited": {
                 "tokens_per_day": inherited.quota.per_day,

@@ -24,7 +24,7 @@ POLICY_NAMES = {
     "models": "Models",
     "modes": "Modes of the panel",
     "destinations": "Reachable in the building",
-    "profiles": "Profiles of workspaces, beside those open to all",
+    "profiles": "Workspace profiles",
     "tokens_per_day": "Tokens a day",
     "tokens_per_month": "Tokens a month",
     "requests_per_minute": "Requests a minute",
@@ -37,7 +37,7 @@ POLICY_NAMES = {
 FIELD_NAMES = {
     **POLICY_NAMES,
     "models_more": "Models",
-    "profiles_more": "Profiles of workspaces, beside those open to all",
+    "profiles_more": "Workspace profiles",
     **{f"reason_{name}": text for name, text in FEATURE_NAMES.items()},
     "text": "Text",
     "starts": "From",
@@ -54,7 +54,7 @@ CHANGE = "change_"
 TERMS: Mapping[str, tuple[str, ...]] = {
     "deed": (
         *("user.add", "user.approve", "user.block", "user.unblock", "user.remove", "user.files"),
-        *("user.files.give", "user.files.remove", "user.promote", "user.demote"),
+        *("user.files.give", "user.files.remove", "user.groups", "user.promote", "user.demote"),
         *("user.account.add", "user.account.allow", "user.account.block", "user.account.remove"),
         *("user.account.promote", "user.account.demote"),
         *("user.signup", "user.password", "user.login.succeeded", "user.login.failed", "user.login.refused"),
@@ -90,8 +90,10 @@ TERMS: Mapping[str, tuple[str, ...]] = {
             "files",
             "forgotten",
             "group",
+            "joined",
             "key",
             "kind",
+            "left",
             "lines",
             "lost",
             "method",

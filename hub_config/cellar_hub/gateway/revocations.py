@@ -136,7 +136,9 @@ class Others:
             except (RedisError, OSError) as error:
                 if self.hearing:
                     log.warning("revocations told to other gateways are not heard (%s)", type(error).__name__)
-                self.hearing = False
+            except Exception:  # whatever it was, who hears nothing any more would believe what was revoked
+                log.exception("revocations told to other gateways are not heard")
+            self.hearing = False
             await asyncio.sleep(AGAIN)
 
     async def _hear(self, redis: Redis) -> None:

@@ -18,17 +18,16 @@ import bcrypt
 import msgspec
 from docker.errors import DockerException
 from jupyterhub.apihandlers import APIHandler
-from jupyterhub.orm import User
 from jupyterhub.roles import assign_default_roles
 from jupyterhub.scopes import Scope
 from jupyterhub.utils import maybe_future
 from requests.exceptions import RequestException
-from sqlalchemy import select
 from tornado.web import HTTPError
 
 from cellar_hub.accounts import STATES, Unusable, Whose, check_password, parse_name
 from cellar_hub.spawner.homes import Homes, InUse
 
+from .administrators import ONLY_ADMINISTRATORS, keep_one
 from .book import Account, Book
 
 MOST = 1000  # accounts in one answer
@@ -84,11 +83,12 @@ class AccountsHandler(APIHandler):  # type: ignore[misc]  # it ships no types
         self.authenticator.note_deed(self, action, str(self.current_user.name), name)
 
     def may_change(self, name: str) -> Any:
-        """The hub's user of that name, if there is one. Raises HTTPError."""
+        """The hub's user of that name, if there is one. Raises HTTPError: also of whom the settings name, and who is
+        no administrator now: they become one at their next log-in."""
         user = self.find_user(name)
-        is_admins = user.admin if user is not None else name in self.authenticator.admin_users
+        is_admins = name in self.authenticator.admin_users or (user is not None and user.admin)
         if is_admins and not self.current_user.admin:
-            raise HTTPError(403, "Only administrators change an administrator's account")
+            raise HTTPError(403, ONLY_ADMINISTRATORS)
         return user
 
     async def settle(self, name: str, whose: Whose | None, is_new: bool) -> bool:
@@ -242,23 +242,16 @@ class OneAccount(AccountsHandler):
         if user is None:
             self._found(name)
             raise HTTPError(409, "%s", f"{name} is no user of the hub yet")
-        if admin and not self._may_log_in(name):
+        if admin and not self.book.may_log_in(name):
             raise HTTPError(409, "%s", f"{name} may not log in: no administrator")
-        if not admin and not any(self._may_log_in(each) for each in self._admins() if each != name):
-            raise HTTPError(409, "%s", f"{name} is the last administrator: make another one first")
+        if not admin:
+            keep_one(self.book, name)
         user.admin = admin
         assign_default_roles(self.db, entity=user)
         self.db.commit()
         self.note(f"user.account.{'promote' if admin else 'demote'}", name)
         # whom the settings name becomes one again, at their next log-in and with the hub's next start
         self.say({"name": name, "admin": admin, "by_settings": name in self.authenticator.admin_users})
-
-    def _admins(self) -> list[str]:
-        return list(self.db.scalars(select(User.name).where(User.admin)))
-
-    def _may_log_in(self, name: str) -> bool:
-        state = self.book.state(name)
-        return state == "allowed" or (state is None and self.authenticator.kind != "local")
 
     async def delete(self, name: str) -> None:
         name = self._meant(name)
@@ -268,6 +261,7 @@ class OneAccount(AccountsHandler):
         elif user.name == self.current_user.name:
             raise HTTPError(400, "Nobody can remove themselves")
         else:
+            keep_one(self.book, name)
             self.book.block(name)  # they do not come back while their workspace stops
             for token in list(user.api_tokens):
                 self.db.delete(token)

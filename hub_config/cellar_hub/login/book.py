@@ -65,6 +65,15 @@ class Book:
         found = self.find(name)
         return found.state if found else None
 
+    def may_log_in(self, name: str) -> bool:
+        state = self.state(name)
+        return state == "allowed" or (state is None and not self._is_local)
+
+    def is_last_admin(self, name: str) -> bool:
+        """Whether without them nobody would administer the hub who may log in."""
+        admins = list(self._db.execute(select(USERS.c.name).where(USERS.c.admin)).scalars())
+        return [each for each in admins if self.may_log_in(each)] == [name]
+
     def is_named(self, name: str) -> bool:
         """Whether an administrator lets them in by name."""
         query = select(OURS.named).where(OURS.name == name, OURS.state == "allowed")

@@ -17,7 +17,9 @@ from typing import Any
 
 from jupyterhub.auth import Authenticator, PAMAuthenticator
 
+from .attempts import SUCCEEDED, Kind
 from .entrance import Login
+from .membership import Membership, Said
 
 AT_ONCE = 16  # questions to a directory, most of whose time is waiting
 
@@ -29,6 +31,14 @@ def is_askable(name: str, password: str) -> bool:
 
 class Directory(Login):
     at_once = AT_ONCE
+
+    def get_handlers(self, app: Any) -> list[Any]:
+        if self.manage_groups:
+            self._membership = Membership(self.db, self._tell_groups, self.log)
+        return list(super().get_handlers(app))
+
+    def _tell_groups(self, name: str, said: Said) -> None:
+        self.post.tell_call(Kind(SUCCEEDED, name, "", "", "user.groups", "hub", said), True)
 
     def groups_of(self, model: dict[str, Any]) -> set[str]:
         """Names of the directory's groups that the person is in, of those that the settings name."""

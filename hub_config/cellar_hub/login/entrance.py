@@ -37,7 +37,7 @@ from cellar_hub.address import client_address
 from cellar_hub.settings import HubSettings
 from cellar_hub.spawner.homes import Homes
 
-from . import admin, api, facts, groups
+from . import admin, administrators, api, facts, groups
 from .attempts import UNKNOWN, hidden
 from .book import Book
 from .browsers import browser_of, keep_browser
@@ -99,6 +99,7 @@ class Login(Authenticator):  # type: ignore[misc]  # it ships no types
         return [
             *self.own_handlers(app),
             *admin.HANDLERS,
+            *administrators.HANDLERS,
             *api.HANDLERS,
             *facts.HANDLERS,
             *groups.HANDLERS,

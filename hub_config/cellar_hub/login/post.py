@@ -25,7 +25,7 @@ from .attempts import SUCCEEDED, Attempts, Kept, Kind, Outcome, Told
 
 EVERY = 1.0  # seconds between two looks
 LAST = 3.0  # seconds that the hub's end waits for the gateway
-LARGEST = 2**21  # bytes of the file
+LARGEST = 2**24  # bytes of the file: more than all that may be counted and kept, with the longest names
 NEVER = (400, 413)  # what the gateway says of an event that it takes at no time
 
 

@@ -27,11 +27,12 @@ class Vouched:
         make_tables(db)
 
     def is_another(self, name: str, subject: str) -> bool:
-        """Whether somebody else came by this name before."""
+        """Whether somebody else came by this name before. Of whom a provider that has said who it was says so no more,
+        nobody knows that it is not."""
         its_own = OURS.provider.in_((self._provider, self.also))
         query = select(OURS.subject).where(OURS.name == name, its_own)
         before: str | None = self._db.execute(query).scalar()
-        return bool(before and subject) and before != subject
+        return bool(before) and before != subject
 
     def keep(self, name: str, subject: str, now: float) -> None:
         values: dict[str, Any] = {"provider": self._provider, "subject": subject, "last": now}

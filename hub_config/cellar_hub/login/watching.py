@@ -54,6 +54,9 @@ DEEDS: Mapping[tuple[str, str], Deed | None] = {
     ("UserAPIHandler", "POST"): Deed("hub.user.add", says=("admin",)),
     ("UserAPIHandler", "PATCH"): Deed("hub.user.change", says=("admin",)),
     ("UserAPIHandler", "DELETE"): Deed("hub.user.remove"),
+    ("OneUser", "POST"): Deed("hub.user.add", says=("admin",)),  # ours in its place (`administrators`)
+    ("OneUser", "PATCH"): Deed("hub.user.change", says=("admin",)),
+    ("OneUser", "DELETE"): Deed("hub.user.remove"),
     ("UserTokenListAPIHandler", "POST"): Deed("hub.token.add"),
     ("UserTokenAPIHandler", "DELETE"): Deed("hub.token.revoke", ("", "token")),
     ("UserServerAPIHandler", "POST"): Deed("hub.server.start", SERVER),

@@ -21,7 +21,8 @@ from cellar_hub.spawner import names
 from docker.errors import APIError
 
 from tests.docker.engine import TEST
-from tests.ui.lab import free_port, wait_until
+from tests.fakes.fixtures import unused_port
+from tests.ui.lab import wait_until
 from tools import hub, images
 
 BOOKS = ("usage", "audit")
@@ -71,7 +72,7 @@ class Installation:
         """`more`: settings of .env besides its own."""
         self.client = client
         self.name = f"e{secrets.token_hex(4)}"
-        self.port = free_port()
+        self.port = unused_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.folder = folder
         self.files = folder / "site"

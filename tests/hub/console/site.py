@@ -23,10 +23,9 @@ from tests.hub.commands.site import PASSWORD, Site
 from tests.hub.jupyter import proxy_command
 
 CONFIG = '''
-import os, subprocess, sys
+import asyncio, os, subprocess, sys
 
 from jupyterhub.spawner import Spawner
-from jupyterhub.utils import random_port
 
 from cellar_hub.configure import configure
 from cellar_hub.settings import HubSettings
@@ -38,11 +37,11 @@ class SmallServer(Spawner):
     process = None
 
     async def start(self):
-        port = random_port()
-        command = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"]
-        quiet = subprocess.DEVNULL
-        self.process = subprocess.Popen(command, stdout=quiet, stderr=quiet, cwd=os.environ["CELLAR_DATA"])
-        return ("127.0.0.1", port)
+        command = [sys.executable, "-u", "-m", "http.server", "0", "--bind", "127.0.0.1"]
+        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+        self.process = subprocess.Popen(command, cwd=os.environ["CELLAR_DATA"], **streams)
+        told = await asyncio.to_thread(self.process.stdout.readline)  # Serving HTTP on 127.0.0.1 port 40053 (...
+        return ("127.0.0.1", int(told.split()[5]))
 
     async def poll(self):
         return 0 if self.process is None else self.process.poll()

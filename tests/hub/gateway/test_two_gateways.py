@@ -12,12 +12,12 @@ import msgspec
 import pytest
 import redis
 from cellar_hub.audit import Keys, verify
-from cellar_hub.gateway.revocations import CHANNEL, LATE, Revocation, Said
+from cellar_hub.gateway.revocations import CHANNEL, LATE, Others, Revocation, Said
 
 from tests.fakes.vllm import FakeVLLM
 from tests.hub.gateway.conftest import Gateway, MakeGateway, chat
 from tests.hub.gateway.process import GatewayProcess, running
-from tests.hub.gateway.test_limits import Redis, a_redis
+from tests.hub.gateway.test_limits import POOL, Redis, a_redis
 from tests.hub.jupyter import Hub
 from tests.hub.postgres import Cluster
 from tests.ui.lab import wait_until
@@ -165,3 +165,28 @@ def test_without_redis_the_hub_is_told_who_did_not_hear_and_what_was_missed_is_a
     wait_until(lambda: revoke(hub, first, user="tina")["unheard"] == 0, "both to hear again")
     second.kill()
     wait_until(lambda: revoke(hub, first, user="tina")["unheard"] == 1, "its place to be seen empty")
+
+
+async def test_whatever_goes_wrong_with_one_revocation_everybody_is_asked_anew_and_the_next_is_heard(
+    a_redis: Redis,
+) -> None:
+    asked_anew, heard = asyncio.Queue[str](), asyncio.Queue[str | None]()
+
+    def hear(said: Revocation) -> None:
+        heard.put_nowait(said.user)
+        if said.user == "ada":
+            raise RuntimeError("of this test")
+
+    def deaf() -> None:
+        asked_anew.put_nowait("everybody")
+
+    others = Others(a_redis.url, POOL, name="gateway-1", secret="s", gateways=2, heard=hear, deaf=deaf)
+    others.start()
+    async with asyncio.timeout(20):
+        for name in ("ada", "ben"):
+            await asked_anew.get()
+            with redis.Redis.from_url(a_redis.url) as other:
+                said = Said("gateway-2", time.time(), Revocation(user=name)).signed("s")
+                other.publish(CHANNEL, msgspec.json.encode(said))
+            assert await heard.get() == name
+    await others.close()

@@ -122,7 +122,10 @@ def test_nobody_asks_without_the_scope_and_nobody_but_an_administrator_touches_o
 
 def test_nobody_but_an_administrator_makes_an_account_that_would_be_an_administrators(site: Site) -> None:
     assert site.ask("DELETE", "/users/admin").status_code == 204, "the settings name them still"
-    new = {"name": "admin", "password": PASSWORD}
+    new, helper = {"name": "admin", "password": PASSWORD}, {"Authorization": "token " + "h" * 32}
+    assert ask(site, "POST", body=new, token="h" * 32).status_code == 403
+    made = httpx.post(f"{site.url}/hub/api/users/admin", headers=helper, timeout=30)
+    assert made.status_code == 201 and not made.json()["admin"], "not before their next log-in"
     assert ask(site, "POST", body=new, token="h" * 32).status_code == 403
     assert ask(site, "POST", body=new).status_code == 201
 
@@ -137,6 +140,34 @@ def test_nobody_locks_themselves_out(site: Site) -> None:
     assert ask(site, "PATCH", "/chief", {"state": "blocked"}, chief).status_code == 400
     assert ask(site, "DELETE", "/chief", None, chief).status_code == 400
     assert ask(site, "GET", "/chief", None, chief).json()["state"] == "allowed"
+
+
+def test_by_no_door_is_the_last_administrator_unmade_and_nobody_else_removes_one(site: Site) -> None:
+    def jupyterhubs(method: str, name: str, body: Any = None, token: str = "c" * 32) -> tuple[int, str]:
+        headers = {"Authorization": f"token {token}"}
+        answer = httpx.request(method, f"{site.url}/hub/api/users/{name}", headers=headers, json=body, timeout=30)
+        return answer.status_code, answer.json().get("message", "") if answer.content else ""
+
+    chief, ann, helper = token_of(site, "chief"), token_of(site, "ann"), "h" * 32
+    others = [user["name"] for user in site.ask("GET", "/users").json() if user["admin"] and user["name"] != "chief"]
+    for name in others:  # of earlier tests, and of the settings
+        assert jupyterhubs("PATCH", name, {"admin": False})[0] == 200
+    last = (409, "chief is the last administrator: make another one first")
+    assert jupyterhubs("PATCH", "chief", {"admin": False}, chief) == last
+    assert jupyterhubs("PATCH", "chief", {"name": "chief", "admin": False}) == last
+    assert jupyterhubs("DELETE", "chief") == last
+    for method, body in (("PATCH", {"admin": False}), ("DELETE", None)):
+        refused = ask(site, method, "/chief", body)
+        assert (refused.status_code, refused.json()["message"]) == last
+        for token in (ann, helper, "x" * 32):
+            assert jupyterhubs(method, "chief", body, token)[0] in (403, 404)
+    assert jupyterhubs("PATCH", "chief", {"admin": True})[0] == 200
+    assert site.ask("GET", "/users/chief").json()["admin"] and log_in(site, "chief", PASSWORD) == 302
+    site.add("second", "--admin")
+    assert jupyterhubs("DELETE", "second", token=helper)[0] == 403, "though there is another one"
+    assert jupyterhubs("PATCH", "chief", {"admin": False}, chief)[0] == 200
+    assert jupyterhubs("PATCH", "chief", {"admin": True})[0] == 200
+    assert jupyterhubs("DELETE", "second") == (204, "")
 
 
 @pytest.mark.parametrize(

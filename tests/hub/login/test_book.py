@@ -126,3 +126,21 @@ def test_where_a_directory_decides_the_hubs_users_are_the_accounts(db: Session) 
     book.block("kim")
     assert not book.is_named("kim")
     assert book.allow("kim") and book.is_named("kim"), "whom an administrator named stays named"
+
+
+def test_the_last_administrator_is_the_only_one_who_may_log_in(db: Session) -> None:
+    for is_local in (True, False):
+        book = book_of(db, is_local)
+        for name in ("chief", "deputy", "ann"):
+            if is_local:
+                db.add(orm.User(name=name, admin=name != "ann"))
+                book.put(name, b"digest")
+        assert not any(map(book.is_last_admin, ("chief", "deputy", "ann")))
+        book.block("deputy")
+        assert [each for each in ("chief", "deputy", "ann", "admin") if book.is_last_admin(each)] == ["chief"]
+        book.allow("deputy")
+    db.query(orm.User).filter_by(name="admin").one().admin = True
+    db.commit()
+    book_of(db).block("deputy")
+    assert book_of(db).is_last_admin("chief"), "whom the settings name, and who has no account here"
+    assert not book_of(db, is_local=False).is_last_admin("chief"), "but may come from a directory"

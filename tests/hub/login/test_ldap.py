@@ -66,9 +66,20 @@ def log_in(site: Site, name: str, password: str, **headers: str) -> tuple[int, s
     return answer.status_code, said(answer.text)
 
 
+def groups_told(site: Site, name: str, count: int) -> list[dict[str, str | int]]:
+    """What the audit says of somebody's groups, by the directory's word, when there is so much of it."""
+    deadline = time.monotonic() + 30
+    while len(found := [each for each in site.events(name) if each.action == "user.groups"]) < count:
+        assert time.monotonic() < deadline, found
+    assert {each.actor for each in found} == {"hub"}
+    return [{how: each.detail[how] for how in ("joined", "left") if how in each.detail} for each in found]
+
+
 def test_members_of_the_group_get_in_and_the_directorys_groups_are_the_hubs(by_search: Site) -> None:
     assert log_in(by_search, "Ann", PASSWORD)[0] == 302
     assert by_search.ask("GET", "/users/ann").json()["groups"] == ["staff"]
+    assert log_in(by_search, "ann", PASSWORD)[0] == 302
+    assert groups_told(by_search, "ann", 1) == [{"joined": "staff"}], "once, when they changed"
     status, text = log_in(by_search, "ben", PASSWORD)
     assert status == 403 and "You may not use this hub" in text
     for name, password in (("ann", "wrong password"), ("ann", ""), ("nobody", PASSWORD), ("*", PASSWORD)):
@@ -101,6 +112,9 @@ def test_a_group_of_names_in_the_directorys_own_spelling_throws_nobody_out(by_se
         assert browser.get("/hub/home").status_code == 200, "looked at again"
         assert time.monotonic() < deadline
     browser.close()
+    slapd.change_members("guests", ldap3.MODIFY_DELETE, "Dee")
+    assert log_in(by_search, "dee", PASSWORD)[0] == 302
+    assert groups_told(by_search, "dee", 2) == [{"joined": "guests"}, {"left": "guests"}]
 
 
 def test_no_other_server_is_told_a_password_wherever_the_directory_refers_to(

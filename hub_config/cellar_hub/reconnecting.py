@@ -15,6 +15,9 @@ Another database in the place of the hub's (a file that was renamed there, a dat
 one whose users have other numbers, while the hub goes by what it remembers of the numbers of before: one user would be
 taken for another. So the hub ends, and whoever watches over it starts it anew with what is there. A file that is gone
 is no reason to end: a hub that starts without one makes an empty one.
+
+A hub that is told to end asks its database about what it tidies up. Where that fails JupyterHub stays, with its signal
+spent: here it ends without having tidied up.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ import threading
 from typing import Any
 
 import psycopg
+from jupyterhub.app import JupyterHub
 from jupyterhub.handlers import BaseHandler
 from sqlalchemy import Connection, event, make_url
 from sqlalchemy.exc import InterfaceError, OperationalError, PendingRollbackError, SQLAlchemyError
@@ -75,6 +79,7 @@ def keep_connected() -> None:
         if not event.contains(Session, name, listener):
             event.listen(Session, name, listener)
     _say_who_is_away()
+    _end_whatever_fails()
 
 
 def _say_who_is_away() -> None:
@@ -101,6 +106,23 @@ def _say_who_is_away() -> None:
     setattr(asked, _GUARDED, True)
     BaseHandler.get_current_user = asked
     BaseHandler._resolve_roles_and_scopes = resolved
+
+
+def _end_whatever_fails() -> None:
+    """Mend `JupyterHub.cleanup`, after which tasks are ended and the process is."""
+    cleanup = JupyterHub.cleanup
+    if getattr(cleanup, _GUARDED, False):
+        return
+
+    @functools.wraps(cleanup)
+    async def cleaned(self: Any) -> None:
+        try:
+            await cleanup(self)
+        except Exception:  # nothing comes after it but the end
+            log.exception("not everything could be tidied up; the hub ends all the same")
+
+    setattr(cleaned, _GUARDED, True)
+    JupyterHub.cleanup = cleaned
 
 
 def note_written(session: Session) -> None:
@@ -159,7 +181,7 @@ def _refuse_another(session: Session) -> None:
 
 @functools.cache
 def _end() -> None:
-    """Once: JupyterHub tells who waits, and asks its database again while it ends, which fails. So not for long."""
+    """Once: JupyterHub tells who waits, and asks its database again while it ends, which fails. And not for long."""
     log.critical("another database is in the place of the hub's: the hub ends, to be started with it")
     by_force = threading.Timer(SECONDS_TO_END, os._exit, [1])
     by_force.daemon = True

@@ -187,11 +187,14 @@ class Hub:
             )
         self._wait_until_up()
 
-    def stop(self) -> None:
+    def stop(self) -> int:
+        """Its exit status."""
+        status = 0
         if self._process is not None:
             self._process.terminate()
-            self._process.wait(20)
+            status = self._process.wait(20)
             self._process = None
+        return status
 
     def close(self) -> None:
         self.stop()

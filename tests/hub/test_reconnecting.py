@@ -120,3 +120,10 @@ def test_while_its_database_is_away_the_hub_says_so_and_calls_no_good_token_bad(
     postgresql.stop()
     postgresql.start()
     assert status(good) == 200, "nobody asked while it was away"
+
+
+def test_a_hub_whose_database_is_away_ends_when_it_is_told_to(hub: jupyter.Hub, postgresql: Cluster) -> None:
+    hub.user("ada")
+    postgresql.stop()
+    assert hub.stop() == 0, "by itself"
+    postgresql.start()

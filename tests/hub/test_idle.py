@@ -4,6 +4,7 @@ with Cellar, and a model that answers for as long as the test wants. No containe
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import secrets
 import sqlite3
@@ -30,6 +31,7 @@ GRACE = 20
 """jupyterhub-singleuser waits up to 15 s before it tries again to report to a hub that was away."""
 TOKEN = "token-of-a-test-0123456789"
 PASSWORD = "a long password"
+USERS = ("seldom", "resting", "computing", "asking")
 QUIET = {"no_track_activity": "1"}
 
 WORKSPACE = """
@@ -45,7 +47,7 @@ main()
 """
 
 CONFIG = """
-import os, sys
+import json, os, sys
 from cellar_hub import configure as ours
 from cellar_hub.settings import HubSettings
 from jupyterhub.spawner import SimpleLocalProcessSpawner
@@ -54,11 +56,14 @@ ours.REPORTS, ours.GRACE, ours.LOOKS = 2, int(os.environ["GRACE"]), 1
 c = get_config()
 ours.configure(c, HubSettings.from_env(os.environ))
 
+PORTS = json.loads(os.environ["PORTS"])
+
 
 class Workspace(SimpleLocalProcessSpawner):
     home_dir_template = os.path.join(os.getcwd(), "home-{username}")
 
     async def start(self):
+        self.port = PORTS[self.user.name]  # one that JupyterHub finds could be another's before the workspace is there
         address, port = await super().start()
         with open(self.home_dir + "/address", "w") as file:
             file.write(f"http://{address}:{port}/user/{self.user.name}")
@@ -103,6 +108,7 @@ class Site:
             "TOKEN": TOKEN,
             "GRACE": str(GRACE),
             "PASSWORD": PASSWORD,
+            "PORTS": json.dumps({user: unused_port() for user in USERS}),
             "CELLAR_DATA": str(folder),
             "CELLAR_IDLE_TIMEOUT": str(IDLE),
             "CELLAR_GATEWAY_TOKEN": "g" * 32,
@@ -225,7 +231,7 @@ def test_who_does_nothing_is_stopped_and_who_computes_or_is_answered_some_time_a
 ) -> None:
     gate = tmp_path / "gate"
     with ThreadPoolExecutor(3) as pool:
-        for client in pool.map(site.start_server, ("resting", "computing", "asking")):
+        for client in pool.map(site.start_server, USERS[1:]):
             client.close()
     site.compute("computing", gate)
     with site.client("asking") as asking:

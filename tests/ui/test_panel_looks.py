@@ -97,7 +97,7 @@ def test_the_receipt_breaks_no_name_beside_an_empty_place(panel: Panel, lab: Lab
     panel.open()
     narrow(panel)
     panel.text.press_sequentially("@weights")
-    panel.composer.get_by_role("option").first.click()
+    panel.composer.get_by_role("option").filter(has_text="weights.bin").click()
     expect(panel.pills).to_have_count(2)
     panel.ask("What is this?")
     panel.expect_state("complete")

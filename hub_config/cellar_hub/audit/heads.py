@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import fcntl
 import logging
 import os
 from collections.abc import Sequence
@@ -71,10 +72,12 @@ class Heads:
             log.error("the heads of the audit cannot be written to %s: %s", self.path, error.strerror)
 
     def _append(self, content: bytes) -> None:
-        """In one write, because several processes may share the file; on a line of its own, also after a power cut."""
+        """On a line of its own, also after a power cut. Several processes may share the file: one that looks while
+        another writes would see half a line, and believe in a power cut."""
         fresh = not self.path.exists()
         descriptor = os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_APPEND, 0o600)
         try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)  # until it is closed
             end = os.fstat(descriptor).st_size
             if end and os.pread(descriptor, 1, end - 1) != b"\n":
                 content = b"\n" + content

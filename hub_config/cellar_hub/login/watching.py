@@ -25,6 +25,7 @@ from tornado.web import RequestHandler
 from cellar_hub.hubapi import TOLD, told_mark
 
 from .attempts import SUCCEEDED, Kind, Outcome
+from .entrance import Login
 
 CHANGING = ("POST", "PUT", "PATCH", "DELETE")
 FAILED = ".failed"
@@ -114,6 +115,8 @@ class Act(NamedTuple):
 def watch(handler: Any) -> None:
     """JupyterHub's `log_function`. Whatever goes wrong with the looking, the request was answered."""
     log_request(handler)
+    if not isinstance(handler.authenticator, Login):
+        return  # a site that replaced ours has no audit of its log-ins either
     try:
         _look(handler)
     except Exception:  # tornado would spoil an answer that is on its way

@@ -165,3 +165,15 @@ async def test_whether_the_models_to_chat_with_are_there_is_no_matter_of_the_oth
             return (await state(panel))["state"] == "down"
 
         await until(down)
+
+
+async def test_who_names_no_model_is_answered_by_the_one_that_is_served_now(
+    model: FakeVLLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = Models(Cellar(base_url=model.url))
+    before = (await models.choose(None)).id
+    model.options.models = ["its-successor"]
+    assert (await models.choose(None)).id == before, "what is known is good enough for some seconds"
+    monkeypatch.setattr("cellar_jupyter.server.models.FRESH", 0.0)
+    assert (await models.choose(None)).id == "its-successor"
+    await models.close()

@@ -131,6 +131,8 @@ class Models:
 
     async def choose(self, name: str | None) -> wire.Model:
         """The model for a turn. Raises `ModelServerDown` (no list) or `ModelNotFound`."""
+        if name is None and time.monotonic() - self._known_at > FRESH:  # another may be served by now
+            await asyncio.wait([self.refresh()], timeout=PATIENCE)
         for attempt in (0, 1):
             wanted = name or self.default()
             found = next((model for model in self.known if model.id == wanted), None)

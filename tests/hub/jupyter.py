@@ -196,6 +196,12 @@ class Hub:
             self._process = None
         return status
 
+    def ended(self) -> int:
+        """The exit status of one that ends by itself."""
+        assert self._process is not None
+        status, self._process = self._process.wait(20), None
+        return status
+
     def close(self) -> None:
         self.stop()
         self._http.close()

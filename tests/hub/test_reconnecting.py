@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import psycopg
 import pytest
 from cellar_hub.reconnecting import database_options, keep_connected
 from jupyterhub import orm
+from sqlalchemy import make_url
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
@@ -104,22 +106,40 @@ def hub(postgresql: Cluster, tmp_path: Path) -> Iterator[jupyter.Hub]:
         yield running
 
 
+def status(hub: jupyter.Hub, token: str) -> int:
+    return httpx.get(f"{hub.api}/user", headers={"authorization": f"token {token}"}, timeout=30).status_code
+
+
+def put_a_copy_in_place(address: str, change: str) -> None:
+    """As a restore does: dropped, made anew, and not the same in all."""
+    name = make_url(address).database
+    address = address.replace("+psycopg", "")
+    with psycopg.connect(address.replace(str(name), "postgres"), autocommit=True) as admin:
+        for step in (
+            f"ALTER DATABASE {name} ALLOW_CONNECTIONS false",
+            f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{name}'",
+            f"CREATE DATABASE {name}_copy TEMPLATE {name}",
+            f"DROP DATABASE {name}",
+        ):
+            admin.execute(step.encode())
+        with psycopg.connect(address + "_copy") as copy:
+            copy.execute(change.encode())
+        admin.execute(f"ALTER DATABASE {name}_copy RENAME TO {name}".encode())
+
+
 def test_while_its_database_is_away_the_hub_says_so_and_calls_no_good_token_bad(
     hub: jupyter.Hub, postgresql: Cluster
 ) -> None:
-    def status(token: str) -> int:
-        return httpx.get(f"{hub.api}/user", headers={"authorization": f"token {token}"}, timeout=30).status_code
-
     good = hub.user("ada")
-    assert (status(good), status("x" * 32)) == (200, 403)
+    assert (status(hub, good), status(hub, "x" * 32)) == (200, 403)
     postgresql.stop()
-    assert [status(good) for _ in range(3)] == [503] * 3
+    assert [status(hub, good) for _ in range(3)] == [503] * 3
     assert httpx.get(f"{hub.url}/hub/health", timeout=30).status_code == 200
     postgresql.start()
-    assert (status(good), status("x" * 32)) == (200, 403)
+    assert (status(hub, good), status(hub, "x" * 32)) == (200, 403)
     postgresql.stop()
     postgresql.start()
-    assert status(good) == 200, "nobody asked while it was away"
+    assert status(hub, good) == 200, "nobody asked while it was away"
 
 
 def test_a_hub_whose_database_is_away_ends_when_it_is_told_to(hub: jupyter.Hub, postgresql: Cluster) -> None:
@@ -127,3 +147,16 @@ def test_a_hub_whose_database_is_away_ends_when_it_is_told_to(hub: jupyter.Hub, 
     postgresql.stop()
     assert hub.stop() == 0, "by itself"
     postgresql.start()
+
+
+def test_a_hub_whose_database_was_dropped_and_restored_ends_and_takes_nobody_for_somebody_else(
+    hub: jupyter.Hub,
+) -> None:
+    token = hub.user("ada")
+    assert status(hub, token) == 200
+    put_a_copy_in_place(hub.database, "UPDATE users SET name = 'ada-of-then' WHERE name = 'ada'")
+    assert status(hub, token) == 503
+    assert hub.ended() == 0, "by itself"
+    assert "another database is in the place of the hub's" in hub.log
+    hub.start()
+    assert hub.ask("GET", "/users/ada-of-then")["name"] == "ada-of-then"

@@ -196,8 +196,9 @@ async def test_models_counts_refusals_and_metrics_are_those_of_the_servers(
     async with writing(client, vllm.model, "seen"):
         await asyncio.to_thread(_who_is_busy, (vllm, plain_vllm))
         (known,) = gateway.house.health.servers.values()
-        await gateway.house.health.look()
-        assert (known.state, known.values["running"]) == ("up", 1), "of both together"
+        async with asyncio.timeout(30):  # a busy server's metrics may come too late for one look
+            while (known.state, known.values.get("running")) != ("up", 1):  # of both together
+                await gateway.house.health.look()
     for server in (vllm, plain_vllm):
         await asyncio.to_thread(server.wait_for, RUNNING, 0, 5)
     await gateway.house.health.look()
@@ -288,10 +289,9 @@ async def test_when_a_server_dies_its_conversations_go_on_at_the_other_one_and_c
                 refused += 1
                 assert "127.0.0.1" not in str(error), "users are not told where model servers are"
                 assert time.monotonic() - cut < 20
-        async with asyncio.timeout(20):
-            while known.workers[workers[home]] or known.state != "up":
+        async with asyncio.timeout(60):
+            while known.workers != {workers[home]: False, workers[1 - home]: True} or known.state != "up":
                 await health.look()
-        assert known.workers == {workers[home]: False, workers[1 - home]: True}
         outcomes = [end.outcome for end in await gateway.ends()]
         assert outcomes == ["interrupted", *["error"] * refused, "length"]
         assert await gateway.left_open() == (0, 0)

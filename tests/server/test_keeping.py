@@ -29,7 +29,6 @@ from cellar_jupyter.server.usage import UsageBook
 
 from tests.fakes.vllm import FakeVLLM
 
-pytestmark = pytest.mark.timeout(60)
 LOG = logging.getLogger(__name__)
 
 

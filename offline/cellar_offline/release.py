@@ -69,17 +69,23 @@ class Root:
         self.site = self.path / "site"
         self.pinned = self.keys / "bundle.pub"
         self.site_key = self.keys / "site"
+        self.lock: tuple[int, ...] = ()
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """One at a time may change it; the lock goes with the process, however that ends. Unusable."""
+        """One at a time may change it; the lock goes with the process, however that ends, and with the programs that
+        were given `lock`: what a killed one has begun may still be at work. Unusable."""
         self.releases.mkdir(parents=True, exist_ok=True)
         with (self.path / ".lock").open("w") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 raise Unusable(f"Another cellar-offline is at work in {self.path}. Wait for its end.") from None
-            yield
+            self.lock = (file.fileno(),)
+            try:
+                yield
+            finally:
+                self.lock = ()
 
     def find(self, id: str) -> Release | None:
         """A loaded release. Unusable when its record is damaged."""

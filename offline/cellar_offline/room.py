@@ -17,8 +17,9 @@ Want = tuple[str, Path, int]
 """What for, a folder on the file system, bytes."""
 
 
-def require(wants: Sequence[Want]) -> None:
-    """Unusable, with what is needed and what is free, for each file system that has too little."""
+def require(wants: Sequence[Want], option: str = "--root") -> None:
+    """Unusable, with what is needed and what is free, for each file system that has too little; `option` chooses
+    another."""
     disks: dict[int, list[Want]] = {}
     for want in wants:
         if want[1].exists():  # Docker's folder may be on another machine's disk, or hidden
@@ -26,7 +27,7 @@ def require(wants: Sequence[Want]) -> None:
     if problems := [words for words in map(short, disks.values()) if words]:
         raise Unusable(
             f"{' '.join(problems)} Nothing was changed. Make room (`remove ID` drops an old release, `docker image "
-            "prune` what nobody uses), or choose another disk by --root."
+            f"prune` what nobody uses), or choose another disk by {option}."
         )
 
 

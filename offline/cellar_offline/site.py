@@ -148,7 +148,9 @@ class Site:
 
     def _run(self, words: Sequence[str], stdin: str = "") -> subprocess.CompletedProcess[str]:
         command = [*compose_program(), "-p", self.name, "--env-file", str(self.env), *words]
-        return subprocess.run(command, input=stdin, capture_output=True, text=True, cwd=self.compose)
+        # It goes on when this program is killed: two of them at once would take each other's containers away.
+        lock = self.root.lock
+        return subprocess.run(command, input=stdin, capture_output=True, text=True, cwd=self.compose, pass_fds=lock)
 
     def require_images(self, release: Release, overlays: Sequence[str]) -> None:
         """Compose would look for an image that is not here in a registry. Unusable, before anything has changed."""

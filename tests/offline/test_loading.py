@@ -17,8 +17,9 @@ from typing import Any
 import pytest
 from cellar_offline import loading, release, room
 from cellar_offline.engine import Engine
-from cellar_offline.manifest import Blob, Chunk, Manifest
+from cellar_offline.manifest import Blob, Chunk, Image, Manifest
 from cellar_offline.media import BadMedia, Media
+from cellar_offline.proving.proof import require_room
 from cellar_offline.release import Root, Unusable
 
 from tests.offline.bundles import FILES, KILLED, Maker, chunks
@@ -187,6 +188,21 @@ def test_a_disk_that_is_too_small_is_named_before_anything_is_written(
     with pytest.raises(Unusable, match=r"too small.*10\.1 KiB.*release's files.*free .*GiB.*Nothing was changed"):
         load(root, medium)
     assert not (root / "current").exists()
+
+
+def test_a_proof_that_would_fill_the_disk_does_not_begin(
+    maker: Maker, medium: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its engine's images lie beside whatever runs on this machine."""
+    layer = hashlib.sha256(b"x" * 2048).hexdigest()
+    config = hashlib.sha256(b"{}").hexdigest()
+    image = Image("a", "dev", f"sha256:{config}", None, config, (layer,))
+    made = maker.make(medium, images={image: {layer: b"x" * 2048, config: b"{}"}})
+    loaded = release.Release(tmp_path, made, "")
+    require_room(loaded, tmp_path)
+    monkeypatch.setattr(room, "SPARE", 1 << 60)
+    with pytest.raises(Unusable, match=r"too small: 4\.0 KiB .* images of the proof.*--work"):
+        require_room(loaded, tmp_path)
 
 
 def test_a_disk_that_is_full_half_way_is_named_and_the_load_goes_on(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +20,7 @@ from cellar_offline.site import Site
 from cellar_offline.target import Target
 
 from tests.offline.bundles import FILES, Maker
+from tests.offline.conftest import OFFLINE
 
 COMPOSE = "hub_config/compose"
 
@@ -110,6 +114,37 @@ def test_a_link_has_the_time_at_which_it_began_to_lead_to_something_else(maker: 
     assert times() == before
     switched(here, first)
     assert [now > then for now, then in zip(times(), before, strict=True)] == [False, True, True]
+
+
+COMPOSING = """
+import sys
+from pathlib import Path
+from cellar_offline import site
+from cellar_offline.engine import Engine
+from cellar_offline.release import Root
+root = Root(Path(sys.argv[1]))
+compose = f"pipe = {sys.argv[2]!r}; open(pipe, 'w').close(); open(pipe).read()"
+site.compose_program = lambda: (sys.executable, "-c", compose)
+with root.locked():
+    site.Site(root, Engine("/none")).run("up")
+"""
+
+
+def test_what_a_killed_program_has_begun_keeps_others_out_until_it_ends(root: Path, tmp_path: Path) -> None:
+    (root / "site" / "compose").mkdir(parents=True)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    env = os.environ | {"PYTHONPATH": str(OFFLINE)}
+    killed = subprocess.Popen([sys.executable, "-c", COMPOSING, root, pipe], env=env)
+    pipe.open().close()  # compose has begun
+    killed.kill()
+    killed.wait()
+    with pytest.raises(Unusable, match="Another cellar-offline is at work"), Root(root).locked():
+        pass
+    pipe.open("w").close()  # and ends
+    while True:
+        with contextlib.suppress(Unusable), Root(root).locked():
+            break
 
 
 def test_a_restore_that_was_killed_comes_to_its_end_first(maker: Maker, root: Path, here: Site) -> None:

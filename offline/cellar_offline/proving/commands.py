@@ -13,7 +13,7 @@ from cellar_offline.doctor import files
 from cellar_offline.engine import Engine
 from cellar_offline.media import Media
 from cellar_offline.proving import remains, report, words
-from cellar_offline.proving.proof import Bring, Wanted, copy_images, prove
+from cellar_offline.proving.proof import Bring, Wanted, copy_images, prove, require_room
 from cellar_offline.release import DEFAULT, Release, Root, Unusable
 
 IDLE = 600  # seconds
@@ -38,7 +38,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(options: argparse.Namespace) -> int:
     root = Root(options.root)
-    bring = _from_media(root, options) if options.media else _from_here(root)
+    bring = _from_media(root, options) if options.media else _from_here(root, options.work)
     folder = options.report or root.path / "proof"
     overlays = None if options.overlays is None else options.overlays.replace(",", " ").split()
     for sign in (signal.SIGTERM, signal.SIGHUP):
@@ -72,8 +72,9 @@ def _from_media(root: Root, options: argparse.Namespace) -> Bring:
     return bring
 
 
-def _from_here(root: Root) -> Bring:
+def _from_here(root: Root, work: Path) -> Bring:
     release = root.require()
+    require_room(release, work)
     found = files(release)
     if found.state == WRONG:  # the report would name a bundle that this is not
         raise Unusable(f"Files of {release.manifest.title}: {found.found}. {found.cure}")

@@ -168,5 +168,6 @@ class Engine:
                 self._process.kill()
                 self._process.wait()
             self._door.close()
+        remains.end_containers(self.folder)  # where the engine did not come to its own end
         for name in ("data", "exec"):
             remains.remove(self.folder / name)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cellar_offline import imagelist
+from cellar_offline import imagelist, room
 from cellar_offline.engine import Engine as Docker
 from cellar_offline.proving import namespaces, report
 from cellar_offline.proving.controls import Round
@@ -125,6 +125,13 @@ def prove_image(release: Release) -> str:
     if not found:
         raise Unsealed("The bundle has no image with a browser for the proof.")
     return found[0]
+
+
+def require_room(release: Release, work: Path) -> None:
+    """Unusable where the images, as a file and unpacked, would fill the disk: a site may run on it."""
+    layers = {name for image in release.manifest.images for name in image.layers}
+    needed = 2 * sum(release.manifest.blob(name).size for name in layers)
+    room.require([("the images of the proof", work, needed)], "--work")
 
 
 def copy_images(release: Release, environment: Mapping[str, str]) -> None:

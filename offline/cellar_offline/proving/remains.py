@@ -50,6 +50,7 @@ def sweep(folder: Path) -> None:
         with contextlib.suppress(BlockingIOError):
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             _end_engine(folder)
+            end_containers(folder)
             remove(folder)
 
 
@@ -70,6 +71,22 @@ def _end_engine(folder: Path) -> None:
             if not _lives(pid):
                 return
             time.sleep(0.1)
+
+
+def end_containers(folder: Path) -> None:
+    """Those of an engine that was killed itself: each has a shim, which knows the engine's socket in `folder`."""
+    mark = os.fsencode(f"{folder}/exec/")
+    parents: dict[int, int] = {}
+    shims = set()
+    for each in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            parents[int(each.name)] = int((each / "stat").read_text().rpartition(")")[2].split()[1])
+            if mark in (each / "cmdline").read_bytes():
+                shims.add(int(each.name))
+    for pid, parent in parents.items():
+        if pid in shims or parent in shims:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 def _lives(pid: int) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from cellar_offline.proving import remains
 
+from tests.ui.lab import wait_until
 from tools import mounts
 
 
@@ -68,6 +69,24 @@ def test_the_next_proof_ends_the_engine_of_one_that_was_killed_and_none_that_is_
             assert first.is_dir() and second != first
     engine.stdout.close()
     assert list(tmp_path.iterdir()) == []
+
+
+SHIM = f"import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', {ENGINE!r}]).pid, flush=True); input()"
+
+
+def test_the_next_proof_ends_the_containers_of_an_engine_that_was_killed_itself(tmp_path: Path) -> None:
+    killed = tmp_path / f"{remains.PREFIX}killed"
+    killed.mkdir()
+    (killed / remains.LOCK).touch()
+    command = [sys.executable, "-c", SHIM, "-address", f"{killed}/exec/containerd/containerd.sock"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as shim:
+        assert shim.stdout is not None
+        container = int(shim.stdout.readline())
+        assert remains._lives(container)
+        remains.sweep(killed)
+        assert shim.wait(10) != 0
+    wait_until(lambda: not remains._lives(container), "the container's end")
+    assert not killed.exists()
 
 
 def test_a_number_that_is_another_programs_by_now_is_left_alone(tmp_path: Path) -> None:

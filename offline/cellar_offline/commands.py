@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cellar_offline import checks, loading, signature, target
 from cellar_offline.doctor import doctor
+from cellar_offline.ending import down
 from cellar_offline.engine import Engine, EngineError
 from cellar_offline.images import kept_tag
 from cellar_offline.manifest import Manifest
@@ -27,6 +28,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         ("preflight", check_machine, "can this machine carry it? Each failure with its cure"),
         ("load", load, "files and images of a bundle onto this machine; the stack that runs goes on"),
         ("up", start, "start the release that was loaded, or go on with it after an upgrade"),
+        ("down", end, "end the stack, workspaces too; users' files, databases and settings stay"),
         ("rollback", rollback, "make the release before the current one current again"),
         ("list", show, "releases that are loaded"),
         ("remove", remove, "an old release, and the names of its images"),
@@ -156,6 +158,14 @@ def start(options: argparse.Namespace) -> int:
         overlays = None if options.overlays is None else options.overlays.replace(",", " ").split()
         base = up(Site(root, Engine()), release, overlays, say)
     print(f"\nCellar Hub is ready: {base}\n")
+    return 0
+
+
+def end(options: argparse.Namespace) -> int:
+    root = Root(options.root)
+    with root.locked():
+        down(Site(root, Engine()))
+    print("Nothing of it runs any more. Users' files, databases and settings are there; `up` goes on with them.")
     return 0
 
 

@@ -15,6 +15,7 @@ import pytest
 from cellar_offline import loading
 from cellar_offline.checks import WELL
 from cellar_offline.doctor import doctor
+from cellar_offline.ending import down
 from cellar_offline.engine import Engine
 from cellar_offline.media import Media
 from cellar_offline.release import Root, Unusable
@@ -129,6 +130,29 @@ def test_up_starts_the_release_and_after_a_load_the_next_one(here: Site, maker: 
     assert here.running().keys() == {"hub", "reader"}
     assert answers(f"{base}hub/login") and not answers(f"{base}other")
     assert here.settings()["TOKEN"] != ""
+
+
+def test_down_ends_the_stack_and_workspaces_and_up_goes_on_with_what_they_kept(
+    here: Site, maker: Maker, image: str
+) -> None:
+    load(here, maker, image, "1")
+    up(here, here.root.require(), None, lambda words: None)
+    ours = ("--label", f"org.cellar.site={here.name}", "--label", "org.cellar.kind=workspace")
+    network, volume = f"{here.name}-ada", f"{here.name}-ada"
+    try:
+        here.engine.ask("network", "create", "--internal", *ours, network)
+        here.engine.ask("volume", "create", *ours, volume)
+        run = ("run", "--detach", *ours, "--network", network, "--volume", f"{volume}:/home")
+        workspace = here.engine.ask(*run, image, "sleep", "infinity").strip()
+        down(here)
+        assert not here.running()
+        assert workspace not in here.engine.ask("ps", "--all", "--quiet", "--no-trunc")
+        assert network not in here.engine.ask("network", "ls")
+        assert volume in here.engine.ask("volume", "ls")
+    finally:
+        here.engine.ask("volume", "rm", volume)
+    base = up(here, here.root.require(), None, lambda words: None)
+    assert page(base) == "1"
 
 
 def test_who_reads_a_file_of_the_release_is_made_anew_when_that_is_another_and_only_then(

@@ -77,6 +77,7 @@ def test_a_question_to_a_conversation_that_a_restart_lost_is_asked_in_a_new_one(
     panel.expect_answer("before")
     lab.restart()
     panel.write("after the restart")
+    expect(panel.button("Send (Enter)")).to_be_enabled(timeout=60_000)  # the page has seen that the server is back
     panel.text.press("Enter")
     expect(panel.composer.get_by_role("alert")).to_contain_text(
         "The server was restarted, and conversations are kept in its memory only.",

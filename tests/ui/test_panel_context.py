@@ -71,7 +71,7 @@ def test_the_selection_goes_along_by_at_after_the_cursor_has_left(panel: Panel, 
     expect(panel.pills.nth(1)).to_be_visible()
     panel.text.click()
     panel.text.press_sequentially("explain @sel")
-    panel.composer.get_by_role("option").filter(has_text="selection").click()
+    panel.composer.get_by_role("option").filter(has_text="Cell 2, lines 1–7").click()
     expect(panel.pills.locator("visible=true").nth(1)).to_be_visible()
     panel.text.press("Enter")
     panel.expect_state("complete")

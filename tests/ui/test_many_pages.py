@@ -17,7 +17,13 @@ PAGES = 8
 
 
 @pytest.mark.timeout(240)  # nine JupyterLabs are opened, one by one: half a minute where nothing else runs
-@pytest.mark.parametrize("seen", [False, True], ids=["hidden tabs", "windows side by side"])
+@pytest.mark.parametrize(
+    "seen",
+    [
+        pytest.param(False, id="hidden tabs", marks=pytest.mark.long),  # near a minute; they want less of the browser
+        pytest.param(True, id="windows side by side"),
+    ],
+)
 def test_eight_pages_with_running_turns_let_a_ninth_save_its_notebook(
     new_page: NewPage, lab: Lab, model: FakeVLLM, seen: bool
 ) -> None:

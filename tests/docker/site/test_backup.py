@@ -271,7 +271,8 @@ def test_over_a_site_that_went_on_what_is_lost_is_told(kept: Keeping, ada: Perso
     assert "whole but for what was lost" in site.command("audit", "verify"), "and the chain goes on"
 
 
-@pytest.mark.parametrize("moment", [pytest.param("machine.tar", marks=again), "exchanged"])
+@again
+@pytest.mark.parametrize("moment", ["machine.tar", "exchanged"])
 def test_killed_in_the_midst_nothing_is_half_restored_and_what_was_there_comes_back(
     kept: Keeping, ada: Person, before: Path, moment: str
 ) -> None:

@@ -180,7 +180,7 @@ def test_stop_in_the_panel_frees_vllm(site: Installation, ada: Person, vllm: VLL
     expect(ada.panel.last_turn).to_have_attribute("data-state", "stopped")
 
 
-@pytest.mark.long  # two minutes, most of them vLLM's start; tests/vllm/contract/test_gateway.py kills one without Docker
+@pytest.mark.long  # two minutes, most of it the start of vLLM; tests/vllm/contract/test_gateway.py kills one, too
 def test_an_engine_that_dies_is_said_and_after_its_restart_the_question_is_answered(
     site: Installation, ada: Person, vllm: VLLM
 ) -> None:

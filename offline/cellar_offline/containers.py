@@ -13,13 +13,15 @@ from cellar_offline.engine import Engine
 
 @dataclass(frozen=True)
 class Container:
-    """One that runs, or is started again and again.
+    """One that runs, or is started again and again, of the image with the id `image`, which it was given as `named`.
 
     `started` is in seconds since 1970; `health` what its check says, "starting", "healthy" or "unhealthy", "" where it
     has none; `binds` are files and folders of the machine that it sees, as the compose files name them.
     """
 
     id: str
+    image: str
+    named: str
     restarts: int
     started: float
     health: str
@@ -45,6 +47,8 @@ def of_project(engine: Engine, project: str) -> dict[str, Container]:
     return {
         each["Config"]["Labels"]["com.docker.compose.service"]: Container(
             each["Id"],
+            each["Image"],
+            each["Config"]["Image"],
             each["RestartCount"],
             _seconds(each["State"]["StartedAt"]),
             (each["State"].get("Health") or {}).get("Status", ""),

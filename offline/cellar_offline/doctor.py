@@ -74,6 +74,12 @@ def _stack(root: Root, engine: Engine, release: Release) -> Iterator[Check]:
     good = answers(f"{base}hub/login")
     cure = f"{site.compose}/cellar-hub check says more; `up` starts what does not run."
     yield Check("stack", WELL if good else WRONG, f"{len(running)} services run; {base} answers: {good}", cure)
+    if site.started() != release.id:
+        return
+    wanted = {image.reference: image.id for image in release.manifest.images}
+    behind = sorted(name for name, each in running.items() if wanted.get(each.named, each.image) != each.image)
+    if behind:
+        yield Check("services", WRONG, f"of another release: {', '.join(behind)}", "`up` did not come to its end: up")
     for image in release.manifest.images:
         found = engine.id_of(image.reference)
         if found != image.id:

@@ -101,7 +101,7 @@ def disks(root: Root, manifest: Manifest, media: Media, engine: Engine) -> Itera
         words = ", ".join(f"{size(count)} needed in {folder}" for _, folder, count in wants)
         yield Check("disk", WELL, words)
     except Unusable as error:
-        yield Check("disk", WRONG, str(error), "A larger disk; Docker's folder moves by data-root in daemon.json.")
+        yield Check("disk", WRONG, str(error), "Or a larger disk.")
 
 
 def ports(here: site.Site, engine: bool) -> Iterator[Check]:

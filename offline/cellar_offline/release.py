@@ -80,7 +80,9 @@ class Root:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
-                raise Unusable(f"Another cellar-offline is at work in {self.path}. Wait for its end.") from None
+                raise Unusable(
+                    f"Another cellar-offline is at work in {self.path}, or what a killed one began. Wait for its end."
+                ) from None
             self.lock = (file.fileno(),)
             try:
                 yield

@@ -13,13 +13,13 @@ from cellar_offline.progress import size
 from cellar_offline.release import Unusable
 
 SPARE = 256 << 20  # bytes that stay free beside what is needed
+CHOSEN = "--root, Docker's own by data-root in /etc/docker/daemon.json"
 Want = tuple[str, Path, int]
 """What for, a folder on the file system, bytes."""
 
 
-def require(wants: Sequence[Want], option: str = "--root") -> None:
-    """Unusable, with what is needed and what is free, for each file system that has too little; `option` chooses
-    another."""
+def require(wants: Sequence[Want], chosen: str = CHOSEN) -> None:
+    """Unusable, with what is needed and what is free, for each file system that has too little; `chosen`: by what."""
     disks: dict[int, list[Want]] = {}
     for want in wants:
         if want[1].exists():  # Docker's folder may be on another machine's disk, or hidden
@@ -27,7 +27,7 @@ def require(wants: Sequence[Want], option: str = "--root") -> None:
     if problems := [words for words in map(short, disks.values()) if words]:
         raise Unusable(
             f"{' '.join(problems)} Nothing was changed. Make room (`remove ID` drops an old release, `docker image "
-            f"prune` what nobody uses), or choose another disk by {option}."
+            f"prune` what nobody uses), or choose another disk by {chosen}."
         )
 
 

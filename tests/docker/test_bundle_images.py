@@ -6,16 +6,18 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import docker
 import pytest
-from cellar_offline import loading
+from cellar_offline import loading, room
 from cellar_offline.engine import Engine, chains
 from cellar_offline.images import kept_tag
 from cellar_offline.manifest import Image, Manifest
@@ -23,6 +25,7 @@ from cellar_offline.media import BadMedia, Media
 from cellar_offline.release import Release, Root, Unusable
 from cellar_offline.site import Site
 
+from tests.docker.engine import wait_for
 from tests.offline.bundles import FILES, KILLED, Maker, chunks
 from tests.offline.conftest import OFFLINE
 
@@ -178,6 +181,61 @@ def test_a_load_that_was_killed_within_an_image_goes_on_with_it(
         assert not (root / "current").exists()
     assert load(root, medium).id == made.id
     assert {first.id, second.id} <= Engine().images().keys()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """An engine of its own on a disk of 24 MiB, which is asked from now on; call it with another size."""
+    daemon = shutil.which("dockerd", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounting = ["mount", "-t", "tmpfs", "-o", "size=24m", "none", disk]
+    if daemon is None or subprocess.run(mounting, capture_output=True).returncode != 0:
+        pytest.skip("no engine of its own, or no file system, can be had here")
+    with tempfile.TemporaryDirectory() as folder:  # the path of a socket may have 107 bytes
+        monkeypatch.setenv("DOCKER_HOST", f"unix://{folder}/sock")
+        options = ("--data-root", disk, "--exec-root", f"{folder}/exec", "--pidfile", f"{folder}/pid")
+        options = (
+            *options,
+            "--bridge=none",
+            "--iptables=false",
+            "--ip-forward=false",
+            "--config-file",
+            f"{folder}/json",
+        )
+        Path(folder, "json").write_text("{}")
+        process = subprocess.Popen([daemon, "--host", f"unix://{folder}/sock", *options], stderr=subprocess.DEVNULL)
+        try:
+            wait_for(lambda: subprocess.run(["docker", "version"], capture_output=True).returncode == 0, 60)
+            yield lambda size: subprocess.run(["mount", "-o", f"remount,size={size}", disk], check=True)
+        finally:
+            process.terminate()
+            process.wait()
+            subprocess.run(["umount", "-l", disk], check=True)
+
+
+def test_dockers_own_disk_that_is_full_half_way_is_named_and_the_load_goes_on(
+    small_disk: Callable[[str], None], maker: Maker, medium: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first image fits, twice; the second one does once."""
+    monkeypatch.setattr(room, "SPARE", -1 << 40)
+    made: Images = {}
+    for name, mib in (("one", 2), ("two", 14)):
+        layer = tar(**{name: os.urandom(mib << 20)})
+        diff = hashlib.sha256(layer).hexdigest()
+        facts = {"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": [f"sha256:{diff}"]}}
+        text = json.dumps(facts).encode()
+        config = hashlib.sha256(text).hexdigest()
+        made[Image(name, "dev", f"sha256:{config}", None, config, (diff,))] = {diff: layer, config: text}
+    first, second = made
+    wanted = maker.make(medium, images=made, chunk_size=1 << 20)
+    with pytest.raises(Unusable, match=r"The disk is full, at two:dev.*no space left on device.*goes on from here"):
+        load(root, medium)
+    assert Engine().images().keys() == {first.id}
+    assert not (root / "current").exists()
+    small_disk("64m")
+    assert load(root, medium).id == wanted.id
+    assert Engine().images().keys() == {first.id, second.id}
 
 
 def test_a_damaged_layer_ends_the_load_and_leaves_no_image(

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import socket
 import stat
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import docker
 import pytest
 from cellar_offline import loading
-from cellar_offline.checks import WELL
+from cellar_offline.checks import WELL, WRONG
 from cellar_offline.doctor import doctor
 from cellar_offline.ending import down
 from cellar_offline.engine import Engine
+from cellar_offline.manifest import Image
 from cellar_offline.media import Media
 from cellar_offline.release import Root, Unusable
 from cellar_offline.site import Site
 from cellar_offline.starting import answers, up
 
+from tests.docker.engine import wait_for
 from tests.offline.bundles import FILES, Maker
 
 HERE = "hub_config/compose"
@@ -95,13 +98,13 @@ def here(tmp_path: Path) -> Iterator[Site]:
         assert done.returncode == 0, done.stderr
 
 
-def load(site: Site, maker: Maker, image: str, release: str, read: str = "") -> None:
+def load(site: Site, maker: Maker, image: str, release: str, read: str = "", brought: Sequence[Image] = ()) -> None:
     """`read`: what is in a file that one of the services reads."""
     medium = site.root.path.parent / release
     medium.mkdir()
     compose = COMPOSE.format(image=image, release=release, hub=json.dumps(HUB))
     files = {**FILES, f"{HERE}/docker-compose.yml": compose.encode(), f"{HERE}/read.txt": read.encode()}
-    maker.make(medium, files, version=release)
+    maker.make(medium, files, version=release, there=brought, chunk_size=1 << 20)
     media = Media([medium])
     with site.root.locked():
         loading.load(site.root, media, media.manifest(), loading.Signed("", ""), site.engine, lambda words: None)
@@ -153,6 +156,34 @@ def test_down_ends_the_stack_and_workspaces_and_up_goes_on_with_what_they_kept(
         here.engine.ask("volume", "rm", volume)
     base = up(here, here.root.require(), None, lambda words: None)
     assert page(base) == "1"
+
+
+def test_doctor_names_services_that_a_killed_up_has_left_on_the_release_before(
+    client: docker.APIClient, here: Site, maker: Maker, image: str
+) -> None:
+    def as_it_is() -> Image:
+        id = here.engine.id_of(image)
+        name, _, tag = image.partition(":")
+        return Image(name, tag, id, None, id.partition(":")[2], here.engine.images()[id])
+
+    def found() -> dict[str, str]:
+        return {each.what: each.state for each in doctor(here.root, here.engine)}
+
+    old = as_it_is()
+    load(here, maker, image, "1", brought=[old])
+    up(here, here.root.require(), None, lambda words: None)
+    assert WRONG not in found().values()
+    client.build(fileobj=io.BytesIO(f"FROM {image}\nLABEL next=1\n".encode()), tag=image, rm=True, quiet=True)
+    wait_for(lambda: here.engine.id_of(image) != old.id, 60)
+    new = as_it_is()
+    here.engine.tag(old.id, image)
+    load(here, maker, image, "2", brought=[new])
+    release = here.root.require()
+    here.switch(release, [])
+    here.tag_images(release)
+    assert found()["services"] == WRONG
+    up(here, release, None, lambda words: None)
+    assert WRONG not in found().values()
 
 
 def test_who_reads_a_file_of_the_release_is_made_anew_when_that_is_another_and_only_then(

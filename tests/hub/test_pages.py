@@ -44,7 +44,7 @@ def test_what_a_start_says_is_there_in_korean(said: str) -> None:
 def test_a_text_with_something_filled_in_keeps_it() -> None:
     said = "Your workspace ended while it started (exit code 137). It needed more memory than it may have."
     assert in_language(said, "ko") == (
-        "작업 공간이 시작하는 중에 끝났습니다(종료 코드 137). 허용된 것보다 많은 메모리가 필요했습니다."
+        "작업 공간이 시작하는 중에 종료되었습니다(종료 코드 137). 허용된 것보다 많은 메모리가 필요했습니다."
     )
     assert in_language("The workspace profile '$& {size}' is not offered to you.", "en") is not None
     assert in_language("Something nobody says", "ko") is None

@@ -116,12 +116,13 @@ def test_who_signs_up_waits_is_approved_and_gets_in(
     page.locator("#signup_submit").click()
     expect(page.locator("#signup-done")).to_be_visible()
     admin.open("users")
-    admin.page.get_by_role("link", name="1 people have signed up and wait for your approval").click()
+    admin.page.get_by_role("link", name="Sign-ups waiting for your approval: 1").click()
     row = admin.page.locator("tbody tr", has_text="nari")
     expect(row).to_contain_text("Biology, <b>room 12</b>")
-    row.get_by_role("link", name="nari").click()
-    admin.page.get_by_role("button", name="Approve").click()
+    row.get_by_role("button", name="Approve").click()
     assert admin.flash() == "nari may log in."
+    expect(admin.page).to_have_url(f"{site.console}/users?state=waiting")
+    expect(admin.page.get_by_text("No users found.")).to_be_visible()
     page.goto(f"{site.public}/hub/login?next=/services/console/")
     page.locator("#username_input").fill("nari")
     page.locator("input[name=password]").first.fill(PASSWORD)
@@ -133,10 +134,10 @@ def test_a_group_is_made_given_a_model_and_members_and_an_announcement_goes_up(a
     page = admin.page
     admin.open("groups")
     page.get_by_label("New group").fill("chemistry")
-    page.get_by_role("button", name="Make it").click()
+    page.get_by_role("button", name="Make a group").click()
     page.get_by_label("Add people").fill("ann lee")
     page.get_by_role("button", name="Add", exact=True).click()
-    assert admin.flash() == "2 people are in the group now."
+    assert admin.flash() == "Added to the group: 2"
     models = page.get_by_role("group", name="Models")
     models.get_by_text("Only these").click()
     models.get_by_placeholder("others, with spaces between").fill("coder-large")
@@ -150,7 +151,7 @@ def test_a_group_is_made_given_a_model_and_members_and_an_announcement_goes_up(a
     admin.flash()
     admin.open("announcements")
     row = page.locator("tbody tr", has_text="The large model moves on Friday.")
-    expect(row).to_contain_text("is shown")
+    expect(row).to_contain_text("shown now")
     row.get_by_role("button", name="Take down").click()
     admin.confirm()
     admin.flash()
@@ -201,10 +202,21 @@ def test_the_pages_work_without_javascript(site: ConsoleSite, browser: Browser, 
     page = contexts[-1].new_page()
     page.goto(f"{desk.site.console}/groups")
     page.get_by_label("New group").fill("plain")
-    page.get_by_role("button", name="Make it").click()
+    page.get_by_role("button", name="Make a group").click()
     expect(page.get_by_role("status")).to_have_text("The group plain is there now.")
     page.get_by_role("button", name="Remove this group").click()
     expect(page.get_by_role("status")).to_have_text("The group plain is gone.")
+
+
+def test_the_hubs_own_pages_follow_the_language_that_was_chosen(
+    site: ConsoleSite, browser: Browser, contexts: list[BrowserContext]
+) -> None:
+    contexts.append(browser.new_context(locale="en-US"))
+    page = Desk(site, contexts[-1], "ann").page
+    page.get_by_role("button", name="한국어").click()
+    expect(page.get_by_role("heading", name="내 페이지")).to_be_visible()
+    page.get_by_role("link", name="내 작업 공간").click()
+    expect(page.locator("#start")).to_have_text("내 작업 공간 시작")
 
 
 def test_a_user_sees_what_is_theirs(site: ConsoleSite, browser: Browser, contexts: list[BrowserContext]) -> None:
@@ -214,7 +226,7 @@ def test_a_user_sees_what_is_theirs(site: ConsoleSite, browser: Browser, context
     expect(desk.page.get_by_role("navigation", name="Pages").get_by_role("link")).to_have_count(1)
     desk.page.get_by_role("button", name="Revoke").first.click()
     desk.confirm()
-    assert desk.flash() == "The token works no longer."
+    assert desk.flash() == "The token is revoked."
     assert desk.complaints == []
 
 

@@ -271,7 +271,7 @@ def test_an_administrators_errands_are_done_by_keyboard_alone(
     page, keys = admin.page, Keys(admin.page)
     # approve
     admin.open("overview")
-    keys.press("link", "2 people have signed up and wait for your approval")
+    keys.press("link", "Sign-ups waiting for your approval: 2")
     keys.press("link", "nari")
     keys.press("button", "Approve")
     assert admin.flash() == "nari may log in."

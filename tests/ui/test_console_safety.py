@@ -141,7 +141,7 @@ def test_of_two_administrators_the_second_sees_what_the_first_did_and_loses_noth
     first, second = visit("admin"), visit("beth")
     page, other = second.page, first.page
     features = page.get_by_role("group", name="Features of the panel")
-    reason = features.get_by_label("Reason that its users read").first
+    reason = features.get_by_label("Reason shown to users").first
 
     def meanwhile(tokens: str) -> None:
         first.open("policy/default")
@@ -160,7 +160,7 @@ def test_of_two_administrators_the_second_sees_what_the_first_did_and_loses_noth
     meanwhile("2,000,000")
     expect(page.get_by_label("Requests a minute")).to_have_value("77")
     expect(reason).to_have_value("soon")
-    expect(page.get_by_label("Tokens a month")).to_have_value("2000000")
+    expect(page.get_by_label("Tokens a month")).to_have_value("2,000,000")
     assert "requests_per_minute" not in furnished.policy.read_text()
     page.get_by_role("button", name="Save").click()
     second.flash()

@@ -43,7 +43,7 @@ class AnnouncementsPage(PolicyPage):
         if not await self.save(text, self.field("based_on"), f"announcements.{wanted.id}", said([wanted])):
             return await self._show(typed)
         gone = isinstance(wanted, RemoveAnnouncement)
-        return self.done("announcements", "It is taken down." if gone else "It is up as its times say.")
+        return self.done("announcements", "It is taken down." if gone else "Saved. It is shown at the times you gave.")
 
     async def again(self, *path: str) -> None:
         await self._show(self._sent())
@@ -102,7 +102,6 @@ class AnnouncementsPage(PolicyPage):
             "announcements.html",
             rows=rows,
             typed=typed or _typed(edited),
-            levels=LEVELS,
             longest=LONGEST,
             based_on=self.based_on(revision),
             locked=await self.locked(),

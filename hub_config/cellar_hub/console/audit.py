@@ -20,6 +20,7 @@ from .usage import PRESETS, preset_days
 
 ROWS = 50
 FIELDS = ("user", "model", "subject", "request_id", "action", "outcome")
+TIMES = ("since", "until")
 OUTCOMES = (*get_args(Outcome), OPEN)
 
 
@@ -58,7 +59,7 @@ class AuditPage(Page):
         search = search_of(self)
         after = text_to_place(self.field("after", 500))
         found: Looked = await self.desk.read(lambda conn: look_through(conn, search, after=after, limit=ROWS))
-        asked = {name: self.field(name) for name in (*FIELDS, "since", "until", "kind") if self.field(name)}
+        asked = {name: self.field(name) for name in (*FIELDS, *TIMES, "kind") if self.field(name)}
         self.show(
             "audit.html",
             entries=found.entries,
@@ -69,6 +70,8 @@ class AuditPage(Page):
             asked=asked,
             query=urlencode(asked),
             presets=self._presets(asked),
+            timeless=urlencode({name: value for name, value in asked.items() if name not in TIMES}),
+            only_events=search.events_only or bool(search.subject or search.action),
             after=place_to_text(found.go_on) if found.go_on is not None else "",
             is_first=after is None,
             verified=self.desk.verifier.last,
@@ -83,7 +86,7 @@ class AuditPage(Page):
             wanted = {"since": f"{first}T00:00"}
             if last < today:
                 wanted["until"] = f"{last + timedelta(days=1)}T00:00"
-            times = {name: asked[name] for name in ("since", "until") if name in asked}
+            times = {name: asked[name] for name in TIMES if name in asked}
             rest = {name: value for name, value in asked.items() if name not in times}
             found.append((text, urlencode(rest | wanted), times == wanted))
         return found

@@ -112,7 +112,7 @@ class GroupPage(PolicyPage):
             for user in users:
                 await deeds.enter_async_context(self.desk.watching(self.name, "group.join", user, {"group": name}))
             await self.ask_hub("POST", group_path(name, "users"), {"users": users})
-        self.done(group_path(name)[1:], "{n} people are in the group now.", n=len(users))
+        self.done(group_path(name)[1:], "Added to the group: {n}", n=len(users))
 
     async def _remove(self, name: str) -> None:
         """The group at the hub, and its table of the policy: one that stayed would count again for a new one."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from cellar_hub.audit.entries import Entry, Search, look_through
 from cellar_hub.usage.report import Span, Sum, usage_by, usage_total, users_count
 
 from .charts import Bar
@@ -17,6 +18,8 @@ from .words import Words
 
 DAYS = 30
 MOST_USERS = 8
+BACKUPS = Search(subject="", action="site.backup")  # few events are about nobody: their index is short
+MOST_LOOKED = 1000
 
 
 class StartPage(Page):
@@ -36,15 +39,16 @@ class OverviewPage(Page):
         month = Span(first=today - timedelta(days=DAYS - 1), last=today)
         day = Span(first=today, last=today)
 
-        def look(conn: Connection) -> tuple[list[Sum], list[Sum], Sum, int]:
+        def look(conn: Connection) -> tuple[list[Sum], list[Sum], Sum, int, list[Entry]]:
             return (
                 usage_by(conn, ["day"], month),
                 usage_by(conn, ["user"], day, largest_first=True, limit=MOST_USERS),
                 usage_total(conn, day),
                 users_count(conn, day),
+                look_through(conn, BACKUPS, limit=1, most=MOST_LOOKED).entries,
             )
 
-        by_day, by_user, total, users = await self.desk.read(look)
+        by_day, by_user, total, users, backups = await self.desk.read(look)
         signups = await self.ask_hub("GET", "/cellar/accounts", state="waiting", limit=1)
         self.show(
             "overview.html",
@@ -54,6 +58,7 @@ class OverviewPage(Page):
             total=total,
             users_today=users,
             signups=signups["total"],
+            backup=backups[0].row if backups else None,
         )
 
 

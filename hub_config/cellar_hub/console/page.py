@@ -189,8 +189,8 @@ class Page(HubOAuthenticated, RequestHandler):  # type: ignore[misc]  # jupyterh
         if not heard:
             self.doubt = self.words("the gateway was not told, and may believe them for 30 seconds more")
         if len(tokens) == 1:
-            return "The token works no longer.", {}
-        return "{n} tokens work no longer.", {"n": str(len(tokens))}
+            return "The token is revoked.", {}
+        return "{n} tokens are revoked.", {"n": str(len(tokens))}
 
     # -- what they sent ---------------------------------------------------------------------------------------------
 

@@ -64,7 +64,7 @@ def form_of(table: Mapping[str, Any]) -> RulesForm:
     features = table.get("features", {})
     return RulesForm(
         lists={name: list(table[name]) if name in table else None for name in LISTS},
-        numbers={name: str(table[name]) if name in table else "" for name in NUMBERS},
+        numbers={name: f"{table[name]:,}" if name in table else "" for name in NUMBERS},
         tools="" if "tools" not in table else "on" if table["tools"] else "off",
         cache_salt=str(table.get("cache_salt", "")),
         features={

@@ -49,6 +49,7 @@ FIELD_NAMES = {
 }
 """Of fields of forms into which people type or in which they choose."""
 FAILED = ".failed"
+DIGESTS = ("sha256", "sha256_before")
 CHANGE = "change_"
 """How the audit's details of a changed policy are called, with a number behind."""
 TERMS: Mapping[str, tuple[str, ...]] = {
@@ -156,17 +157,18 @@ def deed(words: Words, action: str) -> str:
 
 
 def details(words: Words, said: Mapping[str, str | int]) -> list[tuple[str, str]]:
-    """What an event says beside its name, for a reader; nothing of what is empty."""
+    """What an event says beside its name, for a reader: nothing of what is empty or tells them nothing, and of a digest
+    its beginning. Files have all of it."""
     found = []
     for key, value in said.items():
         if key.startswith(CHANGE):
             found.append((words.term("detail", "change"), _change(str(value))))
-        elif value != "":
+        elif value != "" and not (key == "report" or (key == "count" and value == 1)):
             kind = "reason" if key == "reason" else "said"
             said_so = words.term(kind, str(value))
             if key in ("reason", "done"):
                 said_so = ", ".join(map(words.phrase, said_so.split(", ")))
-            found.append((words.term("detail", key), said_so))
+            found.append((words.term("detail", key), f"{said_so[:12]}…" if key in DIGESTS else said_so))
     return found
 
 

@@ -210,6 +210,8 @@ class UserPage(PolicyPage):
             self.told = self.words(message, name=name, **names)
             return await self._show(name)
         where = "users" if action == "remove" else user_path(name)[1:]
+        if self.field("from") in LISTED:  # the list in which its button stood
+            where = f"users?state={self.field('from')}"
         return self.done(where, message, **{"name": name, **names})
 
     async def again(self, *path: str) -> None:
@@ -261,7 +263,7 @@ class UserPage(PolicyPage):
     async def _demote(self, name: str) -> tuple[str, dict[str, str]]:
         """The hub refuses it of the last one."""
         if name == self.name:
-            raise Unusable(self.words("another administrator has to take these rights from you"))
+            raise Unusable(self.words("another administrator has to remove your rights"))
         self._said(await self._people(lambda people: people.demote(name)))
         return "{name} is an administrator no longer.", {}
 

@@ -66,7 +66,7 @@ class Words:
         for bound, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e4, "k")):
             if abs(value) >= bound:
                 size = value / (1e3 if unit == "k" else bound)
-                return f"{size:.0f}{unit}" if size >= 99.5 else f"{size:.1f}{unit}"
+                return (f"{size:.0f}" if size >= 99.5 else f"{size:.1f}".removesuffix(".0")) + unit
         return f"{value:,.0f}"
 
     def percent(self, share: float | None) -> str:

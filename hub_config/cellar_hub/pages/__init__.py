@@ -2,8 +2,9 @@
 
 JupyterHub's templates know one language. They stay as they are; `templates/page.html` goes around all of them and
 replaces whole texts by those of a catalogue, in the browser, also what comes later: the steps of a start, and why it
-failed. The language is the first of the browser's that is one of ours. A text that the catalogue does not have stays as
-it is; what users, profiles and containers are called is never looked at twice, because only whole texts count.
+failed. The language is the one that was chosen on the console's pages in this browser, else the first of the browser's
+that is one of ours. A text that the catalogue does not have stays as it is; what users, profiles and containers are
+called is never looked at twice, because only whole texts count.
 
 Design note. Templates of our own in two languages would be copies of JupyterHub's, to be compared with each of its
 releases; and a start's steps are told by the spawner to every page alike, whoever looks.

@@ -32,7 +32,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     command.add_argument("--overlays", metavar="NAMES", help="compose overlays, instead of the bundle's own")
     about = "for proof.json, its signature and PROOF.md (proof, in --root)"
     command.add_argument("--report", type=Path, metavar="FOLDER", help=about)
-    about = "where the proof's engine keeps its images until it ends; twice the bundle's size (/var/tmp)"
+    about = "where the proof's engine keeps its images until it ends; twice the images' size (/var/tmp)"
     command.add_argument("--work", type=Path, default=Path("/var/tmp"), metavar="FOLDER", help=about)
 
 

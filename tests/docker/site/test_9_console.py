@@ -84,7 +84,7 @@ def test_who_is_blocked_loses_workspace_and_tokens_at_once(
     gus.log_in()
     gus.press_submit()
     expect(gus.page.locator("#username_input")).to_be_visible()
-    admin.page.get_by_role("button", name="Let log in again").click()
+    admin.page.get_by_role("button", name="Unblock").click()
     expect(admin.page.get_by_role("status")).to_have_text("gus may log in again.")
 
 
@@ -102,7 +102,7 @@ def test_what_was_done_is_in_the_audit_which_is_whole(site: Installation, admin:
 def test_a_user_finds_her_own_page_from_the_hubs(site: Installation, ada: Person) -> None:
     page = ada.context.new_page()
     page.goto(f"{site.url}/hub/home")
-    page.get_by_role("link", name="My usage").click()
+    page.get_by_role("link", name="My page").click()
     expect(page.get_by_role("heading", name="My page")).to_be_visible()
     expect(page.get_by_text(re.compile("tokens, without a limit")).first).to_be_visible()
     page.goto(f"{site.url}/services/console/users/ben")

@@ -22,6 +22,7 @@ from typing import Any
 import httpx
 import pytest
 from cellar_hub.audit import Event
+from cellar_hub.backup.renewal import note_backup
 from cellar_hub.doctor import versions
 from cellar_hub.spawner.names import OWNER
 from cellar_hub.store import Store
@@ -128,7 +129,7 @@ def test_the_doctor_finds_it_and_its_release(site: ConsoleSite) -> None:
 
 
 def test_the_hubs_own_pages_lead_there(site: ConsoleSite, admin: httpx.Client, ann: httpx.Client) -> None:
-    for browser, words in ((admin, "Console"), (ann, "My usage")):
+    for browser, words in ((admin, "Console"), (ann, "My page")):
         home = browser.get("/hub/home").text
         link = home.rpartition(f">{words}</a>")[0].rpartition('href="')[2].partition('"')[0]
         assert link == "/services/console/" and browser.get(link).status_code == 200
@@ -244,7 +245,7 @@ def test_what_people_write_is_shown_and_never_obeyed(site: ConsoleSite, admin: h
         level="warning",
         audience="users",
     )
-    assert "It is up as its times say." in said.text
+    assert "Saved. It is shown at the times you gave." in said.text
     spend(site, evil, 10)
     until(lambda: "&lt;script&gt;" in page(admin, "announcements"), "the announcement to be listed")
     searched = ("users", "audit?user=" + evil, "usage?user=" + evil, f"users?q={evil}")
@@ -266,7 +267,7 @@ def test_what_a_spreadsheet_would_take_for_a_formula_is_text_in_the_file(
 
 def test_the_audit_is_searched_and_taken_away_and_that_is_in_it(site: ConsoleSite, admin: httpx.Client) -> None:
     assert "user.add" in page(admin, "audit?kind=events&subject=ann")
-    assert "Nothing is found." in page(admin, "audit?user=nobody-of-that-name")
+    assert "Nothing found." in page(admin, "audit?user=nobody-of-that-name")
     lines = admin.get("/services/console/audit/export?kind=events&subject=ann&form=jsonl").text.splitlines()
     assert any('"user.add"' in line for line in lines)
     assert deeds(site, "audit.export")[-1].detail["subject"] == "ann"
@@ -290,6 +291,16 @@ def test_the_audit_is_verified_from_its_page_and_a_row_that_was_changed_is_named
         database.execute(change, (record, seq))
     database.close()
     assert deeds(site, "audit.verify")[-1].actor == "admin"
+
+
+def test_the_overview_says_who_began_the_last_backup_and_when(site: ConsoleSite, admin: httpx.Client) -> None:
+    assert "No backup is in the audit yet" in page(admin, "overview")
+    note_backup(site.env | site.books | {"CELLAR_OPERATOR": "kim"}, of="everything")
+    said = page(admin, "overview").partition("Last backup begun")[2].partition("</p>")[0]
+    assert "just now" in said and "(kim (command line))" in said
+    assert "site.backup" in page(
+        admin, said.partition('href="/services/console/')[2].partition('"')[0].replace("&amp;", "&")
+    )
 
 
 def test_pages_of_the_audit_follow_each_other_without_a_gap(site: ConsoleSite, admin: httpx.Client) -> None:
@@ -408,7 +419,7 @@ def test_a_workspace_is_started_and_stopped_by_its_user_and_by_an_administrator(
     until(lambda: "Stop the workspace" in page(admin, "users/ann"), "the admin to see it")
     assert "ann" in page(admin, "users?state=running")
     assert "is stopping" in site.form(admin, "users/ann", action="stop").text
-    until(lambda: "does not run" in page(ann, "me"), "the workspace to be gone")
+    until(lambda: "not running" in page(ann, "me"), "the workspace to be gone")
     done = {(each.actor, each.action) for each in site.events("ann") if each.action.startswith("workspace.")}
     assert done >= {("ann", "workspace.start"), ("admin", "workspace.stop")}, "also what people do for themselves"
 
@@ -419,7 +430,7 @@ def test_a_user_sees_and_revokes_their_tokens_and_nobody_elses(site: ConsoleSite
     number = httpx.get(f"{site.url}/hub/api/user", headers=headers).json()["token_id"]
     assert f'value="{number}"' in page(ann, "me")
     assert me(site, token)["user"] == "ann"
-    assert "The token works no longer." in site.form(ann, "me", action="revoke", token=number).text
+    assert "The token is revoked." in site.form(ann, "me", action="revoke", token=number).text
     assert httpx.get(f"{site.url}/hub/api/user", headers=headers).status_code == 403
     asked = httpx.get(f"{site.gateway.url}/cellar/v1/me", headers={"authorization": f"Bearer {token}"}, timeout=30)
     assert asked.status_code == 401, "the gateway, which had just believed it, was told"
@@ -448,7 +459,7 @@ def test_rights_are_given_and_taken_on_a_persons_page_and_nobody_takes_their_own
     site.add("deputy")
     with contextlib.closing(site.browser("deputy")) as deputy:
         page(deputy, "users", 403)
-        assert "Take the administrator" not in page(admin, "users/deputy")
+        assert "Remove administrator" not in page(admin, "users/deputy")
         promoted = site.form(admin, "users/deputy", action="promote").text
         assert "deputy is an administrator, here from their next log-in on." in promoted
     with contextlib.closing(site.browser("deputy")) as deputy:
@@ -463,7 +474,7 @@ def test_rights_are_given_and_taken_on_a_persons_page_and_nobody_takes_their_own
 
 def test_members_come_and_go_and_a_group_goes_with_its_rules(site: ConsoleSite, admin: httpx.Client) -> None:
     assert "is there now" in site.form(admin, "groups", name="research").text
-    assert "1 people are in the group now." in site.form(admin, "groups/research", action="join", users="ann").text
+    assert "Added to the group: 1" in site.form(admin, "groups/research", action="join", users="ann").text
     seen = based_on_of(page(admin, "groups/research"))
     saved = site.form(
         admin, "groups/research", action="rules", based_on=seen, models_said="yes", models_more="coder-large"
@@ -632,7 +643,7 @@ def test_the_days_that_are_shown_are_marked(admin: httpx.Client) -> None:
     assert marked("usage?span=yesterday") == ["Yesterday"]
     assert marked("usage") == ["30 days"]
     assert marked(f"usage?first={TODAY - datetime.timedelta(days=3)}&last={TODAY}") == []
-    assert marked("audit") == []
+    assert marked("audit") == ["All"]
     query = page(admin, "audit?user=ann").partition('href="?user=ann&amp;since')[2].partition('"')[0]
     assert marked(f"audit?user=ann&since{query}") == ["Today"]
 
@@ -674,7 +685,7 @@ def test_of_a_users_log_ins_the_one_in_front_of_them_is_marked_and_each_browser_
         numbers = [each.partition('"')[0] for each in other.split('name="token" value="')[1:]]
         form = {"_xsrf": xsrf_of(page(here, "me")), "action": "revoke", "token": numbers}
         done = here.post("/services/console/me", data=form)
-        assert "no longer." in done.text and "Another browser" not in done.text
+        assert "revoked." in done.text and "Another browser" not in done.text
         left = [each["id"] for each in site.ask("GET", "/users/tess/tokens").json()["api_tokens"]]
         assert left and set(left).isdisjoint(numbers)
     assert httpx.get(f"{site.url}/hub/api/user", headers={"authorization": f"token {token}"}).status_code == 200
@@ -782,7 +793,7 @@ def test_an_event_that_is_long_ago_is_looked_for_page_by_page_and_each_says_how_
     lengthen_audit(site)
     assert "<code>user.add</code> ann" in page(admin, "audit?action=user.add&subject=ann")
     text = page(admin, "audit?action=site.restore")
-    assert "10,000 rows were looked through, back to" in text and "Nothing is found." not in text
+    assert "10,000 rows were looked through, back to" in text and "Nothing found." not in text
     older = text.partition('rel="next" href="')[2].partition('"')[0].replace("&amp;", "&")
     assert "action=site.restore" in older and "10,000 rows were looked through" in page(admin, "audit" + older)
 

@@ -44,5 +44,5 @@ def test_what_a_restore_has_lost_is_said_with_its_chain_and_its_rows(language: s
 
 def test_a_loss_excuses_no_problem() -> None:
     text = said(Problem("gateway-1", 3, "changed", "the row was changed"))
-    assert "The audit is NOT whole: 1 problems." in text and "is whole but" not in text
+    assert "The audit is NOT whole. Problems: 1" in text and "is whole but" not in text
     assert "rows 7 to 1,018 at least" in text

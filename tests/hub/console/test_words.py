@@ -21,7 +21,7 @@ FOLDER = Path(str(console.__file__)).parent
 SAID_BY = {"words": 0, "self.words": 0, "self.done": 1, "HTTPError": 1, "Done": 0, "Doubt": 0}
 """Functions whose argument is a text, and which one it is."""
 IN_TEMPLATE = re.compile(r"""\bt\(\s*("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')""")
-LEVELS = ("info", "warning", "error", "up", "down", "loading")  # said by their own words
+STATES = ("up", "down", "loading")  # said by their own words
 
 
 def texts() -> set[str]:
@@ -30,7 +30,7 @@ def texts() -> set[str]:
         | set(FIELD_NAMES.values())
         | {BROKEN, NO_FILE, NOT_BY_HAND, STALE}
         | {text for _, text in PRESETS}
-        | set(LEVELS)
+        | set(STATES)
     )
     found |= {f"{kind}:{word}" for kind, words in TERMS.items() for word in words}
     for each in (FOLDER / "templates").iterdir():
@@ -101,6 +101,8 @@ def test_a_word_of_a_closed_set_is_translated_and_any_other_stays_what_it_is() -
     done = {"done": "may not log in any more, 3 tokens taken away, sang 2 songs"}
     assert details(in_korean, done) == [("한 일", "더는 로그인할 수 없음, 토큰 3개 회수, sang 2 songs")]
     assert details(english, done) == [("done", done["done"])]
+    digest = {"sha256": "0123456789abcdef" * 4, "count": 1, "report": "747187eba75f-8"}
+    assert details(english, digest) == [("sha256", "0123456789ab…")], "what tells a reader nothing is left to the files"
     assert details(in_korean, {"admin": "no", "odd": "no"}) == [("관리자", "아니요"), ("odd", "아니요")]
     done = {"done": "may not log in any more, 2 tokens taken away, workspace (the only one) is being stopped"}
     assert details(in_korean, done) == [("한 일", "더는 로그인할 수 없음, 토큰 2개 회수, 작업 공간 중지 중")]
@@ -183,10 +185,10 @@ def test_numbers_are_short_where_a_rough_size_is_enough() -> None:
         "0",
         "999",
         "9,999",
-        "10.0k",
+        "10k",
         "123k",
         "1.5M",
-        "2.0G",
+        "2G",
     ]
     assert (words.number(None), words.percent(0.125), words.seconds(0.0421), words.seconds(2.5)) == (
         "–",

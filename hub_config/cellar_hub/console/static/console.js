@@ -1,5 +1,5 @@
 // What the console's pages do beyond links and forms: numbers that change, questions before what cannot be undone, and
-// the theme that the hub's own pages were given. Without it everything still works.
+// theme and language, which the hub's own pages share. Without it everything still works.
 "use strict";
 
 const theme = (() => {
@@ -10,6 +10,16 @@ const theme = (() => {
   }
 })();
 if (theme === "dark" || theme === "light") document.documentElement.dataset.theme = theme;
+
+for (const each of document.querySelectorAll("button[name=language]")) {
+  each.addEventListener("click", () => {
+    try {
+      localStorage.setItem("cellar-language", each.value); // the hub's own pages follow it
+    } catch {
+      // a browser that keeps nothing
+    }
+  });
+}
 
 document.querySelector(".menu [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" }); // on a phone
 

@@ -5,7 +5,14 @@
   const ATTRIBUTES = ["title", "aria-label", "alt", "placeholder"];
   const LEFT = "pre, code, script, style, textarea, .note-col, .notranslate, [translate=no], #react-admin-hook, #login_widget > span";
 
-  const wanted = (navigator.languages || [navigator.language]).map((each) => each.slice(0, 2).toLowerCase());
+  let chosen = null; // by the console's switch, in this browser
+  try {
+    chosen = localStorage.getItem("cellar-language");
+  } catch {
+    // a browser that keeps nothing
+  }
+  const asked = [chosen || "", ...(navigator.languages || [navigator.language])];
+  const wanted = asked.map((each) => each.slice(0, 2).toLowerCase());
   const language = wanted.find((each) => LANGUAGES.includes(each)) || "en";
   const column = LANGUAGES.indexOf(language);
   document.documentElement.lang = language;

@@ -90,6 +90,7 @@ class Page(HubOAuthenticated, RequestHandler):  # type: ignore[misc]  # jupyterh
         self.hub_auth: HubOAuth = self.settings["hub_auth"]
         self.error = ""
         self.told = ""  # said on this answer, and kept nowhere
+        self.secret = ""  # behind it, to be copied
         self.doubt = ""  # of what was done, that which nobody has confirmed
         self.is_stale = False
         self.words = Words(
@@ -243,6 +244,7 @@ class Page(HubOAuthenticated, RequestHandler):  # type: ignore[misc]  # jupyterh
                 "now": time.time(),
                 "xsrf": self.xsrf_token.decode() if getattr(self, "_who", None) else "",
                 "flash": self.told or (self._taken_flash() if getattr(self, "_who", None) else ""),
+                "secret": self.secret,
                 "doubt": self.doubt,  # which the line above may have found
                 "error": self.error,
                 "languages": LANGUAGES,

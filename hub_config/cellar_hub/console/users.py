@@ -32,7 +32,7 @@ ROWS = 50
 LISTED = ("waiting", "blocked")
 """States by which accounts are listed, whether the hub has such a user or not."""
 RECENT = 12
-PASSWORD = "{name} may log in with the password {password} – it is shown only now."
+PASSWORD = "{name} may log in. The password, which is shown only now:"
 T = TypeVar("T")
 
 
@@ -62,7 +62,7 @@ class UsersPage(Page):
             return await self._show(typed)
         if not added.password:
             return self.done(user_path(added.name)[1:], "{name} may log in.", name=added.name)
-        self.told = self.words(PASSWORD, name=added.name, password=added.password)
+        self.told, self.secret = self.words(PASSWORD, name=added.name), added.password
         return await self._show()
 
     async def again(self, *path: str) -> None:
@@ -207,7 +207,7 @@ class UserPage(PolicyPage):
             self.set_status(409)
             return await self._show(name)
         if action == "password":  # no cookie keeps it
-            self.told = self.words(message, name=name, **names)
+            self.told, self.secret = self.words(message, name=name), names["password"]
             return await self._show(name)
         where = "users" if action == "remove" else user_path(name)[1:]
         if self.field("from") in LISTED:  # the list in which its button stood

@@ -318,6 +318,10 @@ def test_pages_of_the_audit_follow_each_other_without_a_gap(site: ConsoleSite, a
     assert seen >= len(site.events())
 
 
+def secret_in(text: str) -> str:
+    return text.partition('<code class="secret">')[2].partition("<")[0]
+
+
 def logs_in(site: ConsoleSite, name: str, password: str) -> bool:
     browser, status = site.log_in(name, password)
     browser.close()
@@ -326,8 +330,8 @@ def logs_in(site: ConsoleSite, name: str, password: str) -> bool:
 
 def test_an_account_is_made_blocked_and_let_in_again(site: ConsoleSite, admin: httpx.Client) -> None:
     made = site.form(admin, "users", name="Bob")
-    assert "bob may log in with the password" in made.text
-    password = made.text.partition("with the password ")[2].partition(" ")[0]
+    assert "bob may log in. The password" in made.text
+    password = secret_in(made.text)
     assert logs_in(site, "bob", password)
     token = httpx.post(
         f"{site.url}/hub/api/users/bob/tokens", json={"auth": {"username": "bob", "password": password}}, timeout=30
@@ -374,7 +378,7 @@ def test_whom_the_hub_knows_without_an_account_is_said_to_have_none_and_gets_one
     text = page(admin, "users/made-by-api")
     assert "no account" in text and "nobody has given them a password here" in text
     made = site.form(admin, "users", page="users/made-by-api", name="made-by-api")
-    password = made.text.partition("made-by-api may log in with the password ")[2].partition(" ")[0]
+    password = secret_in(made.text)
     assert logs_in(site, "made-by-api", password) and "no account" not in page(admin, "users/made-by-api")
 
 
@@ -846,8 +850,8 @@ def test_whose_an_earlier_users_files_are_is_asked_with_the_new_account_or_on_th
         assert asked.status_code == 409 and "There are files of an earlier user nora: whose are they?" in asked.text
         assert 'value="nora"' in asked.text and '<select name="files" required autofocus>' in asked.text
         assert site.form(admin, "users", name="nora", files="").status_code == 409
-        assert "nora may log in with the password" in site.form(admin, "users", name="nora", files="theirs").text
-        assert "olaf may log in with the password" in site.form(admin, "users", name="olaf", files="none").text
+        assert "nora may log in. The password" in site.form(admin, "users", name="nora", files="theirs").text
+        assert "olaf may log in. The password" in site.form(admin, "users", name="olaf", files="none").text
         assert set(volumes.labels) == {"cellar-ws-nora", "cellar-ws-ann"}
         assert "whose are they?" not in page(admin, "users/nora") and "whose are they?" in page(admin, "users/ann")
         assert "ann begins without files." in site.form(admin, "users/ann", action="files", files="none").text

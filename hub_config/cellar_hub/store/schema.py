@@ -37,7 +37,8 @@ def migrate(url: URL, revision: str = "head") -> None:
             _refuse_what_is_not_ours(connection)
             command.upgrade(_config(connection), revision)
     except CommandError as error:
-        raise StoreDown(f"the database is of a newer version of Cellar ({error})") from None
+        cure = "run that one, or restore the backup from before it"
+        raise StoreDown(f"the database is of a newer version of Cellar: {cure} ({error})") from None
     except SQLAlchemyError as error:
         raise StoreDown(reason(error)) from None
     finally:

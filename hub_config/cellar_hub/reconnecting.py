@@ -17,7 +17,8 @@ taken for another. So the hub ends, and whoever watches over it starts it anew w
 is no reason to end: a hub that starts without one makes an empty one.
 
 A hub that is told to end asks its database about what it tidies up. Where that fails JupyterHub stays, with its signal
-spent: here it ends without having tidied up.
+spent: here it ends without having tidied up. It also waits for each task that it has cancelled, for ever where one
+missed that: here for some seconds.
 """
 
 from __future__ import annotations
@@ -120,6 +121,7 @@ def _end_whatever_fails() -> None:
             await cleanup(self)
         except Exception:  # nothing comes after it but the end
             log.exception("not everything could be tidied up; the hub ends all the same")
+        _end_by_force(0)
 
     setattr(cleaned, _GUARDED, True)
     JupyterHub.cleanup = cleaned
@@ -183,10 +185,15 @@ def _refuse_another(session: Session) -> None:
 def _end() -> None:
     """Once: JupyterHub tells who waits, and asks its database again while it ends, which fails. And not for long."""
     log.critical("another database is in the place of the hub's: the hub ends, to be started with it")
-    by_force = threading.Timer(SECONDS_TO_END, os._exit, [1])
+    _end_by_force(1)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _end_by_force(status: int) -> None:
+    """Unless the process has ended by itself some seconds later."""
+    by_force = threading.Timer(SECONDS_TO_END, os._exit, [status])
     by_force.daemon = True
     by_force.start()
-    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _identity(connection: Connection) -> tuple[int, ...]:

@@ -4,9 +4,6 @@ containers, which mostly wait, beside those that need none.
 A part that fails does not stop the next one; at the end stand the time of each part, what did not run and why, and one
 line of totals. Exit status 1 when anything failed, and with `CI=true` also when a test was left out because something
 is missing on this machine.
-
-Three lanes on two processors: what fails in that crowd is asked once more by itself, if it is not much. What fails
-again has failed. What does not is told at the end, with its failure above, as a defect whose cause is to be found.
 """
 
 from __future__ import annotations
@@ -41,8 +38,6 @@ says which begin first."""
 TWO_BROWSERS = ("-n", "2", "--dist", "loadfile")
 WHEEL = "tests/ui/test_wheel.py"
 NO_TESTS = 5  # pytest's exit status when it collected nothing
-FAILED = ("failure", "error")  # of a case in pytest's report
-ASKED_AGAIN = 3  # failures of one part, at most
 
 
 @dataclass
@@ -52,14 +47,12 @@ class Outcome:
     times: list[tuple[str, float, bool]] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     missing: list[str] = field(default_factory=list)
-    unsteady: list[str] = field(default_factory=list)  # tests that failed, and passed by themselves
     screen: IO[str] | None = None  # where the parts write; None: as they come
 
     def add(self, other: Outcome) -> None:
         self.times += other.times
         self.counts += other.counts
         self.missing += other.missing
-        self.unsteady += other.unsteady
 
     def failed(self) -> bool:
         return any(not ok for _, _, ok in self.times) or (IN_CI and bool(self.missing))
@@ -182,40 +175,22 @@ def pytest(
     alone: bool = False,
 ) -> None:
     """`alone`: in a network of its own, where that can be made."""
-    short = re.sub(r"[^a-z0-9]+", "-", name.lower())
-    report = REPORTS / f"{short}.xml"
-    command = [sys.executable, "-m", "pytest", "-q", "--durations=10", "-o", f"cache_dir=.pytest_cache/{short}"]
+    report = REPORTS / f"{re.sub(r'[^a-z0-9]+', '-', name.lower())}.xml"
+    command = [sys.executable, "-m", "pytest", "-q", "--durations=10", f"--junitxml={report}", *arguments]
     if alone:
         command = apart(command) or command
     REPORTS.mkdir(parents=True, exist_ok=True)
     report.unlink(missing_ok=True)
-    fine = (NO_TESTS,) if may_be_empty else ()
-    if part(outcome, name, [*command, f"--junitxml={report}", *arguments], also_fine=fine, env=env):
-        count(outcome, report)
-        return
-    failed = failures(report)
-    again = REPORTS / f"{short}-again.xml"
-    by_themselves = [f"--junitxml={again}", *arguments, "-n", "0", "--last-failed", "--last-failed-no-failures=none"]
-    if 0 < len(failed) <= ASKED_AGAIN and part(outcome, f"{name}, what failed", [*command, *by_themselves], env=env):
-        outcome.times = [(each, taken, ok or each == name) for each, taken, ok in outcome.times]
-        outcome.unsteady += failed
+    part(outcome, name, command, also_fine=(NO_TESTS,) if may_be_empty else (), env=env)
     count(outcome, report)
-
-
-def failures(report: Path) -> list[str]:
-    """Names of a report's failed tests."""
-    cases = ElementTree.parse(report).iter("testcase") if report.is_file() else ()
-    return [
-        f"{case.get('classname')}::{case.get('name')}" for case in cases if any(each.tag in FAILED for each in case)
-    ]
 
 
 def count(outcome: Outcome, report: Path) -> None:
     """Add a report's cases to the totals."""
     for case in ElementTree.parse(report).iter("testcase") if report.is_file() else ():
-        kinds = [child.tag for child in case if child.tag in (*FAILED, "skipped")]
+        kinds = [child.tag for child in case if child.tag in ("failure", "error", "skipped")]
         kind = kinds[0] if kinds else "passed"
-        outcome.counts["failed" if kind in FAILED else kind] += 1
+        outcome.counts["failed" if kind in ("failure", "error") else kind] += 1
         if kind == "skipped":
             reason = next(child for child in case if child.tag == "skipped").get("message", "")
             if "missing" in reason or "not installed" in reason:
@@ -353,16 +328,10 @@ def report(outcome: Outcome, seconds: float) -> None:
         print("\nMissing on this machine, and what did not run without it:")
         for line in outcome.missing:
             print(f"  {line}")
-    if outcome.unsteady:
-        print("\nFailed once, and passed by themselves. Each is a defect, of the test or of what it tests:")
-        for line in outcome.unsteady:
-            print(f"  {line}")
-        outcome.counts["unsteady"] = len(outcome.unsteady)
-        outcome.counts["failed"] -= len(outcome.unsteady)
-    failed = [name for name, _, ok in outcome.times if not ok]
-    totals = [f"{outcome.counts[k]} {k}" for k in ("failed", "unsteady", "passed", "skipped") if outcome.counts[k]]
-    if failed:
-        totals.insert(0, "FAILED: " + ", ".join(failed))
+    failures = [name for name, _, ok in outcome.times if not ok]
+    totals = [f"{outcome.counts[k]} {k}" for k in ("failed", "passed", "skipped") if outcome.counts[k]]
+    if failures:
+        totals.insert(0, "FAILED: " + ", ".join(failures))
     print(f"\n==== {', '.join(totals) or 'all parts passed'} in {seconds:.2f}s ====", flush=True)
 
 

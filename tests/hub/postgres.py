@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from sqlalchemy import make_url
 
 from tests.fakes.fixtures import unused_port
 
@@ -89,6 +90,25 @@ class Cluster:
     def _pg_ctl(self, *arguments: str) -> None:
         command = [self.binaries / "pg_ctl", "-s", "-D", self.data, *arguments]
         subprocess.run(command, check=True, cwd="/", stdout=subprocess.DEVNULL, **ACCOUNT)
+
+
+@contextmanager
+def restored(url: str) -> Iterator[psycopg.Connection[Any]]:
+    """A database is dropped under those who use it; behind the block a copy of it is there, with what the block has
+    changed."""
+    name = make_url(url).database
+    address = url.replace("+psycopg", "")
+    with psycopg.connect(address.replace(f"/{name}", "/postgres"), autocommit=True) as admin:
+        for statement in (
+            f"ALTER DATABASE {name} ALLOW_CONNECTIONS false",
+            f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{name}'",
+            f"CREATE DATABASE {name}_copy TEMPLATE {name}",
+            f"DROP DATABASE {name}",
+        ):
+            admin.execute(statement.encode())
+        with psycopg.connect(f"{address}_copy") as copy:
+            yield copy
+        admin.execute(f"ALTER DATABASE {name}_copy RENAME TO {name}".encode())
 
 
 @contextmanager

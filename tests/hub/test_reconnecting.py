@@ -6,16 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
-import psycopg
 import pytest
 from cellar_hub.reconnecting import database_options, keep_connected
 from jupyterhub import orm
-from sqlalchemy import make_url
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from tests.hub import jupyter
-from tests.hub.postgres import Cluster
+from tests.hub.postgres import Cluster, restored
 from tests.ui.lab import wait_until
 
 keep_connected()
@@ -110,23 +108,6 @@ def status(hub: jupyter.Hub, token: str) -> int:
     return httpx.get(f"{hub.api}/user", headers={"authorization": f"token {token}"}, timeout=30).status_code
 
 
-def put_a_copy_in_place(address: str, change: str) -> None:
-    """As a restore does: dropped, made anew, and not the same in all."""
-    name = make_url(address).database
-    address = address.replace("+psycopg", "")
-    with psycopg.connect(address.replace(str(name), "postgres"), autocommit=True) as admin:
-        for step in (
-            f"ALTER DATABASE {name} ALLOW_CONNECTIONS false",
-            f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{name}'",
-            f"CREATE DATABASE {name}_copy TEMPLATE {name}",
-            f"DROP DATABASE {name}",
-        ):
-            admin.execute(step.encode())
-        with psycopg.connect(address + "_copy") as copy:
-            copy.execute(change.encode())
-        admin.execute(f"ALTER DATABASE {name}_copy RENAME TO {name}".encode())
-
-
 def test_while_its_database_is_away_the_hub_says_so_and_calls_no_good_token_bad(
     hub: jupyter.Hub, postgresql: Cluster
 ) -> None:
@@ -154,7 +135,8 @@ def test_a_hub_whose_database_was_dropped_and_restored_ends_and_takes_nobody_for
 ) -> None:
     token = hub.user("ada")
     assert status(hub, token) == 200
-    put_a_copy_in_place(hub.database, "UPDATE users SET name = 'ada-of-then' WHERE name = 'ada'")
+    with restored(hub.database) as copy:
+        copy.execute("UPDATE users SET name = 'ada-of-then' WHERE name = 'ada'")
     assert status(hub, token) == 503
     assert hub.ended() == 0, "by itself"
     assert "another database is in the place of the hub's" in hub.log

@@ -29,6 +29,7 @@ from cellar_jupyter.server.usage import UsageBook
 
 from tests.fakes.vllm import FakeVLLM
 
+pytestmark = pytest.mark.timeout(60)
 LOG = logging.getLogger(__name__)
 
 

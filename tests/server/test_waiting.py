@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.fakes.vllm import FakeVLLM
 from tests.server.servers import Panel
+
+pytestmark = pytest.mark.timeout(60)
 
 
 async def test_a_question_behind_a_held_one_keeps_the_history_when_that_is_removed(

@@ -17,7 +17,7 @@ from tests.ui.furnished import EVIL, SAID, furnished
 from tests.ui.test_console import Desk
 
 __all__ = ["furnished"]
-pytestmark = [pytest.mark.ui, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.ui, pytest.mark.timeout(240)]
 PAGES = (
     "overview",
     "users",

@@ -20,7 +20,7 @@ from tests.ui.furnished import EVIL, FORMULA, furnished
 from tests.ui.test_console_pages import PAGES, Visitor, contexts
 
 __all__ = ["contexts", "furnished"]
-pytestmark = [pytest.mark.ui, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.ui, pytest.mark.timeout(240)]
 Visit = Callable[[str], Visitor]
 
 

@@ -16,7 +16,7 @@ from tests.ui.panel import Panel
 PAGES = 8
 
 
-@pytest.mark.timeout(600)  # nine JupyterLabs are opened, one by one: half a minute where nothing else runs
+@pytest.mark.timeout(240)  # nine JupyterLabs are opened, one by one: half a minute where nothing else runs
 @pytest.mark.parametrize(
     "seen",
     [

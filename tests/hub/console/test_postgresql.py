@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-from collections.abc import Iterator
 from pathlib import Path
 
-import psycopg
 import pytest
 from cellar_hub.store import Store
 from cellar_hub.store.tables import usage
-from sqlalchemy import make_url
 
 from tests.hub import postgres
 from tests.hub.console.site import ConsoleSite, apart
@@ -47,7 +44,7 @@ def test_pages_are_the_same_there_and_outlive_a_database_that_goes_away_or_is_re
                 cluster.start()
                 until(lambda: admin.get("/services/console/usage").status_code == 200, "the database to be back")
                 assert "Saved." in site.form(admin, "policy/default", **form).text
-                with restored(url):
+                with postgres.restored(url):
                     assert "database does not answer" in page(admin, "usage", 503)
                     assert "database does not answer" in site.form(admin, "groups", "me", name="unseen").text
                 assert "1,234,567" in page(admin, "usage") and "unseen" not in page(admin, "groups")
@@ -55,22 +52,6 @@ def test_pages_are_the_same_there_and_outlive_a_database_that_goes_away_or_is_re
                 assert "seen" in page(admin, "audit?kind=events&subject=seen")
         finally:
             site.end()
-
-
-@contextlib.contextmanager
-def restored(url: str) -> Iterator[None]:
-    """A database is dropped under those who use it; behind the block a copy of it is there."""
-    name = make_url(url).database
-    with psycopg.connect(url.replace("+psycopg", "").replace(f"/{name}", "/postgres"), autocommit=True) as admin:
-        for statement in (
-            f"ALTER DATABASE {name} ALLOW_CONNECTIONS false",
-            f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{name}'",
-            f"CREATE DATABASE {name}_copy TEMPLATE {name}",
-            f"DROP DATABASE {name}",
-        ):
-            admin.execute(statement.encode())
-        yield
-        admin.execute(f"ALTER DATABASE {name}_copy RENAME TO {name}".encode())
 
 
 def spend(url: str, tokens: int) -> None:

@@ -58,7 +58,7 @@ async def test_whatever_happens_every_request_is_closed_once_and_every_place_is_
     rows = await gateway.rows()
     opened = [row.request_id for row in rows if isinstance(row, Opened)]
     settled = [row.request_id for row in rows if isinstance(row, Settled)]
-    assert len(opened) == len(set(opened)) and sorted(opened) == sorted(settled) and len(opened) > 20
+    assert len(opened) == len(set(opened)) and sorted(opened) == sorted(settled) and len(opened) > 50
     assert await gateway.left_open() == (0, 0)
     assert running(gateway) == waiting(gateway) == 0
     await model.until(lambda m: not m.running)

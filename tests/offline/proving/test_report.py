@@ -86,14 +86,18 @@ def test_a_stack_that_calls_nobody_and_whose_controls_were_counted_is_sealed() -
 def test_one_call_of_anybody_fails_the_proof_and_is_named() -> None:
     found = quiet()
     found.ledger.packet(WORKSPACE, Packet(4, "tcp", "198.18.1.9", 50001, "151.101.0.223", 443))
-    found.ledger.lookup(HUB, "pypi.org", "A", "127.0.0.11")
+    found.ledger.lookup(HUB, "far.example", "A", "127.0.0.11")
     found.ledger.lookup(None, "nobody.example", "A", "198.18.0.1")
     made = report.make(found)
     assert (made["verdict"], codes(made)) == ("failed", ["attempts"])
     told = {(each["container"], each["target"]) for each in made["attempts"]}
-    wanted = {("proof-ws-ada", "151.101.0.223 port 443 tcp"), ("proof-hub", "pypi.org A"), ("", "nobody.example A")}
+    wanted = {
+        ("proof-ws-ada", "151.101.0.223 port 443 tcp"),
+        ("proof-hub", "far.example A"),
+        ("", "nobody.example A"),
+    }
     assert told == wanted
-    for text in ("pypi.org A", "151.101.0.223 port 443 tcp", "3 different", "3건"):
+    for text in ("far.example A", "151.101.0.223 port 443 tcp", "3 different", "3건"):
         assert text in words.markdown(made)
 
 

@@ -17,6 +17,7 @@ WANTED = (
     *(f"jupyterhub>={SERIES},<6", "dockerspawner>=14,<15", "jupyterhub-nativeauthenticator>=1.3"),
     *("jupyterhub-ldapauthenticator>=2.0.2", "ldap3>=2.9.1", "oauthenticator>=17.4"),
     *("jupyterhub-idle-culler>=2", "httpx", "httpx-aiohttp>=0.2", "psycopg[binary]>=3.2", "msgspec", "h11", "pathspec"),
+    "jsonschema<4.25",
 )
 TESTS = (
     "tests/hub/backup/test_restore.py::test_no_token_of_before_is_worth_anything",

@@ -59,6 +59,7 @@ def hub(tmp_path: Path) -> Iterator[str]:
             with contextlib.suppress(httpx.HTTPError):
                 if httpx.get(url + "/hub/api/", timeout=5).is_success:
                     break
+            time.sleep(0.05)
         yield url
     finally:
         process.terminate()

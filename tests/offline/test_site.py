@@ -8,6 +8,7 @@ import socket
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -145,6 +146,7 @@ def test_what_a_killed_program_has_begun_keeps_others_out_until_it_ends(root: Pa
     while True:
         with contextlib.suppress(Unusable), Root(root).locked():
             break
+        time.sleep(0.01)
 
 
 def test_a_restore_that_was_killed_comes_to_its_end_first(maker: Maker, root: Path, here: Site) -> None:

@@ -33,17 +33,18 @@ c.FileContentsManager.delete_to_trash = False
 )
 
 
-def wait_until(condition: Callable[[], Any], what: str, timeout: float = 30.0, every: float = 0.02) -> Any:
-    """The first true value of `condition()`, asked `every` so many seconds; AssertionError naming `what` after
-    `timeout` seconds."""
+def wait_until(condition: Callable[[], Any], what: str, timeout: float = 30.0, every: float = 0.05) -> Any:
+    """The first true value of `condition()`, asked `every` so many seconds, or less often where asking costs more:
+    whoever waits leaves the processors to what is waited for. AssertionError naming `what` after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while True:
+        asked = time.monotonic()
         value = condition()
         if value:
             return value
         if time.monotonic() > deadline:
             raise AssertionError(f"waited {timeout:.0f} s for {what}")
-        time.sleep(every)  # a process, a port or a page cannot set an event here
+        time.sleep(max(every, time.monotonic() - asked))  # a process, a port or a page cannot set an event here
 
 
 class Lab:

@@ -92,6 +92,7 @@ class PagesHub:
             assert self.process.poll() is None and time.monotonic() < deadline, (folder / "log").read_text()
             with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.base}/hub/api/", timeout=5):
                 return
+            time.sleep(0.05)
 
     def hold(self) -> None:
         (self._folder / "go").unlink(missing_ok=True)

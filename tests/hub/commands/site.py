@@ -24,10 +24,17 @@ from tests.fakes.fixtures import unused_port
 from tests.hub.gateway.process import GatewayProcess
 from tests.hub.jupyter import NO_PROXY
 
+CHEAPER = """
+import os
+import bcrypt
+salt = bcrypt.gensalt
+bcrypt.gensalt = lambda: salt(rounds=int(os.environ.get("PASSWORD_ROUNDS", "4")))
+"""
+"""First lines of a jupyterhub_config.py, before what computes a password is imported: it costs less than the 12 rounds
+of a site, which were most of what a hub had to do in these tests. A test of what they cost asks for those."""
 CONFIG = """
 import os
 import time
-import bcrypt
 from cellar_hub.configure import configure
 from cellar_hub.login import entrance
 from cellar_hub.settings import HubSettings
@@ -128,7 +135,7 @@ class Site:
         self.gateway = GatewayProcess(self.books, folder / "gateway-log")
         self.gateway.start()
         self.env["CELLAR_GATEWAY_OPERATIONS_URL"] = self.gateway.operations
-        (folder / "config.py").write_text(NO_PROXY + CONFIG)
+        (folder / "config.py").write_text(CHEAPER + NO_PROXY + CONFIG)
         self.log = folder / "log"
         self._places = itertools.count(1)
         self.folder = folder
@@ -145,6 +152,7 @@ class Site:
             with contextlib.suppress(httpx.HTTPError):
                 if httpx.get(self.url + "/hub/api/", timeout=5).is_success:
                     break
+            time.sleep(0.05)
 
     def pass_time(self, seconds: float) -> None:
         """Where wrong passwords make wait: nothing passes there but this."""
@@ -178,7 +186,7 @@ class Site:
         return [each.row for each in found if isinstance(each.row, Event)]
 
     def work(self) -> list[str]:
-        """What the hub has computed of passwords, with what each has cost: `checkpw $2b$12$`."""
+        """What the hub has computed of passwords, with what each has cost: `checkpw $2b$04$`."""
         return (self.folder / "work").read_text().splitlines()
 
     def add(self, name: str, *options: str) -> None:
@@ -225,4 +233,5 @@ class Site:
         deadline = time.monotonic() + 30
         while len(found := [each for each in self.events() if each.detail.get("client") == client]) < count:
             assert time.monotonic() < deadline, found
+            time.sleep(0.05)
         return [(each.action, each.subject, str(each.detail.get("reason", ""))) for each in found]

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -72,6 +73,7 @@ class Server:
         try:
             while not self.is_ready():
                 assert process.poll() is None, log.read_text()
+                time.sleep(0.05)
             yield
         finally:
             process.terminate()

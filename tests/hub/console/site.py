@@ -19,7 +19,7 @@ from typing import Any
 import httpx
 
 from tests.fakes.fixtures import unused_port
-from tests.hub.commands.site import PASSWORD, Site
+from tests.hub.commands.site import CHEAPER, PASSWORD, Site
 from tests.hub.jupyter import proxy_command
 
 CONFIG = '''
@@ -118,7 +118,7 @@ class ConsoleSite(Site):
             "CELLAR_ADMINS": "admin",
             **self._more,
         }
-        (self.folder / "config.py").write_text(CONFIG)
+        (self.folder / "config.py").write_text(CHEAPER + CONFIG)
         super().start_hub()
 
     def start_console(self) -> None:

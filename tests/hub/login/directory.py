@@ -115,6 +115,7 @@ class Slapd:
             port = int(self.plain.rpartition(":")[2])
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
                 return
+            time.sleep(0.05)
 
     def change_members(self, group: str, how: str, name: str) -> None:
         """`how`: ldap3.MODIFY_ADD or ldap3.MODIFY_DELETE."""

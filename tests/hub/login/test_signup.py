@@ -55,6 +55,7 @@ def test_how_many_ask_and_wait_is_bounded_of_an_address_a_network_and_all(site: 
     deadline = time.monotonic() + 20
     while not any(str(each.detail.get("reason", "")).startswith("refused: Too many") for each in site.events()):
         assert time.monotonic() < deadline
+        time.sleep(0.05)
     for line in waiting:
         assert site.command("users", "remove", line.split()[0]).returncode == 0
     assert sign_up(site, "after").status_code == 200

@@ -55,6 +55,7 @@ def told(site: Site, actor: str, count: int) -> list[tuple[str, str, dict[str, A
                 for each in found
             ]
         assert time.monotonic() < deadline, found
+        time.sleep(0.05)
 
 
 def ours() -> set[type[RequestHandler]]:

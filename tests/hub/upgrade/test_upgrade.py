@@ -106,6 +106,7 @@ def test_what_the_older_hub_had_not_told_yet_is_told_and_the_audit_is_whole(site
     deadline = time.monotonic() + 60
     while not untold <= {each.detail.get("report") for each in site.events("ann")}:
         assert time.monotonic() < deadline, untold
+        time.sleep(0.05)
     done = site.command("audit", "verify", **site.books)
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     assert "gateway-2: 1 rows, 5 sealed" in done.stdout and "The audit is whole." in done.stdout

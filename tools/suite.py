@@ -18,13 +18,13 @@ import xml.etree.ElementTree as ElementTree
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import IO
 
-from tools import engine, frontend, images, older_hub, proving, vllm_cpu
+from tools import engine, frontend, images, memory, older_hub, proving, vllm_cpu
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
@@ -341,7 +341,8 @@ def main() -> None:
         raise SystemExit(f"usage: python -m tools.suite {'|'.join(SUITES)}")
     outcome = Outcome()
     started = time.monotonic()
-    SUITES[name](outcome)
+    with memory.kept_tidy() if IN_CI else nullcontext():
+        SUITES[name](outcome)
     report(outcome, time.monotonic() - started)
     sys.exit(1 if outcome.failed() else 0)
 

@@ -1,5 +1,7 @@
 """Keeps the memory of a virtual machine in large pieces while the suite runs on one that nobody else uses.
 
+    python3 -m tools.memory      once, before anything is installed: plain Python alone
+
 Where the host maps a guest's memory page by page, files that were read once and lie about in it make each page that is
 looked up cost microseconds: measured on such a machine after hours of containers, a read at random of 64 MB took
 8 to 13 µs instead of 0.2, `import jupyterhub.app` 6.5 s instead of 1.1, and JupyterLab's page 12 s of a processor
@@ -47,3 +49,7 @@ def kept_tidy() -> Iterator[None]:
     finally:
         over.set()
         thread.join()
+
+
+if __name__ == "__main__":
+    tidy()

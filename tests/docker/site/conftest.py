@@ -6,6 +6,8 @@ seconds, and what is tested is one installation that lives on. A test that hurts
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -44,11 +46,14 @@ def pytest_runtest_makereport(item: pytest.Item) -> Any:
 
 
 def _keep_evidence(item: pytest.Item) -> None:
-    """What every page shows, and what the services said last."""
+    """What every page shows, what a workspace knows of its conversations, and what the services said last."""
     SHOTS.mkdir(exist_ok=True, parents=True)
     for person in Person.everybody:
         for number, page in enumerate(person.context.pages):
             page.screenshot(path=SHOTS / f"{item.name}.{person.name}.{number}.png")
+        with contextlib.suppress(Exception):  # a page that cannot ask any more
+            turns = [person.ask("GET", f"cellar/api/conversations/{each['id']}") for each in person.conversations()]
+            (SHOTS / f"{item.name}.{person.name}.json").write_text(json.dumps(turns, ensure_ascii=False, indent=1))
     site = getattr(item, "funcargs", {}).get("site")
     if isinstance(site, Installation):
         (SHOTS / f"{item.name}.log").write_text(site.stack.run("logs", "--no-color", "--tail=200").stdout)

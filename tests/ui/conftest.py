@@ -141,7 +141,9 @@ def lab_ko(lab: Lab) -> Lab:
 
 @pytest.fixture(scope="session")
 def _lab_real_process(embedded_model: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    lab = Lab(tmp_path_factory.mktemp("lab-real"), env={"VLLM_BASE_URL": embedded_model}).start()
+    # How long it goes on is chance: a share of its context takes minutes on a busy machine.
+    env = {"VLLM_BASE_URL": embedded_model, "CELLAR_MAX_TOKENS": "200"}
+    lab = Lab(tmp_path_factory.mktemp("lab-real"), env=env).start()
     yield lab
     lab.stop()
 

@@ -36,7 +36,7 @@ def weights() -> Path:
     return found[0]
 
 
-def serve(host: str, port: int, threads: int) -> object:
+def serve(host: str, port: int, threads: int, temperature: float | None = None) -> object:
     """Start the server; it lives as long as the returned object."""
     try:
         import xllamacpp
@@ -51,6 +51,8 @@ def serve(host: str, port: int, threads: int) -> object:
     parameters.port = port
     parameters.cpuparams.n_threads = threads
     parameters.cpuparams_batch.n_threads = readers()
+    if temperature is not None:
+        parameters.sampling.temp = temperature
     return xllamacpp.Server(parameters)
 
 
@@ -83,12 +85,13 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on; 0.0.0.0 inside a container")
     parser.add_argument("--port", type=int, default=8001)
     parser.add_argument("--threads", type=int, default=writers(), help="for writing; reading takes all cores but one")
+    parser.add_argument("--temperature", type=float, help="of answers whose question names none; 0: always the same")
     parser.add_argument("--parent", type=int, default=0, help="end when this process is no longer our parent")
     options = parser.parse_args()
     over = threading.Event()
     for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(sign, lambda *_: over.set())
-    server = serve(options.host, options.port, options.threads)
+    server = serve(options.host, options.port, options.threads, options.temperature)
     while not healthy(options.port):
         if over.wait(0.05):
             os._exit(0)

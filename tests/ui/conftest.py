@@ -61,6 +61,8 @@ ORDINARY = [
     re.compile(r"Cannot read properties of undefined \(reading 'schema'\)"),
     re.compile(r"Command 'filebrowser:open-path' not registered"),
 ]
+ALWAYS_THE_SAME = ("--temperature", "0")
+"""Else how long the real model goes on is chance: up to a share of its context, minutes on a busy machine."""
 expect.set_options(timeout=15_000)
 
 NewPage = Callable[[], Page]
@@ -104,7 +106,10 @@ def embedded_model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     log = tmp_path_factory.mktemp("embedded-model") / "model.log"
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tools.embedded_model", "--port", str(port)], cwd=ROOT, stdout=out, stderr=out
+            [sys.executable, "-m", "tools.embedded_model", "--port", str(port), *ALWAYS_THE_SAME],
+            cwd=ROOT,
+            stdout=out,
+            stderr=out,
         )
     try:
         wait_until(lambda: _ready(process, log), f"the embedded model (log: {log})", timeout=60)
@@ -141,9 +146,7 @@ def lab_ko(lab: Lab) -> Lab:
 
 @pytest.fixture(scope="session")
 def _lab_real_process(embedded_model: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    # How long it goes on is chance: a share of its context takes minutes on a busy machine.
-    env = {"VLLM_BASE_URL": embedded_model, "CELLAR_MAX_TOKENS": "200"}
-    lab = Lab(tmp_path_factory.mktemp("lab-real"), env=env).start()
+    lab = Lab(tmp_path_factory.mktemp("lab-real"), env={"VLLM_BASE_URL": embedded_model}).start()
     yield lab
     lab.stop()
 

@@ -13,8 +13,6 @@ from tests.docker.site.conftest import NewPerson
 from tests.docker.site.installation import SHORT, Installation
 from tests.docker.site.person import Person
 
-# Two minutes: the whole site is made anew under another address. tests/hub tests what the setting does to each part.
-pytestmark = pytest.mark.long
 ANSWER = 180_000  # ms
 READ = """
 async url => {

@@ -26,7 +26,7 @@ from tests.docker.site.test_5_network import answers
 from tests.docker.site.test_6_kills import status
 from tests.ui.lab import wait_until
 
-# Five minutes: a site of its own, and each of its services started three times. tests/docker/test_bundle_up.py switches
+# Three to five minutes: a site of its own, and each of its services started three times. test_bundle_up.py switches
 # releases of one service, tests/offline what may go wrong in between, and the sealed proof starts a whole one.
 pytestmark = pytest.mark.long
 POLICY = "[default]\nmax_tokens = 200\n"

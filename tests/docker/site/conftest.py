@@ -52,8 +52,8 @@ def _keep_evidence(item: pytest.Item) -> None:
     for person in Person.everybody:
         for number, page in enumerate(person.context.pages):
             page.screenshot(path=SHOTS / f"{item.name}.{person.name}.{number}.png")
-        with contextlib.suppress(PlaywrightError, KeyError, ValueError):  # no workspace, or one that does not answer
-            listed = _asked(person, "cellar/api/conversations")["conversations"]
+        with contextlib.suppress(PlaywrightError, TypeError, ValueError):  # no workspace, or one that does not answer
+            listed = _asked(person, "cellar/api/conversations")
             turns = [_asked(person, f"cellar/api/conversations/{each['id']}") for each in listed]
             (SHOTS / f"{item.name}.{person.name}.json").write_text(json.dumps(turns, ensure_ascii=False, indent=1))
     site = getattr(item, "funcargs", {}).get("site")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.fakes.scenarios import Scenario
 from tests.fakes.vllm import FakeVLLM
@@ -76,6 +76,29 @@ def test_the_selection_goes_along_by_at_after_the_cursor_has_left(panel: Panel, 
     panel.text.press("Enter")
     panel.expect_state("complete")
     assert "selection" in str(model.requests[-1].body["messages"])
+
+
+@pytest.mark.parametrize("loading", ["slow", "failed"])
+def test_a_notebook_that_is_not_loaded_goes_along_as_its_file_and_the_question_is_asked(
+    panel: Panel, page: Page, model: FakeVLLM, allow_console: Callable[[str], None], loading: str
+) -> None:
+    """JupyterLab's tab of it is there; what it holds may never come. The server reads the same file."""
+    allow_console("500|disk is away")
+
+    def load(route: Route) -> None:
+        if loading == "failed":
+            route.fulfill(status=500, json={"message": "the disk is away"})
+
+    panel.open("lab")
+    page.route(re.compile(r"/api/contents/sample\.ipynb\?.*content=1"), load)
+    # The load that failed brings two, the second asks whether to close it: "Cancel".
+    close = page.locator(".jp-Dialog button").first
+    page.add_locator_handler(close, lambda: close.click(), no_wait_after=True)
+    page.evaluate("() => void window.jupyterapp.commands.execute('docmanager:open', {path: 'sample.ipynb'})")
+    expect(attached(panel, "notebook:sample.ipynb")).to_be_visible()
+    panel.ask("what is in it?")
+    panel.expect_state("complete")
+    assert "sample.ipynb" in str(model.requests[-1].body["messages"])
 
 
 def test_the_receipt_lists_what_was_masked(panel: Panel, model: FakeVLLM) -> None:

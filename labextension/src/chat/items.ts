@@ -2,6 +2,7 @@
  * Context items, which the screen shows as pills: offered by themselves or added by
  * hand, each thing once, and what a draft keeps of them.
  */
+import { ApiError } from '../api';
 import type {
   ContextPart,
   FeatureName,
@@ -78,6 +79,31 @@ export function attachedItems(state: IContextItems): IContextItem[] {
   return shownItems(state).filter(item => !isLocked(state.off, item.kind));
 }
 
+/** Milliseconds: a question waits no longer for a thing that goes along. */
+export const READ_LIMIT = 10_000;
+
+/** Rejects with `ApiError` (`not_read`), also when it takes too long. */
+async function read(
+  item: IContextItem,
+  most?: number
+): Promise<ContextPart | null> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error('late')), READ_LIMIT);
+  });
+  try {
+    return await Promise.race([item.read(most), late]);
+  } catch (error) {
+    throw new ApiError(0, {
+      code: 'not_read',
+      message: String(error),
+      detail: { what: item.label }
+    });
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 /** The parts of this moment, in the items' order; null is gone meanwhile. */
 export function readParts(
   items: readonly IContextItem[],
@@ -85,7 +111,7 @@ export function readParts(
 ): Promise<(ContextPart | null)[]> {
   return Promise.all(
     items.map(async item => {
-      const part = await item.read(most);
+      const part = await read(item, most);
       return part && { ...part, auto: item.auto };
     })
   );

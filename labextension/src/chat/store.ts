@@ -20,6 +20,19 @@ export interface IPlace {
   readonly opened: number;
   /** the id that the question which was posted first brings; '': it was refused */
   founding: Promise<string> | null;
+  /** resolves when what goes along with the questions asked here has been read */
+  read: Promise<unknown>;
+}
+
+function newPlace(opened: number): IPlace {
+  return { opened, founding: null, read: Promise.resolve() };
+}
+
+/** In the order asked; one that could not be read holds up none behind it. */
+function inLine<T>(place: IPlace, reading: Promise<T>): Promise<T> {
+  const turn = Promise.all([reading, place.read]).then(([read]) => read);
+  place.read = turn.catch(() => undefined);
+  return turn;
 }
 
 function found(place: IPlace, posting: Promise<ITurnCreated>): void {
@@ -36,8 +49,15 @@ function found(place: IPlace, posting: Promise<ITurnCreated>): void {
 export class ChatStore extends Shown {
   // Questions
 
-  /** Ask. Rejects with `ApiError` when nothing was taken: put the text back. */
-  async send(question: IQuestion, from = this.here): Promise<string> {
+  /**
+   * Ask. Rejects with `ApiError` when nothing was taken: put the text back. `reading`:
+   * the same question with what goes along; it is shown meanwhile.
+   */
+  async send(
+    question: IQuestion,
+    from = this.here,
+    reading = Promise.resolve(question)
+  ): Promise<string> {
     const asked = question.conversationId ?? this.state.conversationId;
     const sending: ISending = {
       key: question.key ?? requestKey(),
@@ -49,22 +69,20 @@ export class ChatStore extends Shown {
     const shown = sending.text === '' ? [] : [sending];
     this.set({ sending: [...this.state.sending, ...shown], notice: null });
     try {
+      const whole = await inLine(from, reading);
       let id = asked;
       // Asked before the first question's conversation has an id.
       while (id === '' && from.founding) {
         id = await from.founding;
         this.setSending(sending.key, { ...sending, conversationId: id });
       }
-      const request = requestFor(question, sending.key, id, this.state);
+      const request = requestFor(whole, sending.key, id, this.state);
       const posting = this.api.postTurn(request);
       if (id === '') {
         found(from, posting);
       }
       const created = await posting;
-      this.placeNew(
-        newTurn(created, question, request, this.state),
-        from.opened
-      );
+      this.placeNew(newTurn(created, whole, request, this.state), from.opened);
       if (this.state.statusError) {
         // It answers after all.
         void this.refreshStatus();
@@ -284,7 +302,7 @@ export class ChatStore extends Shown {
 
   /** Another conversation has another first question. */
   protected override leave(): number {
-    this.now = { opened: super.leave(), founding: null };
+    this.now = newPlace(super.leave());
     // What is on its way to the new conversation that was shown is not meant for this one.
     this.set({
       sending: this.state.sending.filter(each => each.conversationId)
@@ -292,7 +310,7 @@ export class ChatStore extends Shown {
     return this.now.opened;
   }
 
-  private now: IPlace = { opened: this.opened, founding: null };
+  private now = newPlace(this.opened);
   /** A turn is on its way to be asked again, or to be gone on with. */
   private asking = false;
 }

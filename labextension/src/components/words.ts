@@ -293,6 +293,11 @@ const WORDS: Record<string, Words> = {
       reasonWords(trans, { code: String(error.detail?.why) }) || error.message,
     action: 'none'
   }),
+  not_read: (trans, error) => ({
+    title: trans.__('“%1” could not be read', String(error.detail?.what)),
+    text: trans.__('Take it off, or try again.'),
+    action: 'none'
+  }),
   disk_refused: trans => ({
     title: trans.__('The disk of the server refused'),
     text: trans.__('Nothing was changed. There may be no room left on it.'),

@@ -256,13 +256,20 @@ export class Items {
     path: string,
     most?: number
   ): Promise<ContextPart | null> {
-    const open = this.documents.find(path);
-    if (open?.kind === 'notebook') {
-      await open.widget.context.ready;
-      return readNotebook(open.widget, path, most);
-    }
+    const live = this.live(path);
     // The server reads one that is not open, and says so in the receipt if it is none.
-    return { type: 'file', path };
+    return live ? readNotebook(live, path, most) : { type: 'file', path };
+  }
+
+  /**
+   * The open notebook. One that JupyterLab has not loaded holds nothing that its file
+   * does not, and is not waited for: where loading failed its `ready` never comes.
+   */
+  private live(path: string): NotebookPanel | null {
+    const open = this.documents.find(path);
+    return open?.kind === 'notebook' && open.widget.context.isReady
+      ? open.widget
+      : null;
   }
 
   /** Of the live notebook, or of its file when that was closed; null: they are gone. */
@@ -270,10 +277,9 @@ export class Items {
     path: string,
     ids: readonly string[]
   ): Promise<ICellsPart | null> {
-    const open = this.documents.find(path);
-    if (open?.kind === 'notebook') {
-      await open.widget.context.ready;
-      return readCells(open.widget, path, ids);
+    const live = this.live(path);
+    if (live) {
+      return readCells(live, path, ids);
     }
     try {
       const file = await this.contents.get(path, {

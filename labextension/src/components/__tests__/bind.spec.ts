@@ -1,7 +1,7 @@
 /** The composer's room on the real store; the server is in memory. */
-import { requestKey } from '../../api';
+import { errorInfo, requestKey } from '../../api';
 import type { ITaken } from '../../chat/composer';
-import { fileItem } from '../../chat/items';
+import { fileItem, READ_LIMIT } from '../../chat/items';
 import { Outbox } from '../../chat/outbox';
 import { ChatStore } from '../../chat/store';
 import {
@@ -173,6 +173,49 @@ describe('the composer on the store', () => {
     expect(asked).toEqual([['other'], ['one']]);
     expect(store.getState().conversationId).toBe('new');
   });
+
+  it('shows a question while what goes along with it is read, and posts them in the order asked', async () => {
+    let read = (): void => undefined;
+    const slow = {
+      ...fileItem('a.csv'),
+      read: () => new Promise<null>(resolve => (read = () => resolve(null)))
+    };
+    const first = room.ask(
+      { ...question('one'), attached: [slow] },
+      { now: false }
+    );
+    const second = room.ask(question('two'), { now: false });
+    await tick();
+    const shown = store.getState().sending.map(each => each.text);
+    expect([shown, server.posted]).toEqual([['one', 'two'], []]);
+    read();
+    await Promise.all([first, second]);
+    expect(server.posted.map(each => each.text)).toEqual(['one', 'two']);
+    expect(store.getState().sending).toEqual([]);
+  });
+
+  it.each([
+    ['fails', () => Promise.reject(new Error('gone mad'))],
+    ['takes too long', () => new Promise<null>(() => undefined)]
+  ])(
+    'gives a question back whose thing to read %s, and asks what was typed behind it',
+    async (_, read) => {
+      jest.useFakeTimers({ doNotFake: ['queueMicrotask'] });
+      const bad = { ...fileItem('a.csv'), read };
+      const refused = room
+        .ask({ ...question('one'), attached: [bad] }, { now: false })
+        .catch(errorInfo);
+      const second = room.ask(question('two'), { now: false });
+      await jest.advanceTimersByTimeAsync(READ_LIMIT);
+      jest.useRealTimers();
+      expect(await refused).toMatchObject({
+        code: 'not_read',
+        detail: { what: 'a.csv' }
+      });
+      await second;
+      expect(server.posted.map(each => each.text)).toEqual(['two']);
+    }
+  );
 
   it('lets a question go that was refused once it is in the draft again', async () => {
     server.refuses.post = refusal(429, 'quota');

@@ -13,7 +13,7 @@ import { Outbox, type IUnsent } from '../../chat/outbox';
 import { Preview } from '../../chat/preview';
 import { mostReadable, type IQuestion } from '../../chat/question';
 import { isBlocking, onTheWay } from '../../chat/state';
-import type { ChatStore, IPlace } from '../../chat/store';
+import type { ChatStore } from '../../chat/store';
 import { cellOf } from '../../chat/subject';
 import type { IContextItem } from '../../chat/tokens';
 import {
@@ -78,17 +78,19 @@ export function createComposer(store: ChatStore): IComposerRoom {
     preview,
     compacting: new Compacting(store, preview),
     ask: async (taken, { now }) => {
-      const { here } = store;
       const unsent = unsentOf(taken);
       outbox.put(unsent);
-      try {
-        const question = await questionOf(unsent, taken, most());
-        const asking = ask(store, question, here, now, () =>
-          outbox.drop(unsent.key)
-        );
-        // Behind the post, which takes longer, and in one go with it: no page is left in between.
+      const before = now ? runningIn(store, taken.conversation) : [];
+      const reading = questionOf(taken, most()).then(question => {
         outbox.put({ ...unsent, question });
-        await asking;
+        return question;
+      });
+      try {
+        const id = await store.send(unreadOf(taken), store.here, reading);
+        outbox.drop(unsent.key);
+        if (now) {
+          await sendNow(store, id, before);
+        }
       } catch (error) {
         // The caller puts it back into the draft: only then is it let go here.
         setTimeout(() => {
@@ -123,18 +125,21 @@ function unsentOf(taken: ITaken): IUnsent {
   };
 }
 
+/** As it is shown while what goes along is read. */
+function unreadOf({ key, conversation, text, attached }: ITaken): IQuestion {
+  const pills = attached.map(item => pillOf(item, null));
+  return { key, text, pills, conversationId: conversation };
+}
+
 async function questionOf(
-  { key, conversation, text }: IUnsent,
   taken: ITaken,
   most: number | undefined
 ): Promise<IQuestion> {
   const parts = await partsToSend(taken.attached, most);
   return {
-    key,
-    text,
+    ...unreadOf(taken),
     context: parts.filter((part): part is SentPart => part !== null),
-    pills: taken.attached.map((item, index) => pillOf(item, parts[index])),
-    conversationId: conversation
+    pills: taken.attached.map((item, index) => pillOf(item, parts[index]))
   };
 }
 
@@ -158,21 +163,6 @@ async function resume(
   const items = unsent.items.map(item => revived(item, model.sources));
   model.putBack({ key, conversation, text, items, attached: [] });
   outbox.drop(key);
-}
-
-async function ask(
-  store: ChatStore,
-  question: IQuestion,
-  from: IPlace,
-  now: boolean,
-  taken: () => void
-): Promise<void> {
-  const before = now ? runningIn(store, question.conversationId ?? '') : [];
-  const id = await store.send(question, from);
-  taken();
-  if (now) {
-    await sendNow(store, id, before);
-  }
 }
 
 function runningIn(store: ChatStore, conversation: string): ITurn[] {

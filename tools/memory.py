@@ -6,6 +6,7 @@ Where the host maps a guest's memory page by page, files that were read once and
 looked up cost microseconds: measured on such a machine after hours of containers, a read at random of 64 MB took
 8 to 13 µs instead of 0.2, `import jupyterhub.app` 6.5 s instead of 1.1, and JupyterLab's page 12 s of a processor
 instead of 3. What is not in use is dropped and the rest moved together, which costs a second and gives it all back.
+In that second the machine may stand still: what measures seconds runs without it.
 """
 
 from __future__ import annotations

@@ -266,7 +266,7 @@ def beside(outcome: Outcome, parts: Callable[[Outcome], None]) -> Iterator[None]
     outcome.add(theirs)
 
 
-def everything(outcome: Outcome) -> None:
+def all_but_vllm(outcome: Outcome) -> None:
     ensure_browser(outcome)
     ensure_postgresql(outcome)
     ensure_redis(outcome)
@@ -288,7 +288,12 @@ def everything(outcome: Outcome) -> None:
         in_a_browser("-m", "not long")
     if chromium():
         pytest(outcome, "wheel", WHEEL, "-m", "not long")
-    # Alone, because it measures seconds. Where vLLM cannot be had its tests say so themselves.
+
+
+def everything(outcome: Outcome) -> None:
+    with memory.kept_tidy() if IN_CI else nullcontext():
+        all_but_vllm(outcome)
+    # Alone, and in memory that nobody moves, because it measures seconds. Where vLLM cannot be had its tests say so.
     pytest(outcome, "vllm", "tests/vllm/contract", "-m", "not long")
 
 
@@ -341,8 +346,7 @@ def main() -> None:
         raise SystemExit(f"usage: python -m tools.suite {'|'.join(SUITES)}")
     outcome = Outcome()
     started = time.monotonic()
-    with memory.kept_tidy() if IN_CI else nullcontext():
-        SUITES[name](outcome)
+    SUITES[name](outcome)
     report(outcome, time.monotonic() - started)
     sys.exit(1 if outcome.failed() else 0)
 

@@ -7,6 +7,7 @@ it) sees which tests did not run.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import subprocess
@@ -44,6 +45,7 @@ STRICT = "--tool-strict-level=parameter"
 
 HTTP = httpx.Client(trust_env=False, verify=False, timeout=30)
 """One for all of a run: what it costs to make another, 50 ms of a processor, a server lacks that is asked meanwhile."""
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,11 @@ class Served:
             error.add_note(f"(seconds, value) last seen: {seen[-10:]} of {len(seen)}")
             error.add_note(f"slowest answer of /metrics: {max(waits):.1f} s; load of the machine: {os.getloadavg()}")
             raise
-        return time.monotonic() - started
+        took = time.monotonic() - started
+        if took > 1:
+            # Whether vLLM was late or its answer: a test that fails shows it.
+            LOG.warning("%s was %g after %.1f s; /metrics took %.1f s at most", name, value, took, max(waits))
+        return took
 
 
 @contextmanager

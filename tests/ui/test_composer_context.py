@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Request, expect
 
 from tests.ui.lab import Lab
 from tests.ui.panel import Panel
@@ -363,6 +363,52 @@ def test_a_question_waits_for_its_uploads(panel: Panel, page: Page, model: Any) 
     page.unroute("**/api/contents/upload-*")
     panel.expect_state("complete")
     assert "98765" in str(model.requests[-1].body["messages"])
+
+
+def test_a_question_waits_for_each_of_several_uploads(panel: Panel, page: Page, model: Any) -> None:
+    files = {"may.csv": b"x,y\n1,98765\n", "june.csv": b"x,y\n1,43210\n"}
+    held: dict[str, Any] = {}
+
+    def brings(name: str, asked: Request) -> bool:
+        return base64.b64encode(files[name]).decode() in (asked.post_data or "")
+
+    def hold(route: Any) -> None:
+        for name in files:
+            if brings(name, route.request):
+                held[name] = route
+                return
+        route.continue_()
+
+    page.route("**/api/contents/upload-*", hold)
+    panel.open("lab")
+    chosen: Any = [{"name": name, "mimeType": "text/csv", "buffer": text} for name, text in files.items()]
+    with page.expect_request(lambda asked: brings("may.csv", asked)):
+        panel.composer.locator("input[type=file]").set_input_files(chosen)
+    panel.text.fill("compare them")
+    panel.text.press("Enter")
+    with page.expect_request(lambda asked: brings("june.csv", asked)):
+        held["may.csv"].continue_()
+    expect(attached(panel, "file:may.csv")).to_be_visible()
+    expect(panel.composer).to_contain_text("Sent as soon as the upload has arrived")
+    held["june.csv"].continue_()
+    panel.expect_state("complete")
+    asked = str(model.requests[-1].body["messages"])
+    assert "98765" in asked and "43210" in asked
+
+
+def test_a_question_waits_for_a_picture_that_is_still_read(panel: Panel, page: Page, model: Any) -> None:
+    page.add_init_script(
+        "const make = window.createImageBitmap;"
+        "window.createImageBitmap = (...of) => new Promise(done => { window.decode = () => done(make(...of)); })"
+    )
+    panel.open("lab")
+    drop_files(panel, "paste", ("shot.png", "image/png", png()))
+    panel.text.fill("what is on it")
+    panel.text.press("Enter")
+    expect(panel.composer).to_contain_text("Sent as soon as the upload has arrived")
+    page.evaluate("() => window.decode()")
+    panel.expect_state("complete")
+    assert "image_url" in str(model.requests[-1].body["messages"])
 
 
 def test_a_question_whose_upload_fails_stays_in_the_box(

@@ -98,7 +98,7 @@ def test_a_notebook_that_is_not_loaded_goes_along_as_its_file_and_the_question_i
     expect(attached(panel, "notebook:sample.ipynb")).to_be_visible()
     panel.ask("what is in it?")
     panel.expect_state("complete")
-    assert "sample.ipynb" in str(model.requests[-1].body["messages"])
+    assert "def busiest_day" in str(model.requests[-1].body["messages"])
 
 
 def test_the_receipt_lists_what_was_masked(panel: Panel, model: FakeVLLM) -> None:

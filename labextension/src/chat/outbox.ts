@@ -1,8 +1,8 @@
 /**
  * Questions on their way: taken out of the composer, not yet acknowledged. They are
  * kept in the tab's own storage, so that a reload in that moment loses none: one whose
- * parts were read is posted again with its key (the server asks it once), any other
- * was never posted and goes back into the composer.
+ * parts were read is posted, with its key (the server asks it once), any other was
+ * never posted and goes back into the composer.
  */
 import type { IDraftStorage, ISavedItem } from './drafts';
 import type { IQuestion } from './question';
@@ -35,7 +35,6 @@ export class Outbox {
   put(unsent: IUnsent): void {
     const whole = JSON.stringify(unsent);
     const fits = whole.length <= MAX_QUESTION;
-    this.kept.delete(unsent.key);
     this.kept.set(
       unsent.key,
       fits ? whole : JSON.stringify({ ...unsent, question: null })
@@ -78,7 +77,7 @@ export class Outbox {
   }
 
   private readonly name: string;
-  /** as they stand in the storage, by their keys, the oldest first; a page has one outbox */
+  /** as they stand in the storage, by their keys, in the order asked; a page has one outbox */
   private readonly kept = new Map<string, string>();
 }
 

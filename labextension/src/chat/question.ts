@@ -10,7 +10,7 @@ import type {
 import type { IChatState } from './state';
 import { lastInLine, type Turns } from './tree';
 
-/** What a question is made of; the parts were read a moment ago. */
+/** What a question is made of; its parts, where they are there, were read a moment ago. */
 export interface IQuestion {
   text?: string;
   context?: SentPart[];

@@ -283,6 +283,7 @@ export class Shown extends Observable<IChatState> {
     this.tell(conversationId);
     void this.refreshConversations();
     const founded = shown === '' && opened === this.opened;
+    const { sending } = this.state;
     if (this.state.turns.has(id)) {
       return;
     }
@@ -295,7 +296,14 @@ export class Shown extends Observable<IChatState> {
       conversationId,
       carries: founded || this.state.carries,
       head: isWaiting(turn) ? this.state.head : id,
-      turns: new Map(this.state.turns).set(id, turn)
+      turns: new Map(this.state.turns).set(id, turn),
+      // What was asked behind it is meant for the conversation that has an id now.
+      sending: founded
+        ? sending.map(each => ({
+            ...each,
+            conversationId: each.conversationId || conversationId
+          }))
+        : sending
     });
     this.options.memory.set('shown', conversationId);
     this.following.follow();

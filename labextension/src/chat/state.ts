@@ -8,7 +8,7 @@ import type {
 } from '../wire/types';
 import { isBusy, type Turns } from './tree';
 
-/** A question that was sent and not yet acknowledged. */
+/** A question that was sent and not yet acknowledged; what goes along may still be read. */
 export interface ISending {
   key: string;
   /** where it was asked; '' is the conversation that does not exist yet */
@@ -86,6 +86,21 @@ export const EMPTY_CHAT: IChatState = {
   notice: null,
   model: null
 };
+
+/** An answer is written, or a question waits or is on its way: what is asked next comes behind. */
+export function isAsking(
+  state: Pick<IChatState, 'sending' | 'turns' | 'conversationId'>
+): boolean {
+  return isBusy(state.turns) || isSending(state);
+}
+
+/** A question for the conversation shown is on its way. */
+export function isSending({
+  sending,
+  conversationId
+}: Pick<IChatState, 'sending' | 'conversationId'>): boolean {
+  return sending.some(each => each.conversationId === conversationId);
+}
 
 /** Of the questions on their way those of the conversation shown. */
 export function onTheWay(

@@ -5,12 +5,13 @@
 import { ApiError, requestKey } from '../api';
 import type { Api, ExportFormat } from '../api';
 import { FINAL_STATES } from '../wire/types';
-import type { ContextPart, ITurn, ITurnCreated } from '../wire/types';
+import type { ContextPart, ITurn } from '../wire/types';
 import { copyOf, newTurn, requestFor } from './question';
 import type { IQuestion } from './question';
 import { Shown } from './shown';
+import { isAsking } from './state';
 import type { ISending } from './state';
-import { isBusy, isRunning, leafOf } from './tree';
+import { isRunning, leafOf } from './tree';
 
 /**
  * What was shown when a question was typed. New conversations have no id to tell them
@@ -18,71 +19,65 @@ import { isBusy, isRunning, leafOf } from './tree';
  */
 export interface IPlace {
   readonly opened: number;
-  /** the id that the question which was posted first brings; '': it was refused */
-  founding: Promise<string> | null;
-  /** resolves when what goes along with the questions asked here has been read */
-  read: Promise<unknown>;
+  /** the conversation that a question asked here has founded; '': none yet */
+  founded: string;
+  /** resolves when what was asked here has been taken or refused */
+  line: Promise<unknown>;
 }
 
 function newPlace(opened: number): IPlace {
-  return { opened, founding: null, read: Promise.resolve() };
-}
-
-/** In the order asked; one that could not be read holds up none behind it. */
-function inLine<T>(place: IPlace, reading: Promise<T>): Promise<T> {
-  const turn = Promise.all([reading, place.read]).then(([read]) => read);
-  place.read = turn.catch(() => undefined);
-  return turn;
-}
-
-function found(place: IPlace, posting: Promise<ITurnCreated>): void {
-  const founding = posting.then(
-    created => created.conversation_id,
-    () => {
-      place.founding = place.founding === founding ? null : place.founding;
-      return '';
-    }
-  );
-  place.founding = founding;
+  return { opened, founded: '', line: Promise.resolve() };
 }
 
 export class ChatStore extends Shown {
   // Questions
 
   /**
-   * Ask. Rejects with `ApiError` when nothing was taken: put the text back. `reading`:
-   * the same question with what goes along; it is shown meanwhile.
+   * Ask, behind what was asked from there before. Rejects with `ApiError` when nothing
+   * was taken: put the text back. `reading`: the same question with what goes along;
+   * it is shown meanwhile.
    */
   async send(
     question: IQuestion,
     from = this.here,
     reading = Promise.resolve(question)
   ): Promise<string> {
-    const asked = question.conversationId ?? this.state.conversationId;
     const sending: ISending = {
       key: question.key ?? requestKey(),
-      conversationId: asked,
+      conversationId: question.conversationId ?? this.state.conversationId,
       text: question.text ?? '',
       pills: question.pills ?? []
     };
-    // Without a text of its own there is nothing to show before the turn is there.
-    const shown = sending.text === '' ? [] : [sending];
-    this.set({ sending: [...this.state.sending, ...shown], notice: null });
+    if (sending.text === '') {
+      // Without a text of its own there is nothing to show before the turn is there.
+      this.set({ notice: null });
+      return this.post(sending, from, reading, null);
+    }
+    this.set({ sending: [...this.state.sending, sending], notice: null });
+    const before = from.line;
+    const posting = this.post(sending, from, reading, before);
+    // One that was refused at once does not let those behind it overtake others.
+    from.line = Promise.allSettled([posting, before]);
+    return posting;
+  }
+
+  private async post(
+    { key, conversationId }: ISending,
+    from: IPlace,
+    reading: Promise<IQuestion>,
+    before: Promise<unknown> | null
+  ): Promise<string> {
     try {
-      const whole = await inLine(from, reading);
-      let id = asked;
-      // Asked before the first question's conversation has an id.
-      while (id === '' && from.founding) {
-        id = await from.founding;
-        this.setSending(sending.key, { ...sending, conversationId: id });
-      }
-      const request = requestFor(whole, sending.key, id, this.state);
-      const posting = this.api.postTurn(request);
-      if (id === '') {
-        found(from, posting);
-      }
-      const created = await posting;
-      this.placeNew(newTurn(created, whole, request, this.state), from.opened);
+      const [question] = await Promise.all([reading, before]);
+      // It may have been asked before the first question's conversation had an id.
+      const id = conversationId || from.founded;
+      const request = requestFor(question, key, id, this.state);
+      const created = await this.api.postTurn(request);
+      from.founded ||= id === '' ? created.conversation_id : '';
+      this.placeNew(
+        newTurn(created, question, request, this.state),
+        from.opened
+      );
       if (this.state.statusError) {
         // It answers after all.
         void this.refreshStatus();
@@ -92,21 +87,15 @@ export class ChatStore extends Shown {
       this.seeTold(error);
       throw error;
     } finally {
-      this.setSending(sending.key, null);
+      this.set({
+        sending: this.state.sending.filter(other => other.key !== key)
+      });
     }
   }
 
   /** Take it when the question is typed: another conversation may be shown when it is read. */
   get here(): IPlace {
     return this.now;
-  }
-
-  private setSending(key: string, changed: ISending | null): void {
-    this.set({
-      sending: this.state.sending.flatMap(other =>
-        other.key !== key ? [other] : changed ? [changed] : []
-      )
-    });
   }
 
   /** Running turns of the conversation shown. */
@@ -169,7 +158,7 @@ export class ChatStore extends Shown {
     question: (turn: ITurn) => IQuestion
   ): Promise<void> {
     const turn = this.state.turns.get(turnId);
-    if (!turn || this.asking || isBusy(this.state.turns)) {
+    if (!turn || this.asking || isAsking(this.state)) {
       return;
     }
     this.asking = true;

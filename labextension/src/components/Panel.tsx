@@ -2,6 +2,7 @@
 import * as React from 'react';
 
 import type { SendWith } from '../chat/keys';
+import { isSending } from '../chat/state';
 import type { IWorkspaceFiles } from '../chat/upload';
 import { Banners } from './banner';
 import type { IComposerRoom } from './composer/bind';
@@ -75,11 +76,7 @@ function Body(props: {
 }): JSX.Element {
   const { composer, sendWith } = props;
   const { trans } = useRoom();
-  const empty = useChat(
-    state =>
-      !state.turns.size &&
-      !state.sending.some(each => each.conversationId === state.conversationId)
-  );
+  const empty = useChat(state => !state.turns.size && !isSending(state));
   const opening = useChat(state => state.opening);
   const status = useChat(state => state.status);
   if (opening && empty) {

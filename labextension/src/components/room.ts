@@ -3,10 +3,9 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import * as React from 'react';
 
 import type { SendWith } from '../chat/keys';
-import { Observable, type IChatState } from '../chat/state';
+import { isAsking, Observable, type IChatState } from '../chat/state';
 import type { ChatStore } from '../chat/store';
 import type { ICodeTarget, ICodeTargets } from '../chat/tokens';
-import { isBusy } from '../chat/tree';
 import type { Compacting } from './compacting';
 import type { IMarkdownKit } from './markdown/view';
 
@@ -61,9 +60,9 @@ export function useRoom(): IPanelRoom {
   return room;
 }
 
-/** An answer is being written or waits for its turn: nothing is asked again now. */
+/** An answer is being written, waits for its turn or is asked for: nothing is asked again now. */
 export function useBusy(): boolean {
-  return useChat(state => isBusy(state.turns));
+  return useChat(isAsking);
 }
 
 /** Why what asks anew does nothing now. */

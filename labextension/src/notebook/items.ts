@@ -214,13 +214,13 @@ export class Items {
     const hash = rest.lastIndexOf('#');
     const path = rest.slice(0, hash);
     const ids = rest.slice(hash + 1).split(',');
-    const open = this.documents.find(path);
-    if (open?.kind !== 'notebook') {
+    const live = this.live(path);
+    if (!live) {
       return null;
     }
     return kind === 'cells'
-      ? this.cells(open.widget, path, ids)
-      : this.error(open.widget, path, ids[0]);
+      ? this.cells(live, path, ids)
+      : this.error(live, path, ids[0]);
   }
 
   private selectionNow(document: OpenDocument): ISelected | null {

@@ -232,7 +232,6 @@ function chatOf(
       try {
         await composer.ask(taken, { now: false });
       } catch (error) {
-        composer.model.putBack(taken);
         store.notify(error);
       }
     },

@@ -154,19 +154,11 @@ describe('the composer on the store', () => {
   });
 
   it('asks in no other new conversation what was still being read when that one was begun', async () => {
-    let read = (): void => undefined;
-    const slow = {
-      ...fileItem('a.csv'),
-      read: () => new Promise<null>(resolve => (read = () => resolve(null)))
-    };
-    const first = room.ask(
-      { ...question('one'), attached: [slow] },
-      { now: false }
-    );
+    const first = asksSlowly('one');
     store.newConversation();
     await room.ask(question('other'), { now: false });
-    read();
-    await first;
+    first.done();
+    await first.asking;
     const asked = [...server.conversations.values()].map(({ turns }) =>
       turns.map(each => each.text)
     );
@@ -174,57 +166,149 @@ describe('the composer on the store', () => {
     expect(store.getState().conversationId).toBe('new');
   });
 
-  it('shows a question while what goes along with it is read, and posts them in the order asked', async () => {
-    let read = (): void => undefined;
+  /** Asked with something that is read when `done` is called. */
+  function asksSlowly(
+    text: string,
+    conversation = '',
+    options = { now: false }
+  ): { done(): void; asking: Promise<void> } {
+    let done = (): void => undefined;
     const slow = {
       ...fileItem('a.csv'),
-      read: () => new Promise<null>(resolve => (read = () => resolve(null)))
+      read: () => new Promise<null>(resolve => (done = () => resolve(null)))
     };
-    const first = room.ask(
-      { ...question('one'), attached: [slow] },
-      { now: false }
-    );
+    const taken = { ...question(text, conversation), attached: [slow] };
+    return { asking: room.ask(taken, options), done: () => done() };
+  }
+
+  it('shows a question while what goes along with it is read, and posts them in the order asked', async () => {
+    const first = asksSlowly('one');
     const second = room.ask(question('two'), { now: false });
     await tick();
     const shown = store.getState().sending.map(each => each.text);
     expect([shown, server.posted]).toEqual([['one', 'two'], []]);
-    read();
-    await Promise.all([first, second]);
+    first.done();
+    await Promise.all([first.asking, second]);
     expect(server.posted.map(each => each.text)).toEqual(['one', 'two']);
     expect(store.getState().sending).toEqual([]);
+  });
+
+  it('posts a question when the one before it has been taken', async () => {
+    const answer = server.hold('post');
+    const asking = ['one', 'two'].map(text =>
+      room.ask(question(text, 'c'), { now: false })
+    );
+    let posts = 0;
+    server.onPost = () => (posts += 1);
+    await tick();
+    expect(posts).toBe(1);
+    await answer();
+    await Promise.all(asking);
+    expect(posts).toBe(2);
+  });
+
+  it('shows what was asked behind the first question in the conversation that this one founds', async () => {
+    const first = asksSlowly('one');
+    const second = asksSlowly('two');
+    first.done();
+    await first.asking;
+    const { conversationId, sending } = store.getState();
+    expect(sending).toMatchObject([{ text: 'two', conversationId }]);
+    second.done();
+    await second.asking;
+    expect(server.posted[1]).toMatchObject({ conversation_id: 'new' });
   });
 
   it.each([
     ['fails', () => Promise.reject(new Error('gone mad'))],
     ['takes too long', () => new Promise<null>(() => undefined)]
   ])(
-    'gives a question back whose thing to read %s, and asks what was typed behind it',
+    'gives a question back whose thing to read %s, and asks what was typed before and behind it',
     async (_, read) => {
       jest.useFakeTimers({ doNotFake: ['queueMicrotask'] });
+      const first = asksSlowly('one');
+      room.model.setText('two');
+      const taken = room.model.take();
       const bad = { ...fileItem('a.csv'), read };
       const refused = room
-        .ask({ ...question('one'), attached: [bad] }, { now: false })
+        .ask({ ...taken, items: [bad], attached: [bad] }, { now: false })
         .catch(errorInfo);
-      const second = room.ask(question('two'), { now: false });
-      await jest.advanceTimersByTimeAsync(READ_LIMIT);
+      const third = room.ask(question('three'), { now: false });
+      await jest.advanceTimersByTimeAsync(READ_LIMIT - 1);
+      expect(server.posted).toEqual([]);
+      first.done();
+      await jest.advanceTimersByTimeAsync(1);
       jest.useRealTimers();
       expect(await refused).toMatchObject({
         code: 'not_read',
         detail: { what: 'a.csv' }
       });
-      await second;
-      expect(server.posted.map(each => each.text)).toEqual(['two']);
+      await Promise.all([first.asking, third]);
+      expect(server.posted.map(each => each.text)).toEqual(['one', 'three']);
+      expect(room.model.getState()).toMatchObject({
+        conversation: 'new',
+        text: 'two',
+        items: [{ key: 'file:a.csv' }]
+      });
+      expect(store.getState().sending).toEqual([]);
     }
   );
+
+  it('gives a question back into a new conversation when its own is gone and no longer shown', async () => {
+    server.add(turn('x', { state: 'complete' }));
+    await store.open('c');
+    const answer = server.hold('post');
+    room.model.setText('one');
+    const refused = room
+      .ask(room.model.take(), { now: false })
+      .catch(errorInfo);
+    await tick();
+    server.conversations.clear();
+    server.refuses.post = refusal(404, 'not_found');
+    await store.reload();
+    await answer();
+    expect(await refused).toMatchObject({ code: 'not_found' });
+    expect(room.model.getState()).toMatchObject({
+      conversation: '',
+      text: 'one'
+    });
+  });
+
+  it('stops what has begun while a question that goes first was read', async () => {
+    server.add(turn('x', { state: 'complete' }));
+    await store.open('c');
+    const urgent = asksSlowly('urgent', 'c', { now: true });
+    const begun = await store.send({ text: '', copyOf: 'x' });
+    urgent.done();
+    await urgent.asking;
+    expect(server.stopped).toEqual([begun]);
+  });
+
+  it('asks for no other answer while a question is on its way', async () => {
+    server.add(turn('x', { state: 'complete' }));
+    await store.open('c');
+    const first = asksSlowly('one', 'c');
+    await store.regenerate('x');
+    first.done();
+    await first.asking;
+    expect(server.posted.map(each => each.text)).toEqual(['one']);
+  });
+
+  it('keeps questions in the order asked, whichever was read first', async () => {
+    asksSlowly('one').asking.catch(() => undefined);
+    void room.ask(question('two'), { now: false });
+    await tick();
+    const kept = new Outbox(window.sessionStorage, '/').all();
+    expect(kept.map(each => [each.text, each.question !== null])).toEqual([
+      ['one', false],
+      ['two', true]
+    ]);
+  });
 
   it('lets a question go that was refused once it is in the draft again', async () => {
     server.refuses.post = refusal(429, 'quota');
     room.model.setText('one');
-    const taken = room.model.take();
-    await room
-      .ask(taken, { now: false })
-      .catch(() => room.model.putBack(taken));
-    await tick();
+    await room.ask(room.model.take(), { now: false }).catch(() => undefined);
     expect(new Outbox(window.sessionStorage, '/').all()).toEqual([]);
     const later = createComposer(store);
     expect(later.model.getState().text).toBe('one');

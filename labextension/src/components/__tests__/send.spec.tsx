@@ -4,7 +4,7 @@ import { act, useSyncExternalStore } from 'react';
 import { createRoot, type Root } from 'react-dom/client';
 
 import { refusal, turn } from '../../chat/__tests__/server';
-import { ComposerModel } from '../../chat/composer';
+import { ComposerModel, type ITaken } from '../../chat/composer';
 import { Drafts } from '../../chat/drafts';
 import type { ITurn } from '../../wire/types';
 import type { IComposerProps } from '../composer/props';
@@ -19,6 +19,8 @@ describe('sending while a waiting message is edited', () => {
   let refused: Error | null;
   let waiting: ITurn[];
   let asked: [string, boolean][];
+  /** what the user does while the change is saved */
+  let meanwhile: () => void;
 
   function Composer(): JSX.Element {
     const props = {
@@ -26,8 +28,12 @@ describe('sending while a waiting message is edited', () => {
       model,
       chat: { blocked: null, opening: false, pending: waiting },
       actions: {
-        changePending: () =>
-          refused ? Promise.reject(refused) : Promise.resolve(),
+        changePending: async () => {
+          meanwhile();
+          if (refused) {
+            throw refused;
+          }
+        },
         holdPending: (of: ITurn, held: boolean) => {
           asked.push([of.id, held]);
           return Promise.resolve();
@@ -43,6 +49,7 @@ describe('sending while a waiting message is edited', () => {
   beforeEach(async () => {
     refused = null;
     asked = [];
+    meanwhile = () => undefined;
     const message = turn('t', { state: 'pending', text: 'old words' });
     waiting = [message];
     model = new ComposerModel(new Drafts(null, '/'));
@@ -59,6 +66,22 @@ describe('sending while a waiting message is edited', () => {
     await send();
     expect(model.getState()).toMatchObject({ text: 'my draft', editing: null });
     expect(sending.error).toBeNull();
+  });
+
+  it('keeps what was typed while the change was saved', async () => {
+    meanwhile = () => model.setText('new words and more');
+    await send();
+    expect(model.getState()).toMatchObject({
+      text: 'new words and more\nmy draft',
+      editing: null
+    });
+  });
+
+  it('leaves another message alone that is edited when the change was saved', async () => {
+    meanwhile = () => model.edit(turn('u', { text: 'other words' }));
+    await send();
+    expect(model.getState().text).toBe('other words');
+    expect(model.getState().editing?.id).toBe('u');
   });
 
   it('makes a draft of what was typed when the message had started meanwhile', async () => {
@@ -173,7 +196,12 @@ describe('a question that did not get through', () => {
         model,
         chat: { blocked: null, opening: false, pending: [] },
         actions: {
-          send: () => (refused ? Promise.reject(refused) : Promise.resolve())
+          send: async (taken: ITaken) => {
+            if (refused) {
+              model.putBack(taken);
+              throw refused;
+            }
+          }
         }
       } as unknown as IComposerProps,
       state

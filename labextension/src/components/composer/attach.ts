@@ -42,17 +42,27 @@ function isImage(file: File): file is File & { type: IImage['mime'] } {
   return IMAGE_MIMES.includes(file.type);
 }
 
-/** Pictures are attached as they are, everything else goes into the workspace first. */
+/** Brings what stands in its row into the composer; never rejects. */
+type Attach = () => Promise<void>;
+
+/**
+ * Pictures are attached as they are, everything else goes into the workspace first.
+ * All have their rows at once: a question waits for each of them.
+ */
 export async function attachFiles(
   list: readonly File[],
   options: IAttachOptions
 ): Promise<void> {
-  for (const file of list) {
-    if (isImage(file)) {
-      await attachImage(file, options);
-    } else {
-      await uploadFile(file, options);
-    }
+  await oneByOne(
+    list.map(file =>
+      isImage(file) ? attachImage(file, options) : uploadFile(file, options)
+    )
+  );
+}
+
+async function oneByOne(all: readonly Attach[]): Promise<void> {
+  for (const attach of all) {
+    await attach();
   }
 }
 
@@ -67,44 +77,42 @@ export async function attachPictures(
   options: IAttachOptions
 ): Promise<void> {
   const { trans, model } = options;
-  for (const file of list) {
-    if (isImage(file)) {
-      await attachImage(file, options);
-    } else {
-      fail(
-        model,
-        file.name || trans.__('picture'),
-        trans.__('Only PNG, JPEG, GIF and WebP pictures can be sent')
-      );
-    }
-  }
+  const refused = trans.__('Only PNG, JPEG, GIF and WebP pictures can be sent');
+  await oneByOne(
+    list.map(file =>
+      isImage(file)
+        ? attachImage(file, options)
+        : fail(model, file.name || trans.__('picture'), refused)
+    )
+  );
 }
 
-async function attachImage(
+function attachImage(
   file: File & { type: IImage['mime'] },
-  options: IAttachOptions
-): Promise<void> {
-  const { trans, model, locks } = options;
+  { trans, model, locks }: IAttachOptions
+): Attach {
   const name = file.name || trans.__('picture');
   if (locks.images !== null) {
-    fail(model, name, locks.images);
-    return;
+    return fail(model, name, locks.images);
   }
   if (file.size > MAX_IMAGE_BYTES) {
-    fail(model, name, trans.__('This picture is too large (6 MB at most)'));
-    return;
+    const text = trans.__('This picture is too large (6 MB at most)');
+    return fail(model, name, text);
   }
-  if (!(await isDecodable(file))) {
-    fail(model, name, trans.__('This picture is damaged, or is none'));
-    return;
-  }
-  const data = await base64(file);
-  model.add([
-    imageItem(
-      { type: 'image', name, image: { mime: file.type, data } },
-      String(nextId())
-    )
-  ]);
+  const row = new Row(model, name);
+  return async () => {
+    try {
+      if (!(await isDecodable(file))) {
+        row.set({ error: trans.__('This picture is damaged, or is none') });
+        return;
+      }
+      const image = { mime: file.type, data: await base64(file) };
+      model.add([imageItem({ type: 'image', name, image }, String(nextId()))]);
+      row.end();
+    } catch (error) {
+      row.set({ error: uploadWords(trans, error) });
+    }
+  };
 }
 
 /** What the browser cannot draw no model can see. */
@@ -118,39 +126,31 @@ async function isDecodable(file: File): Promise<boolean> {
 }
 
 /** Into the workspace, never over a file that is there without asking; then a pill. */
-export async function uploadFile(
+function uploadFile(
   file: File,
-  options: IAttachOptions
-): Promise<void> {
-  const { trans, model, files, folder, locks } = options;
+  { trans, model, files, folder, locks }: IAttachOptions
+): Attach {
   if (locks.files !== null) {
-    fail(model, file.name, locks.files);
-    return;
+    return fail(model, file.name, locks.files);
   }
-  const id = nextId();
-  model.setUploads(list => [
-    ...list,
-    { id, name: file.name, progress: 0, error: null }
-  ]);
-  const change = (what: Partial<IUpload>): void =>
-    model.setUploads(list =>
-      list.map(row => (row.id === id ? { ...row, ...what } : row))
-    );
-  try {
-    const path = await upload({
-      files,
-      folder,
-      file,
-      ask: taken => askOverwrite(trans, taken),
-      progress: progress => change({ progress })
-    });
-    model.setUploads(list => list.filter(row => row.id !== id));
-    if (path !== null) {
-      model.add([fileItem(path)]);
+  const row = new Row(model, file.name);
+  return async () => {
+    try {
+      const path = await upload({
+        files,
+        folder,
+        file,
+        ask: taken => askOverwrite(trans, taken),
+        progress: progress => row.set({ progress })
+      });
+      if (path !== null) {
+        model.add([fileItem(path)]);
+      }
+      row.end();
+    } catch (error) {
+      row.set({ error: uploadWords(trans, error) });
     }
-  } catch (error) {
-    change({ error: uploadWords(trans, error) });
-  }
+  };
 }
 
 /** Jupyter's contents API says what it refused in English: worded here by its status. */
@@ -177,11 +177,36 @@ function uploadWords(trans: TranslationBundle, error: unknown): string {
   }
 }
 
-function fail(model: ComposerModel, name: string, error: string): void {
-  model.setUploads(list => [
-    ...list,
-    { id: nextId(), name, progress: 0, error }
-  ]);
+/** What is shown of a file until it is attached. */
+class Row {
+  constructor(
+    private readonly model: ComposerModel,
+    name: string,
+    error: string | null = null
+  ) {
+    model.setUploads(list => [
+      ...list,
+      { id: this.id, name, progress: 0, error }
+    ]);
+  }
+
+  set(change: Partial<IUpload>): void {
+    this.model.setUploads(list =>
+      list.map(row => (row.id === this.id ? { ...row, ...change } : row))
+    );
+  }
+
+  /** After the thing was added: a question that waits for it takes it along. */
+  end(): void {
+    this.model.setUploads(list => list.filter(row => row.id !== this.id));
+  }
+
+  private readonly id = nextId();
+}
+
+function fail(model: ComposerModel, name: string, error: string): Attach {
+  new Row(model, name, error);
+  return async () => undefined;
 }
 
 async function askOverwrite(

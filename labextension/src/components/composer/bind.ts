@@ -5,6 +5,7 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import * as React from 'react';
 
+import { isGone } from '../../api';
 import { ComposerModel, type ITaken } from '../../chat/composer';
 import { partsToSend, revived, saved } from '../../chat/items';
 import { Drafts } from '../../chat/drafts';
@@ -33,7 +34,10 @@ export interface IComposerRoom {
   model: ComposerModel;
   preview: Preview;
   compacting: Compacting;
-  /** ask with these, in the conversation shown; the plugins' `IChat.ask` too */
+  /**
+   * ask with these, in the conversation shown; the plugins' `IChat.ask` too. Rejects when
+   * it was not taken: then it stands in the draft again
+   */
   ask(taken: ITaken, options: { now: boolean }): Promise<void>;
   dispose(): void;
 }
@@ -72,12 +76,39 @@ export function createComposer(store: ChatStore): IComposerRoom {
   window.addEventListener('pagehide', flush);
   const stop = store.subscribe(follow);
   follow();
-  outbox.all().forEach(unsent => void resume(store, model, outbox, unsent));
+  /** Into the draft of where it was asked; where that is gone, of a new conversation. */
+  const giveBack = (taken: ITaken, why?: unknown, founded = ''): void => {
+    const asked = taken.conversation || founded;
+    const lost = isGone(why) && asked !== store.getState().conversationId;
+    model.putBack({ ...taken, conversation: lost ? '' : asked });
+    // Only what is in a draft is let go here.
+    drafts.flush();
+    outbox.drop(taken.key);
+  };
+  /** The page was closed while this question was on its way. */
+  const resume = async (unsent: IUnsent): Promise<void> => {
+    const { key, conversation, text, question } = unsent;
+    const items = unsent.items.map(item => revived(item, model.sources));
+    const taken = { key, conversation, text, items, attached: [] };
+    if (!question) {
+      giveBack(taken);
+      return;
+    }
+    try {
+      await store.send(question);
+      outbox.drop(key);
+    } catch (error) {
+      store.notify(error);
+      giveBack(taken, error);
+    }
+  };
+  outbox.all().forEach(unsent => void resume(unsent));
   return {
     model,
     preview,
     compacting: new Compacting(store, preview),
     ask: async (taken, { now }) => {
+      const { here } = store;
       const unsent = unsentOf(taken);
       outbox.put(unsent);
       const before = now ? runningIn(store, taken.conversation) : [];
@@ -85,19 +116,16 @@ export function createComposer(store: ChatStore): IComposerRoom {
         outbox.put({ ...unsent, question });
         return question;
       });
+      let id: string;
       try {
-        const id = await store.send(unreadOf(taken), store.here, reading);
-        outbox.drop(unsent.key);
-        if (now) {
-          await sendNow(store, id, before);
-        }
+        id = await store.send(unreadOf(taken), here, reading);
       } catch (error) {
-        // The caller puts it back into the draft: only then is it let go here.
-        setTimeout(() => {
-          drafts.flush();
-          outbox.drop(unsent.key);
-        });
+        giveBack(taken, error, here.founded);
         throw error;
+      }
+      outbox.drop(taken.key);
+      if (now) {
+        await sendNow(store, id, [...before, ...runningBeside(store, id)]);
       }
     },
     dispose: () => {
@@ -143,43 +171,28 @@ async function questionOf(
   };
 }
 
-/** The page was closed while this question was on its way. */
-async function resume(
-  store: ChatStore,
-  model: ComposerModel,
-  outbox: Outbox,
-  unsent: IUnsent
-): Promise<void> {
-  const { key, conversation, text, question } = unsent;
-  try {
-    if (question) {
-      await store.send(question);
-      outbox.drop(key);
-      return;
-    }
-  } catch (error) {
-    store.notify(error);
-  }
-  const items = unsent.items.map(item => revived(item, model.sources));
-  model.putBack({ key, conversation, text, items, attached: [] });
-  outbox.drop(key);
-}
-
 function runningIn(store: ChatStore, conversation: string): ITurn[] {
   return store.running().filter(turn => turn.conversation_id === conversation);
 }
 
+/** What runs where this turn is shown. */
+function runningBeside(store: ChatStore, id: string): ITurn[] {
+  const shown = store.getState().turns.has(id);
+  return shown ? store.running().filter(turn => turn.id !== id) : [];
+}
+
 /**
- * A waiting turn goes before everything else: what ran `before` it is stopped; when
+ * A waiting turn goes before everything else: what is `running` is stopped; when
  * that has ended this one is let go, unless it started by itself meanwhile.
  */
 async function sendNow(
   store: ChatStore,
   id: string,
-  before: readonly ITurn[]
+  running: readonly ITurn[]
 ): Promise<void> {
-  await Promise.all(before.map(turn => store.stop(turn.id)));
-  await Promise.all(before.map(turn => store.ended(turn.id)));
+  const before = [...new Set(running.map(turn => turn.id))];
+  await Promise.all(before.map(turn => store.stop(turn)));
+  await Promise.all(before.map(turn => store.ended(turn)));
   if (before.length) {
     await store.reload();
   }

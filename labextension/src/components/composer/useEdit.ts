@@ -62,7 +62,11 @@ export function useEdit(props: IComposerProps, state: IComposerState): IEdit {
       saving.current = true;
       try {
         await actions.changePending(turn, text);
-        model.endEdit();
+        const now = model.getState();
+        if (now.editing?.id === turn.id) {
+          // What was typed while it was saved becomes a draft.
+          model.endEdit(now.text !== text);
+        }
       } catch (why) {
         if (!isNoLongerWaiting(why)) {
           throw why;

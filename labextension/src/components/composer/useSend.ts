@@ -49,14 +49,14 @@ export function useSend(props: IComposerProps, state: IComposerState): ISend {
   const edit = useEdit(props, state);
   const [doubted, setDoubted] = React.useState<string | null>(null);
   const [waiting, setWaiting] = React.useState<Waiting | null>(null);
-  const failed = (why: unknown, where: string, detach = false): void => {
+  const failed = (why: unknown, what: string, detach = false): void => {
     // A banner tells the rest, and what helps, as long as it is so.
     if (!isTold(errorInfo(why))) {
       setError(describe(trans, why, { makeRoom: false, detach }));
       return;
     }
     const { conversation, text } = model.getState();
-    if (conversation === where) {
+    if (text.startsWith(what)) {
       setUnsent({ conversation, text });
     }
   };
@@ -76,8 +76,7 @@ export function useSend(props: IComposerProps, state: IComposerState): ISend {
   };
   const ask = (taken: ITaken, now: boolean): void => {
     actions.send(taken, { now }).catch((why: unknown) => {
-      model.putBack(taken);
-      failed(why, taken.conversation, taken.attached.length > 0);
+      failed(why, taken.text, taken.attached.length > 0);
       setGone(isGone(why) ? taken.conversation : null);
     });
   };
@@ -107,7 +106,7 @@ export function useSend(props: IComposerProps, state: IComposerState): ISend {
     if (editing) {
       edit
         .save(editing, state.text)
-        .catch((why: unknown) => failed(why, state.conversation));
+        .catch((why: unknown) => failed(why, state.text));
       return;
     }
     if (state.uploads.some(isUnderWay)) {

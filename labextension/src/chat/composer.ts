@@ -151,6 +151,7 @@ export class ComposerModel extends Observable<IComposerState> {
     const { conversation, text, items } = this.state;
     const key = this.state.key ?? requestKey();
     const attached = attachedItems(this.state);
+    this.returned.delete(conversation);
     this.set({
       text: '',
       items: [],
@@ -168,7 +169,7 @@ export class ComposerModel extends Observable<IComposerState> {
       this.drafts.save(taken.conversation, {
         ...draft,
         key: draft.text || draft.items.length ? undefined : taken.key,
-        text: joined(taken.text, draft.text),
+        text: this.returns(taken, draft.text),
         items: [...taken.items.map(saved), ...draft.items]
       });
       return;
@@ -177,13 +178,22 @@ export class ComposerModel extends Observable<IComposerState> {
     const alone = this.state.text === '' && known.size === 0;
     this.set({
       key: alone ? taken.key : null,
-      text: joined(taken.text, this.state.text),
+      text: this.returns(taken, this.state.text),
       items: [
         ...taken.items.filter(item => !known.has(item.key)),
         ...this.state.items
       ],
       revision: this.state.revision + 1
     });
+  }
+
+  /** Behind what came back before it, and before what was typed since. */
+  private returns({ conversation, text }: ITaken, now: string): string {
+    const earlier = this.returned.get(conversation);
+    const stands = earlier !== undefined && startsWithLine(now, earlier);
+    const first = stands ? joined(earlier, text) : text;
+    this.returned.set(conversation, first);
+    return joined(first, stands ? now.slice(earlier.length + 1) : now);
   }
 
   /** Show another conversation's draft. */
@@ -321,6 +331,8 @@ export class ComposerModel extends Observable<IComposerState> {
   }
 
   private offering = true;
+  /** what came back of refused questions, by conversation */
+  private readonly returned = new Map<string, string>();
 }
 
 /**
@@ -339,6 +351,10 @@ function isWritten(before: IComposerState, now: IComposerState): boolean {
 
 function onTheirWay(uploads: readonly IUpload[]): IUpload[] {
   return uploads.filter(upload => upload.error === null);
+}
+
+function startsWithLine(text: string, line: string): boolean {
+  return text === line || text.startsWith(`${line}\n`);
 }
 
 function joined(first: string, second: string): string {

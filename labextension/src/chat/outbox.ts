@@ -11,6 +11,8 @@ export interface IUnsent {
   /** the `request_key` */
   key: string;
   conversation: string;
+  /** `IPlace.opened`, of the page that asked */
+  place: number;
   text: string;
   items: ISavedItem[];
   /** as it is posted; null: its parts were not read yet, or are too long to keep */
@@ -26,8 +28,9 @@ export class Outbox {
     scope: string
   ) {
     this.name = `cellar:unsent:${scope}`;
+    // A place of the page before this one is none of this page's.
     this.read().forEach(unsent => {
-      this.kept.set(unsent.key, JSON.stringify(unsent));
+      this.kept.set(unsent.key, JSON.stringify({ ...unsent, place: -1 }));
     });
   }
 
@@ -40,6 +43,22 @@ export class Outbox {
       fits ? whole : JSON.stringify({ ...unsent, question: null })
     );
     this.write();
+  }
+
+  /** The new conversation of a place has its id: what was asked there since belongs to it. */
+  found(place: number, id: string): void {
+    if (id === '') {
+      return;
+    }
+    for (const unsent of this.all()) {
+      if (unsent.place === place && unsent.conversation === '') {
+        const question = unsent.question && {
+          ...unsent.question,
+          conversationId: id
+        };
+        this.put({ ...unsent, conversation: id, question });
+      }
+    }
   }
 
   /** The server has it, or it is in the composer again. */

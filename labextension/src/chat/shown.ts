@@ -275,14 +275,14 @@ export class Shown extends Observable<IChatState> {
     }
   }
 
-  /** A turn that was asked when the conversation of `opened` was shown. */
-  protected placeNew(turn: ITurn, opened: number): void {
+  /** A turn that was asked. `founds`: the new conversation that is shown is its own. */
+  protected placeNew(turn: ITurn, founds: boolean): void {
     const { id, conversation_id: conversationId } = turn;
     const shown = this.state.conversationId;
     this.placed += 1;
     this.tell(conversationId);
     void this.refreshConversations();
-    const founded = shown === '' && opened === this.opened;
+    const founded = founds && shown === '';
     const { sending } = this.state;
     if (this.state.turns.has(id)) {
       return;

@@ -2,14 +2,14 @@
  * The chat's state and what can be done with it: ask, stop, and look after the
  * conversations.
  */
-import { ApiError, requestKey } from '../api';
+import { ApiError, errorInfo, requestKey } from '../api';
 import type { Api, ExportFormat } from '../api';
 import { FINAL_STATES } from '../wire/types';
 import type { ContextPart, ITurn } from '../wire/types';
 import { copyOf, newTurn, requestFor } from './question';
 import type { IQuestion } from './question';
 import { Shown } from './shown';
-import { isAsking } from './state';
+import { isAsking, isTold } from './state';
 import type { ISending } from './state';
 import { isRunning, leafOf } from './tree';
 
@@ -21,12 +21,30 @@ export interface IPlace {
   readonly opened: number;
   /** the conversation that a question asked here has founded; '': none yet */
   founded: string;
-  /** resolves when what was asked here has been taken or refused */
+  /**
+   * resolves when the questions asked here have been taken or refused; with why, where
+   * no server was there for the last of them
+   */
   line: Promise<unknown>;
 }
 
+const FREE: Promise<unknown> = Promise.resolve(null);
+
 function newPlace(opened: number): IPlace {
-  return { opened, founded: '', line: Promise.resolve() };
+  return { opened, founded: '', line: FREE };
+}
+
+/** What stands behind a question that found no server comes back with it: it would wait as long, each. */
+function standBehind(place: IPlace, posting: Promise<string>): void {
+  const line = Promise.allSettled([posting, place.line]).then(([posted]) =>
+    posted.status === 'rejected' && isTold(errorInfo(posted.reason))
+      ? posted.reason
+      : null
+  );
+  place.line = line;
+  void line.then(() => {
+    place.line = place.line === line ? FREE : place.line;
+  });
 }
 
 export class ChatStore extends Shown {
@@ -51,13 +69,11 @@ export class ChatStore extends Shown {
     if (sending.text === '') {
       // Without a text of its own there is nothing to show before the turn is there.
       this.set({ notice: null });
-      return this.post(sending, from, reading, null);
+      return this.post(sending, from, reading, FREE);
     }
     this.set({ sending: [...this.state.sending, sending], notice: null });
-    const before = from.line;
-    const posting = this.post(sending, from, reading, before);
-    // One that was refused at once does not let those behind it overtake others.
-    from.line = Promise.allSettled([posting, before]);
+    const posting = this.post(sending, from, reading, from.line);
+    standBehind(from, posting);
     return posting;
   }
 
@@ -65,18 +81,24 @@ export class ChatStore extends Shown {
     { key, conversationId }: ISending,
     from: IPlace,
     reading: Promise<IQuestion>,
-    before: Promise<unknown> | null
+    before: Promise<unknown>
   ): Promise<string> {
+    // The model that is chosen while it stands in line is meant for the next one.
+    const asked = this.state;
     try {
-      const [question] = await Promise.all([reading, before]);
+      const [question, away] = await Promise.all([reading, before]);
+      if (away) {
+        throw away;
+      }
       // It may have been asked before the first question's conversation had an id.
       const id = conversationId || from.founded;
-      const request = requestFor(question, key, id, this.state);
+      const request = requestFor(question, key, id, asked);
       const created = await this.api.postTurn(request);
-      from.founded ||= id === '' ? created.conversation_id : '';
+      const founds = id === '';
+      from.founded ||= founds ? created.conversation_id : '';
       this.placeNew(
         newTurn(created, question, request, this.state),
-        from.opened
+        founds && from === this.now
       );
       if (this.state.statusError) {
         // It answers after all.

@@ -294,6 +294,70 @@ describe('the composer on the store', () => {
     expect(server.posted.map(each => each.text)).toEqual(['one']);
   });
 
+  it('gives what was asked behind a question back with it when no server is there, in its order', async () => {
+    let posts = 0;
+    server.onPost = () => (posts += 1);
+    server.down = true;
+    const refused = ['one', 'two', 'three'].map(text =>
+      room.ask(question(text), { now: false }).catch(errorInfo)
+    );
+    room.model.setText('typed since');
+    for (const each of refused) {
+      expect(await each).toMatchObject({ code: 'network' });
+    }
+    expect(posts).toBe(1);
+    expect(room.model.getState().text).toBe('one\ntwo\nthree\ntyped since');
+    server.down = false;
+    await room.ask(room.model.take(), { now: false });
+    expect(server.posted).toHaveLength(1);
+  });
+
+  it('asks the model that was chosen when the question was typed', async () => {
+    const first = asksSlowly('one');
+    store.setModel('m');
+    const second = room.ask(question('two'), { now: false });
+    store.setModel(null);
+    first.done();
+    await Promise.all([first.asking, second]);
+    expect(server.posted.map(each => each.model)).toEqual([undefined, 'm']);
+  });
+
+  it.each([
+    ['read', 'is posted'],
+    ['not read yet', 'goes into the draft']
+  ])(
+    'keeps a question that was %s for the conversation that the one before it founded: after a reload it %s there',
+    async read => {
+      const first = asksSlowly('one');
+      const second = asksSlowly('two');
+      second.asking.catch(() => undefined);
+      if (read === 'read') {
+        second.done();
+      }
+      await tick();
+      server.onPost = () => {
+        if (server.posted.length === 1) {
+          server.hold('post');
+        }
+      };
+      first.done();
+      await first.asking;
+      await tick();
+      server.onPost = () => undefined;
+      const answer = server.hold('post');
+      const next = storeOf(server);
+      const later = createComposer(next);
+      await answer();
+      later.model.switchTo('new');
+      const there = server.conversations.get('new')?.turns.map(t => t.text);
+      expect([there, later.model.getState().text]).toEqual(
+        read === 'read' ? [['one', 'two'], ''] : [['one'], 'two']
+      );
+      later.dispose();
+      next.dispose();
+    }
+  );
+
   it('keeps questions in the order asked, whichever was read first', async () => {
     asksSlowly('one').asking.catch(() => undefined);
     void room.ask(question('two'), { now: false });

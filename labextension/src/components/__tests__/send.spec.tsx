@@ -84,6 +84,27 @@ describe('sending while a waiting message is edited', () => {
     expect(model.getState().editing?.id).toBe('u');
   });
 
+  it.each([
+    [409, 'conflict'],
+    [0, 'network']
+  ])(
+    'keeps what could not be saved (%i) while another message is edited',
+    async (status, code) => {
+      refused = refusal(status, code);
+      const other = turn('u', { state: 'pending', text: 'other words' });
+      waiting = [...waiting, other];
+      meanwhile = () => model.edit(other);
+      model.switchTo('c');
+      model.edit(waiting[0]);
+      model.setText('new words');
+      await draw();
+      await send();
+      expect(model.getState().text).toBe('other words');
+      model.endEdit();
+      expect(model.getState().text).toBe('new words');
+    }
+  );
+
   it('makes a draft of what was typed when the message had started meanwhile', async () => {
     refused = refusal(409, 'conflict');
     await send();
@@ -240,6 +261,12 @@ describe('a question that did not get through', () => {
   it('is said until that is dismissed', async () => {
     await act(async () => sending.clearError());
     expect(sending.unsent).toBe(false);
+  });
+
+  it('is said when the new conversation that it was typed in has got its id', async () => {
+    await act(async () => model.carryTo('founded'));
+    expect(sending).toMatchObject({ unsent: true });
+    expect(model.getState().text).toBe('keep me');
   });
 
   it('is said in its own conversation only', async () => {

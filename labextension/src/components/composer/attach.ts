@@ -32,10 +32,10 @@ const IMAGE_MIMES: readonly string[] = [
 /** The contract takes 8,000,000 characters of base64 for one picture. */
 const MAX_IMAGE_BYTES = 6_000_000;
 
-let serial = 0;
+let serial = Date.now() * 100;
 
 function nextId(): number {
-  return Date.now() * 100 + (serial++ % 100);
+  return serial++;
 }
 
 function isImage(file: File): file is File & { type: IImage['mime'] } {

@@ -35,8 +35,8 @@ export interface IComposerRoom {
   preview: Preview;
   compacting: Compacting;
   /**
-   * ask with these, in the conversation shown; the plugins' `IChat.ask` too. Rejects when
-   * it was not taken: then it stands in the draft again
+   * ask with these, in the conversation shown; the plugins' `IChat.ask` too. One that is
+   * refused stands in the draft again when it rejects
    */
   ask(taken: ITaken, options: { now: boolean }): Promise<void>;
   dispose(): void;
@@ -94,12 +94,13 @@ export function createComposer(store: ChatStore): IComposerRoom {
       giveBack(taken);
       return;
     }
+    const { here } = store;
     try {
-      await store.send(question);
+      await store.send(question, here);
       outbox.drop(key);
     } catch (error) {
       store.notify(error);
-      giveBack(taken, error);
+      giveBack(taken, error, here.founded);
     }
   };
   outbox.all().forEach(unsent => void resume(unsent));
@@ -109,11 +110,12 @@ export function createComposer(store: ChatStore): IComposerRoom {
     compacting: new Compacting(store, preview),
     ask: async (taken, { now }) => {
       const { here } = store;
-      const unsent = unsentOf(taken);
+      const unsent = unsentOf(taken, here.opened);
       outbox.put(unsent);
       const before = now ? runningIn(store, taken.conversation) : [];
       const reading = questionOf(taken, most()).then(question => {
         outbox.put({ ...unsent, question });
+        outbox.found(here.opened, here.founded);
         return question;
       });
       let id: string;
@@ -124,6 +126,7 @@ export function createComposer(store: ChatStore): IComposerRoom {
         throw error;
       }
       outbox.drop(taken.key);
+      outbox.found(here.opened, here.founded);
       if (now) {
         await sendNow(store, id, [...before, ...runningBeside(store, id)]);
       }
@@ -142,11 +145,12 @@ function pillOf(item: IContextItem, part: SentPart | null): IPill {
   return { kind, label, path, auto, cell: part ? cellOf(part) : undefined };
 }
 
-function unsentOf(taken: ITaken): IUnsent {
+function unsentOf(taken: ITaken, place: number): IUnsent {
   const { key, conversation, text, items } = taken;
   return {
     key,
     conversation,
+    place,
     text,
     items: items.map(saved),
     question: null

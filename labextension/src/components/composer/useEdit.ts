@@ -1,8 +1,8 @@
 /** Editing a waiting message: while it lasts the server does not start it. */
 import * as React from 'react';
 
-import { ApiError, isGone } from '../../api';
-import type { IComposerState } from '../../chat/composer';
+import { ApiError, isGone, requestKey } from '../../api';
+import type { IComposerState, ITaken } from '../../chat/composer';
 import type { ITurn } from '../../wire/types';
 import type { IComposerProps } from './props';
 
@@ -68,10 +68,18 @@ export function useEdit(props: IComposerProps, state: IComposerState): IEdit {
           model.endEdit(now.text !== text);
         }
       } catch (why) {
+        const here = model.getState().editing?.id === turn.id;
+        if (!here) {
+          model.putBack(draftOf(turn, text));
+        }
         if (!isNoLongerWaiting(why)) {
           throw why;
         }
-        lose();
+        if (here) {
+          lose();
+        } else {
+          setLost(true);
+        }
       } finally {
         saving.current = false;
       }
@@ -79,6 +87,13 @@ export function useEdit(props: IComposerProps, state: IComposerState): IEdit {
     lost,
     clearLost: () => setLost(false)
   };
+}
+
+/** What was typed into a message that could not be saved, when another one is edited. */
+function draftOf(turn: ITurn, text: string): ITaken {
+  const key = requestKey();
+  const conversation = turn.conversation_id;
+  return { key, conversation, text, items: [], attached: [] };
 }
 
 /** It started, or was removed elsewhere, while it was edited here. */

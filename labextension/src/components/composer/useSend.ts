@@ -56,11 +56,11 @@ export function useSend(props: IComposerProps, state: IComposerState): ISend {
       return;
     }
     const { conversation, text } = model.getState();
-    if (text.startsWith(what)) {
+    if (standsIn(text, what)) {
       setUnsent({ conversation, text });
     }
   };
-  const here = unsent?.conversation === state.conversation;
+  const here = unsent !== null && isStill(unsent, state);
   const edited = here && unsent.text !== state.text;
   React.useEffect(() => {
     if (edited) {
@@ -77,7 +77,9 @@ export function useSend(props: IComposerProps, state: IComposerState): ISend {
   const ask = (taken: ITaken, now: boolean): void => {
     actions.send(taken, { now }).catch((why: unknown) => {
       failed(why, taken.text, taken.attached.length > 0);
-      setGone(isGone(why) ? taken.conversation : null);
+      const { conversation, text } = model.getState();
+      const back = isGone(why) && standsIn(text, taken.text);
+      setGone(back && conversation !== '' ? conversation : null);
     });
   };
   const askAnew = (): void => {
@@ -146,6 +148,19 @@ export function useSend(props: IComposerProps, state: IComposerState): ISend {
   };
 }
 
+/** Is that conversation shown? It may have got its id meanwhile, and the text came along. */
+function isStill(where: Unsent, now: Unsent): boolean {
+  return (
+    where.conversation === now.conversation ||
+    (where.conversation === '' && where.text === now.text)
+  );
+}
+
+/** As lines of its own: beside what was typed, or came back, meanwhile. */
+function standsIn(text: string, question: string): boolean {
+  return `\n${text}\n`.includes(`\n${question}\n`);
+}
+
 /** What becomes of a question that was sent before its uploads had arrived. */
 function nextOf(
   waiting: Waiting,
@@ -153,7 +168,7 @@ function nextOf(
 ): 'wait' | 'drop' | 'send' | 'send-now' {
   const { conversation, text, uploads } = state;
   const changed =
-    waiting.conversation !== conversation || waiting.text !== text;
+    !isStill(waiting, { conversation, text }) || waiting.text !== text;
   // Without a file that could not be uploaded the question may make no sense.
   if (changed || uploads.some(upload => upload.error !== null)) {
     return 'drop';

@@ -41,7 +41,11 @@ class HubPanel(Panel):
             closing.click()
 
     def ask(self, text: str) -> None:
+        """When the server has answered and the conversation that was shown last is read: a page shows its turns a
+        moment after the panel, and they are none of this question's."""
         self.close_dialogs()
+        expect(self.composer.locator(".jp-Cellar-model")).not_to_have_class(re.compile("jp-mod-loading"))
+        expect(self.root.locator(".jp-Cellar-opening")).to_have_count(0)
         super().ask(text)
 
     def show(self) -> None:

@@ -47,9 +47,6 @@ export class Outbox {
 
   /** The new conversation of a place has its id: what was asked there since belongs to it. */
   found(place: number, id: string): void {
-    if (id === '') {
-      return;
-    }
     for (const unsent of this.all()) {
       if (unsent.place === place && unsent.conversation === '') {
         const question = unsent.question && {

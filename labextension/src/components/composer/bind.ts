@@ -114,8 +114,10 @@ export function createComposer(store: ChatStore): IComposerRoom {
       outbox.put(unsent);
       const before = now ? runningIn(store, taken.conversation) : [];
       const reading = questionOf(taken, most()).then(question => {
-        outbox.put({ ...unsent, question });
-        outbox.found(here.opened, here.founded);
+        // The conversation may have been founded while its parts were read.
+        const conversation = taken.conversation || here.founded;
+        const there = { ...question, conversationId: conversation };
+        outbox.put({ ...unsent, conversation, question: there });
         return question;
       });
       let id: string;
@@ -126,7 +128,9 @@ export function createComposer(store: ChatStore): IComposerRoom {
         throw error;
       }
       outbox.drop(taken.key);
-      outbox.found(here.opened, here.founded);
+      if (taken.conversation === '') {
+        outbox.found(here.opened, here.founded);
+      }
       if (now) {
         await sendNow(store, id, [...before, ...runningBeside(store, id)]);
       }
